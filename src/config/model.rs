@@ -1,0 +1,410 @@
+//! A config after every check: values in base units, names resolved, nothing left to doubt.
+//!
+//! Positions and speeds are in the motor's own unit: millimetres for a linear axis, degrees for a
+//! rotary axis or a servo (see [`MotorUnit`]).
+
+use std::time::Duration;
+
+use crate::board::Model;
+use crate::units::{PulseWidth, Ratio};
+
+/// A place in a config file, for errors: byte offsets of the value it speaks of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Span {
+    /// Offset of the first byte.
+    pub start: usize,
+    /// Offset behind the last byte.
+    pub end: usize,
+}
+
+/// A checked config.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Config {
+    /// `[machine]`.
+    pub machine: MachineConfig,
+    /// Every servo and axis, in the order of the file. At least one; names are unique.
+    pub motors: Vec<MotorConfig>,
+    /// Every program, in the order of the file.
+    pub programs: Vec<ProgramConfig>,
+}
+
+impl Config {
+    /// The motor of that name.
+    pub fn motor(&self, name: &str) -> Option<&MotorConfig> {
+        self.motors.iter().find(|m| m.name == name)
+    }
+
+    /// The index of the motor of that name in [`Config::motors`].
+    pub fn motor_index(&self, name: &str) -> Option<usize> {
+        self.motors.iter().position(|m| m.name == name)
+    }
+
+    /// The program of that name.
+    pub fn program(&self, name: &str) -> Option<&ProgramConfig> {
+        self.programs.iter().find(|p| p.name == name)
+    }
+}
+
+/// `[machine]`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MachineConfig {
+    /// The machine's name, for people.
+    pub name: String,
+    /// What `run` and `serve` start with.
+    pub start_program: Option<String>,
+    /// Beyond this lateness a move comes to rest. `None`: 1 ms on hardware, no limit on the simulator.
+    pub max_lateness: Option<Duration>,
+    /// The board the file is written for, where it says so.
+    pub board: Option<Model>,
+}
+
+/// The unit of a motor's positions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MotorUnit {
+    /// Millimetres.
+    Millimetre,
+    /// Degrees.
+    Degree,
+}
+
+impl MotorUnit {
+    /// `mm` or `deg`.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            MotorUnit::Millimetre => "mm",
+            MotorUnit::Degree => "deg",
+        }
+    }
+}
+
+/// Limits of a motor's motion in its own unit: units/s, units/s², units/s³, all above zero.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct MotionLimits {
+    /// Top speed.
+    pub speed: f64,
+    /// Largest acceleration.
+    pub acceleration: f64,
+    /// Largest jerk.
+    pub jerk: f64,
+}
+
+/// Positions that a motor may take, in its own unit; infinite where unlimited.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Travel {
+    /// Lowest position.
+    pub min: f64,
+    /// Highest position.
+    pub max: f64,
+}
+
+impl Travel {
+    /// Whether `position` lies inside, the ends included.
+    pub fn contains(&self, position: f64) -> bool {
+        (self.min..=self.max).contains(&position)
+    }
+}
+
+/// One motor: `[servo.NAME]` or `[axis.NAME]`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MotorConfig {
+    /// The name behind `servo.` or `axis.`: letters, digits, `-` and `_`.
+    pub name: String,
+    /// The unit of its positions.
+    pub unit: MotorUnit,
+    /// Its travel.
+    pub travel: Travel,
+    /// Its limits.
+    pub limits: MotionLimits,
+    /// Where its table stands in the file.
+    pub span: Span,
+    /// How it is driven.
+    pub drive: Drive,
+}
+
+/// How a motor is driven.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Drive {
+    /// A hobby servo on a PWM channel.
+    Servo(ServoDrive),
+    /// A stepper behind a STEP/DIR driver.
+    StepDir(StepDirDrive),
+}
+
+/// A hobby servo on a hardware PWM channel.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ServoDrive {
+    /// The GPIO number of the signal.
+    pub gpio: u8,
+    /// The PWM period, whole nanoseconds.
+    pub period: Duration,
+    /// Shortest pulse it may get.
+    pub pulse_min: PulseWidth,
+    /// Longest pulse it may get.
+    pub pulse_max: PulseWidth,
+    /// Angle (degrees) at `pulse_min` (at `pulse_max` if `reverse`). The motor's travel is the range
+    /// between the two angles.
+    pub angle_min: f64,
+    /// Angle (degrees) at `pulse_max` (at `pulse_min` if `reverse`).
+    pub angle_max: f64,
+    /// Added to every pulse, in nanoseconds; pulses stay within `pulse_min` and `pulse_max`.
+    pub trim_ns: i32,
+    /// Whether the longer pulse is the smaller angle.
+    pub reverse: bool,
+    /// What it does when the machine starts.
+    pub startup: Startup,
+    /// What it does on a stop.
+    pub on_stop: ServoStop,
+}
+
+/// What a servo does when the machine starts.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Startup {
+    /// No signal before its first move.
+    Off,
+    /// Goes to the middle of its travel.
+    Centre,
+    /// Goes to an angle in degrees.
+    Angle(f64),
+}
+
+/// What a servo does on a stop. When the program ends, its signal always ends with it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum ServoStop {
+    /// Goes on holding where it stopped.
+    Keep,
+    /// Ends its signal: the servo goes limp.
+    Release,
+    /// Goes to an angle in degrees, then ends its signal when the program ends.
+    Park(f64),
+}
+
+/// A stepper behind a STEP/DIR driver on GPIO lines.
+#[derive(Clone, PartialEq, Debug)]
+pub struct StepDirDrive {
+    /// GPIO of STEP.
+    pub step: u8,
+    /// GPIO of DIR.
+    pub dir: u8,
+    /// The driver's enable line; axes may share it.
+    pub enable: Option<LineConfig>,
+    /// The driver's fault line, an input.
+    pub fault: Option<LineConfig>,
+    /// The driver's timing.
+    pub timing: DriverTiming,
+    /// The preset's name as the config gives it (`drv8825`), if it does.
+    pub driver: Option<String>,
+    /// Full steps of the motor a revolution.
+    pub steps_per_revolution: u32,
+    /// Microsteps a full step.
+    pub microsteps: u32,
+    /// (Micro)steps a unit of travel.
+    pub steps_per_unit: Ratio,
+    /// Whether a positive move has DIR low instead of high.
+    pub reverse: bool,
+    /// Where the axis is when the machine starts.
+    pub at_start: AtStart,
+    /// What its enable line does when the program stops.
+    pub on_stop: AxisStop,
+    /// The axis carries a load that would fall: its driver is never released.
+    pub holds_load: bool,
+}
+
+/// A control line of a driver.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LineConfig {
+    /// GPIO number.
+    pub gpio: u8,
+    /// Whether the line is active when low.
+    pub active_low: bool,
+}
+
+/// Times that a STEP/DIR driver asks for, in nanoseconds, from its data sheet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DriverTiming {
+    /// STEP high, at least.
+    pub step_high: u32,
+    /// STEP low, at least.
+    pub step_low: u32,
+    /// DIR stable before STEP rises.
+    pub dir_setup: u32,
+    /// DIR stable after STEP falls.
+    pub dir_hold: u32,
+    /// From enable to the first step.
+    pub wake: u32,
+}
+
+impl DriverTiming {
+    /// The fastest step rate that the pulse and its gap allow, in steps a second.
+    pub fn max_step_rate(&self) -> f64 {
+        1e9 / (f64::from(self.step_high) + f64::from(self.step_low))
+    }
+}
+
+/// Where an axis is when the machine starts.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum AtStart {
+    /// Nobody knows.
+    Unknown,
+    /// The person says it is there, in the axis' unit; reported as assumed.
+    Assume(f64),
+}
+
+/// What an axis' enable line does when the program stops.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AxisStop {
+    /// Stays as it is.
+    Keep,
+    /// Goes inactive (never with `holds-load`).
+    Release,
+}
+
+/// `[program.NAME]`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ProgramConfig {
+    /// Its name.
+    pub name: String,
+    /// For each move that does not say its own.
+    pub move_timeout: Option<Duration>,
+    /// What happens when a step fails.
+    pub on_failure: OnFailure,
+    /// The steps.
+    pub steps: Vec<StepConfig>,
+    /// Where its table stands in the file.
+    pub span: Span,
+}
+
+/// What a program does when a step fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnFailure {
+    /// Ends.
+    #[default]
+    Stop,
+    /// Goes on with the next step; the program still counts as failed.
+    Continue,
+}
+
+/// One step of a program and where it stands in the file.
+#[derive(Clone, PartialEq, Debug)]
+pub struct StepConfig {
+    /// What it does.
+    pub action: Action,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// What a step of a program does. Motors are indices into [`Config::motors`], programs into
+/// [`Config::programs`].
+#[derive(Clone, PartialEq, Debug)]
+pub enum Action {
+    /// `{ move = { x = "1mm" }, ... }`
+    Move(MoveAction),
+    /// `{ pause = "500ms" }`
+    Pause(Duration),
+    /// `{ sweep = { pan = ["-45deg", "45deg"] }, step = "9deg", every = "500ms", times = 2 }`
+    Sweep(SweepAction),
+    /// `{ keyframes = [ { at = "0s", pan = "0deg" }, ... ] }`
+    Keyframes(Vec<Keyframe>),
+    /// `{ repeat = 3, steps = [...] }`; `None`: forever.
+    Repeat(Option<u32>, Vec<StepConfig>),
+    /// `{ run = "wave" }`
+    Run(usize),
+    /// `{ together = [ [...], [...] ] }`: branches side by side. No motor stands in two of them.
+    Together(Vec<Vec<StepConfig>>),
+}
+
+/// A target of one motor in its own unit, and where it stands in the file.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Target {
+    /// Index into [`Config::motors`].
+    pub motor: usize,
+    /// Where to, in the motor's unit.
+    pub position: f64,
+    /// Where the value stands.
+    pub span: Span,
+}
+
+/// A move of one or more motors.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MoveAction {
+    /// At least one; each motor once; in the order of the file.
+    pub targets: Vec<Target>,
+    /// Together or one by one.
+    pub order: Order,
+    /// Aligned or each at its own best.
+    pub arrive: Arrive,
+    /// Share of the speed limit, above 0 and at most 1.
+    pub speed: f64,
+    /// Its own time-out.
+    pub timeout: Option<Duration>,
+    /// What a fault in one motor means for the others.
+    pub on_fault: OnFault,
+    /// A program for each motor that falls short: (motor, program).
+    pub on_short: Vec<(usize, usize)>,
+}
+
+/// Whether the motors of a move go at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Order {
+    /// All at once.
+    #[default]
+    Together,
+    /// One after another, in the order they are written.
+    OneByOne,
+}
+
+/// How the motors of a move arrive.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Arrive {
+    /// Together, along the straight line.
+    #[default]
+    Aligned,
+    /// Each as soon as possible.
+    Asap,
+}
+
+/// What a fault in one motor of a move means for the others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnFault {
+    /// They come to rest.
+    #[default]
+    Stop,
+    /// They go on.
+    Continue,
+}
+
+/// Steps back and forth between two ends.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SweepAction {
+    /// The motors, each with its two ends (the first is where it begins) and where they stand.
+    pub motors: Vec<SweepMotor>,
+    /// A new target this often.
+    pub every: Duration,
+    /// How many times there and back; `None`: forever.
+    pub times: Option<u32>,
+}
+
+/// One motor of a sweep.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct SweepMotor {
+    /// Index into [`Config::motors`].
+    pub motor: usize,
+    /// Where it begins, in the motor's unit.
+    pub from: f64,
+    /// Where it turns.
+    pub to: f64,
+    /// Distance between two targets, above 0; the last one before an end may be shorter.
+    pub step: f64,
+    /// Where its ends stand in the file.
+    pub span: Span,
+}
+
+/// Positions to be in at a time.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Keyframe {
+    /// Time since the step began; strictly rising from one keyframe to the next.
+    pub at: Duration,
+    /// The motors it names (those it leaves out go on to their next keyframe).
+    pub targets: Vec<Target>,
+    /// Where it stands in the file.
+    pub span: Span,
+}

@@ -1,0 +1,198 @@
+//! What the motors' loops drive: PWM channels, output lines, input lines, and the clock.
+//!
+//! The traits here are the whole interface between a motor and the world. Back ends: the simulator
+//! ([`sim`]) and the Raspberry Pi's header through rppal (Linux).
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::units::{Instant, PulseWidth};
+
+/// The level of a line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Level {
+    /// Ground.
+    Low,
+    /// The supply of the logic: 3.3 V on a Raspberry Pi.
+    High,
+}
+
+impl Level {
+    /// The other level.
+    pub const fn opposite(self) -> Level {
+        match self {
+            Level::Low => Level::High,
+            Level::High => Level::Low,
+        }
+    }
+
+    /// High for `true`.
+    pub const fn from_bool(high: bool) -> Level {
+        if high { Level::High } else { Level::Low }
+    }
+}
+
+/// When the edges that a motor asks for leave the pin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Emission {
+    /// At once, when the call is made.
+    Immediate,
+    /// From a queue in hardware that holds up to `horizon` of the future and takes `flush` to empty.
+    Queued {
+        /// How far ahead edges are accepted.
+        horizon: Duration,
+        /// How long a flush takes.
+        flush: Duration,
+    },
+}
+
+/// What decides the moment of an edge.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum JitterClass {
+    /// Exact by construction: virtual time.
+    None,
+    /// A hardware timer.
+    Hardware,
+    /// The wake-up of the motor's thread.
+    Thread,
+}
+
+/// What a back end can do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Capabilities {
+    /// When edges leave the pin.
+    pub emission: Emission,
+    /// Whether the number of pulses is known exactly.
+    pub exact_count: bool,
+    /// The smallest difference in time or width it can make.
+    pub resolution: Duration,
+    /// What decides the moment of an edge.
+    pub jitter: JitterClass,
+}
+
+/// Where the instants come from: the machine's monotonic clock, or virtual time.
+///
+/// Cheap to clone; every clone of a virtual clock shows the same time.
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    Monotonic,
+    Virtual(Arc<AtomicU64>),
+}
+
+impl Clock {
+    /// The machine's monotonic clock.
+    pub fn monotonic() -> Clock {
+        Clock(Source::Monotonic)
+    }
+
+    /// A clock that stands at zero until [`Clock::set`].
+    pub fn virtual_time() -> Clock {
+        Clock(Source::Virtual(Arc::new(AtomicU64::new(0))))
+    }
+
+    /// Now.
+    #[inline]
+    pub fn now(&self) -> Instant {
+        match &self.0 {
+            Source::Monotonic => monotonic_now(),
+            Source::Virtual(t) => Instant::from_nanos(t.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Whether this is virtual time.
+    pub fn is_virtual(&self) -> bool {
+        matches!(self.0, Source::Virtual(_))
+    }
+
+    /// Moves virtual time to `now`. A monotonic clock cannot be set: the call does nothing there.
+    pub(crate) fn set(&self, now: Instant) {
+        if let Source::Virtual(t) = &self.0 {
+            t.store(now.as_nanos(), Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn monotonic_now() -> Instant {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Instant::from_nanos(t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn monotonic_now() -> Instant {
+    use std::sync::OnceLock;
+    static ZERO: OnceLock<std::time::Instant> = OnceLock::new();
+    let zero = *ZERO.get_or_init(std::time::Instant::now);
+    Instant::ZERO + zero.elapsed()
+}
+
+/// A hardware PWM channel.
+///
+/// The signal is high first, then low, in every period.
+pub trait PwmChannel: Send {
+    /// What this channel can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Starts the signal: period first, then width, then enable. Returns an instant at which it
+    /// surely ran.
+    ///
+    /// # Errors
+    ///
+    /// The back end refused; the signal is off.
+    fn start(&mut self, period: Duration, width: PulseWidth) -> Result<Instant, HalError>;
+
+    /// Changes the width of the running signal, without touching period or phase.
+    ///
+    /// # Errors
+    ///
+    /// The back end refused; the signal goes on with the old width.
+    fn set_width(&mut self, width: PulseWidth) -> Result<Instant, HalError>;
+
+    /// The level of the pin now, where it can be read.
+    fn level(&mut self) -> Option<Level>;
+
+    /// Ends the signal at once. Callers first write width 0 in a low phase and wait one period.
+    ///
+    /// # Errors
+    ///
+    /// The back end refused.
+    fn disable(&mut self) -> Result<Instant, HalError>;
+}
+
+/// A digital output.
+pub trait OutputLine: Send {
+    /// What this line can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Sets the level. Returns an instant at which the edge had surely happened: a pulse timed from
+    /// it is never shorter than meant.
+    ///
+    /// # Errors
+    ///
+    /// The back end refused.
+    fn set(&mut self, level: Level) -> Result<Instant, HalError>;
+}
+
+/// A digital input. Its edges reach the motor's loop as `on_input`; this reads the level.
+pub trait InputLine: Send {
+    /// The level now.
+    ///
+    /// # Errors
+    ///
+    /// The back end refused.
+    fn level(&mut self) -> Result<Level, HalError>;
+}
+
+/// An edge of an input line, with the time the kernel (or the simulator) saw it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InputEdge {
+    /// The level after the edge.
+    pub level: Level,
+    /// When it happened.
+    pub at: Instant,
+}

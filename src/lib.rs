@@ -1,0 +1,3 @@
+//! Lockstep drives hobby servos and stepper axes from a Raspberry Pi's header.
+
+pub mod units;
