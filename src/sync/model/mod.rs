@@ -61,7 +61,7 @@ fn check_all(model: fn()) {
         prim::start_model();
         model();
     });
-    eprintln!("{orders} orders");
+
     assert!((2..TOO_MANY).contains(&orders), "{orders} orders");
 }
 
