@@ -30,6 +30,7 @@
 //! assert_eq!(edges, [(at(2_000), Value::High), (at(3_900), Value::Low)]);
 //! ```
 
+mod file;
 mod read;
 mod record;
 mod recording;
@@ -43,7 +44,8 @@ use std::sync::Arc;
 
 use crate::units::Instant;
 
-pub use read::{Change, TraceError, VcdFile, VcdReader};
+pub use file::VcdFile;
+pub use read::{Change, TraceError, VcdReader};
 pub use record::{Recorder, Trace, TraceBuilder};
 pub use recording::Recording;
 

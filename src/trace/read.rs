@@ -5,7 +5,7 @@ use thiserror::Error;
 use vcd::{Command, IdCode, ParseError, Parser, TimescaleUnit, VarType};
 
 use super::write::LOST;
-use super::{HIGH, LOW, Recording, Signal, SignalId, SignalKind, Store, UNKNOWN, Value, text};
+use super::{Signal, SignalId, SignalKind, Value, text};
 use crate::units::Instant;
 
 /// Why a file could not be read as VCD, and on which line.
@@ -189,7 +189,7 @@ impl<R: BufRead> VcdReader<R> {
         Instant::from_nanos(self.now)
     }
 
-    fn wrong(&self, reason: impl Into<String>) -> TraceError {
+    pub(super) fn wrong(&self, reason: impl Into<String>) -> TraceError {
         TraceError::Format {
             line: self.parser.line(),
             reason: reason.into(),
@@ -361,61 +361,5 @@ fn scale(n: u32, unit: TimescaleUnit) -> (u64, u64) {
         TimescaleUnit::NS => (n, 1),
         TimescaleUnit::PS => (n, 1_000),
         TimescaleUnit::FS => (n, 1_000_000),
-    }
-}
-
-/// A VCD file read into memory, 16 bytes a change.
-///
-/// Use a [`VcdReader`] where one pass over the changes is enough.
-#[derive(Debug)]
-pub struct VcdFile {
-    recording: Recording,
-    comments: Vec<String>,
-}
-
-impl VcdFile {
-    /// Reads a whole file.
-    ///
-    /// Changes that change nothing are left out, the `x` of a wire before its first level among
-    /// them: what [`Recording::write_vcd`] wrote comes back as the recording that it was.
-    ///
-    /// # Errors
-    ///
-    /// [`TraceError`] with the line where the file ends to make sense.
-    pub fn read(reader: impl BufRead) -> Result<VcdFile, TraceError> {
-        let mut reader = VcdReader::new(reader)?;
-        let mut store = Store::new(reader.signals.clone());
-        let mut known = vec![false; store.signals.len()];
-        while let Some(change) = reader.next().transpose()? {
-            let Change { at, signal, value } = change;
-            let at = at.as_nanos();
-            let before = std::mem::replace(&mut known[signal.index()], value != Value::Unknown);
-            let kept = match value {
-                Value::Low => store.level(at, signal, LOW),
-                Value::High => store.level(at, signal, HIGH),
-                Value::Unknown => !before || store.level(at, signal, UNKNOWN),
-                Value::Real(value) => store.real(at, signal, value),
-                Value::Text(value) => store.text(at, signal, value),
-            };
-            if !kept {
-                return Err(reader.wrong("more than 4,294,967,295 numbers or texts"));
-            }
-        }
-        let (end, lost) = (reader.now(), reader.lost().unwrap_or(0));
-        let recording = Recording::new(store, lost).until(end);
-        Ok(VcdFile {
-            recording,
-            comments: reader.comments,
-        })
-    }
-
-    /// What the file holds.
-    pub fn recording(&self) -> &Recording {
-        &self.recording
-    }
-
-    /// The comments in the file.
-    pub fn comments(&self) -> &[String] {
-        &self.comments
     }
 }
