@@ -214,7 +214,7 @@ impl Recorder {
 
 /// A record on its way: fixed size, nothing to free.
 #[derive(Clone, Copy, Debug)]
-struct Queued {
+pub(super) struct Queued {
     at: u64,
     bits: u64,
     signal: SignalId,

@@ -455,4 +455,5 @@ $dumpvars x! b0 % $end
 #[test]
 fn a_record_is_small() {
     assert_eq!(size_of::<Record>(), 16);
+    assert_eq!(size_of::<record::Queued>(), 24);
 }
