@@ -53,8 +53,11 @@ fn entry() -> impl Strategy<Value = Entry> {
     ]
 }
 
+/// A signal and the records that must come out of it.
+type Expected = (SignalId, Vec<(Instant, Value)>);
+
 /// Records `entries`, each signal with its own time, and says what must come out of each signal.
-fn record(entries: &[Entry]) -> (Recording, Vec<(SignalId, Vec<(Instant, Value)>)>) {
+fn record(entries: &[Entry]) -> (Recording, Vec<Expected>) {
     let start = at(777);
     let mut builder = TraceBuilder::new(start);
     let ids: Vec<SignalId> = [
