@@ -24,7 +24,7 @@ use crate::motion::Planner;
 use crate::motor::{Command, Epoch, FaultKind, Motion, MotorIndex, MoveId, Telemetry};
 use crate::runtime::{Fleet, Heed, Next};
 use crate::sync::{StepBarrier, StopEvent};
-use crate::trace::{Recorder, SignalId, Trace};
+use crate::trace::{Recorder, Recording, SignalId, Trace};
 use crate::units::Instant;
 
 use active::{Active, Stage};
@@ -101,6 +101,10 @@ pub struct Machine {
     began: Instant,
     wake_slack: Duration,
     backend: &'static str,
+    hardware: bool,
+    /// Motors that have said that their hardware is safe.
+    safe: Vec<bool>,
+    finish_patience: Duration,
     finished: bool,
 }
 
@@ -123,6 +127,11 @@ impl Machine {
     /// The back end's name: `sim` or `rppal`.
     pub fn backend(&self) -> &'static str {
         self.backend
+    }
+
+    /// Whether real motors hang on it.
+    pub fn is_hardware(&self) -> bool {
+        self.hardware
     }
 
     /// The event that stops the machine: every wait of the machine hears it. All motors come to rest
@@ -171,6 +180,32 @@ impl Machine {
         let at = self.now() + after;
         self.fleet.inject_fault(index, at);
         Ok(())
+    }
+
+    /// What has been recorded, after [`Machine::finish`]; `None` where no trace was asked for, or it
+    /// was taken before.
+    pub fn take_recording(&mut self) -> Option<Recording> {
+        let end = self.now();
+        self.trace.take().map(|trace| trace.finish().until(end))
+    }
+
+    fn is_active(&self, id: MoveId) -> bool {
+        self.active.contains_key(&id)
+    }
+
+    /// The next outcome of a move that was not handed out, without waiting.
+    fn take_outcome(&mut self, id: MoveId) -> Option<MotorOutcome> {
+        let running = self.active.contains_key(&id);
+        let active = self.active.get_mut(&id).or_else(|| self.ended.get_mut(&id))?;
+        let outcome = active.ended.get(active.told).cloned();
+        match outcome {
+            Some(_) => active.told += 1,
+            None if !running => {
+                self.ended.remove(&id);
+            }
+            None => {}
+        }
+        outcome
     }
 
     fn find(&self, name: &str) -> Result<MotorIndex, MoveError> {
@@ -234,6 +269,16 @@ impl Machine {
         if self.is_stopped() {
             return Err(MoveError::Stopped);
         }
+        self.launch_even_stopped(planned, timeout, on_fault)
+    }
+
+    /// The same, also while a stop holds: parking belongs to the stop.
+    fn launch_even_stopped(
+        &mut self,
+        planned: Planned,
+        timeout: Option<Duration>,
+        on_fault: OnFault,
+    ) -> Result<MoveId, MoveError> {
         let needs = Duration::from_nanos(planned.duration);
         if let Some(timeout) = timeout.filter(|t| *t < needs) {
             return Err(MoveError::LongerThanTimeout { needs, timeout });

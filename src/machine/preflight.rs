@@ -4,9 +4,10 @@ use std::time::Duration;
 use super::error::MoveError;
 use super::model::MotorModel;
 use super::plan::{self, Planned, Start};
-use super::program::{keyframe_tracks, sweep_targets};
+use super::program::{keyframe_tracks, sweep_length, sweep_targets};
 use crate::config::{
     Action, Arrive, AtStart, Config, Drive, MoveAction, Order, ProgramConfig, Span, StepConfig,
+    SweepAction,
 };
 use crate::motion::Planner;
 use crate::motor::MotorIndex;
@@ -73,6 +74,9 @@ const MOST_PROBLEMS: usize = 20;
 /// Deeper than this, repetitions are looked through once only.
 const TWICE_UP_TO_DEPTH: u32 = 6;
 
+/// A sweep of more steps than this each way is looked through up to here: they are alike.
+const MOST_SWEEP_STEPS: u64 = 4096;
+
 struct Walk<'c> {
     config: &'c Config,
     models: Vec<MotorModel>,
@@ -122,34 +126,7 @@ impl<'c> Walk<'c> {
                 took.into_iter().try_fold(0, |most, t| t.map(|t| t.max(most)))
             }
             Action::Move(action) => Some(self.movement(action, home, step.span)),
-            Action::Sweep(sweep) => {
-                let every = nanos(sweep.every);
-                let mut index = 0;
-                // There and back once, from wherever it was, and one move of the next turn.
-                while let Some(targets) = sweep_targets(sweep, index) {
-                    let planned = self.plan(&targets, Arrive::Aligned, 1.0, step.span);
-                    let took = planned.map_or(0, |p| p.duration);
-                    if index > 0 && took > every {
-                        let help = format!(
-                            "one of its steps takes {}: make `every` longer or `step` smaller",
-                            crate::units::Time(Duration::from_nanos(took))
-                        );
-                        let (needs, timeout) = (Duration::from_nanos(took), sweep.every);
-                        let error = MoveError::LongerThanTimeout { needs, timeout };
-                        self.problem(sweep.motors[0].span, error, help);
-                        break;
-                    }
-                    index += 1;
-                    if sweep_targets(sweep, index).is_some() && index > 4096 {
-                        break;
-                    }
-                    if targets == sweep_targets(sweep, 0)? && index > 1 {
-                        break;
-                    }
-                }
-                let turns = sweep.times?;
-                Some(every.saturating_mul((index - 1).saturating_mul(u64::from(turns))))
-            }
+            Action::Sweep(sweep) => self.sweep(sweep, step.span),
             Action::Keyframes(frames) => {
                 let mut took = 0;
                 if let Some(first) = frames.first().filter(|f| f.at.is_zero()) {
@@ -164,6 +141,29 @@ impl<'c> Walk<'c> {
                 Some(took + self.accept(planned, step.span)?.duration)
             }
         }
+    }
+
+    /// There and back once, which is every move that it makes.
+    fn sweep(&mut self, sweep: &'c SweepAction, span: Span) -> Option<u64> {
+        let every = nanos(sweep.every);
+        let turn = 2 * sweep_length(sweep);
+        let mut last = 0;
+        for index in 0..=turn.min(MOST_SWEEP_STEPS) {
+            let Some(targets) = sweep_targets(sweep, index) else { break };
+            last = self.plan(&targets, Arrive::Aligned, 1.0, span).map_or(0, |p| p.duration);
+            if index > 0 && last > every {
+                let needs = Duration::from_nanos(last);
+                let help = format!(
+                    "one of its steps takes {}: make `every` longer or `step` smaller",
+                    crate::units::Time(needs)
+                );
+                let error = MoveError::LongerThanTimeout { needs, timeout: sweep.every };
+                self.problem(span, error, help);
+                break;
+            }
+        }
+        let moves = turn.saturating_mul(u64::from(sweep.times?));
+        Some(every.saturating_mul(moves).saturating_add(last))
     }
 
     fn movement(&mut self, action: &'c MoveAction, home: &ProgramConfig, span: Span) -> u64 {

@@ -191,7 +191,7 @@ impl Machine {
         let targets = [(target.0, target.1, start)];
         let (models, planner) = (&self.models, &mut self.planner);
         let planned = super::plan::plan_move(planner, models, &targets, Arrive::Asap, 1.0)?;
-        self.launch_anyway(planned, None, OnFault::Continue)
+        self.launch_even_stopped(planned, None, OnFault::Continue)
     }
 }
 
@@ -554,7 +554,7 @@ fn nanos(duration: Duration) -> u64 {
 }
 
 /// How many steps a sweep takes from one end to the other.
-fn sweep_length(sweep: &SweepAction) -> u64 {
+pub(super) fn sweep_length(sweep: &SweepAction) -> u64 {
     let of = |m: &crate::config::SweepMotor| {
         // A step that does not fit exactly leaves a shorter last one; rounding leaves none.
         ((m.to - m.from).abs() / m.step - 1e-9).ceil().max(1.0) as u64

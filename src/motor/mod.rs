@@ -93,6 +93,8 @@ pub enum FaultKind {
     Output(HalError),
     /// The motor's loop panicked.
     Panic,
+    /// The motor's loop does not do what it is told.
+    Silent,
 }
 
 impl std::fmt::Display for FaultKind {
@@ -101,6 +103,7 @@ impl std::fmt::Display for FaultKind {
             FaultKind::Driver => f.write_str("the driver reports a fault"),
             FaultKind::Output(e) => write!(f, "{e}"),
             FaultKind::Panic => f.write_str("the motor's loop panicked"),
+            FaultKind::Silent => f.write_str("the motor's loop does not answer"),
         }
     }
 }
