@@ -121,7 +121,9 @@ pub enum UnitError {
         range: &'static str,
     },
     /// No positive ratio of integers.
-    #[error("`{text}` is not a ratio: write a positive number or a fraction of two, such as \"25792/405\"")]
+    #[error(
+        "`{text}` is not a ratio: write a positive number or a fraction of two, such as \"25792/405\""
+    )]
     NotARatio {
         /// The text as it stood.
         text: String,
@@ -172,9 +174,13 @@ fn unit(name: &str) -> Option<(Dimension, u64, u64)> {
     if name == "rpm" {
         return Some((Dimension::AngularSpeed, 6, 1));
     }
-    let (base, per) = name.split_once('/').map_or((name, None), |(b, p)| (b.trim(), Some(p.trim())));
+    let (base, per) = name
+        .split_once('/')
+        .map_or((name, None), |(b, p)| (b.trim(), Some(p.trim())));
     let &(_, dimension, num, den) = UNITS.iter().find(|u| u.0 == base)?;
-    let Some(per) = per else { return Some((dimension, num, den)) };
+    let Some(per) = per else {
+        return Some((dimension, num, den));
+    };
     let (order, per_num) = match per {
         "s" => (1, 1),
         "min" => (1, 60),
@@ -203,7 +209,8 @@ fn split(text: &str) -> (&str, &str) {
         let exponent = matches!(bytes[end], b'e' | b'E')
             && end > 0
             && matches!(bytes.get(end + 1), Some(b'0'..=b'9' | b'-' | b'+'));
-        let sign = matches!(bytes[end], b'-' | b'+') && (end == 0 || matches!(bytes[end - 1], b'e' | b'E'));
+        let sign = matches!(bytes[end], b'-' | b'+')
+            && (end == 0 || matches!(bytes[end - 1], b'e' | b'E'));
         if !(bytes[end].is_ascii_digit() || bytes[end] == b'.' || exponent || sign) {
             break;
         }
@@ -223,10 +230,19 @@ impl Quantity {
         let (number, name) = split(text);
         let text = text.trim().to_string();
         let Ok(value) = number.parse::<f64>() else {
-            return Err(UnitError::NotANumber { text, expected, base });
+            return Err(UnitError::NotANumber {
+                text,
+                expected,
+                base,
+            });
         };
         if name.is_empty() {
-            return Err(UnitError::BareNumber { text, expected, units, base });
+            return Err(UnitError::BareNumber {
+                text,
+                expected,
+                units,
+                base,
+            });
         }
         match unit(name) {
             Some((d, num, den)) if d == want => {
@@ -234,10 +250,17 @@ impl Quantity {
                 if value.is_finite() {
                     Ok(value)
                 } else {
-                    Err(UnitError::OutOfRange { text, range: "it must be finite" })
+                    Err(UnitError::OutOfRange {
+                        text,
+                        range: "it must be finite",
+                    })
                 }
             }
-            _ => Err(UnitError::WrongUnit { text, expected, units }),
+            _ => Err(UnitError::WrongUnit {
+                text,
+                expected,
+                units,
+            }),
         }
     }
 
@@ -254,7 +277,9 @@ impl Quantity {
         unit(name)
             .and_then(|(_, num, den)| ratio.times(Ratio::new(num, den)?))
             .map(|r| (r, q.dimension))
-            .ok_or_else(|| UnitError::NotARatio { text: text.to_string() })
+            .ok_or_else(|| UnitError::NotARatio {
+                text: text.to_string(),
+            })
     }
 }
 
@@ -263,7 +288,10 @@ impl FromStr for Quantity {
     fn from_str(text: &str) -> Result<Self, UnitError> {
         let (_, name) = split(text);
         let dimension = unit(name).map_or(Dimension::Length, |u| u.0);
-        Ok(Quantity { value: Quantity::parse_as(text, dimension)?, dimension })
+        Ok(Quantity {
+            value: Quantity::parse_as(text, dimension)?,
+            dimension,
+        })
     }
 }
 
@@ -331,7 +359,10 @@ impl FromStr for Time {
         if (0.0..=9e18).contains(&nanos) {
             Ok(Time(Duration::from_nanos(nanos as u64)))
         } else {
-            Err(UnitError::OutOfRange { text: s.to_string(), range: "it must lie between 0 and 285 years" })
+            Err(UnitError::OutOfRange {
+                text: s.to_string(),
+                range: "it must lie between 0 and 285 years",
+            })
         }
     }
 }
@@ -387,7 +418,10 @@ impl FromStr for PulseWidth {
         if (0.0..=f64::from(u32::MAX)).contains(&nanos) {
             Ok(PulseWidth(nanos as u32))
         } else {
-            Err(UnitError::OutOfRange { text: s.to_string(), range: "a pulse lasts from 0 to 4.29s" })
+            Err(UnitError::OutOfRange {
+                text: s.to_string(),
+                range: "a pulse lasts from 0 to 4.29s",
+            })
         }
     }
 }
@@ -425,7 +459,10 @@ impl FromStr for Frequency {
     type Err = UnitError;
     fn from_str(s: &str) -> Result<Self, UnitError> {
         Frequency::from_hertz(Quantity::parse_as(s, Dimension::Frequency)?).ok_or_else(|| {
-            UnitError::OutOfRange { text: s.to_string(), range: "a frequency lies above 0 and up to 1GHz" }
+            UnitError::OutOfRange {
+                text: s.to_string(),
+                range: "a frequency lies above 0 and up to 1GHz",
+            }
         })
     }
 }
@@ -467,11 +504,17 @@ mod tests {
     #[test]
     fn errors_say_what_to_write() {
         let e = "50".parse::<Speed>().unwrap_err().to_string();
-        assert_eq!(e, "`50` has no unit: write a speed in mm/s (or another length a second or minute), such as \"50mm/s\"");
+        assert_eq!(
+            e,
+            "`50` has no unit: write a speed in mm/s (or another length a second or minute), such as \"50mm/s\""
+        );
         let e = "50deg/s".parse::<Speed>().unwrap_err();
         assert!(matches!(e, UnitError::WrongUnit { .. }), "{e}");
         for bad in ["", "mm", "x mm", "1.2.3mm", "--1mm"] {
-            assert!(matches!(bad.parse::<Length>(), Err(UnitError::NotANumber { .. })), "{bad}");
+            assert!(
+                matches!(bad.parse::<Length>(), Err(UnitError::NotANumber { .. })),
+                "{bad}"
+            );
         }
         assert!("-1ms".parse::<Time>().is_err());
         assert!("5s".parse::<PulseWidth>().is_err());
@@ -482,7 +525,10 @@ mod tests {
     #[test]
     fn exact_ratios() {
         let (r, d) = Quantity::parse_exact("8mm").unwrap();
-        assert_eq!((r.numerator(), r.denominator(), d), (8, 1, Dimension::Length));
+        assert_eq!(
+            (r.numerator(), r.denominator(), d),
+            (8, 1, Dimension::Length)
+        );
         let (r, _) = Quantity::parse_exact("0.1in").unwrap();
         assert_eq!((r.numerator(), r.denominator()), (127, 50));
         let (r, d) = Quantity::parse_exact("1turn").unwrap();
@@ -492,7 +538,12 @@ mod tests {
 
     #[test]
     fn times_print_short() {
-        for (text, out) in [("500ms", "500ms"), ("1.5s", "1.5s"), ("1900ns", "1.9us"), ("2min", "120s")] {
+        for (text, out) in [
+            ("500ms", "500ms"),
+            ("1.5s", "1.5s"),
+            ("1900ns", "1.9us"),
+            ("2min", "120s"),
+        ] {
             assert_eq!(text.parse::<Time>().unwrap().to_string(), out);
         }
     }

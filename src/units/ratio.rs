@@ -41,7 +41,10 @@ impl Ratio {
             return None;
         }
         let g = gcd(num, den);
-        Some(Ratio { num: u64::try_from(num / g).ok()?, den: u64::try_from(den / g).ok()? })
+        Some(Ratio {
+            num: u64::try_from(num / g).ok()?,
+            den: u64::try_from(den / g).ok()?,
+        })
     }
 
     /// A decimal or a fraction as it is written: `"8"`, `"12.5"`, `"25792/405"`.
@@ -88,7 +91,10 @@ impl Ratio {
 
     /// `self / other`, or `None` where the result does not fit two 64-bit integers.
     pub fn over(self, other: Ratio) -> Option<Ratio> {
-        self.times(Ratio { num: other.den, den: other.num })
+        self.times(Ratio {
+            num: other.den,
+            den: other.num,
+        })
     }
 
     /// The nearest 64-bit float.
@@ -110,13 +116,19 @@ impl Ratio {
 impl FromStr for Ratio {
     type Err = UnitError;
     fn from_str(s: &str) -> Result<Self, UnitError> {
-        Ratio::parse(s.trim()).ok_or_else(|| UnitError::NotARatio { text: s.to_string() })
+        Ratio::parse(s.trim()).ok_or_else(|| UnitError::NotARatio {
+            text: s.to_string(),
+        })
     }
 }
 
 impl fmt::Display for Ratio {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.den == 1 { write!(f, "{}", self.num) } else { write!(f, "{}/{}", self.num, self.den) }
+        if self.den == 1 {
+            write!(f, "{}", self.num)
+        } else {
+            write!(f, "{}/{}", self.num, self.den)
+        }
     }
 }
 
@@ -127,9 +139,13 @@ mod tests {
 
     #[test]
     fn reads_decimals_and_fractions() {
-        for (text, num, den) in
-            [("8", 8, 1), ("12.5", 25, 2), ("25792/405", 25792, 405), ("0.05", 1, 20), (" 3 / 1.5", 2, 1)]
-        {
+        for (text, num, den) in [
+            ("8", 8, 1),
+            ("12.5", 25, 2),
+            ("25792/405", 25792, 405),
+            ("0.05", 1, 20),
+            (" 3 / 1.5", 2, 1),
+        ] {
             let r: Ratio = text.parse().unwrap();
             assert_eq!((r.numerator(), r.denominator()), (num, den), "{text}");
         }
