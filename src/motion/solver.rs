@@ -88,10 +88,10 @@ impl<S: Solve> Solver<S> {
         goal: Goal,
         limits: Limits,
     ) -> Result<[Phase; PHASES], Trouble> {
-        let binding = binding(velocity, acceleration, goal, limits);
+        let problem = Problem::new(velocity, acceleration, goal, limits);
         let mut first = None;
         for shift in [0, -3, 3] {
-            match self.attempt(velocity, acceleration, goal, binding, shift) {
+            match self.attempt(&problem, shift) {
                 Ok(phases) => return Ok(phases),
                 Err(trouble) => first = first.or(Some(trouble)),
             }
@@ -99,17 +99,17 @@ impl<S: Solve> Solver<S> {
         Err(first.unwrap_or_else(|| Trouble::Refused("no attempt".into())))
     }
 
-    fn attempt(
-        &mut self,
-        velocity: f64,
-        acceleration: f64,
-        goal: Goal,
-        limits: Limits,
-        shift: i32,
-    ) -> Result<[Phase; PHASES], Trouble> {
+    fn attempt(&mut self, problem: &Problem, shift: i32) -> Result<[Phase; PHASES], Trouble> {
+        let Problem {
+            velocity,
+            acceleration,
+            goal,
+            limits,
+            ..
+        } = *problem;
         // With this time and length, the speed limit and the acceleration limit are near 1.
-        let time = exponent(limits.speed) - exponent(limits.acceleration) + shift;
-        let length = exponent(limits.speed) + time;
+        let time = exponent(problem.speed) - exponent(limits.acceleration) + shift;
+        let length = exponent(problem.speed) + time;
         let speed = power_of_two(time - length);
         let accelerate = speed * power_of_two(time);
         let jerk = accelerate * power_of_two(time);
@@ -145,14 +145,23 @@ impl<S: Solve> Solver<S> {
             return Err(Trouble::Refused("no profile".into()));
         };
 
-        let brake = profile.brake.t.iter().zip(profile.brake.j);
-        let brake = brake.filter(|_| profile.brake.duration > 0.0);
+        let brakes = if profile.brake.duration > 0.0 {
+            profile.brake.t.len()
+        } else {
+            0
+        };
+        let brake = profile.brake.t.iter().zip(profile.brake.j).take(brakes);
         let seven = profile.t.iter().zip(profile.j);
         let mut phases = [Phase::default(); PHASES];
+        let mut cruise = (0, 0.0);
         let mut state = start;
-        for (phase, (&seconds, jerk)) in phases.iter_mut().zip(brake.chain(seven)) {
+        for (i, (phase, (&seconds, jerk))) in phases.iter_mut().zip(brake.chain(seven)).enumerate()
+        {
             if !(seconds >= 0.0 && seconds.is_finite() && jerk.is_finite()) {
                 return Err(Trouble::Wrong("durations", seconds, 0.0));
+            }
+            if i == brakes + 3 {
+                cruise = (i, state.velocity);
             }
             state = state.after(seconds, jerk);
             *phase = Phase { seconds, jerk };
@@ -188,44 +197,94 @@ impl<S: Solve> Solver<S> {
             phase.seconds *= time;
             phase.jerk *= jerk;
         }
+        if problem.coast > 0.0 {
+            let (cruise, velocity) = cruise;
+            let cruises = velocity / speed;
+            let wanted = if distance < 0.0 {
+                -limits.speed
+            } else {
+                limits.speed
+            };
+            if (cruises - wanted).abs() > SOLVER_TOLERANCE * limits.speed {
+                return Err(Trouble::Wrong("cruise", cruises, wanted));
+            }
+            phases[cruise].seconds += problem.coast / limits.speed;
+        }
         Ok(phases)
     }
 }
 
-/// The limits without what can't bind: a speed that can't be reached in this distance, an
-/// acceleration that can't be reached at that speed. With these, speed and acceleration say what
-/// size the problem has.
-fn binding(velocity: f64, acceleration: f64, goal: Goal, limits: Limits) -> Limits {
-    let Limits {
-        speed,
-        acceleration: accelerate,
-        jerk,
-    } = limits;
-    // The speed once the acceleration is taken back, and the way to stop from it, both from above.
-    let moving = velocity.abs() + acceleration * acceleration / jerk;
-    let hardest = accelerate
-        .min((jerk * moving).sqrt())
-        .max(acceleration.abs());
-    let stop = if moving > 0.0 {
-        moving * (moving / accelerate + (2.0 * hardest + acceleration.abs()) / jerk)
-    } else {
-        0.0
-    };
-    let way = match goal {
-        Goal::Distance(distance) => distance.abs() + stop,
-        Goal::Rest => stop,
-    };
-    // Speeding up over a way of s: v² <= a s, and v³ <= j s². The cube root from its exponent,
-    // rounded up.
-    let cubed = jerk * way * way;
-    let cube_root = power_of_two(exponent(cubed).div_euclid(3) + 1);
-    let reached = moving + (accelerate * way).sqrt().min(cube_root);
-    let speed = speed.min(4.0 * reached);
-    let accelerate = accelerate.min(4.0 * (acceleration.abs() + (jerk * (speed + moving)).sqrt()));
-    Limits {
-        speed,
-        acceleration: accelerate,
-        jerk,
+/// What is asked of the solver, in a form that it can do well.
+#[derive(Clone, Copy, Debug)]
+struct Problem {
+    velocity: f64,
+    acceleration: f64,
+    goal: Goal,
+    /// The limits without what can't bind: a speed that can't be reached in this distance, an
+    /// acceleration that can't be reached at that speed. With these, speed and acceleration say
+    /// what size the problem has.
+    limits: Limits,
+    /// The greatest speed in it.
+    speed: f64,
+    /// How much of the distance was taken out, to be covered at the speed limit.
+    coast: f64,
+}
+
+/// From this many times the way that it takes to change speed, a plan is made for a shorter way
+/// and lengthened: the solver is good to parts of the distance, the ends of a plan need more.
+const LONG_WAY: f64 = 256.0;
+
+impl Problem {
+    fn new(velocity: f64, acceleration: f64, goal: Goal, limits: Limits) -> Problem {
+        let Limits {
+            speed,
+            acceleration: accelerate,
+            jerk,
+        } = limits;
+        // The way, from above, from rest to a speed or from it to rest.
+        let ramp = |speed: f64| {
+            if speed > 0.0 {
+                speed * (speed / accelerate + 2.0 * accelerate.min((jerk * speed).sqrt()) / jerk)
+            } else {
+                0.0
+            }
+        };
+        // The speed once the acceleration is taken back; also from above.
+        let moving = velocity.abs() + acceleration * acceleration / jerk;
+        let stop = ramp(moving) + moving * acceleration.abs() / jerk;
+        let mut goal = goal;
+        let mut coast = 0.0;
+        let way = match goal {
+            Goal::Distance(distance) => distance.abs() + stop,
+            Goal::Rest => stop,
+        };
+        if let Goal::Distance(distance) = goal {
+            let changes = stop + 2.0 * ramp(speed);
+            if distance.abs() > LONG_WAY * changes {
+                let short = LONG_WAY / 8.0 * changes;
+                coast = distance.abs() - short;
+                goal = Goal::Distance(if distance < 0.0 { -short } else { short });
+            }
+        }
+        // Speeding up over a way of s: v² <= a s, and v³ <= j s². The cube root is by the
+        // exponent, rounded up.
+        let cubed = jerk * way * way;
+        let cube_root = power_of_two(exponent(cubed).div_euclid(3) + 1);
+        let reached = moving + (accelerate * way).sqrt().min(cube_root);
+        let speed = speed.min(4.0 * reached);
+        let most = 4.0 * (acceleration.abs() + (jerk * (speed + moving)).sqrt());
+        Problem {
+            velocity,
+            acceleration,
+            goal,
+            limits: Limits {
+                speed,
+                acceleration: accelerate.min(most),
+                jerk,
+            },
+            speed: speed.max(moving),
+            coast,
+        }
     }
 }
 

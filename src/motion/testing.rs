@@ -58,7 +58,12 @@ impl Dice {
             _ => limit * self.between(-1.0, 1.0),
         };
         let velocity = share(limits.speed);
-        let acceleration = share(limits.acceleration);
+        let mut acceleration = share(limits.acceleration);
+        if self.below(4) > 0 {
+            // As much as a motion that is about to keep its speed limit can have.
+            let most = (2.0 * limits.jerk * limits.speed).sqrt();
+            acceleration = acceleration.clamp(-most, most);
+        }
         State {
             position: 100.0 * self.between(-1.0, 1.0),
             velocity,
