@@ -1,3 +1,5 @@
+use super::{LONGEST, fit, seconds};
+
 /// Position, velocity and acceleration at one moment, in a unit, unit/s, unit/s².
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct State {
@@ -12,8 +14,36 @@ pub struct State {
 impl State {
     /// At rest at `position`.
     pub fn at_rest(position: f64) -> State {
-        State { position, ..State::default() }
+        State {
+            position,
+            ..State::default()
+        }
     }
+
+    /// Whether velocity and acceleration are both 0, exactly.
+    pub fn is_at_rest(self) -> bool {
+        self.velocity == 0.0 && self.acceleration == 0.0
+    }
+
+    /// The state `h` seconds later under a constant jerk.
+    pub(super) fn after(self, h: f64, jerk: f64) -> State {
+        let State {
+            position,
+            velocity,
+            acceleration,
+        } = self;
+        State {
+            position: position + travel(h, velocity, acceleration / 2.0, jerk / 6.0),
+            velocity: velocity + h * (acceleration + h * (jerk / 2.0)),
+            acceleration: acceleration + h * jerk,
+        }
+    }
+}
+
+/// `v h + a2 h² + j6 h³`: how far a segment has come after `h` seconds.
+#[inline(always)]
+pub(super) fn travel(h: f64, v: f64, a2: f64, j6: f64) -> f64 {
+    h * (v + h * (a2 + h * j6))
 }
 
 /// A stretch of constant jerk.
@@ -29,10 +59,182 @@ pub struct Segment {
     pub jerk: f64,
 }
 
-/// A motion in one dimension: constant-jerk segments one after another, then rest at `end`.
+impl Segment {
+    /// The state `nanos` nanoseconds after the segment's own start.
+    pub(super) fn state_after(&self, nanos: u64) -> State {
+        self.state.after(seconds(nanos), self.jerk)
+    }
+}
+
+/// A motion in one dimension: constant-jerk segments one after another, then rest at its end.
+///
+/// Times are whole nanoseconds since the trajectory's start. Each segment keeps the state it
+/// begins in; where one ends and the next begins, the two agree to the last bits of the position
+/// (see [`Planner`](super::Planner) for the bound), and so do the last segment's end and
+/// [`end`](Trajectory::end).
+///
+/// ```
+/// use lockstep::motion::{Limits, Planner, State};
+///
+/// let limits = Limits { speed: 50.0, acceleration: 500.0, jerk: 5000.0 };
+/// let there = Planner::new().to_position(State::at_rest(0.0), 10.0, limits)?;
+/// assert_eq!(there.end(), 10.0);
+/// assert_eq!(there.state_at(there.duration()), State::at_rest(10.0));
+/// assert!((there.state_at(there.duration() / 2).position - 5.0).abs() < 1e-6);
+/// # Ok::<(), lockstep::motion::PlanError>(())
+/// ```
 #[derive(Clone, PartialEq, Debug)]
 pub struct Trajectory {
     segments: Vec<Segment>,
     duration: u64,
     end: f64,
 }
+
+impl Trajectory {
+    /// No motion: rest at `position`, with no duration.
+    pub fn rest(position: f64) -> Trajectory {
+        Trajectory {
+            segments: Vec::new(),
+            duration: 0,
+            end: position,
+        }
+    }
+
+    /// Rest at `position` for `duration` nanoseconds.
+    pub fn dwell(position: f64, duration: u64) -> Trajectory {
+        if duration == 0 {
+            return Trajectory::rest(position);
+        }
+        let segment = Segment {
+            start: 0,
+            duration,
+            state: State::at_rest(position),
+            jerk: 0.0,
+        };
+        Trajectory {
+            segments: vec![segment],
+            duration,
+            end: position,
+        }
+    }
+
+    /// One trajectory after another.
+    ///
+    /// `None` if there is no part, if a part does not begin at rest, exactly where the last one
+    /// ended, or if the whole lasts longer than the clock counts.
+    pub fn chain(parts: &[Trajectory]) -> Option<Trajectory> {
+        let (first, rest) = parts.split_first()?;
+        let mut whole = first.clone();
+        for part in rest {
+            if part.start() != State::at_rest(whole.end) {
+                return None;
+            }
+            let offset = whole.duration;
+            whole.duration = offset.checked_add(part.duration)?;
+            let later = part.segments.iter().map(|s| Segment {
+                start: offset + s.start,
+                ..*s
+            });
+            whole.segments.extend(later);
+            whole.end = part.end;
+        }
+        Some(whole)
+    }
+
+    /// From segments that follow each other without a gap; the caller vouches for the states.
+    pub(super) fn from_segments(segments: Vec<Segment>, end: f64) -> Trajectory {
+        let duration = segments.last().map_or(0, |s| s.start + s.duration);
+        Trajectory {
+            segments,
+            duration,
+            end,
+        }
+    }
+
+    /// How long the motion lasts, nanoseconds.
+    pub fn duration(&self) -> u64 {
+        self.duration
+    }
+
+    /// The state at time 0.
+    pub fn start(&self) -> State {
+        self.segments
+            .first()
+            .map_or(State::at_rest(self.end), |s| s.state)
+    }
+
+    /// Where it comes to rest.
+    pub fn end(&self) -> f64 {
+        self.end
+    }
+
+    /// Its segments, in order; none for [`rest`](Trajectory::rest).
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// The state at `t` nanoseconds after the start. From [`duration`](Trajectory::duration) on it
+    /// is rest at [`end`](Trajectory::end), exactly.
+    pub fn state_at(&self, t: u64) -> State {
+        if t >= self.duration {
+            return State::at_rest(self.end);
+        }
+        let after = self.segments.partition_point(|s| s.start <= t);
+        match after.checked_sub(1).and_then(|i| self.segments.get(i)) {
+            Some(segment) => segment.state_after(t - segment.start),
+            None => self.start(),
+        }
+    }
+
+    /// The same motion in another measure: `offset + scale * position`.
+    pub fn scaled(&self, offset: f64, scale: f64) -> Trajectory {
+        self.scaled_to(offset, scale, offset + scale * self.end)
+    }
+
+    /// [`scaled`](Trajectory::scaled), but coming to rest at `end`, exactly: a whole step.
+    ///
+    /// `end` is meant to be `offset + scale * self.end()` without that sum's rounding. A motor that
+    /// follows the trajectory covers any difference at its last nanosecond.
+    pub fn scaled_to(&self, offset: f64, scale: f64, end: f64) -> Trajectory {
+        let scaled = |s: &Segment| Segment {
+            state: State {
+                position: offset + scale * s.state.position,
+                velocity: scale * s.state.velocity,
+                acceleration: scale * s.state.acceleration,
+            },
+            jerk: scale * s.jerk,
+            ..*s
+        };
+        let segments = self.segments.iter().map(scaled).collect();
+        Trajectory {
+            segments,
+            duration: self.duration,
+            end,
+        }
+    }
+
+    /// The same path in a longer time: with `k` = `duration` / [`duration`](Trajectory::duration),
+    /// speeds are divided by `k`, accelerations by `k²`, jerks by `k³`, each to within what the
+    /// rounding of the segments to whole nanoseconds means.
+    ///
+    /// Rests inside it (between the parts of a [`chain`](Trajectory::chain)) stay rests, at
+    /// exactly the same places. `None` if it does not begin at rest, if `duration` is shorter than
+    /// now or longer than a hundred days, if there is no motion to stretch, or if its
+    /// segments are too few nanoseconds long to be stretched without passing the speed,
+    /// acceleration or jerk it has now (by more than a millionth).
+    pub fn stretched(&self, duration: u64) -> Option<Trajectory> {
+        if !self.start().is_at_rest() || duration < self.duration || duration > LONGEST {
+            return None;
+        }
+        if duration == self.duration {
+            return Some(self.clone());
+        }
+        if self.segments.is_empty() {
+            return None;
+        }
+        fit::stretch(self, duration)
+    }
+}
+
+#[cfg(test)]
+mod tests;

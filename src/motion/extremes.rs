@@ -1,0 +1,87 @@
+use super::{Segment, Trajectory, seconds};
+
+/// The extremes of a trajectory over its whole duration.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Extremes {
+    /// The least position.
+    pub min: f64,
+    /// The greatest position.
+    pub max: f64,
+    /// The greatest speed, in either direction, unit/s.
+    pub velocity: f64,
+    /// The greatest acceleration, in either direction, unit/s².
+    pub acceleration: f64,
+    /// The greatest jerk, in either direction, unit/s³.
+    pub jerk: f64,
+}
+
+impl Extremes {
+    fn at_rest(position: f64) -> Extremes {
+        Extremes {
+            min: position,
+            max: position,
+            velocity: 0.0,
+            acceleration: 0.0,
+            jerk: 0.0,
+        }
+    }
+
+    fn widen(&mut self, segment: &Segment, h: f64) {
+        let state = segment.state.after(h, segment.jerk);
+        self.min = self.min.min(state.position);
+        self.max = self.max.max(state.position);
+        self.velocity = self.velocity.max(state.velocity.abs());
+        self.acceleration = self.acceleration.max(state.acceleration.abs());
+    }
+}
+
+impl Trajectory {
+    /// The extremes over the whole trajectory, its end included.
+    ///
+    /// Exact to the last bits: position has its extremes where the velocity is 0, velocity where
+    /// the acceleration is 0, and both roots are worked out for each segment.
+    pub fn extremes(&self) -> Extremes {
+        let mut extremes = Extremes::at_rest(self.end());
+        for segment in self.segments() {
+            let length = seconds(segment.duration);
+            extremes.widen(segment, 0.0);
+            extremes.widen(segment, length);
+            extremes.jerk = extremes.jerk.max(segment.jerk.abs());
+            let turn = -segment.state.acceleration / segment.jerk;
+            let [first, second] = velocity_zeros(segment);
+            for root in [turn, first, second] {
+                // A root that is no number fails both comparisons.
+                if root > 0.0 && root < length {
+                    extremes.widen(segment, root);
+                }
+            }
+        }
+        extremes
+    }
+}
+
+/// The seconds after the segment's start at which its velocity `v + a h + j h²/2` is 0, the lesser
+/// first; not a number where there is none. They may lie outside the segment.
+pub(super) fn velocity_zeros(segment: &Segment) -> [f64; 2] {
+    let (v, a, j) = (
+        segment.state.velocity,
+        segment.state.acceleration,
+        segment.jerk,
+    );
+    if j == 0.0 {
+        let only = if a == 0.0 { f64::NAN } else { -v / a };
+        return [only, f64::NAN];
+    }
+    let discriminant = a * a - 2.0 * j * v;
+    if discriminant < 0.0 {
+        return [f64::NAN; 2];
+    }
+    // The sum of two terms of one sign: nothing cancels. The other root is by their product.
+    let root = discriminant.sqrt();
+    let q = if a < 0.0 { root - a } else { -(a + root) };
+    if q == 0.0 {
+        return [0.0, f64::NAN];
+    }
+    let (one, two) = (q / j, 2.0 * v / q);
+    if one < two { [one, two] } else { [two, one] }
+}

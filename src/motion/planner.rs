@@ -1,0 +1,440 @@
+use rsruckig::prelude::{Ruckig, ThrowErrorHandler};
+
+use super::fit::fit;
+use super::solver::{Goal, PHASES, Phase, Solve, Solver, Trouble};
+use super::{LONGEST, Limits, PlanError, Segment, State, Trajectory, seconds};
+
+/// Plans motions that take the least time within limits and end at rest.
+///
+/// Keep one and use it again: it holds the solver's working storage. A plan takes about a
+/// microsecond.
+///
+/// Each plan is checked, from its segments alone, before it is handed out:
+///
+/// - it begins in the state asked for, exactly, and its [`end`](Trajectory::end) is the target,
+///   exactly; the last segment runs into it to within 1e-12 of the positions' size, 1e-9 of the
+///   top speed and 1e-9 of the top acceleration;
+/// - speed, acceleration and jerk keep their limits to within a part in 1e9. A start above a limit
+///   is allowed: then the plan never exceeds what the start has (and what its acceleration still
+///   adds to its speed while the jerk limit takes it back), and comes down into the limits.
+///
+/// A plan that does not is never handed out; that is an error.
+///
+/// ```
+/// use lockstep::motion::{Limits, Planner, State};
+///
+/// let mut planner = Planner::new();
+/// let limits = Limits { speed: 50.0, acceleration: 500.0, jerk: 5000.0 };
+/// let there = planner.to_position(State::at_rest(0.0), 100.0, limits)?;
+///
+/// // Half way it is told to stop.
+/// let moving = there.state_at(there.duration() / 2);
+/// let stop = planner.to_rest(moving, limits)?;
+/// assert_eq!(stop.start(), moving);
+/// assert!(stop.end() > moving.position && stop.end() < 60.0);
+/// # Ok::<(), lockstep::motion::PlanError>(())
+/// ```
+pub struct Planner {
+    engine: Engine<Ruckig<1, ThrowErrorHandler>>,
+}
+
+impl Planner {
+    /// A planner.
+    pub fn new() -> Self {
+        Planner {
+            engine: Engine {
+                solver: Solver::new(),
+            },
+        }
+    }
+
+    /// The fastest way from a state to rest at `target`.
+    ///
+    /// From rest it goes straight there. From a moving state it may have to pass the target and
+    /// come back: check the [`extremes`](Trajectory::extremes) against the travel.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError`]: a number that is not finite, a limit that is not above 0, a plan longer than
+    /// a hundred days, or no plan that passes the checks.
+    pub fn to_position(
+        &mut self,
+        from: State,
+        target: f64,
+        limits: Limits,
+    ) -> Result<Trajectory, PlanError> {
+        self.engine.to_position(from, target, limits)
+    }
+
+    /// The fastest way from a state to rest, wherever that ends.
+    ///
+    /// # Errors
+    ///
+    /// As [`to_position`](Planner::to_position).
+    pub fn to_rest(&mut self, from: State, limits: Limits) -> Result<Trajectory, PlanError> {
+        self.engine.to_rest(from, limits)
+    }
+}
+
+impl Default for Planner {
+    fn default() -> Self {
+        Planner::new()
+    }
+}
+
+impl std::fmt::Debug for Planner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Planner").finish_non_exhaustive()
+    }
+}
+
+/// How much of a limit a plan may exceed it by.
+const LIMIT_TOLERANCE: f64 = 1e-9;
+
+/// How often a plan is made again with lower limits before that counts as impossible.
+const ROUNDS: usize = 40;
+
+/// The planner, over a solver that a test can stand in for.
+pub(super) struct Engine<S> {
+    pub solver: Solver<S>,
+}
+
+impl<S: Solve> Engine<S> {
+    pub(super) fn to_position(
+        &mut self,
+        from: State,
+        target: f64,
+        limits: Limits,
+    ) -> Result<Trajectory, PlanError> {
+        check_start(from, limits)?;
+        let distance = target - from.position;
+        if !(target.is_finite() && distance.is_finite()) {
+            return Err(PlanError::NotFinite {
+                what: "target",
+                value: target,
+            });
+        }
+        if !from.is_at_rest() {
+            return self.moving(from, Some(target), limits);
+        }
+        if distance == 0.0 {
+            return Ok(Trajectory::rest(target));
+        }
+        self.from_rest(from.position, target, limits)
+    }
+
+    pub(super) fn to_rest(&mut self, from: State, limits: Limits) -> Result<Trajectory, PlanError> {
+        check_start(from, limits)?;
+        if from.is_at_rest() {
+            return Ok(Trajectory::rest(from.position));
+        }
+        self.moving(from, None, limits)
+    }
+
+    /// From rest to rest: the solver's durations, rounded up (see the module's formulae).
+    fn from_rest(
+        &mut self,
+        start: f64,
+        target: f64,
+        limits: Limits,
+    ) -> Result<Trajectory, PlanError> {
+        let distance = target - start;
+        let phases = self
+            .solver
+            .phases(0.0, 0.0, Goal::Distance(distance), limits)
+            .map_err(|trouble| explain(trouble, State::at_rest(start), Some(target)))?;
+        check_length(&phases)?;
+        let longest = |of: &[usize]| of.iter().fold(0.0_f64, |t, &i| t.max(phases[i].seconds));
+        let mut symmetric = Symmetric {
+            start,
+            target,
+            jerk: nanos_up(longest(&[0, 2, 4, 6])).max(1),
+            hold: nanos_up(longest(&[1, 5])),
+            cruise: nanos_up(longest(&[3])),
+        };
+        // The solver's last bits can be a nanosecond short.
+        let mut more = 1;
+        loop {
+            let trajectory = symmetric.trajectory();
+            let Err(error) = check(&trajectory, State::at_rest(start), limits, limits) else {
+                return Ok(trajectory);
+            };
+            match error {
+                Excess { jerk, .. } if jerk > 0.0 => symmetric.jerk += more,
+                Excess { acceleration, .. } if acceleration > 0.0 => symmetric.hold += more,
+                Excess { speed, .. } if speed > 0.0 => symmetric.cruise += more,
+                error => return Err(error.explain(limits)),
+            }
+            if more > 1 << 20 {
+                return Err(error.explain(limits));
+            }
+            more *= 2;
+        }
+    }
+
+    /// From a moving state: the solver's durations, rounded; the jerks, corrected; again with lower
+    /// limits if that exceeds them.
+    fn moving(
+        &mut self,
+        from: State,
+        target: Option<f64>,
+        limits: Limits,
+    ) -> Result<Trajectory, PlanError> {
+        let goal = target.map_or(Goal::Rest, |target| Goal::Distance(target - from.position));
+        let mut asked = limits;
+        let mut last = None;
+        for round in 0..ROUNDS {
+            let phases = match self
+                .solver
+                .phases(from.velocity, from.acceleration, goal, asked)
+            {
+                Ok(phases) => phases,
+                Err(trouble) if round == 0 => return Err(explain(trouble, from, target)),
+                Err(trouble) => {
+                    last = Some(explain(trouble, from, target));
+                    asked.jerk *= 0.75;
+                    continue;
+                }
+            };
+            check_length(&phases)?;
+            let Some(trajectory) = fit(from, &phases, target) else {
+                // A matter of a few nanoseconds. Less jerk makes them more.
+                asked.jerk *= 0.25;
+                continue;
+            };
+            let Err(error) = check(&trajectory, from, limits, asked) else {
+                return Ok(trajectory);
+            };
+            last = Some(error.explain(limits));
+            asked.speed *= 1.0 - (2.0 * error.speed).min(0.1);
+            asked.acceleration *= 1.0 - (2.0 * error.acceleration).min(0.1);
+            asked.jerk *= 1.0 - (2.0 * error.jerk).min(0.1);
+            if round >= 4 || error.most() > 0.1 {
+                asked.jerk *= 0.5;
+            }
+        }
+        Err(last.unwrap_or(PlanError::Unfaithful {
+            what: "durations",
+            value: 0.0,
+            wanted: 1.0,
+        }))
+    }
+}
+
+fn check_start(from: State, limits: Limits) -> Result<(), PlanError> {
+    limits.check()?;
+    let named = [
+        ("start position", from.position),
+        ("start velocity", from.velocity),
+        ("start acceleration", from.acceleration),
+    ];
+    match named.into_iter().find(|(_, value)| !value.is_finite()) {
+        Some((what, value)) => Err(PlanError::NotFinite { what, value }),
+        None => Ok(()),
+    }
+}
+
+fn check_length(phases: &[Phase; PHASES]) -> Result<(), PlanError> {
+    let length: f64 = phases.iter().map(|phase| phase.seconds).sum();
+    if length > seconds(LONGEST) {
+        Err(PlanError::TooLong { seconds: length })
+    } else {
+        Ok(())
+    }
+}
+
+/// Seconds as nanoseconds, rounded up.
+fn nanos_up(seconds: f64) -> u64 {
+    let exact = seconds * 1e9;
+    let whole = exact as u64;
+    if (whole as f64) < exact {
+        whole + 1
+    } else {
+        whole
+    }
+}
+
+fn explain(trouble: Trouble, from: State, target: Option<f64>) -> PlanError {
+    match trouble {
+        Trouble::Wrong(what, value, wanted) => PlanError::Unfaithful {
+            what,
+            value,
+            wanted,
+        },
+        Trouble::Refused(code) => PlanError::Refused {
+            from: format!(
+                "{} at {}/s and {}/s^2",
+                from.position, from.velocity, from.acceleration
+            ),
+            to: target.map_or("rest".to_string(), |target| target.to_string()),
+            code,
+        },
+    }
+}
+
+/// A motion from rest to rest: jerk, hold, jerk back, cruise, and the same mirrored, nanoseconds.
+struct Symmetric {
+    start: f64,
+    target: f64,
+    jerk: u64,
+    hold: u64,
+    cruise: u64,
+}
+
+impl Symmetric {
+    fn trajectory(&self) -> Trajectory {
+        let Symmetric { start, target, .. } = *self;
+        let (tj, ta, tv) = (seconds(self.jerk), seconds(self.hold), seconds(self.cruise));
+        let speed = (target - start) / (2.0 * tj + ta + tv);
+        let acceleration = speed / (tj + ta);
+        let jerk = acceleration / tj;
+        // Where the jerk ends, where the hold ends, where the cruise begins.
+        let first = State {
+            position: 0.0,
+            ..State::default()
+        }
+        .after(tj, jerk);
+        let first = State {
+            acceleration,
+            ..first
+        };
+        let second = State {
+            acceleration,
+            ..first.after(ta, 0.0)
+        };
+        let way = speed * (2.0 * tj + ta) / 2.0;
+        let at = |position: f64, velocity: f64, acceleration: f64| State {
+            position,
+            velocity,
+            acceleration,
+        };
+        let states = [
+            (self.jerk, State::at_rest(start), jerk),
+            (
+                self.hold,
+                at(start + first.position, first.velocity, acceleration),
+                0.0,
+            ),
+            (
+                self.jerk,
+                at(start + second.position, second.velocity, acceleration),
+                -jerk,
+            ),
+            (self.cruise, at(start + way, speed, 0.0), 0.0),
+            (self.jerk, at(target - way, speed, 0.0), -jerk),
+            (
+                self.hold,
+                at(target - second.position, second.velocity, -acceleration),
+                0.0,
+            ),
+            (
+                self.jerk,
+                at(target - first.position, first.velocity, -acceleration),
+                jerk,
+            ),
+        ];
+        let mut segments = Vec::with_capacity(states.len());
+        let mut begin = 0;
+        for (duration, state, jerk) in states {
+            if duration > 0 {
+                segments.push(Segment {
+                    start: begin,
+                    duration,
+                    state,
+                    jerk,
+                });
+                begin += duration;
+            }
+        }
+        Trajectory::from_segments(segments, target)
+    }
+}
+
+/// By how much a plan exceeds its limits, as a share of them; 0 where it keeps them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Excess {
+    speed: f64,
+    acceleration: f64,
+    jerk: f64,
+    /// What of the end is wrong, if it is: what, its value, the most it may be.
+    end: Option<(&'static str, f64, f64)>,
+}
+
+impl Excess {
+    fn most(&self) -> f64 {
+        self.speed.max(self.acceleration).max(self.jerk)
+    }
+
+    fn explain(&self, limits: Limits) -> PlanError {
+        let unfaithful = |what, over: f64, wanted: f64| PlanError::Unfaithful {
+            what,
+            value: wanted * (1.0 + over),
+            wanted,
+        };
+        match *self {
+            Excess {
+                end: Some((what, value, wanted)),
+                ..
+            } => PlanError::Unfaithful {
+                what,
+                value,
+                wanted,
+            },
+            Excess { jerk, .. } if jerk > 0.0 => unfaithful("jerk limit", jerk, limits.jerk),
+            Excess { acceleration, .. } if acceleration > 0.0 => {
+                unfaithful("acceleration limit", acceleration, limits.acceleration)
+            }
+            Excess { speed, .. } => unfaithful("speed limit", speed, limits.speed),
+        }
+    }
+}
+
+/// Checks a plan's segments against the limits and its end.
+fn check(plan: &Trajectory, from: State, limits: Limits, asked: Limits) -> Result<(), Excess> {
+    let extremes = plan.extremes();
+    // The speed when the start's acceleration is taken back at once.
+    let taken_back =
+        from.velocity + from.acceleration * from.acceleration.abs() / (2.0 * asked.jerk);
+    let speed = limits.speed.max(from.velocity.abs()).max(taken_back.abs());
+    let acceleration = limits.acceleration.max(from.acceleration.abs());
+    let over = |value: f64, most: f64| {
+        let share = value / most - 1.0;
+        // Not a number is an excess, too.
+        if share <= LIMIT_TOLERANCE {
+            0.0
+        } else {
+            share.max(LIMIT_TOLERANCE)
+        }
+    };
+    let mut excess = Excess {
+        speed: over(extremes.velocity, speed),
+        acceleration: over(extremes.acceleration, acceleration),
+        jerk: over(extremes.jerk, limits.jerk),
+        end: None,
+    };
+    if let Some(last) = plan.segments().last() {
+        let end = last.state_after(last.duration);
+        let size = extremes
+            .max
+            .abs()
+            .max(extremes.min.abs())
+            .max(extremes.max - extremes.min);
+        let position = (end.position - plan.end()).abs();
+        let far = |value: f64, most: f64| !(value <= most);
+        if far(position, 1e-12 * size) {
+            excess.end = Some(("end", end.position, plan.end()));
+        } else if far(end.velocity.abs(), 1e-9 * extremes.velocity) {
+            excess.end = Some(("end velocity", end.velocity, 0.0));
+        } else if far(end.acceleration.abs(), 1e-9 * extremes.acceleration) {
+            excess.end = Some(("end acceleration", end.acceleration, 0.0));
+        }
+    }
+    if excess.end.is_none() && excess.most() == 0.0 {
+        Ok(())
+    } else {
+        Err(excess)
+    }
+}
+
+#[cfg(test)]
+mod tests;
