@@ -186,30 +186,15 @@ mod tests {
     fn device_trees() {
         let pi_4 = "raspberrypi,4-model-b\0brcm,bcm2711\0";
         assert_eq!(Model::from_compatible(pi_4), Some(Model::Pi4));
-        assert_eq!(
-            Model::from_compatible("raspberrypi,model-zero-2-w"),
-            Some(Model::Zero2W)
-        );
-        assert_eq!(
-            Model::from_compatible("pine64,rock64\0rockchip,rk3328\0"),
-            None
-        );
-        assert_eq!(
-            Model::from_model_string("Raspberry Pi 5 Model B Rev 1.0\0"),
-            Some(Model::Pi5)
-        );
+        assert_eq!(Model::from_compatible("raspberrypi,model-zero-2-w"), Some(Model::Zero2W));
+        assert_eq!(Model::from_compatible("pine64,rock64\0rockchip,rk3328\0"), None);
+        assert_eq!(Model::from_model_string("Raspberry Pi 5 Model B Rev 1.0\0"), Some(Model::Pi5));
         assert_eq!(
             Model::from_model_string("Raspberry Pi 3 Model B Plus Rev 1.3"),
             Some(Model::Pi3BPlus)
         );
-        assert_eq!(
-            Model::from_model_string("Raspberry Pi Model B Rev 2.0"),
-            Some(Model::BRev2)
-        );
-        assert_eq!(
-            Model::from_model_string("Raspberry Pi Model B Rev 1"),
-            Some(Model::BRev1)
-        );
+        assert_eq!(Model::from_model_string("Raspberry Pi Model B Rev 2.0"), Some(Model::BRev2));
+        assert_eq!(Model::from_model_string("Raspberry Pi Model B Rev 1"), Some(Model::BRev1));
         assert_eq!(Model::from_model_string("Pine64 Rock64"), None);
     }
 }

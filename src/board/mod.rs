@@ -80,19 +80,8 @@ mod tests {
         assert_eq!(pins.len(), 28);
         // What is left of the 40 pins is power and ground.
         let supply = [1, 2, 4, 6, 9, 14, 17, 20, 25, 30, 34, 39];
-        assert!(
-            pins.iter()
-                .all(|p| (1..=40).contains(p) && !supply.contains(p))
-        );
-        for (gpio, pin) in [
-            (2, 3),
-            (3, 5),
-            (12, 32),
-            (13, 33),
-            (17, 11),
-            (18, 12),
-            (19, 35),
-        ] {
+        assert!(pins.iter().all(|p| (1..=40).contains(p) && !supply.contains(p)));
+        for (gpio, pin) in [(2, 3), (3, 5), (12, 32), (13, 33), (17, 11), (18, 12), (19, 35)] {
             assert_eq!(header_pin(gpio), Some(pin));
         }
     }

@@ -228,9 +228,7 @@ impl FromStr for Model {
         Model::ALL
             .into_iter()
             .find(|m| m.short_name() == text)
-            .ok_or_else(|| UnknownModel {
-                text: text.to_owned(),
-            })
+            .ok_or_else(|| UnknownModel { text: text.to_owned() })
     }
 }
 
@@ -242,13 +240,7 @@ mod tests {
     fn short_names_go_both_ways_and_are_unique() {
         for model in Model::ALL {
             assert_eq!(model.to_string().parse(), Ok(model));
-            assert_eq!(
-                Model::ALL
-                    .iter()
-                    .filter(|m| m.name() == model.name())
-                    .count(),
-                1
-            );
+            assert_eq!(Model::ALL.iter().filter(|m| m.name() == model.name()).count(), 1);
             assert_eq!(Model::ALL.iter().filter(|m| **m == model).count(), 1);
         }
     }
@@ -281,11 +273,7 @@ mod tests {
 
     #[test]
     fn short_headers() {
-        let gpios = |m: Model| {
-            (0..54)
-                .filter(|&g| m.header_pin(g).is_some())
-                .collect::<Vec<u8>>()
-        };
+        let gpios = |m: Model| (0..54).filter(|&g| m.header_pin(g).is_some()).collect::<Vec<u8>>();
         let rev_1 = [0, 1, 4, 7, 8, 9, 10, 11, 14, 15, 17, 18, 21, 22, 23, 24, 25];
         let rev_2 = [2, 3, 4, 7, 8, 9, 10, 11, 14, 15, 17, 18, 22, 23, 24, 25, 27];
         assert_eq!(gpios(Model::BRev1), rev_1);

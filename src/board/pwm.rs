@@ -14,12 +14,7 @@ struct PwmPin {
 }
 
 const fn pin(gpio: u8, channel: u8, alt: u8, func: Option<u8>) -> PwmPin {
-    PwmPin {
-        gpio,
-        channel,
-        alt,
-        func,
-    }
+    PwmPin { gpio, channel, alt, func }
 }
 
 /// BCM2835 to BCM2711 ("BCM2835 ARM Peripherals", section 6.2).
@@ -92,10 +87,8 @@ impl Model {
         let mut gpios = gpios.to_vec();
         gpios.sort_unstable();
         gpios.dedup();
-        let pins: Vec<&PwmPin> = gpios
-            .iter()
-            .map(|&g| self.pwm_pin(g))
-            .collect::<Option<Vec<_>>>()?;
+        let pins: Vec<&PwmPin> =
+            gpios.iter().map(|&g| self.pwm_pin(g)).collect::<Option<Vec<_>>>()?;
         let line = match pins[..] {
             [] => return Some(Vec::new()),
             [a] => format!("dtoverlay=pwm,pin={},func={}", a.gpio, a.func?),
@@ -115,8 +108,7 @@ impl Model {
     /// overlay reaches: `pinctrl set 14 a0`. It needs a PWM overlay for any other pin as well, since
     /// that is what loads the PWM driver. `None` where the pin has no hardware PWM.
     pub fn pwm_pinctrl(self, gpio: u8) -> Option<String> {
-        self.pwm_pin(gpio)
-            .map(|p| format!("pinctrl set {gpio} a{}", p.alt))
+        self.pwm_pin(gpio).map(|p| format!("pinctrl set {gpio} a{}", p.alt))
     }
 
     /// How the link `/sys/class/pwm/pwmchipN/device` of the header's PWM chip may end. The number N
@@ -133,9 +125,7 @@ impl Model {
 
     /// Whether `device`, the target of a `pwmchipN/device` link, is the header's PWM chip.
     pub fn is_header_pwm(self, device: &str) -> bool {
-        self.pwm_device_suffixes()
-            .iter()
-            .any(|s| device.trim_end_matches('/').ends_with(s))
+        self.pwm_device_suffixes().iter().any(|s| device.trim_end_matches('/').ends_with(s))
     }
 
     /// Whether the analog audio output uses the same two PWM channels: both at once do not work, and
@@ -150,9 +140,7 @@ mod tests {
     use super::*;
 
     fn channels(model: Model) -> Vec<(u8, u8)> {
-        (0..=53)
-            .filter_map(|g| model.pwm_channel(g).map(|c| (g, c)))
-            .collect()
+        (0..=53).filter_map(|g| model.pwm_channel(g).map(|c| (g, c))).collect()
     }
 
     #[test]
@@ -166,10 +154,7 @@ mod tests {
                 _ => &[(12, 0), (13, 1), (18, 0), (19, 1)],
             };
             assert_eq!(channels(model), expected, "{model}");
-            assert_eq!(
-                model.pwm_pins(),
-                expected.iter().map(|e| e.0).collect::<Vec<_>>()
-            );
+            assert_eq!(model.pwm_pins(), expected.iter().map(|e| e.0).collect::<Vec<_>>());
         }
     }
 
@@ -195,20 +180,13 @@ mod tests {
 
     #[test]
     fn alternate_functions() {
-        for (gpio, bcm, rp1) in [
-            (12, Some(0), 0),
-            (13, Some(0), 0),
-            (14, None, 0),
-            (18, Some(5), 3),
-            (19, Some(5), 3),
-        ] {
+        for (gpio, bcm, rp1) in
+            [(12, Some(0), 0), (13, Some(0), 0), (14, None, 0), (18, Some(5), 3), (19, Some(5), 3)]
+        {
             assert_eq!(Model::Pi4.pwm_alt(gpio), bcm);
             assert_eq!(Model::Pi5.pwm_alt(gpio), Some(rp1));
         }
-        assert_eq!(
-            Model::Pi5.pwm_pinctrl(15).as_deref(),
-            Some("pinctrl set 15 a0")
-        );
+        assert_eq!(Model::Pi5.pwm_pinctrl(15).as_deref(), Some("pinctrl set 15 a0"));
         assert_eq!(Model::Pi5.pwm_pinctrl(16), None);
     }
 
@@ -222,24 +200,11 @@ mod tests {
                 (&[19], "dtoverlay=pwm,pin=19,func=2"),
                 (&[18, 19], "dtoverlay=pwm-2chan"),
                 (&[19, 18, 19], "dtoverlay=pwm-2chan"),
-                (
-                    &[13, 12],
-                    "dtoverlay=pwm-2chan,pin=12,func=4,pin2=13,func2=4",
-                ),
-                (
-                    &[12, 19],
-                    "dtoverlay=pwm-2chan,pin=12,func=4,pin2=19,func2=2",
-                ),
-                (
-                    &[13, 18],
-                    "dtoverlay=pwm-2chan,pin=13,func=4,pin2=18,func2=2",
-                ),
+                (&[13, 12], "dtoverlay=pwm-2chan,pin=12,func=4,pin2=13,func2=4"),
+                (&[12, 19], "dtoverlay=pwm-2chan,pin=12,func=4,pin2=19,func2=2"),
+                (&[13, 18], "dtoverlay=pwm-2chan,pin=13,func=4,pin2=18,func2=2"),
             ] {
-                assert_eq!(
-                    line(model, gpios).as_deref(),
-                    Some(text),
-                    "{model} {gpios:?}"
-                );
+                assert_eq!(line(model, gpios).as_deref(), Some(text), "{model} {gpios:?}");
             }
         }
         // One channel up to the Pi 4, two on the Pi 5.
@@ -256,22 +221,12 @@ mod tests {
 
     #[test]
     fn the_header_chip_is_told_from_the_audio_and_fan_chips() {
-        for device in [
-            "../../../2020c000.pwm",
-            "3f20c000.pwm",
-            "/x/soc/fe20c000.pwm",
-        ] {
+        for device in ["../../../2020c000.pwm", "3f20c000.pwm", "/x/soc/fe20c000.pwm"] {
             assert!(Model::Pi4.is_header_pwm(device));
             assert!(!Model::Pi5.is_header_pwm(device));
         }
         assert!(Model::Pi5.is_header_pwm("../../../1f00098000.pwm"));
-        for other in [
-            "fe20c800.pwm",
-            "1f0009c000.pwm",
-            "i2c-1/1-0040",
-            "pwm-gpio",
-            "",
-        ] {
+        for other in ["fe20c800.pwm", "1f0009c000.pwm", "i2c-1/1-0040", "pwm-gpio", ""] {
             for model in Model::ALL {
                 assert!(!model.is_header_pwm(other), "{model} {other}");
             }

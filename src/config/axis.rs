@@ -113,14 +113,8 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
     }
     motor.drive = (|| {
         let (driver, timing) = (driver?, unit?);
-        let steps_per_unit = steps_per_unit(
-            r,
-            table.span,
-            steps? as u32,
-            microsteps?,
-            gear_ratio?,
-            distance?.0,
-        )?;
+        let steps_per_unit =
+            steps_per_unit(r, table.span, steps? as u32, microsteps?, gear_ratio?, distance?.0)?;
         if let (Some(limits), Some(at)) = (motor.limits, speed_at) {
             fits_driver(r, at, limits.speed, steps_per_unit, &driver.2, timing)?;
         }
@@ -167,7 +161,8 @@ fn explicit_driver(r: &Reader<'_>, value: Value<'_>) -> Option<DriverTiming> {
     let time = |key: Key, least: u32| {
         let value = r.required(&table, key)?;
         let Time(time) = r.quantity(value)?;
-        let nanos = u32::try_from(time.as_nanos()).ok().filter(|n| *n >= least && *n <= 1_000_000_000);
+        let nanos =
+            u32::try_from(time.as_nanos()).ok().filter(|n| *n >= least && *n <= 1_000_000_000);
         if nanos.is_none() {
             let low = if least == 0 { "0" } else { "1ns" };
             r.out_of_range(value, &format!("it must lie between {low} and 1s"));
@@ -307,8 +302,7 @@ fn on_stop(
     holds_load: Option<bool>,
     enable: Option<Option<LineConfig>>,
 ) -> Option<AxisStop> {
-    let chosen =
-        r.choice(value, &[("keep", AxisStop::Keep), ("release", AxisStop::Release)])?;
+    let chosen = r.choice(value, &[("keep", AxisStop::Keep), ("release", AxisStop::Release)])?;
     if chosen == AxisStop::Release && holds_load == Some(true) {
         r.error(
             value.span(),

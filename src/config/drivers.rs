@@ -40,8 +40,11 @@ impl DriverPreset {
             Straps::Pins(pins, table) => match table.iter().find(|row| row.0 == microsteps) {
                 Some((_, levels)) => {
                     let level = |&high: &bool| if high { "high" } else { "low" };
-                    let all: Vec<_> =
-                        pins.iter().zip(*levels).map(|(p, l)| format!("{p} {}", level(l))).collect();
+                    let all: Vec<_> = pins
+                        .iter()
+                        .zip(*levels)
+                        .map(|(p, l)| format!("{p} {}", level(l)))
+                        .collect();
                     all.join(", ")
                 }
                 None => format!("no strap gives {microsteps} microsteps: set them over its UART"),

@@ -6,7 +6,8 @@ use super::reader::Reader;
 use super::*;
 
 pub(super) fn check(r: &Reader<'_>, programs: &[ProgramConfig], motors: &[&str]) {
-    let mut flow = Flow { r, programs, motors, state: vec![State::New; programs.len()], path: vec![] };
+    let mut flow =
+        Flow { r, programs, motors, state: vec![State::New; programs.len()], path: vec![] };
     for program in 0..programs.len() {
         flow.visit(program);
     }

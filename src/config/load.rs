@@ -200,10 +200,8 @@ fn machine_config(
     let stem = Path::new(r.source.name()).file_stem().map(|s| s.to_string_lossy().into_owned());
     let name = name.map(str::to_owned).or(stem).unwrap_or_else(|| "machine".to_owned());
     let named = board.or(in_file);
-    let board = Board {
-        model: named.unwrap_or(Model::most_restrictive()),
-        assumed: named.is_none(),
-    };
+    let board =
+        Board { model: named.unwrap_or(Model::most_restrictive()), assumed: named.is_none() };
     (MachineConfig { name, start_program, max_lateness, board: in_file }, board)
 }
 

@@ -1,5 +1,8 @@
 /// The candidate that `word` was most likely meant to be, or `None` where none is close.
-pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     // A third of the letters may be wrong, and one always.
     let most = (word.chars().count() / 3).max(1);
     candidates

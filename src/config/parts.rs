@@ -101,9 +101,8 @@ pub(super) fn line(
 ) -> Option<Option<LineConfig>> {
     let Some(value) = table.get(key) else { return Some(None) };
     let inner = r.table(value, format!("`{}` of {}", key.name, motor.name))?;
-    let active_low = r
-        .required(&inner, ACTIVE)
-        .and_then(|v| r.choice(v, &[("low", true), ("high", false)]));
+    let active_low =
+        r.required(&inner, ACTIVE).and_then(|v| r.choice(v, &[("low", true), ("high", false)]));
     let role = match active_low {
         Some(active_low) if key.name == "enable" => Role::Enable { active_low },
         _ => Role::Line,

@@ -14,11 +14,7 @@ pub(super) struct Board {
 
 impl Board {
     fn name(self) -> String {
-        if self.assumed {
-            "a Raspberry Pi".to_owned()
-        } else {
-            format!("a {}", self.model.name())
-        }
+        if self.assumed { "a Raspberry Pi".to_owned() } else { format!("a {}", self.model.name()) }
     }
 }
 
@@ -136,7 +132,11 @@ fn has_pwm(r: &Reader<'_>, pin: &PinUse, before: &[(&ReadMotor, &PinUse)], board
     };
     if let Some((other, p)) = used(channel) {
         let can = Model::Pi5.pwm_channel(gpio) != Model::Pi5.pwm_channel(p.gpio);
-        let on = if board.assumed { "up to the Pi 4".to_owned() } else { format!("on {}", board.name()) };
+        let on = if board.assumed {
+            "up to the Pi 4".to_owned()
+        } else {
+            format!("on {}", board.name())
+        };
         r.error(
             pin.span,
             format!(

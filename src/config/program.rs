@@ -74,10 +74,14 @@ fn step(r: &Reader<'_>, value: Value<'_>, names: &Names<'_>) -> Option<StepConfi
         return None;
     };
     let present: Vec<Key> = ACTIONS.into_iter().filter(|a| entries.contains_key(a.name)).collect();
-    let table = Table::new(entries, value.span(), match present[..] {
-        [action] => format!("a `{}` step", action.name),
-        _ => "a step".to_owned(),
-    });
+    let table = Table::new(
+        entries,
+        value.span(),
+        match present[..] {
+            [action] => format!("a `{}` step", action.name),
+            _ => "a step".to_owned(),
+        },
+    );
     let [action] = present[..] else {
         return no_single_action(r, &table, &present);
     };
@@ -148,11 +152,12 @@ fn targets(
         if except.is_some_and(|k| k.name == name_text) {
             continue;
         }
-        let target = r.name(span_of(name), "motor", name_text, &names.motor_names).and_then(|motor| {
-            let value = Value { toml, key: key("target", "\"10mm\"") };
-            let position = position(r, value, &names.motors[motor])?;
-            Some(Target { motor, position, span: value.span() })
-        });
+        let target =
+            r.name(span_of(name), "motor", name_text, &names.motor_names).and_then(|motor| {
+                let value = Value { toml, key: key("target", "\"10mm\"") };
+                let position = position(r, value, &names.motors[motor])?;
+                Some(Target { motor, position, span: value.span() })
+            });
         match (target, &mut targets) {
             (Some(target), Some(all)) => all.push(target),
             _ => targets = None,
@@ -295,7 +300,9 @@ fn sweep(
             if its != first {
                 r.error(
                     span_of(name),
-                    format!("`{name_text}` and `{other}` have different units, so no `step` fits both"),
+                    format!(
+                        "`{name_text}` and `{other}` have different units, so no `step` fits both"
+                    ),
                     "write a sweep for each, side by side in a `together`",
                 );
                 motors = None;

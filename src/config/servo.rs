@@ -69,8 +69,9 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
 
     let reverse = table.get(key("reverse", "true")).map_or(Some(false), |v| r.boolean(v));
     let startup = table.get(STARTUP).map_or(Some(Startup::Off), |v| startup(r, v, travel));
-    let on_stop =
-        table.get(key("on-stop", "\"keep\"")).map_or(Some(ServoStop::Keep), |v| on_stop(r, v, travel));
+    let on_stop = table
+        .get(key("on-stop", "\"keep\""))
+        .map_or(Some(ServoStop::Keep), |v| on_stop(r, v, travel));
     let why = "since a servo turns";
     let limit = |key: Key, dimension, default: Option<f64>| match table.get(key) {
         None => default,
@@ -164,9 +165,13 @@ fn pulse_fits(
     let nanos = i64::from(pulse.as_nanos()) + i64::from(trim_ns);
     let with_trim = match trim_ns {
         0 => format!("a pulse of {pulse}"),
-        _ => format!("with this trim, the pulse of {pulse} becomes {}us, which", nanos as f64 / 1e3),
+        _ => {
+            format!("with this trim, the pulse of {pulse} becomes {}us, which", nanos as f64 / 1e3)
+        }
     };
-    if let Some(period) = period.filter(|p| nanos >= i64::try_from(p.as_nanos()).unwrap_or(i64::MAX)) {
+    if let Some(period) =
+        period.filter(|p| nanos >= i64::try_from(p.as_nanos()).unwrap_or(i64::MAX))
+    {
         let period = Time(period);
         r.error(
             at,
@@ -219,8 +224,7 @@ fn startup(r: &Reader<'_>, value: reader::Value<'_>, travel: Option<Travel>) -> 
     if value.toml.get_ref().is_table() {
         return inner_angle(r, value, STARTUP_ANGLE, travel).map(Startup::Angle);
     }
-    let words =
-        [("off", Startup::Off), ("centre", Startup::Centre), ("center", Startup::Centre)];
+    let words = [("off", Startup::Off), ("centre", Startup::Centre), ("center", Startup::Centre)];
     r.choice(value, &words)
 }
 

@@ -69,7 +69,8 @@ impl Source {
             .chars()
             .count();
         // Control characters could move the cursor of a terminal.
-        let shown = |c: char| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c };
+        let shown =
+            |c: char| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c };
         writeln!(f, "  {}", line.chars().map(shown).collect::<String>())?;
         // The indent repeats the line's own tabs, so that the caret stands right at any tab width.
         let indent: String =

@@ -21,10 +21,7 @@ pub struct PhaseWatch {
 impl PhaseWatch {
     /// Begins to watch at `now` a signal of that period.
     pub fn new(now: Instant, period: Duration) -> PhaseWatch {
-        PhaseWatch {
-            until: now + period,
-            seen_high: false,
-        }
+        PhaseWatch { until: now + period, seen_high: false }
     }
 
     /// Takes the level that the pin has at `now` ([`PwmChannel::level`]) and says whether width 0 may
@@ -125,14 +122,9 @@ mod tests {
         let clock = Clock::virtual_time();
         let mut sim = SimBackend::new(clock.clone());
         let mut channel = sim.open_pwm(12, "pan").unwrap();
-        channel
-            .start(PERIOD, PulseWidth::from_micros(1500))
-            .unwrap();
+        channel.start(PERIOD, PulseWidth::from_micros(1500)).unwrap();
         sim.panel().refuse(12, true);
-        assert_eq!(
-            end_signal(&mut *channel, PERIOD, &clock),
-            Err(HalError::Refused { gpio: 12 })
-        );
+        assert_eq!(end_signal(&mut *channel, PERIOD, &clock), Err(HalError::Refused { gpio: 12 }));
     }
 
     #[test]

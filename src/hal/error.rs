@@ -29,10 +29,7 @@ impl Cause {
 
 impl From<&io::Error> for Cause {
     fn from(error: &io::Error) -> Cause {
-        Cause {
-            kind: error.kind(),
-            code: error.raw_os_error(),
-        }
+        Cause { kind: error.kind(), code: error.raw_os_error() }
     }
 }
 
@@ -293,11 +290,7 @@ fn pins(gpios: &[u8]) -> String {
 fn overlay_mend(board: Model, gpio: u8, lines: Option<&[String]>) -> String {
     match (lines, board.pwm_pinctrl(gpio)) {
         (Some(lines), _) if !lines.is_empty() => {
-            let audio = if board.shares_audio() {
-                ", set `dtparam=audio=off`"
-            } else {
-                ""
-            };
+            let audio = if board.shares_audio() { ", set `dtparam=audio=off`" } else { "" };
             let lines = lines.join("`, `");
             format!("add `{lines}` to /boot/firmware/config.txt{audio} and reboot")
         }
@@ -316,12 +309,7 @@ mod tests {
     #[test]
     fn messages_name_the_mend() {
         let lines = Model::Pi3.pwm_overlay(&[12, 13]);
-        let no_chip = HalError::NoPwmChip {
-            gpio: 12,
-            board: Model::Pi3,
-            lines,
-            present: vec![],
-        };
+        let no_chip = HalError::NoPwmChip { gpio: 12, board: Model::Pi3, lines, present: vec![] };
         assert_eq!(
             no_chip.to_string(),
             "GPIO12: no PWM chip of the header in /sys/class/pwm (it is empty): add \
@@ -335,16 +323,9 @@ mod tests {
             lines: Model::Pi5.pwm_overlay(&[14]),
         };
         let text = uart.to_string();
-        assert!(
-            text.starts_with("GPIO14 is set to ALT4, not to PWM (ALT0): no overlay"),
-            "{text}"
-        );
+        assert!(text.starts_with("GPIO14 is set to ALT4, not to PWM (ALT0): no overlay"), "{text}");
         assert!(text.ends_with("then run `pinctrl set 14 a0`"), "{text}");
-        let taken = HalError::ChannelTaken {
-            gpio: 18,
-            other: 12,
-            board: Model::Pi4,
-        };
+        let taken = HalError::ChannelTaken { gpio: 18, other: 12, board: Model::Pi4 };
         assert_eq!(
             taken.to_string(),
             "GPIO18 and GPIO12 are the same PWM channel on a Raspberry Pi 4 Model B: use one of them, \

@@ -45,21 +45,13 @@ mod tests {
         assert_eq!(identify(pi_4, "", ""), Ok(Model::Pi4));
         let compatible = "raspberrypi,3-model-b\0brcm,bcm2837\0";
         assert_eq!(identify("processor\t: 0\n", compatible, ""), Ok(Model::Pi3));
-        assert_eq!(
-            identify("", "", "Raspberry Pi 5 Model B Rev 1.0\0"),
-            Ok(Model::Pi5)
-        );
+        assert_eq!(identify("", "", "Raspberry Pi 5 Model B Rev 1.0\0"), Ok(Model::Pi5));
     }
 
     #[test]
     fn others_are_named() {
         let error = identify("", "pine64,rock64\0", "Pine64 Rock64\0").unwrap_err();
-        assert_eq!(
-            error,
-            HalError::UnknownBoard {
-                said: Some("Pine64 Rock64".into())
-            }
-        );
+        assert_eq!(error, HalError::UnknownBoard { said: Some("Pine64 Rock64".into()) });
         assert!(error.to_string().contains("`Pine64 Rock64`"));
         let pc = identify("model name : some CPU\n", "", "").unwrap_err();
         assert!(pc.to_string().contains("no Raspberry Pi"));

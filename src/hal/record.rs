@@ -73,11 +73,7 @@ impl<L: PwmChannel, S: EdgeSink> RecordedPwm<L, S> {
     /// Records `channel`, which has no signal yet, from now on, which is `opened`.
     pub fn new(channel: L, mut sink: S, opened: Instant) -> Self {
         sink.edge(opened, false);
-        RecordedPwm {
-            channel,
-            wave: Waveform::default(),
-            sink,
-        }
+        RecordedPwm { channel, wave: Waveform::default(), sink }
     }
 }
 
@@ -89,16 +85,14 @@ impl<L: PwmChannel, S: EdgeSink> PwmChannel for RecordedPwm<L, S> {
     fn start(&mut self, period: Duration, width: PulseWidth) -> Result<Instant, HalError> {
         let at = self.channel.start(period, width)?;
         let sink = &mut self.sink;
-        self.wave
-            .start(at, period, width, &mut |at, high| sink.edge(at, high));
+        self.wave.start(at, period, width, &mut |at, high| sink.edge(at, high));
         Ok(at)
     }
 
     fn set_width(&mut self, width: PulseWidth) -> Result<Instant, HalError> {
         let at = self.channel.set_width(width)?;
         let sink = &mut self.sink;
-        self.wave
-            .set_width(at, width, &mut |at, high| sink.edge(at, high));
+        self.wave.set_width(at, width, &mut |at, high| sink.edge(at, high));
         Ok(at)
     }
 
@@ -115,8 +109,7 @@ impl<L: PwmChannel, S: EdgeSink> PwmChannel for RecordedPwm<L, S> {
 
     fn flush(&mut self, until: Instant) {
         let sink = &mut self.sink;
-        self.wave
-            .advance(until, &mut |at, high| sink.edge(at, high));
+        self.wave.advance(until, &mut |at, high| sink.edge(at, high));
         self.channel.flush(until);
     }
 }
@@ -133,18 +126,14 @@ mod tests {
     fn sink() -> (Edges, impl EdgeSink) {
         let edges = Edges::default();
         let into = edges.clone();
-        (edges, move |at: Instant, high| {
-            into.lock().unwrap().push((at.as_nanos(), high))
-        })
+        (edges, move |at: Instant, high| into.lock().unwrap().push((at.as_nanos(), high)))
     }
 
     #[test]
     fn an_output_records_changes_alone() {
         let clock = Clock::virtual_time();
         let mut sim = SimBackend::new(clock.clone());
-        let line = sim
-            .open_output(17, OutputStart::Level(Level::Low), "x.step")
-            .unwrap();
+        let line = sim.open_output(17, OutputStart::Level(Level::Low), "x.step").unwrap();
         let (edges, sink) = sink();
         let mut line = RecordedOutput::new(line, sink, clock.now());
         for (at, level) in [(5, Level::High), (6, Level::High), (9, Level::Low)] {
@@ -160,9 +149,7 @@ mod tests {
         let clock = Clock::virtual_time();
         let mut sim = SimBackend::new(clock.clone());
         let panel = sim.panel();
-        let line = sim
-            .open_output(17, OutputStart::Level(Level::Low), "x.step")
-            .unwrap();
+        let line = sim.open_output(17, OutputStart::Level(Level::Low), "x.step").unwrap();
         let (edges, sink) = sink();
         let mut line = RecordedOutput::new(line, sink, clock.now());
         panel.refuse(17, true);
@@ -179,9 +166,7 @@ mod tests {
         let mut channel = RecordedPwm::new(channel, sink, clock.now());
         let us = 1000;
         clock.set(Instant::from_nanos(5 * us));
-        channel
-            .start(Duration::from_millis(20), PulseWidth::from_micros(1500))
-            .unwrap();
+        channel.start(Duration::from_millis(20), PulseWidth::from_micros(1500)).unwrap();
         clock.set(Instant::from_nanos(100 * us));
         channel.set_width(PulseWidth::from_micros(1600)).unwrap();
         channel.flush(Instant::from_nanos(30_000 * us));

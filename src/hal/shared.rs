@@ -53,20 +53,8 @@ impl SharedLine {
     /// never becomes inactive again once it is active: one of the motors holds a load.
     pub fn new(line: Box<dyn OutputLine>, gpio: u8, active: Level, keep: bool) -> SharedLine {
         // A line that is active already has been so for longer than anybody knows.
-        let state = Mutex::new(State {
-            line,
-            users: 0,
-            since: Instant::ZERO,
-        });
-        SharedLine {
-            shared: Arc::new(Shared {
-                state,
-                gpio,
-                active,
-                keep,
-            }),
-            holds: false,
-        }
+        let state = Mutex::new(State { line, users: 0, since: Instant::ZERO });
+        SharedLine { shared: Arc::new(Shared { state, gpio, active, keep }), holds: false }
     }
 
     /// Needs the line from now on. Returns the instant since when it has been active: a driver's wake
@@ -126,10 +114,7 @@ impl SharedLine {
 impl Clone for SharedLine {
     /// A handle that does not need the line yet.
     fn clone(&self) -> SharedLine {
-        SharedLine {
-            shared: self.shared.clone(),
-            holds: false,
-        }
+        SharedLine { shared: self.shared.clone(), holds: false }
     }
 }
 
@@ -145,10 +130,7 @@ impl Shared {
                     std::thread::sleep(Duration::from_micros(20));
                 }
                 Err(TryLockError::WouldBlock) => {
-                    return Err(HalError::LineBusy {
-                        gpio: self.gpio,
-                        waited: PATIENCE,
-                    });
+                    return Err(HalError::LineBusy { gpio: self.gpio, waited: PATIENCE });
                 }
             }
         }
@@ -166,9 +148,7 @@ mod tests {
         let clock = Clock::virtual_time();
         let mut sim = SimBackend::new(clock.clone());
         let panel = sim.panel();
-        let line = sim
-            .open_output(22, OutputStart::Level(start), "enable")
-            .unwrap();
+        let line = sim.open_output(22, OutputStart::Level(start), "enable").unwrap();
         (SharedLine::new(line, 22, Level::Low, keep), panel, clock)
     }
 
@@ -212,10 +192,7 @@ mod tests {
         let (mut x, _, _) = shared(Level::High, false);
         let shared = x.shared.clone();
         let _held = shared.state.lock().unwrap();
-        assert!(matches!(
-            x.acquire(),
-            Err(HalError::LineBusy { gpio: 22, .. })
-        ));
+        assert!(matches!(x.acquire(), Err(HalError::LineBusy { gpio: 22, .. })));
     }
 
     proptest! {

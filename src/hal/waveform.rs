@@ -55,13 +55,7 @@ impl Waveform {
         if high {
             edge(at, true);
         }
-        self.run = Some(Run {
-            period,
-            start: at.as_nanos(),
-            width,
-            next: width,
-            high,
-        });
+        self.run = Some(Run { period, start: at.as_nanos(), width, next: width, high });
     }
 
     /// Has the pulses be `width` long from the first period that begins after `at`.
@@ -98,11 +92,7 @@ impl Waveform {
                 run.high = false;
                 edge(Instant::from_nanos(fall), false);
             }
-            let Some(next) = run
-                .start
-                .checked_add(run.period)
-                .filter(|&next| next <= until)
-            else {
+            let Some(next) = run.start.checked_add(run.period).filter(|&next| next <= until) else {
                 return;
             };
             run.start = next;
@@ -128,16 +118,12 @@ impl Waveform {
 
     /// The period of the signal, while there is one.
     pub fn period(&self) -> Option<Duration> {
-        self.run
-            .as_ref()
-            .map(|run| Duration::from_nanos(run.period))
+        self.run.as_ref().map(|run| Duration::from_nanos(run.period))
     }
 
     /// The width that was asked for last, while there is a signal.
     pub fn width(&self) -> Option<PulseWidth> {
-        self.run
-            .as_ref()
-            .map(|r| PulseWidth::from_nanos(u32::try_from(r.next).unwrap_or(u32::MAX)))
+        self.run.as_ref().map(|r| PulseWidth::from_nanos(u32::try_from(r.next).unwrap_or(u32::MAX)))
     }
 }
 
@@ -165,10 +151,7 @@ mod tests {
         wave.set_width(at(1450), width(0), &mut see);
         wave.disable(at(1700), &mut see);
         wave.advance(at(5000), &mut see);
-        assert_eq!(
-            edges,
-            [(1000, true), (1040, false), (1300, true), (1500, false)]
-        );
+        assert_eq!(edges, [(1000, true), (1040, false), (1300, true), (1500, false)]);
         assert!(!wave.is_running());
     }
 

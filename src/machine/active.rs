@@ -35,7 +35,6 @@ pub(super) struct Proposal {
 
 /// A move that has not ended.
 pub(super) struct Active {
-    pub id: MoveId,
     pub kind: &'static str,
     pub stage: Stage,
     /// Parts whose motor has not ended.
@@ -75,7 +74,12 @@ impl Active {
     /// The motors come to rest on their path from `at` on: one new `s` for those on the line, each
     /// alone for the others. `None` where nothing is left to brake, or no plan was found: then the
     /// present plan, which ends at rest, goes on.
-    pub fn propose_rest(&self, planner: &mut Planner, number: u64, at: Instant) -> Option<Proposal> {
+    pub fn propose_rest(
+        &self,
+        planner: &mut Planner,
+        number: u64,
+        at: Instant,
+    ) -> Option<Proposal> {
         let zero = self.zero?;
         if self.end()? <= at {
             return None;

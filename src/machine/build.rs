@@ -21,7 +21,9 @@ use crate::motor::{
     Event, Input, Motor, MotorIndex, Outbox, PulseMap, Servo, ServoSetup, StepDir, StepDirSetup,
     Telemetry,
 };
-use crate::runtime::{Fleet, Heed, Mail, Mailbox, Member, ThreadFleet, ThreadOptions, VirtualFleet};
+use crate::runtime::{
+    Fleet, Heed, Mail, Mailbox, Member, ThreadFleet, ThreadOptions, VirtualFleet,
+};
 use crate::sync::StopEvent;
 use crate::trace::{Recorder, SignalId, SignalKind, TraceBuilder};
 
@@ -102,8 +104,7 @@ impl MachineBuilder {
     ///
     /// The back end refused an output, a driver reports a fault, or the threads could not be started.
     pub fn build(mut self) -> Result<Machine, MachineError> {
-        let clock =
-            if self.virtual_time { Clock::virtual_time() } else { Clock::monotonic() };
+        let clock = if self.virtual_time { Clock::virtual_time() } else { Clock::monotonic() };
         let mut backend = match self.backend.take() {
             Some(backend) if !self.virtual_time => backend,
             _ => Box::new(SimBackend::new(clock.clone())),
@@ -126,7 +127,6 @@ impl MachineBuilder {
         let limit = self.config.machine.max_lateness;
         let limit = limit.or(hardware.then_some(MAX_LATENESS_ON_HARDWARE));
         let (event_tx, event_rx) = crossbeam_channel::bounded(16 * self.config.motors.len() + 16);
-        let began = clock.now();
         let mut opener = Opener {
             backend: &mut *backend,
             clock: clock.clone(),
@@ -157,7 +157,6 @@ impl MachineBuilder {
             recorder,
             trace,
             move_signal: names.moves,
-            began,
             wake_slack: wake,
             backend: backend.name(),
             hardware,
@@ -314,8 +313,8 @@ impl Opener<'_> {
             let who = format!("{}'s enable line", motor.name);
             let ids: Vec<_> = users().map(|(i, ..)| signals.motors[i].enable).collect();
             let opened = self.backend.open_output(line.gpio, start, &who);
-            let opened = opened
-                .map_err(|error| MachineError::Hal { motor: motor.name.clone(), error })?;
+            let opened =
+                opened.map_err(|error| MachineError::Hal { motor: motor.name.clone(), error })?;
             let opened = self.record_output(opened, ids);
             let shared = SharedLine::new(opened, line.gpio, active_level(line), keep);
             self.enables.insert(line.gpio, shared);

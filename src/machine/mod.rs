@@ -35,8 +35,8 @@ pub use build::MachineBuilder;
 pub use error::{MachineError, MoveError};
 pub use outcome::{Cause, MotorOutcome, MoveOutcome, Outcome, Place};
 pub use preflight::{Preflight, preflight};
-pub use report::{MotorReport, RunReport, RunResult};
 pub use program::{Progress, RunOptions};
+pub use report::{MotorReport, RunReport, RunResult};
 pub use spec::{Move, Position};
 
 /// From the barrier's release to the epoch: time for every loop to hear of it and to wait precisely.
@@ -98,7 +98,6 @@ pub struct Machine {
     recorder: Recorder,
     trace: Option<Trace>,
     move_signal: SignalId,
-    began: Instant,
     wake_slack: Duration,
     backend: &'static str,
     hardware: bool,
@@ -292,7 +291,6 @@ impl Machine {
         let barrier = StepBarrier::new(planned.parts.len().max(1))
             .with_action(move || at_release.set(clock.now() + LEAD));
         let mut active = Active {
-            id,
             kind: planned.kind,
             stage: Stage::Arming,
             absent: planned.parts.iter().map(|p| p.motor).collect(),

@@ -189,11 +189,7 @@ pub(crate) fn plan_keyframes(
 }
 
 /// The last look at a plan: every extreme against travel and limits.
-fn finish(
-    models: &[MotorModel],
-    mut planned: Planned,
-    speed: f64,
-) -> Result<Planned, MoveError> {
+fn finish(models: &[MotorModel], mut planned: Planned, speed: f64) -> Result<Planned, MoveError> {
     for part in &planned.parts {
         check_extremes(&models[part.motor], &part.trajectory, speed)?;
         planned.duration = planned.duration.max(part.trajectory.duration());

@@ -93,7 +93,12 @@ impl<'c> Walk<'c> {
     }
 
     /// Nanoseconds that the steps take; `None`: for ever.
-    fn steps(&mut self, steps: &'c [StepConfig], home: &'c ProgramConfig, depth: u32) -> Option<u64> {
+    fn steps(
+        &mut self,
+        steps: &'c [StepConfig],
+        home: &'c ProgramConfig,
+        depth: u32,
+    ) -> Option<u64> {
         let mut total = Some(0u64);
         for step in steps {
             let took = self.step(step, home, depth);
@@ -196,8 +201,7 @@ impl<'c> Walk<'c> {
         span: Span,
     ) -> Option<Planned> {
         let starts: Vec<_> = targets.iter().map(|&(m, p)| (m, p, self.at[m])).collect();
-        let planned =
-            plan::plan_move(&mut self.planner, &self.models, &starts, arrive, speed);
+        let planned = plan::plan_move(&mut self.planner, &self.models, &starts, arrive, speed);
         self.accept(planned, span)
     }
 

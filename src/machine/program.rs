@@ -204,18 +204,40 @@ enum Turn {
 
 enum Frame<'c> {
     /// A program's steps, or those of a branch; `on_failure` ends with it where it is a program.
-    Steps { steps: &'c [StepConfig], next: usize, program: Option<&'c ProgramConfig> },
-    Repeat { steps: &'c [StepConfig], left: Option<u32>, turn_began: Instant },
-    Sweep { sweep: &'c SweepAction, next: u64, begun: Instant },
-    OneByOne { action: &'c MoveAction, next: usize },
-    Keyframes { frames: &'c [Keyframe] },
+    Steps {
+        steps: &'c [StepConfig],
+        next: usize,
+        program: Option<&'c ProgramConfig>,
+    },
+    Repeat {
+        steps: &'c [StepConfig],
+        left: Option<u32>,
+        turn_began: Instant,
+    },
+    Sweep {
+        sweep: &'c SweepAction,
+        next: u64,
+        begun: Instant,
+    },
+    OneByOne {
+        action: &'c MoveAction,
+        next: usize,
+    },
+    Keyframes {
+        frames: &'c [Keyframe],
+    },
 }
 
 enum Pending<'c> {
     Nothing,
     Until(Instant),
     /// A move, and the programs that run for motors that fell short, as their outcomes come.
-    Move { id: MoveId, action: Option<&'c MoveAction>, rescues: Vec<Branch<'c>>, bad: bool },
+    Move {
+        id: MoveId,
+        action: Option<&'c MoveAction>,
+        rescues: Vec<Branch<'c>>,
+        bad: bool,
+    },
     Together(Vec<Branch<'c>>),
 }
 
@@ -327,9 +349,8 @@ impl<'c> Branch<'c> {
     fn wait_together(&mut self, machine: &mut Machine, config: &'c Config) -> Option<Instant> {
         let stop = self.rules().on_failure == OnFailure::Stop;
         let Pending::Together(branches) = &mut self.pending else { return None };
-        let mut until = None::<Instant>;
-        loop {
-            until = None;
+        let until = loop {
+            let mut until = None::<Instant>;
             let mut any_failed = false;
             for branch in branches.iter_mut() {
                 match branch.poll(machine, config) {
@@ -343,8 +364,8 @@ impl<'c> Branch<'c> {
                 branches.iter_mut().for_each(|b| b.cancel(machine));
                 continue;
             }
-            break;
-        }
+            break until;
+        };
         if until.is_some() {
             return until;
         }

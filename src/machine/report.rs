@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use super::outcome::{MotorOutcome, Outcome, Place};
 use super::Machine;
+use super::outcome::{MotorOutcome, Outcome, Place};
 use crate::config::MotorUnit;
 use crate::motor::LatenessSummary;
 

@@ -77,11 +77,20 @@ enum Phase {
 enum Signal {
     Off,
     /// `since`: when the first period began; `tick`: the period whose width is to be looked at next.
-    On { since: Instant, tick: u64, width: PulseWidth },
+    On {
+        since: Instant,
+        tick: u64,
+        width: PulseWidth,
+    },
     /// Waiting for the level to be high, then low, until the time-out.
-    AwaitFall { seen_high: bool, until: Instant },
+    AwaitFall {
+        seen_high: bool,
+        until: Instant,
+    },
     /// Width 0 is written; one whole period passes, then the channel is disabled.
-    Fading { until: Instant },
+    Fading {
+        until: Instant,
+    },
 }
 
 /// A hobby servo on a hardware PWM channel: once each period it looks where its trajectory is and

@@ -85,25 +85,25 @@ impl ThreadFleet {
                 wait: PreciseWait::new(yields),
             };
             let (stand, done, realtime) = (stand_tx.clone(), done_tx.clone(), options.realtime);
-            let thread = std::thread::Builder::new().name(member.name.clone()).spawn(move || {
-                let granted = if realtime {
-                    scheduling::realtime(scheduling::PRIORITY)
-                } else {
-                    Err("not asked for".to_string())
-                };
-                scheduling::exact_timers();
-                let _ = stand.try_send((index, granted));
-                context.run();
-                let _ = done.try_send((index, ()));
-            })?;
+            let thread =
+                std::thread::Builder::new().name(member.name.clone()).spawn(move || {
+                    let granted = if realtime {
+                        scheduling::realtime(scheduling::PRIORITY)
+                    } else {
+                        Err("not asked for".to_string())
+                    };
+                    scheduling::exact_timers();
+                    let _ = stand.try_send((index, granted));
+                    context.run();
+                    let _ = done.try_send((index, ()));
+                })?;
             handles.push(Handle { name: member.name, mail: mailbox.sender, thread: Some(thread) });
         }
-        let mut realtime = Ok(scheduling::PRIORITY);
-        let report = Gather::new(0..handles.len(), stand_rx).run(START_TIMEOUT, None, |_, granted| {
-            if let Err(why) = granted {
-                realtime = Err(why);
-            }
-        });
+        let deadline = std::time::Instant::now() + START_TIMEOUT;
+        let report = Gather::new(0..handles.len(), stand_rx)
+            .run(deadline, None, |_, granted| granted.map(|_| ()));
+        let refused = report.failed.first().map(|(_, why)| why.clone());
+        let realtime = refused.map_or(Ok(scheduling::PRIORITY), Err);
         if let Some(&index) = report.missing.first() {
             quit.set();
             return Err(std::io::Error::other(format!(
@@ -120,7 +120,16 @@ impl ThreadFleet {
             _ => info!("{granted}"),
         }
         let clock = Clock::monotonic();
-        Ok(ThreadFleet { clock, members: handles, events: events.1, stop, halt, quit, done, granted })
+        Ok(ThreadFleet {
+            clock,
+            members: handles,
+            events: events.1,
+            stop,
+            halt,
+            quit,
+            done,
+            granted,
+        })
     }
 
     /// What the system granted.
@@ -172,7 +181,9 @@ impl Fleet for ThreadFleet {
         self.quit.set();
         let alive = self.members.iter().enumerate().filter(|(_, m)| m.thread.is_some());
         let keys: Vec<_> = alive.map(|(i, _)| i).collect();
-        let report = Gather::new(keys, self.done.clone()).run(timeout, None, |_, ()| {});
+        let deadline = std::time::Instant::now() + timeout;
+        let report = Gather::new(keys, self.done.clone())
+            .run(deadline, None, |_, ()| Ok::<(), std::convert::Infallible>(()));
         let mut end = FleetEnd::default();
         for (i, member) in self.members.iter_mut().enumerate() {
             let Some(thread) = member.thread.take() else { continue };
@@ -220,7 +231,7 @@ impl Loop {
 
     /// After a panic: says so, and answers what it is told, until the fleet ends.
     fn mourn(&mut self) {
-        let mut say = |report| {
+        let say = |report| {
             let event = Event { motor: self.index, report };
             let _ = self.events.send_timeout(event, Duration::from_secs(1));
         };

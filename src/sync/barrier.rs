@@ -106,11 +106,7 @@ impl State {
         if let Some(breakage) = self.broken {
             return breakage;
         }
-        let breakage = Breakage {
-            cause,
-            arrived: self.arrived,
-            parties,
-        };
+        let breakage = Breakage { cause, arrived: self.arrived, parties };
         self.broken = Some(breakage);
         self.break_round(breakage);
         breakage
@@ -147,11 +143,7 @@ impl StepBarrier {
             timeout: Self::DEFAULT_TIMEOUT,
         };
         StepBarrier {
-            shared: Arc::new(Shared {
-                parties,
-                state: Mutex::new(state),
-                changed: Condvar::new(),
-            }),
+            shared: Arc::new(Shared { parties, state: Mutex::new(state), changed: Condvar::new() }),
         }
     }
 
@@ -229,19 +221,13 @@ impl StepBarrier {
                     }
                     drop(state);
                     self.shared.changed.notify_all();
-                    return Err(BarrierError::ActionPanicked {
-                        message: text_of(panic),
-                    });
+                    return Err(BarrierError::ActionPanicked { message: text_of(panic) });
                 }
             }
         }
         // While the action ran, the generation may have broken.
         if let Verdict::Broken { cause, arrived } = round.verdict() {
-            return Err(BarrierError::Broken(Breakage {
-                cause,
-                arrived,
-                parties,
-            }));
+            return Err(BarrierError::Broken(Breakage { cause, arrived, parties }));
         }
         round.settle(Verdict::Released);
         state.next_round();
@@ -304,11 +290,7 @@ impl StepBarrier {
     pub fn reset(&self) {
         let mut state = lock(&self.shared.state);
         let (cause, arrived) = (BreakCause::Reset, state.arrived);
-        state.break_round(Breakage {
-            cause,
-            arrived,
-            parties: self.shared.parties,
-        });
+        state.break_round(Breakage { cause, arrived, parties: self.shared.parties });
         state.broken = None;
         drop(state);
         self.shared.changed.notify_all();

@@ -49,15 +49,8 @@ pub struct Breakage {
 
 impl fmt::Display for Breakage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Breakage {
-            cause,
-            arrived,
-            parties,
-        } = self;
-        write!(
-            f,
-            "the barrier is broken: {cause}; {arrived} of {parties} parties had arrived"
-        )
+        let Breakage { cause, arrived, parties } = self;
+        write!(f, "the barrier is broken: {cause}; {arrived} of {parties} parties had arrived")
     }
 }
 

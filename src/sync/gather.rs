@@ -103,19 +103,12 @@ impl<K: Eq, T> Gather<K, T> {
                 expected.push((key, false));
             }
         }
-        Gather {
-            results,
-            keys: expected,
-            surplus: 0,
-        }
+        Gather { results, keys: expected, surplus: 0 }
     }
 
     /// The keys whose results are not in, in the order in which they were given.
     pub fn missing(&self) -> impl Iterator<Item = &K> {
-        self.keys
-            .iter()
-            .filter(|(_, is_in)| !is_in)
-            .map(|(key, _)| key)
+        self.keys.iter().filter(|(_, is_in)| !is_in).map(|(key, _)| key)
     }
 
     /// Whether every key's result is in.
@@ -228,11 +221,7 @@ impl<K: fmt::Display, E: fmt::Display> fmt::Display for GatherReport<K, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} arrived", self.arrived.len())?;
         for (n, (key, error)) in self.failed.iter().enumerate() {
-            write!(
-                f,
-                "{}{key} ({error})",
-                if n == 0 { "; failed: " } else { ", " }
-            )?;
+            write!(f, "{}{key} ({error})", if n == 0 { "; failed: " } else { ", " })?;
         }
         for (n, key) in self.missing.iter().enumerate() {
             match n {

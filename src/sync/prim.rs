@@ -47,9 +47,7 @@ pub(super) fn wait_until<'a, T>(
     if left.is_zero() {
         return (guard, true);
     }
-    let (guard, end) = changed
-        .wait_timeout(guard, left)
-        .unwrap_or_else(PoisonError::into_inner);
+    let (guard, end) = changed.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner);
     (guard, end.timed_out())
 }
 

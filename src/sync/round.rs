@@ -49,10 +49,7 @@ const fn cause_of(code: u8) -> BreakCause {
 
 impl Round {
     pub(super) fn new() -> Self {
-        Round {
-            code: AtomicU8::new(WAITING),
-            arrived: AtomicUsize::new(0),
-        }
+        Round { code: AtomicU8::new(WAITING), arrived: AtomicUsize::new(0) }
     }
 
     /// Wait-free: one load, or two when the generation is broken.

@@ -68,11 +68,7 @@ impl StopEvent {
         StopEvent {
             shared: Arc::new(Shared {
                 set: AtomicBool::new(false),
-                state: Mutex::new(State {
-                    times_set: 0,
-                    sender: Some(sender),
-                    receiver,
-                }),
+                state: Mutex::new(State { times_set: 0, sender: Some(sender), receiver }),
                 changed: Condvar::new(),
             }),
         }
@@ -153,8 +149,6 @@ impl Default for StopEvent {
 
 impl fmt::Debug for StopEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StopEvent")
-            .field("set", &self.is_set())
-            .finish()
+        f.debug_struct("StopEvent").field("set", &self.is_set()).finish()
     }
 }

@@ -57,11 +57,7 @@ pub struct Ticket {
 
 impl Ticket {
     pub(super) fn new(shared: &Arc<Shared>, round: Arc<Round>, index: usize) -> Self {
-        Ticket {
-            shared: Arc::clone(shared),
-            round,
-            index,
-        }
+        Ticket { shared: Arc::clone(shared), round, index }
     }
 
     /// How many parties of this generation arrived before this one.
@@ -77,11 +73,9 @@ impl Ticket {
         match self.round.verdict() {
             Verdict::Waiting => TicketState::Waiting,
             Verdict::Released => TicketState::Released(self.index),
-            Verdict::Broken { cause, arrived } => TicketState::Broken(Breakage {
-                cause,
-                arrived,
-                parties: self.shared.parties,
-            }),
+            Verdict::Broken { cause, arrived } => {
+                TicketState::Broken(Breakage { cause, arrived, parties: self.shared.parties })
+            }
         }
     }
 
@@ -108,11 +102,7 @@ impl Ticket {
                 let arrived = state.break_all(BreakCause::TimedOut, parties).arrived;
                 drop(state);
                 self.shared.changed.notify_all();
-                return Err(BarrierError::TimedOut {
-                    timeout,
-                    arrived,
-                    parties,
-                });
+                return Err(BarrierError::TimedOut { timeout, arrived, parties });
             }
             (state, timed_out) =
                 wait_until(&self.shared.state, &self.shared.changed, state, deadline);
@@ -149,9 +139,6 @@ impl Drop for Ticket {
 
 impl fmt::Debug for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ticket")
-            .field("index", &self.index)
-            .field("state", &self.poll())
-            .finish()
+        f.debug_struct("Ticket").field("index", &self.index).field("state", &self.poll()).finish()
     }
 }

@@ -60,10 +60,7 @@ impl VcdFile {
         }
         let (end, lost) = (reader.now(), reader.lost().unwrap_or(0));
         let recording = Recording::new(store, lost).until(end);
-        Ok(VcdFile {
-            recording,
-            comments: reader.comments().to_vec(),
-        })
+        Ok(VcdFile { recording, comments: reader.comments().to_vec() })
     }
 
     /// What the file holds.

@@ -102,8 +102,7 @@ impl Signal {
 
     /// Whether `path` names this signal, as `scope.name`.
     fn is(&self, path: &str) -> bool {
-        path.strip_prefix(self.scope.as_str())
-            .and_then(|rest| rest.strip_prefix('.'))
+        path.strip_prefix(self.scope.as_str()).and_then(|rest| rest.strip_prefix('.'))
             == Some(self.name.as_str())
     }
 }
@@ -148,12 +147,7 @@ struct Store {
 
 impl Store {
     fn new(signals: Vec<Signal>) -> Store {
-        Store {
-            signals,
-            records: Vec::new(),
-            reals: Vec::new(),
-            texts: Vec::new(),
-        }
+        Store { signals, records: Vec::new(), reals: Vec::new(), texts: Vec::new() }
     }
 
     /// Keeps a level; `false` if the signal is no wire of this trace.
@@ -186,16 +180,9 @@ impl Store {
     }
 
     fn push(&mut self, at: u64, signal: SignalId, kind: SignalKind, data: u32) -> bool {
-        let fits = self
-            .signals
-            .get(signal.index())
-            .is_some_and(|s| s.kind == kind);
+        let fits = self.signals.get(signal.index()).is_some_and(|s| s.kind == kind);
         if fits {
-            self.records.push(Record {
-                at,
-                signal: signal.0,
-                data,
-            });
+            self.records.push(Record { at, signal: signal.0, data });
         }
         fits
     }

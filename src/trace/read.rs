@@ -149,12 +149,7 @@ impl<R: BufRead> VcdReader<R> {
         };
         let id = SignalId(self.signals.len() as u32);
         self.codes.entry(code).or_default().push(id);
-        self.signals.push(Signal {
-            id,
-            scope,
-            name,
-            kind,
-        });
+        self.signals.push(Signal { id, scope, name, kind });
     }
 
     fn pass_over(&mut self, code: IdCode, scope: &str, name: &str) {
@@ -179,9 +174,7 @@ impl<R: BufRead> VcdReader<R> {
 
     /// How many records the recording lost, where its file says so.
     pub fn lost(&self) -> Option<u64> {
-        self.comments
-            .iter()
-            .find_map(|c| c.strip_prefix(LOST)?.parse().ok())
+        self.comments.iter().find_map(|c| c.strip_prefix(LOST)?.parse().ok())
     }
 
     /// The time reached so far, on the trace's own clock; behind the last change, the file's end.
@@ -190,10 +183,7 @@ impl<R: BufRead> VcdReader<R> {
     }
 
     pub(super) fn wrong(&self, reason: impl Into<String>) -> TraceError {
-        TraceError::Format {
-            line: self.parser.line(),
-            reason: reason.into(),
-        }
+        TraceError::Format { line: self.parser.line(), reason: reason.into() }
     }
 
     /// The file ends too early. The line end that `new` puts behind the file does not count.
@@ -211,17 +201,11 @@ impl<R: BufRead> VcdReader<R> {
         result.map(Some).map_err(|error| {
             let parse = error.get_ref().and_then(|e| e.downcast_ref::<ParseError>());
             match parse {
-                Some(e) => TraceError::Format {
-                    line: e.line(),
-                    reason: e.kind().to_string(),
-                },
+                Some(e) => TraceError::Format { line: e.line(), reason: e.kind().to_string() },
                 None if error.kind() == io::ErrorKind::UnexpectedEof => {
                     self.cut_off("the file ends in the middle of a command")
                 }
-                None => TraceError::Read {
-                    line: self.parser.line(),
-                    source: error,
-                },
+                None => TraceError::Read { line: self.parser.line(), source: error },
             }
         })
     }
@@ -240,9 +224,9 @@ impl<R: BufRead> VcdReader<R> {
                     self.check(code, SignalKind::Wire)
                 }
                 _ if self.codes.get(&code).is_some_and(Vec::is_empty) => Ok(()),
-                (n, _) => Err(self.wrong(format!(
-                    "{n} bits for `{code}`, which is no bus of this file"
-                ))),
+                (n, _) => {
+                    Err(self.wrong(format!("{n} bits for `{code}`, which is no bus of this file")))
+                }
             },
             Command::ChangeReal(code, value) => {
                 self.found(code, SignalKind::Real, Value::Real(value));
@@ -292,18 +276,9 @@ impl<R: BufRead> VcdReader<R> {
         let Some(signals) = self.codes.get(&code) else {
             return Err(self.wrong(format!("a value for `{code}`, which no `$var` declares")));
         };
-        match signals
-            .iter()
-            .map(|s| &self.signals[s.index()])
-            .find(|s| s.kind != kind)
-        {
+        match signals.iter().map(|s| &self.signals[s.index()]).find(|s| s.kind != kind) {
             None => Ok(()),
-            Some(Signal {
-                scope,
-                name,
-                kind: declared,
-                ..
-            }) => Err(self.wrong(format!(
+            Some(Signal { scope, name, kind: declared, .. }) => Err(self.wrong(format!(
                 "{} for `{scope}.{name}`, which is {}",
                 words(kind),
                 words(*declared)

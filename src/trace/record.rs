@@ -27,10 +27,7 @@ pub struct TraceBuilder {
 impl TraceBuilder {
     /// A trace without signals yet, whose time zero is `start`.
     pub fn new(start: Instant) -> TraceBuilder {
-        TraceBuilder {
-            start,
-            signals: Vec::new(),
-        }
+        TraceBuilder { start, signals: Vec::new() }
     }
 
     /// Adds the signal `scope.name`; in files, scopes and signals come in the order in which they
@@ -40,20 +37,12 @@ impl TraceBuilder {
     /// the rest. A name that is there already gives the signal that has it, whatever its kind.
     pub fn add(&mut self, scope: &str, name: &str, kind: SignalKind) -> SignalId {
         let (scope, name) = (text::identifier(scope), text::identifier(name));
-        let known = self
-            .signals
-            .iter()
-            .find(|s| s.scope == scope && s.name == name);
+        let known = self.signals.iter().find(|s| s.scope == scope && s.name == name);
         if let Some(signal) = known {
             return signal.id;
         }
         let id = SignalId(self.signals.len() as u32);
-        self.signals.push(Signal {
-            id,
-            scope,
-            name,
-            kind,
-        });
+        self.signals.push(Signal { id, scope, name, kind });
         id
     }
 
@@ -61,13 +50,7 @@ impl TraceBuilder {
     pub fn direct(self) -> (Recorder, Trace) {
         let shared = Shared::new(self);
         let recorder = Recorder(To::Memory(Arc::clone(&shared)));
-        (
-            recorder,
-            Trace {
-                shared,
-                collector: None,
-            },
-        )
+        (recorder, Trace { shared, collector: None })
     }
 
     /// Records through a queue of `capacity` records (at least 1), which a thread named `trace`
@@ -103,28 +86,14 @@ impl TraceBuilder {
         let (to, from) = bounded(capacity.max(1));
         let (stop, stopped) = bounded::<()>(0);
         let (done, is_done) = bounded::<()>(1);
-        let collector = Collector {
-            shared: Arc::clone(&shared),
-            from: from.clone(),
-            stopped,
-        };
+        let collector = Collector { shared: Arc::clone(&shared), from: from.clone(), stopped };
         thread::Builder::new().name("trace".into()).spawn(move || {
             collector.run();
             // Nobody listens when the trace was dropped unfinished.
             let _ = done.try_send(());
         })?;
         let recorder = Recorder(To::Queue(Arc::clone(&shared), to));
-        Ok((
-            recorder,
-            Trace {
-                shared,
-                collector: Some(Running {
-                    stop,
-                    is_done,
-                    from,
-                }),
-            },
-        ))
+        Ok((recorder, Trace { shared, collector: Some(Running { stop, is_done, from }) }))
     }
 }
 
@@ -189,21 +158,11 @@ impl Recorder {
         match &self.0 {
             To::Nowhere => {}
             To::Memory(shared) => {
-                let record = Queued {
-                    at: at.nanos_since(shared.start),
-                    bits,
-                    signal: id,
-                    kind,
-                };
+                let record = Queued { at: at.nanos_since(shared.start), bits, signal: id, kind };
                 shared.keep(|store| record.store(store));
             }
             To::Queue(shared, queue) => {
-                let record = Queued {
-                    at: at.nanos_since(shared.start),
-                    bits,
-                    signal: id,
-                    kind,
-                };
+                let record = Queued { at: at.nanos_since(shared.start), bits, signal: id, kind };
                 if let Err(TrySendError::Full(_)) = queue.try_send(record) {
                     shared.lost.fetch_add(1, Ordering::Relaxed);
                 }
@@ -286,11 +245,7 @@ impl Shared {
                 break;
             }
             let mut store = self.lock();
-            let kept = batch
-                .iter()
-                .flatten()
-                .filter(|r| r.store(&mut store))
-                .count();
+            let kept = batch.iter().flatten().filter(|r| r.store(&mut store)).count();
             drop(store);
             self.stored.fetch_add(kept as u64, Ordering::Relaxed);
             self.lost.fetch_add((len - kept) as u64, Ordering::Relaxed);
@@ -342,12 +297,7 @@ impl Trace {
     /// time to sort the records; should the collecting thread not have ended by then, the log says
     /// so, and records that are out of reach count as lost.
     pub fn finish(self) -> Recording {
-        if let Some(Running {
-            stop,
-            is_done,
-            from,
-        }) = self.collector
-        {
+        if let Some(Running { stop, is_done, from }) = self.collector {
             drop(stop);
             if is_done.recv_timeout(FINISH_WITHIN) == Err(RecvTimeoutError::Timeout) {
                 warn!("the trace's thread did not end within 2 s: its last records may be missing");
@@ -362,8 +312,7 @@ impl Trace {
                     }
                 }
             }
-            self.shared
-                .collect(&from, from.capacity().unwrap_or(usize::MAX));
+            self.shared.collect(&from, from.capacity().unwrap_or(usize::MAX));
         }
         let mut store = self.shared.lock();
         self.shared.over.store(true, Ordering::Relaxed);

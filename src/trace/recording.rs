@@ -57,11 +57,7 @@ impl Recording {
 
     /// The signal that `path` names as `scope.name`: `x.step`.
     pub fn find(&self, path: &str) -> Option<SignalId> {
-        self.store
-            .signals
-            .iter()
-            .find(|s| s.is(path))
-            .map(Signal::id)
+        self.store.signals.iter().find(|s| s.is(path)).map(Signal::id)
     }
 
     /// How many records there are, of all signals.
@@ -83,20 +79,14 @@ impl Recording {
     /// The edges of a wire, `true` for high; none for a signal of another kind.
     pub fn edges(&self, signal: SignalId) -> impl Iterator<Item = (Instant, bool)> + '_ {
         let signals = &self.store.signals;
-        let wire = signals
-            .get(signal.index())
-            .is_some_and(|s| s.kind == SignalKind::Wire);
+        let wire = signals.get(signal.index()).is_some_and(|s| s.kind == SignalKind::Wire);
         self.of(signal)
             .filter(move |r| wire && matches!(r.data, LOW | HIGH))
             .map(|r| (instant(r), r.data == HIGH))
     }
 
     fn of(&self, signal: SignalId) -> impl Iterator<Item = Record> + '_ {
-        self.store
-            .records
-            .iter()
-            .copied()
-            .filter(move |r| r.signal == signal.0)
+        self.store.records.iter().copied().filter(move |r| r.signal == signal.0)
     }
 
     /// When the recording ends, on its own clock: at its last record, or where [`until`] put it.

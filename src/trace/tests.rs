@@ -19,11 +19,7 @@ fn vcd(recording: &Recording, comment: &str) -> String {
 
 fn all(recording: &Recording) -> Vec<(Instant, SignalId, Value)> {
     let store = &recording.store;
-    store
-        .records
-        .iter()
-        .map(|&r| (instant(r), SignalId(r.signal), store.value(r)))
-        .collect()
+    store.records.iter().map(|&r| (instant(r), SignalId(r.signal), store.value(r))).collect()
 }
 
 /// One thing to record: the signal (by kind and number), the time since the last one of that signal,
@@ -215,18 +211,8 @@ fn a_wire_without_an_edge_stays_unknown_in_the_file() {
     let (_, trace) = builder.direct();
     let text = vcd(&trace.finish(), "");
     assert!(text.ends_with("#0\n$dumpvars\nx!\n$end\n"), "{text}");
-    let changes: Vec<_> = VcdReader::new(text.as_bytes())
-        .unwrap()
-        .map(Result::unwrap)
-        .collect();
-    assert_eq!(
-        changes,
-        [Change {
-            at: at(0),
-            signal: SignalId(0),
-            value: Value::Unknown
-        }]
-    );
+    let changes: Vec<_> = VcdReader::new(text.as_bytes()).unwrap().map(Result::unwrap).collect();
+    assert_eq!(changes, [Change { at: at(0), signal: SignalId(0), value: Value::Unknown }]);
 }
 
 #[test]
@@ -267,9 +253,7 @@ fn threads_record_through_the_queue_and_nothing_is_unaccounted_for() {
     // The small queue may overflow: then kept and lost together make up what was sent.
     for capacity in [1, 64, 1 << 17] {
         let mut builder = TraceBuilder::new(at(0));
-        let ids: Vec<_> = ["x", "y", "z"]
-            .map(|s| builder.add(s, "step", SignalKind::Wire))
-            .into();
+        let ids: Vec<_> = ["x", "y", "z"].map(|s| builder.add(s, "step", SignalKind::Wire)).into();
         let position = builder.add("x", "position", SignalKind::Real);
         let moves = builder.add("machine", "move", SignalKind::Text);
         let (recorder, trace) = builder.queued(capacity).unwrap();
@@ -291,18 +275,11 @@ fn threads_record_through_the_queue_and_nothing_is_unaccounted_for() {
         assert_eq!(recording.records(moves).count(), 1, "a text is never lost");
         if capacity == 1 << 17 {
             assert_eq!(recording.lost(), 0);
-            assert_eq!(
-                recording.records(position).next(),
-                Some((at(5), Value::Real(0.5)))
-            );
+            assert_eq!(recording.records(position).next(), Some((at(5), Value::Real(0.5))));
             for &id in &ids {
                 let edges: Vec<_> = recording.edges(id).collect();
                 assert_eq!(edges.len() as u64, EACH);
-                assert!(
-                    (0..EACH)
-                        .zip(edges)
-                        .all(|(n, e)| e == (at(n * 10), n % 2 == 0))
-                );
+                assert!((0..EACH).zip(edges).all(|(n, e)| e == (at(n * 10), n % 2 == 0)));
             }
         } else {
             let sent = 3 * EACH + 2;
@@ -349,57 +326,21 @@ fn errors_name_the_line_and_what_is_wrong() {
                 $var real 64 r position $end\n$upscope $end\n";
     let body = format!("{head}$enddefinitions $end\n");
     for (text, line, reason) in [
-        (
-            String::new(),
-            1,
-            "the file ends before its `$enddefinitions`",
-        ),
-        (
-            head.to_string(),
-            6,
-            "the file ends before its `$enddefinitions`",
-        ),
-        (
-            "$scope module x".to_string(),
-            1,
-            "the file ends in the middle of a command",
-        ),
+        (String::new(), 1, "the file ends before its `$enddefinitions`"),
+        (head.to_string(), 6, "the file ends before its `$enddefinitions`"),
+        ("$scope module x".to_string(), 1, "the file ends in the middle of a command"),
         ("$enddefinitions $end\n".to_string(), 1, "no `$timescale`"),
-        (
-            "$timescale 0 ns $end\n$enddefinitions $end".to_string(),
-            2,
-            "no `$timescale`",
-        ),
+        ("$timescale 0 ns $end\n$enddefinitions $end".to_string(), 2, "no `$timescale`"),
         ("$upscope $end\n".to_string(), 1, "without its `$scope`"),
         ("hello\n".to_string(), 1, "unexpected character"),
         (format!("{head}#1\n"), 6, "a value before `$enddefinitions`"),
-        (
-            format!("{body}#1\n1?\n"),
-            8,
-            "`?`, which no `$var` declares",
-        ),
-        (
-            format!("{body}#5\n#4\n"),
-            8,
-            "time goes back to 4 ns from 5 ns",
-        ),
-        (
-            format!("{body}#5\nr1 !\n"),
-            8,
-            "a number for `x.step`, which is a wire",
-        ),
-        (
-            format!("{body}#5\n1r\n"),
-            8,
-            "a wire for `x.position`, which is a number",
-        ),
+        (format!("{body}#1\n1?\n"), 8, "`?`, which no `$var` declares"),
+        (format!("{body}#5\n#4\n"), 8, "time goes back to 4 ns from 5 ns"),
+        (format!("{body}#5\nr1 !\n"), 8, "a number for `x.step`, which is a wire"),
+        (format!("{body}#5\n1r\n"), 8, "a wire for `x.position`, which is a number"),
         (format!("{body}#5\nb101 !\n"), 8, "3 bits for `!`"),
         (format!("{body}\n\nrabc r\n"), 9, "invalid float"),
-        (
-            format!("{body}$var wire 1 ! a $end\n"),
-            7,
-            "behind `$enddefinitions`",
-        ),
+        (format!("{body}$var wire 1 ! a $end\n"), 7, "behind `$enddefinitions`"),
     ] {
         let error = VcdFile::read(text.as_bytes()).unwrap_err();
         let message = error.to_string();
@@ -436,17 +377,10 @@ $dumpvars x! b0 % $end
     assert_eq!(reader.passed_over(), ["top.sub.bus[7:0]", "top.count"]);
     assert_eq!(reader.lost(), None);
     assert!(reader.by_ref().all(|c| c.is_ok()));
-    assert_eq!(
-        (reader.now(), reader.comments()),
-        (at(100), &["the end".to_string()][..])
-    );
+    assert_eq!((reader.now(), reader.comments()), (at(100), &["the end".to_string()][..]));
 
     let file = VcdFile::read(text.as_bytes()).unwrap();
-    let expected = [
-        (at(1), Value::High),
-        (at(2), Value::Unknown),
-        (at(2), Value::High),
-    ];
+    let expected = [(at(1), Value::High), (at(2), Value::Unknown), (at(2), Value::High)];
     for path in ["top.sub.clk", "top.sub.clk_too"] {
         let id = file.recording().find(path).unwrap();
         assert_eq!(file.recording().records(id).collect::<Vec<_>>(), expected);

@@ -6,9 +6,7 @@ pub(super) fn identifier(name: &str) -> String {
         return "_".into();
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    name.chars()
-        .map(|c| if plain(c) { c } else { '_' })
-        .collect()
+    name.chars().map(|c| if plain(c) { c } else { '_' }).collect()
 }
 
 /// `text` as one word: each byte that is no visible ASCII character, and the backslash, as `\xHH`,
@@ -37,11 +35,7 @@ pub(super) fn unescape(word: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let (byte, len) = if bytes[at] == b'\\' {
-            escaped(&bytes[at..])
-        } else {
-            (bytes[at], 1)
-        };
+        let (byte, len) = if bytes[at] == b'\\' { escaped(&bytes[at..]) } else { (bytes[at], 1) };
         if byte != 0 {
             out.push(byte);
         }
@@ -54,10 +48,7 @@ pub(super) fn unescape(word: &str) -> String {
 fn escaped(bytes: &[u8]) -> (u8, usize) {
     let number = |from: usize, to: usize, radix| {
         let digits = std::str::from_utf8(bytes.get(from..to)?).ok()?;
-        let digits = digits
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric())
-            .then_some(digits)?;
+        let digits = digits.bytes().all(|b| b.is_ascii_alphanumeric()).then_some(digits)?;
         u8::from_str_radix(digits, radix).ok()
     };
     match bytes.get(1) {

@@ -71,11 +71,8 @@ impl Recording {
     }
 
     fn changes<W: Write>(&self, vcd: &mut Writer<W>) -> io::Result<()> {
-        let ids: Vec<String> = self
-            .signals()
-            .iter()
-            .map(|s| IdCode::from(s.id().0).to_string())
-            .collect();
+        let ids: Vec<String> =
+            self.signals().iter().map(|s| IdCode::from(s.id().0).to_string()).collect();
         let out = vcd.writer();
         let mut word = String::new();
         let mut now = 0;

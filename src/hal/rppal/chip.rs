@@ -34,10 +34,7 @@ fn find_in(
         Ok(entries) => entries.flatten().map(|e| e.path()).collect(),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(e) => {
-            return Err(HalError::Open {
-                path: class.into(),
-                cause: Cause::from(&e),
-            });
+            return Err(HalError::Open { path: class.into(), cause: Cause::from(&e) });
         }
     };
     let mut present = Vec::new();
@@ -54,20 +51,11 @@ fn find_in(
         present.push(format!("pwmchip{number} is {last}"));
     }
     present.sort();
-    Err(HalError::NoPwmChip {
-        gpio,
-        board,
-        lines: lines.map(<[String]>::to_vec),
-        present,
-    })
+    Err(HalError::NoPwmChip { gpio, board, lines: lines.map(<[String]>::to_vec), present })
 }
 
 fn number(path: &Path) -> Option<u8> {
-    path.file_name()?
-        .to_str()?
-        .strip_prefix("pwmchip")?
-        .parse()
-        .ok()
+    path.file_name()?.to_str()?.strip_prefix("pwmchip")?.parse().ok()
 }
 
 #[cfg(test)]
@@ -89,26 +77,10 @@ mod tests {
     #[test]
     fn by_device_and_not_by_number() {
         for (board, chips, number) in [
-            (
-                Model::Pi4,
-                &[(0, "../../../fe20c800.pwm"), (1, "../../../fe20c000.pwm")][..],
-                1,
-            ),
-            (
-                Model::Pi4,
-                &[(0, "../../../fe20c000.pwm"), (1, "../../1-0040")],
-                0,
-            ),
-            (
-                Model::Pi5,
-                &[(0, "../../../1f00098000.pwm"), (4, "../../1f0009c000.pwm")],
-                0,
-            ),
-            (
-                Model::Pi5,
-                &[(6, "../../../1f0009c000.pwm"), (2, "../../1f00098000.pwm")],
-                2,
-            ),
+            (Model::Pi4, &[(0, "../../../fe20c800.pwm"), (1, "../../../fe20c000.pwm")][..], 1),
+            (Model::Pi4, &[(0, "../../../fe20c000.pwm"), (1, "../../1-0040")], 0),
+            (Model::Pi5, &[(0, "../../../1f00098000.pwm"), (4, "../../1f0009c000.pwm")], 0),
+            (Model::Pi5, &[(6, "../../../1f0009c000.pwm"), (2, "../../1f00098000.pwm")], 2),
             (Model::Pi3, &[(3, "../../../3f20c000.pwm")], 3),
         ] {
             let class = class(chips);
@@ -126,10 +98,7 @@ mod tests {
         let error = find_in(fan.path(), Model::Pi5, 18, lines.as_deref()).unwrap_err();
         let text = error.to_string();
         assert!(text.contains("pwmchip1 is 1f0009c000.pwm"), "{text}");
-        assert!(
-            text.contains("add `dtoverlay=pwm-2chan` to /boot/firmware/config.txt"),
-            "{text}"
-        );
+        assert!(text.contains("add `dtoverlay=pwm-2chan` to /boot/firmware/config.txt"), "{text}");
         let nothing = fan.path().join("absent");
         assert!(matches!(
             find_in(&nothing, Model::Pi5, 18, None),

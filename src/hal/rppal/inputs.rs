@@ -34,9 +34,7 @@ struct Shared {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared")
-            .field("blind", &self.blind)
-            .finish_non_exhaustive()
+        f.debug_struct("Shared").field("blind", &self.blind).finish_non_exhaustive()
     }
 }
 
@@ -57,9 +55,7 @@ impl Watcher {
         });
         let of_thread = shared.clone();
         // Nobody joins it: it ends within a stretch once the watcher is dropped.
-        thread::Builder::new()
-            .name("inputs".into())
-            .spawn(move || of_thread.run(&gpio))?;
+        thread::Builder::new().name("inputs".into()).spawn(move || of_thread.run(&gpio))?;
         Ok(Watcher { shared })
     }
 
@@ -79,23 +75,11 @@ impl Watcher {
         pin.set_reset_on_drop(false);
         let mut lines = self.shared.lines_for_caller();
         pin.set_interrupt(Trigger::Both, None)
-            .map_err(|e| HalError::NoEdges {
-                gpio,
-                cause: cause(&e),
-            })?;
+            .map_err(|e| HalError::NoEdges { gpio, cause: cause(&e) })?;
         let pin = Arc::new(pin);
         let closed = Arc::new(AtomicBool::new(false));
-        lines.push(Line {
-            pin: pin.clone(),
-            on_edge,
-            closed: closed.clone(),
-        });
-        Ok(HeaderInput {
-            gpio,
-            pin,
-            closed,
-            shared: self.shared.clone(),
-        })
+        lines.push(Line { pin: pin.clone(), on_edge, closed: closed.clone() });
+        Ok(HeaderInput { gpio, pin, closed, shared: self.shared.clone() })
     }
 }
 
@@ -203,11 +187,7 @@ pub(super) struct HeaderInput {
 impl InputLine for HeaderInput {
     fn level(&mut self) -> Result<Level, HalError> {
         if self.shared.blind.load(Ordering::Acquire) {
-            let cause = *self
-                .shared
-                .cause
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let cause = *self.shared.cause.lock().unwrap_or_else(PoisonError::into_inner);
             let unknown = || Cause::from(&io::Error::from(io::ErrorKind::Other));
             return Err(HalError::NoEdges {
                 gpio: self.gpio,

@@ -73,25 +73,15 @@ impl RppalBackend {
 
     fn pin(&mut self, gpio: u8, who: &str) -> Result<Pin, HalError> {
         if !HEADER_GPIOS.contains(&gpio) {
-            return Err(HalError::NoSuchPin {
-                gpio,
-                board: self.board,
-            });
+            return Err(HalError::NoSuchPin { gpio, board: self.board });
         }
         let pin = self.gpio.get(gpio).map_err(|error| match error {
             GpioError::PinUsed(_) => HalError::PinTaken {
                 gpio,
                 who: who.to_owned(),
-                by: self
-                    .users
-                    .get(&gpio)
-                    .cloned()
-                    .unwrap_or_else(|| "this program".to_owned()),
+                by: self.users.get(&gpio).cloned().unwrap_or_else(|| "this program".to_owned()),
             },
-            _ => HalError::NoSuchPin {
-                gpio,
-                board: self.board,
-            },
+            _ => HalError::NoSuchPin { gpio, board: self.board },
         })?;
         self.users.insert(gpio, who.to_owned());
         Ok(pin)
@@ -104,18 +94,14 @@ impl RppalBackend {
                 self.announced.push(gpio);
             }
         }
-        let missing: Vec<u8> = gpios
-            .iter()
-            .copied()
-            .filter(|g| !self.opened.contains_key(g))
-            .collect();
+        let missing: Vec<u8> =
+            gpios.iter().copied().filter(|g| !self.opened.contains_key(g)).collect();
         let lines = self.board.pwm_overlay(&self.announced);
         let chip = match missing.first() {
             Some(&first) => chip::find(self.board, first, lines.as_deref())?,
             None => return Ok(()),
         };
-        self.opened
-            .extend(pwm::open_all(self.board, &chip, &missing)?);
+        self.opened.extend(pwm::open_all(self.board, &chip, &missing)?);
         Ok(())
     }
 
@@ -131,12 +117,7 @@ impl RppalBackend {
             return Ok(());
         }
         let lines = self.board.pwm_overlay(&self.announced);
-        Err(HalError::PinNotPwm {
-            gpio,
-            board: self.board,
-            found,
-            lines,
-        })
+        Err(HalError::PinNotPwm { gpio, board: self.board, found, lines })
     }
 }
 
@@ -159,17 +140,10 @@ impl Backend for RppalBackend {
             let channel = self
                 .board
                 .pwm_channel(gpio)
-                .ok_or(HalError::NoHardwarePwm {
-                    gpio,
-                    board: self.board,
-                })?;
+                .ok_or(HalError::NoHardwarePwm { gpio, board: self.board })?;
             match channels.insert(channel, gpio) {
                 Some(other) if other != gpio => {
-                    return Err(HalError::ChannelTaken {
-                        gpio,
-                        other,
-                        board: self.board,
-                    });
+                    return Err(HalError::ChannelTaken { gpio, other, board: self.board });
                 }
                 _ => {}
             }
@@ -179,9 +153,7 @@ impl Backend for RppalBackend {
 
     fn open_pwm(&mut self, gpio: u8, who: &str) -> Result<Box<dyn PwmChannel>, HalError> {
         let board = self.board;
-        let channel = board
-            .pwm_channel(gpio)
-            .ok_or(HalError::NoHardwarePwm { gpio, board })?;
+        let channel = board.pwm_channel(gpio).ok_or(HalError::NoHardwarePwm { gpio, board })?;
         let taken = |other: &u8| *other != gpio && board.pwm_channel(*other) == Some(channel);
         if let Some(&other) = self.announced.iter().find(|&other| taken(other)) {
             return Err(HalError::ChannelTaken { gpio, other, board });
@@ -190,12 +162,7 @@ impl Backend for RppalBackend {
         self.open_channels(&[gpio])?;
         self.check_pwm_function(gpio, &pin)?;
         match self.opened.remove(&gpio) {
-            Some(opened) => Ok(Box::new(HeaderPwm::new(
-                gpio,
-                opened,
-                pin,
-                self.clock.clone(),
-            ))),
+            Some(opened) => Ok(Box::new(HeaderPwm::new(gpio, opened, pin, self.clock.clone()))),
             // Cannot happen: it was opened two lines above.
             None => Err(HalError::NoHardwarePwm { gpio, board }),
         }
@@ -215,12 +182,7 @@ impl Backend for RppalBackend {
             ),
         }
         let posted = self.board.posts_writes();
-        Ok(Box::new(HeaderOutput::open(
-            pin,
-            start,
-            posted,
-            self.clock.clone(),
-        )))
+        Ok(Box::new(HeaderOutput::open(pin, start, posted, self.clock.clone())))
     }
 
     fn open_input(
@@ -233,10 +195,8 @@ impl Backend for RppalBackend {
         let pin = self.pin(gpio, who)?;
         let watcher = match self.watcher.take() {
             Some(watcher) => watcher,
-            None => Watcher::start(self.gpio.clone()).map_err(|e| HalError::NoEdges {
-                gpio,
-                cause: Cause::from(&e),
-            })?,
+            None => Watcher::start(self.gpio.clone())
+                .map_err(|e| HalError::NoEdges { gpio, cause: Cause::from(&e) })?,
         };
         let line = watcher.watch(pin, pull, on_edge);
         self.watcher = Some(watcher);
@@ -255,32 +215,21 @@ fn open_gpio(board: Model) -> Result<Gpio, HalError> {
     let memory_opens = OpenOptions::new().read(true).write(true).open(memory);
     Err(match (error, memory_opens) {
         (GpioError::PermissionDenied(path), _) => HalError::NotPermitted { path: path.into() },
-        (GpioError::UnknownModel, _) => HalError::UnknownBoard {
-            said: Some(board.name().into()),
-        },
-        (_, Err(e)) if e.kind() == io::ErrorKind::PermissionDenied => HalError::NotPermitted {
-            path: memory.into(),
-        },
-        (_, Err(e)) if e.kind() == io::ErrorKind::NotFound => HalError::Missing {
-            path: memory.into(),
-            label: None,
-        },
-        (_, Err(e)) => HalError::Open {
-            path: memory.into(),
-            cause: Cause::from(&e),
-        },
-        (GpioError::Io(e), Ok(_)) if e.kind() == io::ErrorKind::NotFound => HalError::Missing {
-            path: "/dev/gpiochip0".into(),
-            label: Some(board.gpiochip_label()),
-        },
-        (GpioError::Io(e), Ok(_)) => HalError::Open {
-            path: "/dev/gpiochip0".into(),
-            cause: Cause::from(&e),
-        },
-        (_, Ok(_)) => HalError::Missing {
-            path: memory.into(),
-            label: None,
-        },
+        (GpioError::UnknownModel, _) => HalError::UnknownBoard { said: Some(board.name().into()) },
+        (_, Err(e)) if e.kind() == io::ErrorKind::PermissionDenied => {
+            HalError::NotPermitted { path: memory.into() }
+        }
+        (_, Err(e)) if e.kind() == io::ErrorKind::NotFound => {
+            HalError::Missing { path: memory.into(), label: None }
+        }
+        (_, Err(e)) => HalError::Open { path: memory.into(), cause: Cause::from(&e) },
+        (GpioError::Io(e), Ok(_)) if e.kind() == io::ErrorKind::NotFound => {
+            HalError::Missing { path: "/dev/gpiochip0".into(), label: Some(board.gpiochip_label()) }
+        }
+        (GpioError::Io(e), Ok(_)) => {
+            HalError::Open { path: "/dev/gpiochip0".into(), cause: Cause::from(&e) }
+        }
+        (_, Ok(_)) => HalError::Missing { path: memory.into(), label: None },
     })
 }
 

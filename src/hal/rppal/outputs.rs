@@ -33,12 +33,7 @@ impl HeaderOutput {
             Level::High => pin.into_output_high(),
         };
         pin.set_reset_on_drop(false);
-        HeaderOutput {
-            pin,
-            level,
-            posted,
-            clock,
-        }
+        HeaderOutput { pin, level, posted, clock }
     }
 }
 

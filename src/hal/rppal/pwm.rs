@@ -51,9 +51,7 @@ pub(super) fn open_all(
     let (done, results) = mpsc::channel();
     let mut waiting = Vec::new();
     for &gpio in gpios {
-        let channel = board
-            .pwm_channel(gpio)
-            .ok_or(HalError::NoHardwarePwm { gpio, board })?;
+        let channel = board.pwm_channel(gpio).ok_or(HalError::NoHardwarePwm { gpio, board })?;
         let (path, chip, done) = (chip.path.clone(), chip.clone(), done.clone());
         let work = move || {
             // The receiver is gone when another channel failed first: nothing is left to do.
@@ -62,10 +60,7 @@ pub(super) fn open_all(
         thread::Builder::new()
             .name(format!("open-pwm{channel}"))
             .spawn(work)
-            .map_err(|e| HalError::Open {
-                path: path.clone(),
-                cause: Cause::from(&e),
-            })?;
+            .map_err(|e| HalError::Open { path: path.clone(), cause: Cause::from(&e) })?;
         waiting.push(gpio);
     }
     let until = StdInstant::now() + OPEN_TIME;
@@ -88,29 +83,19 @@ fn open(chip: &Chip, channel: u8, gpio: u8) -> Result<Opened, HalError> {
     // A channel that is exported and idle disturbs nobody when it is used: a udev rule or a program
     // that is gone left it so. One with a signal belongs to somebody.
     if was_exported && fs::read_to_string(folder.join("enable")).is_ok_and(|e| e.trim() != "0") {
-        return Err(HalError::ChannelBusy {
-            gpio,
-            path: folder,
-            running: true,
-        });
+        return Err(HalError::ChannelBusy { gpio, path: folder, running: true });
     }
     let mut pwm = Pwm::with_pwmchip(chip.number, channel).map_err(|error| match error {
         PwmError::Io(e) => match e.kind() {
-            io::ErrorKind::PermissionDenied => HalError::NotPermitted {
-                path: chip.path.join("export"),
-            },
-            io::ErrorKind::ResourceBusy => HalError::ChannelBusy {
-                gpio,
-                path: folder.clone(),
-                running: false,
-            },
+            io::ErrorKind::PermissionDenied => {
+                HalError::NotPermitted { path: chip.path.join("export") }
+            }
+            io::ErrorKind::ResourceBusy => {
+                HalError::ChannelBusy { gpio, path: folder.clone(), running: false }
+            }
             // ENODEV: the chip has fewer channels.
             _ if e.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error()) => {
-                HalError::NoPwmChannel {
-                    gpio,
-                    chip: chip.path.clone(),
-                    channel,
-                }
+                HalError::NoPwmChannel { gpio, chip: chip.path.clone(), channel }
             }
             _ => HalError::Write {
                 gpio,
@@ -119,23 +104,16 @@ fn open(chip: &Chip, channel: u8, gpio: u8) -> Result<Opened, HalError> {
                 cause: Cause::from(&e),
             },
         },
-        PwmError::UnknownModel | PwmError::InvalidChannel => HalError::NoPwmChannel {
-            gpio,
-            chip: chip.path.clone(),
-            channel,
-        },
+        PwmError::UnknownModel | PwmError::InvalidChannel => {
+            HalError::NoPwmChannel { gpio, chip: chip.path.clone(), channel }
+        }
     })?;
     pwm.set_reset_on_drop(false);
     let until = StdInstant::now() + UDEV_TIME;
     for file in ["period", "duty_cycle", "enable"] {
         wait_for_writing(&folder.join(file), until)?;
     }
-    Ok(Opened {
-        pwm,
-        folder,
-        was_exported,
-        running: None,
-    })
+    Ok(Opened { pwm, folder, was_exported, running: None })
 }
 
 fn wait_for_writing(path: &Path, until: StdInstant) -> Result<(), HalError> {
@@ -147,10 +125,7 @@ fn wait_for_writing(path: &Path, until: StdInstant) -> Result<(), HalError> {
                 return Err(HalError::NotPermitted { path: path.into() });
             }
             Err(e) => {
-                return Err(HalError::Open {
-                    path: path.into(),
-                    cause: Cause::from(&e),
-                });
+                return Err(HalError::Open { path: path.into(), cause: Cause::from(&e) });
             }
         }
     }
@@ -168,21 +143,12 @@ pub(super) struct HeaderPwm {
 
 impl HeaderPwm {
     pub(super) fn new(gpio: u8, opened: Opened, pin: Pin, clock: Clock) -> HeaderPwm {
-        HeaderPwm {
-            gpio,
-            opened,
-            pin,
-            clock,
-        }
+        HeaderPwm { gpio, opened, pin, clock }
     }
 
     fn check(&self, width: PulseWidth, period: Duration) -> Result<(), HalError> {
         if u128::from(width.as_nanos()) > period.as_nanos() {
-            return Err(HalError::PulseTooLong {
-                gpio: self.gpio,
-                width,
-                period,
-            });
+            return Err(HalError::PulseTooLong { gpio: self.gpio, width, period });
         }
         Ok(())
     }
@@ -194,12 +160,9 @@ impl HeaderPwm {
             PwmError::Io(e) if e.kind() == io::ErrorKind::PermissionDenied => {
                 HalError::NotPermitted { path }
             }
-            PwmError::Io(e) => HalError::Write {
-                gpio: self.gpio,
-                path,
-                value,
-                cause: Cause::from(&e),
-            },
+            PwmError::Io(e) => {
+                HalError::Write { gpio: self.gpio, path, value, cause: Cause::from(&e) }
+            }
             PwmError::UnknownModel | PwmError::InvalidChannel => HalError::Write {
                 gpio: self.gpio,
                 path,

@@ -30,11 +30,7 @@ impl OutputLine for SimOutput {
             emission: Emission::Immediate,
             exact_count: true,
             resolution: RESOLUTION,
-            jitter: if self.clock.is_virtual() {
-                JitterClass::None
-            } else {
-                JitterClass::Thread
-            },
+            jitter: if self.clock.is_virtual() { JitterClass::None } else { JitterClass::Thread },
         }
     }
 
@@ -74,11 +70,7 @@ impl SimPwm {
             return Err(HalError::NotRunning { gpio });
         };
         if u128::from(width.as_nanos()) > period.as_nanos() {
-            return Err(HalError::PulseTooLong {
-                gpio,
-                width,
-                period,
-            });
+            return Err(HalError::PulseTooLong { gpio, width, period });
         }
         Ok(())
     }
@@ -90,11 +82,7 @@ impl PwmChannel for SimPwm {
             emission: Emission::Immediate,
             exact_count: false,
             resolution: RESOLUTION,
-            jitter: if self.clock.is_virtual() {
-                JitterClass::None
-            } else {
-                JitterClass::Hardware
-            },
+            jitter: if self.clock.is_virtual() { JitterClass::None } else { JitterClass::Hardware },
         }
     }
 
@@ -122,9 +110,7 @@ impl PwmChannel for SimPwm {
 
     fn level(&mut self) -> Option<Level> {
         let now = self.clock.now();
-        self.pin
-            .wave()
-            .map(|mut wave| Level::from_bool(wave.is_high(now)))
+        self.pin.wave().map(|mut wave| Level::from_bool(wave.is_high(now)))
     }
 
     fn disable(&mut self) -> Result<Instant, HalError> {

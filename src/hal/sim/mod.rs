@@ -37,10 +37,7 @@ pub struct SimBackend {
 impl SimBackend {
     /// A simulator on `clock`.
     pub fn new(clock: Clock) -> SimBackend {
-        SimBackend {
-            panel: SimPanel::new(clock.clone()),
-            clock,
-        }
+        SimBackend { panel: SimPanel::new(clock.clone()), clock }
     }
 
     /// The panel that shows its pins and moves its inputs.
@@ -122,16 +119,10 @@ mod tests {
     #[test]
     fn a_pin_has_one_user_until_its_line_is_dropped() {
         let (mut sim, _, _) = virtual_sim();
-        let line = sim
-            .open_output(17, OutputStart::Level(Level::Low), "x.step")
-            .unwrap();
+        let line = sim.open_output(17, OutputStart::Level(Level::Low), "x.step").unwrap();
         assert_eq!(
             sim.open_pwm(17, "pan").err(),
-            Some(HalError::PinTaken {
-                gpio: 17,
-                who: "pan".into(),
-                by: "x.step".into()
-            })
+            Some(HalError::PinTaken { gpio: 17, who: "pan".into(), by: "x.step".into() })
         );
         drop(line);
         sim.open_pwm(17, "pan").unwrap();
@@ -149,44 +140,24 @@ mod tests {
         let line = sim.open_output(22, OutputStart::Adopt, "z.enable").unwrap();
         assert_eq!(line.level(), Level::Low);
         // An untouched pin has the level of its pull at power-on.
-        assert_eq!(
-            sim.open_output(5, OutputStart::Adopt, "a").unwrap().level(),
-            Level::High
-        );
-        assert_eq!(
-            sim.open_output(23, OutputStart::Adopt, "b")
-                .unwrap()
-                .level(),
-            Level::Low
-        );
+        assert_eq!(sim.open_output(5, OutputStart::Adopt, "a").unwrap().level(), Level::High);
+        assert_eq!(sim.open_output(23, OutputStart::Adopt, "b").unwrap().level(), Level::Low);
     }
 
     #[test]
     fn levels_list_every_pin_in_order() {
         let (mut sim, panel, _) = virtual_sim();
-        let mut dir = sim
-            .open_output(27, OutputStart::Level(Level::Low), "x.dir")
-            .unwrap();
-        let _step = sim
-            .open_output(17, OutputStart::Level(Level::Low), "x.step")
-            .unwrap();
+        let mut dir = sim.open_output(27, OutputStart::Level(Level::Low), "x.dir").unwrap();
+        let _step = sim.open_output(17, OutputStart::Level(Level::Low), "x.step").unwrap();
         dir.set(Level::High).unwrap();
         let levels = panel.levels();
-        assert_eq!(
-            levels,
-            [
-                (17, "x.step".into(), Level::Low),
-                (27, "x.dir".into(), Level::High)
-            ]
-        );
+        assert_eq!(levels, [(17, "x.step".into(), Level::Low), (27, "x.dir".into(), Level::High)]);
     }
 
     #[test]
     fn edges_are_exact_in_virtual_time() {
         let (mut sim, _, clock) = virtual_sim();
-        let mut line = sim
-            .open_output(17, OutputStart::Level(Level::Low), "x.step")
-            .unwrap();
+        let mut line = sim.open_output(17, OutputStart::Level(Level::Low), "x.step").unwrap();
         clock.set(Instant::from_nanos(77));
         assert_eq!(line.set(Level::High), Ok(Instant::from_nanos(77)));
         assert_eq!(line.capabilities().jitter, JitterClass::None);
@@ -211,13 +182,7 @@ mod tests {
         assert!(!panel.set_level(24, Level::Low));
         assert_eq!(fault.level(), Ok(Level::Low));
         let at = Instant::from_nanos(2_000_000_000);
-        assert_eq!(
-            *seen.lock().unwrap(),
-            [InputEdge {
-                level: Level::Low,
-                at
-            }]
-        );
+        assert_eq!(*seen.lock().unwrap(), [InputEdge { level: Level::Low, at }]);
         drop(fault);
         panel.set_level(24, Level::High);
         assert_eq!(seen.lock().unwrap().len(), 1);
@@ -247,31 +212,17 @@ mod tests {
         );
         let period = Duration::from_millis(20);
         let long = PulseWidth::from_micros(20_001);
-        let too_long = HalError::PulseTooLong {
-            gpio: 12,
-            width: long,
-            period,
-        };
+        let too_long = HalError::PulseTooLong { gpio: 12, width: long, period };
         assert_eq!(pwm.start(period, long), Err(too_long.clone()));
         pwm.start(period, PulseWidth::from_micros(1500)).unwrap();
-        assert_eq!(
-            pwm.start(period, PulseWidth::ZERO),
-            Err(HalError::AlreadyRunning { gpio: 12 })
-        );
+        assert_eq!(pwm.start(period, PulseWidth::ZERO), Err(HalError::AlreadyRunning { gpio: 12 }));
         assert_eq!(pwm.set_width(long), Err(too_long));
         for (us, level) in [(0, Level::High), (1499, Level::High), (1500, Level::Low)] {
             clock.set(Instant::from_nanos(us * 1000));
-            assert_eq!(
-                (pwm.level(), panel.level(12)),
-                (Some(level), Some(level)),
-                "{us}"
-            );
+            assert_eq!((pwm.level(), panel.level(12)), (Some(level), Some(level)), "{us}");
         }
         let state = panel.pwm(12).unwrap();
-        assert_eq!(
-            (state.period, state.width),
-            (period, PulseWidth::from_micros(1500))
-        );
+        assert_eq!((state.period, state.width), (period, PulseWidth::from_micros(1500)));
         // Dropping a channel leaves its signal alone.
         drop(pwm);
         clock.set(Instant::from_nanos(20_000_000));
@@ -283,17 +234,9 @@ mod tests {
     fn a_reopened_channel_still_knows_its_signal() {
         let (mut sim, _, _) = virtual_sim();
         let mut pwm = sim.open_pwm(12, "pan").unwrap();
-        pwm.start(Duration::from_millis(20), PulseWidth::from_micros(1500))
-            .unwrap();
+        pwm.start(Duration::from_millis(20), PulseWidth::from_micros(1500)).unwrap();
         drop(pwm);
         let busy = sim.open_pwm(12, "pan").err();
-        assert!(matches!(
-            busy,
-            Some(HalError::ChannelBusy {
-                gpio: 12,
-                running: true,
-                ..
-            })
-        ));
+        assert!(matches!(busy, Some(HalError::ChannelBusy { gpio: 12, running: true, .. })));
     }
 }

@@ -39,11 +39,7 @@ impl std::fmt::Debug for Role {
 
 impl Cell {
     fn new(level: Level, role: Role) -> Cell {
-        Cell {
-            high: AtomicBool::new(level.is_high()),
-            refuse: AtomicBool::new(false),
-            role,
-        }
+        Cell { high: AtomicBool::new(level.is_high()), refuse: AtomicBool::new(false), role }
     }
 
     pub(super) fn output(level: Level) -> Cell {
@@ -119,17 +115,11 @@ pub struct SimPanel {
 
 impl SimPanel {
     pub(super) fn new(clock: Clock) -> SimPanel {
-        SimPanel {
-            clock,
-            pins: Arc::default(),
-        }
+        SimPanel { clock, pins: Arc::default() }
     }
 
     fn cell(&self, gpio: u8) -> Option<Arc<Cell>> {
-        lock(&self.pins)
-            .opened
-            .get(&gpio)
-            .map(|(_, cell)| cell.clone())
+        lock(&self.pins).opened.get(&gpio).map(|(_, cell)| cell.clone())
     }
 
     /// The level that `gpio` has now; `None` for a pin that was never opened or set.
@@ -178,10 +168,7 @@ impl SimPanel {
         // Taken out for the call, so that it may use the panel.
         let taken = lock(on_edge).take();
         if let Some(mut call) = taken {
-            call(InputEdge {
-                level,
-                at: self.clock.now(),
-            });
+            call(InputEdge { level, at: self.clock.now() });
             lock(on_edge).get_or_insert(call);
         }
         true
@@ -211,21 +198,15 @@ impl SimPanel {
             }
             if cell.wave().is_some_and(|wave| wave.is_running()) {
                 let path = PathBuf::from("the simulator's PWM channel");
-                return Err(HalError::ChannelBusy {
-                    gpio,
-                    path,
-                    running: true,
-                });
+                return Err(HalError::ChannelBusy { gpio, path, running: true });
             }
             present = Some(cell.level());
         }
         let present =
-            present
-                .or(pins.outside.get(&gpio).copied())
-                .unwrap_or(match power_on_pull(gpio) {
-                    Pull::Up => Level::High,
-                    Pull::Down | Pull::None => Level::Low,
-                });
+            present.or(pins.outside.get(&gpio).copied()).unwrap_or(match power_on_pull(gpio) {
+                Pull::Up => Level::High,
+                Pull::Down | Pull::None => Level::Low,
+            });
         let cell = Arc::new(make(present));
         pins.opened.insert(gpio, (who.to_owned(), cell.clone()));
         Ok(cell)

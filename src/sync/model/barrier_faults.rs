@@ -33,12 +33,7 @@ fn an_abort_while_waiting_reaches_all() {
         };
         let results = side_by_side(vec![party(&barrier), party(&barrier)]);
         aborter.join().unwrap();
-        assert!(
-            results
-                .iter()
-                .all(|r| cause(r) == Some(BreakCause::Aborted)),
-            "{results:?}"
-        );
+        assert!(results.iter().all(|r| cause(r) == Some(BreakCause::Aborted)), "{results:?}");
         assert!(barrier.is_broken());
         assert_eq!(cause(&barrier.wait(NEVER)), Some(BreakCause::Aborted));
     });
@@ -55,12 +50,7 @@ fn an_abort_releases_all_or_none() {
         let results = side_by_side(vec![party(&barrier), party(&barrier), party(&barrier)]);
         aborter.join().unwrap();
         if !unanimous(&results) {
-            assert!(
-                results
-                    .iter()
-                    .all(|r| cause(r) == Some(BreakCause::Aborted)),
-                "{results:?}"
-            );
+            assert!(results.iter().all(|r| cause(r) == Some(BreakCause::Aborted)), "{results:?}");
         }
         assert!(barrier.is_broken());
     });
@@ -159,10 +149,7 @@ fn a_broken_barrier_is_whole_after_a_reset() {
         assert!(early.is_err(), "{early:?}");
         resetter.join().unwrap();
         barrier.reset();
-        assert!(unanimous(&side_by_side(vec![
-            party(&barrier),
-            party(&barrier)
-        ])));
+        assert!(unanimous(&side_by_side(vec![party(&barrier), party(&barrier)])));
     });
 }
 
@@ -186,21 +173,13 @@ fn a_party_that_panics_never_holds_the_others() {
         };
         let results = side_by_side(vec![party(&barrier), party(&barrier), dying]);
         let (others, dead) = results.split_at(2);
-        assert!(
-            dead[0].is_ok(),
-            "it arrived: nothing was broken before it died"
-        );
+        assert!(dead[0].is_ok(), "it arrived: nothing was broken before it died");
         if others.iter().any(Result::is_ok) {
             // All were there before it died.
             assert!(unanimous(&results));
             assert!(!barrier.is_broken());
         } else {
-            assert!(
-                others
-                    .iter()
-                    .all(|r| cause(r) == Some(BreakCause::PartyGone)),
-                "{results:?}"
-            );
+            assert!(others.iter().all(|r| cause(r) == Some(BreakCause::PartyGone)), "{results:?}");
         }
     });
 }
@@ -225,18 +204,12 @@ fn an_action_that_panics_breaks_the_barrier_for_all() {
             |r| matches!(r, Err(BarrierError::ActionPanicked { message }) if message == "a fault"),
         );
         assert_eq!(panicked.count(), 1, "{results:?}");
-        let told = results
-            .iter()
-            .filter(|r| cause(r) == Some(BreakCause::ActionPanicked));
+        let told = results.iter().filter(|r| cause(r) == Some(BreakCause::ActionPanicked));
         assert_eq!(told.count(), 2, "{results:?}");
         assert!(barrier.is_broken());
 
         barrier.reset();
-        assert!(unanimous(&side_by_side(vec![
-            party(&barrier),
-            party(&barrier),
-            party(&barrier)
-        ])));
+        assert!(unanimous(&side_by_side(vec![party(&barrier), party(&barrier), party(&barrier)])));
         assert_eq!(runs.load(Ordering::SeqCst), 2);
     });
 }
@@ -253,12 +226,7 @@ fn an_action_may_abort_its_own_barrier() {
             }
         });
         let results = side_by_side(vec![party(&barrier), party(&barrier)]);
-        assert!(
-            results
-                .iter()
-                .all(|r| cause(r) == Some(BreakCause::Aborted)),
-            "{results:?}"
-        );
+        assert!(results.iter().all(|r| cause(r) == Some(BreakCause::Aborted)), "{results:?}");
     });
 }
 
@@ -295,9 +263,6 @@ fn an_action_never_runs_twice_at_a_time() {
         once.join().unwrap();
         // It came back from wherever it was.
         barrier.reset();
-        assert!(unanimous(&side_by_side(vec![
-            party(&barrier),
-            party(&barrier)
-        ])));
+        assert!(unanimous(&side_by_side(vec![party(&barrier), party(&barrier)])));
     });
 }

@@ -41,29 +41,17 @@ fn released_after_the_action(n: usize) {
         let (actions, released) = (Arc::clone(&actions), Arc::clone(&released));
         move || {
             yield_now();
-            assert_eq!(
-                released.load(Ordering::SeqCst),
-                0,
-                "released before the action"
-            );
+            assert_eq!(released.load(Ordering::SeqCst), 0, "released before the action");
             actions.fetch_add(1, Ordering::SeqCst);
         }
     });
     let bodies = (0..n).map(|k| -> Body<Result<usize, BarrierError>> {
-        let body = if k % 2 == 0 {
-            party(&barrier)
-        } else {
-            polling(&barrier)
-        };
+        let body = if k % 2 == 0 { party(&barrier) } else { polling(&barrier) };
         let (actions, released) = (Arc::clone(&actions), Arc::clone(&released));
         Box::new(move || {
             let index = body();
             released.fetch_add(1, Ordering::SeqCst);
-            assert_eq!(
-                actions.load(Ordering::SeqCst),
-                1,
-                "released before the action"
-            );
+            assert_eq!(actions.load(Ordering::SeqCst), 1, "released before the action");
             index
         })
     });
@@ -92,10 +80,7 @@ fn four_are_released_after_the_action() {
 fn two_are_released_in_every_order() {
     check_all(|| {
         let barrier = StepBarrier::new(2);
-        assert!(unanimous(&side_by_side(vec![
-            party(&barrier),
-            party(&barrier)
-        ])));
+        assert!(unanimous(&side_by_side(vec![party(&barrier), party(&barrier)])));
     });
 }
 
@@ -117,11 +102,7 @@ fn generations(n: usize) {
             let mut indices = Vec::new();
             for generation in 1..=GENERATIONS {
                 let ticket = barrier.arrive().unwrap();
-                let index = if k == 0 {
-                    poll_through(&ticket)
-                } else {
-                    ticket.wait(NEVER)
-                };
+                let index = if k == 0 { poll_through(&ticket) } else { ticket.wait(NEVER) };
                 indices.push(index.unwrap());
                 let seen = actions.load(Ordering::SeqCst);
                 // The next one can't have run: it needs this party.
@@ -169,12 +150,7 @@ fn expire_while_the_last_arrives(with_action: bool) {
     assert_eq!(unanimous(&results), !expired, "{results:?}");
     assert_eq!(barrier.is_broken(), expired);
     if expired {
-        assert!(
-            results
-                .iter()
-                .all(|r| cause(r) == Some(BreakCause::TimedOut)),
-            "{results:?}"
-        );
+        assert!(results.iter().all(|r| cause(r) == Some(BreakCause::TimedOut)), "{results:?}");
     }
 }
 
@@ -194,13 +170,10 @@ fn all_agree_when_their_own_time_runs_out() {
         };
         let results = side_by_side(vec![impatient(), impatient(), party(&barrier)]);
         if !unanimous(&results) {
-            let timed_out = results
-                .iter()
-                .filter(|r| matches!(r, Err(BarrierError::TimedOut { .. })));
+            let timed_out =
+                results.iter().filter(|r| matches!(r, Err(BarrierError::TimedOut { .. })));
             assert_eq!(timed_out.count(), 1, "{results:?}");
-            let told = results
-                .iter()
-                .filter(|r| cause(r) == Some(BreakCause::TimedOut));
+            let told = results.iter().filter(|r| cause(r) == Some(BreakCause::TimedOut));
             assert_eq!(told.count(), 2, "{results:?}");
             assert!(barrier.is_broken());
         }

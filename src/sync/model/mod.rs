@@ -68,10 +68,7 @@ fn check_all(model: fn()) {
 /// Runs each of `bodies` in its own thread and returns what they returned, in the same order.
 fn side_by_side<R: Send + 'static>(bodies: Vec<Box<dyn FnOnce() -> R + Send>>) -> Vec<R> {
     let threads: Vec<_> = bodies.into_iter().map(shuttle::thread::spawn).collect();
-    threads
-        .into_iter()
-        .map(|thread| thread.join().unwrap())
-        .collect()
+    threads.into_iter().map(|thread| thread.join().unwrap()).collect()
 }
 
 /// All released, with the arrival indices 0, 1, 2, ...; or none released. Returns which.
@@ -81,11 +78,7 @@ fn unanimous(results: &[Result<usize, BarrierError>]) -> bool {
     if released.is_empty() {
         return false;
     }
-    assert_eq!(
-        released,
-        (0..results.len()).collect::<Vec<_>>(),
-        "not all alike: {results:?}"
-    );
+    assert_eq!(released, (0..results.len()).collect::<Vec<_>>(), "not all alike: {results:?}");
     true
 }
 

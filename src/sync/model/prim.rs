@@ -76,10 +76,7 @@ struct Queue<M> {
 
 /// An unbounded channel, for `gather`.
 pub(super) fn channel<M>() -> (Sender<M>, Receiver<M>) {
-    let queue = Arc::new(Mutex::new(Queue {
-        messages: VecDeque::new(),
-        senders: 1,
-    }));
+    let queue = Arc::new(Mutex::new(Queue { messages: VecDeque::new(), senders: 1 }));
     (Sender(Arc::clone(&queue)), Receiver(queue))
 }
 
