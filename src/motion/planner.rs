@@ -214,6 +214,16 @@ impl<S: Solve> Engine<S> {
                 return Ok(trajectory);
             };
             last = Some(error.explain(limits));
+            if cfg!(test) && std::env::var("DBG").is_ok() {
+                println!(
+                    "{round} {asked:?} {error:?} {:?}",
+                    trajectory
+                        .segments()
+                        .iter()
+                        .map(|s| (s.duration, s.jerk / limits.jerk))
+                        .collect::<Vec<_>>()
+                );
+            }
             cut.raise(error);
             if round >= SMALL_CUTS || error.most() > 0.1 {
                 jerk *= 0.5;

@@ -236,7 +236,7 @@ const LONG_WAY: f64 = 256.0;
 
 /// A speed this near to its limit, as a share of it, is at the limit. Less than what a plan may
 /// exceed it by.
-const EDGE: f64 = 2e-10;
+const EDGE: f64 = 1e-12;
 
 impl Problem {
     fn new(velocity: f64, acceleration: f64, goal: Goal, limits: Limits) -> Problem {
@@ -249,7 +249,7 @@ impl Problem {
         // plan: the solver finds no room in those bits and takes a far slower way. A limit that is
         // higher by a hair decides it.
         let taken_back = (velocity + acceleration * acceleration.abs() / (2.0 * jerk)).abs();
-        if (taken_back - speed).abs() <= EDGE * speed {
+        if acceleration != 0.0 && (taken_back - speed).abs() <= EDGE * speed {
             speed = speed.max(taken_back) * (1.0 + EDGE);
         }
         // The way, from above, from rest to a speed or from it to rest.

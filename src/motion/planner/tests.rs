@@ -46,7 +46,7 @@ fn stat() {
                             worst = worst.max(ratio);
                             if slow < 30 {
                                 println!(
-                                    "slow {ratio} {kind} v {:e} a {:e} vin {:e} d {:e} j {:e} {:?} {:?}",
+                                    "{limits:?} {from:?} {target} slow {ratio} {kind} v {:e} a {:e} vin {:e} d {:e} j {:e} {:?} {:?}",
                                     from.velocity / limits.speed,
                                     from.acceleration / limits.acceleration,
                                     (from.velocity
@@ -189,4 +189,23 @@ fn probe2() {
         }
     }
     println!("{n:?} {slow:?}");
+}
+#[test]
+fn probe3() {
+    let l = Limits {
+        speed: 0.00853400680737516,
+        acceleration: 64.3139156995449,
+        jerk: 702539.7776661656,
+    };
+    let from = State {
+        position: -21.313888370595024,
+        velocity: 0.0,
+        acceleration: 64.3139156995449,
+    };
+    let t = Planner::new()
+        .to_position(from, 5.07556564581725, l)
+        .unwrap();
+    for s in t.segments() {
+        println!("{s:?}");
+    }
 }
