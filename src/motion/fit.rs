@@ -85,21 +85,19 @@ pub(super) fn stretch(trajectory: &Trajectory, duration: u64) -> Option<Trajecto
 /// Corrects the jerks of the pieces and works out the segments.
 fn settle(from: State, mut pieces: Vec<Piece>, end: Option<f64>) -> Option<Vec<Segment>> {
     let distance = end.map(|end| end - from.position);
-    let wanted = if distance.is_some() { 3 } else { 2 };
-    let cruise = find_cruise(from, &pieces);
-    let wanted = wanted + usize::from(cruise.is_some());
-    // One more than needed: the least of many corrections, not the only one.
-    let mut cruise = cruise;
-    while pieces.iter().filter(|p| p.jerk != 0.0).count() <= wanted && pieces.len() < MOST {
-        let longest = (0..pieces.len())
-            .filter(|&i| pieces[i].jerk != 0.0 && pieces[i].nanos >= 2)
-            .max_by_key(|&i| (pieces[i].nanos, usize::MAX - i))?;
-        let whole = pieces[longest];
-        let half = whole.nanos / 2;
-        pieces[longest].nanos = half;
-        pieces.insert(longest + 1, Piece { nanos: whole.nanos - half, ..whole });
-        cruise = cruise.map(|c| if longest < c { c + 1 } else { c });
+    let mut cruise = find_cruise(from, &pieces);
+    // Before the cruise: its acceleration, and its speed for the position. After it, or in all:
+    // acceleration, velocity, position. And one more: the least of many corrections, not the only.
+    if cruise.is_some_and(|c| c > 0) {
+        let added = cut_longest(&mut pieces, |i| cruise.is_some_and(|c| i < c), 2);
+        cruise = cruise.map(|c| c + added);
     }
+    let after = cruise.unwrap_or(0);
+    cut_longest(
+        &mut pieces,
+        |i| i >= after,
+        if distance.is_some() { 4 } else { 3 },
+    );
     let solve = Correction::new(&pieces, cruise, distance.is_some());
     for _ in 0..4 {
         let left = shortfall(from, &pieces, cruise, distance);
@@ -119,6 +117,34 @@ fn settle(from: State, mut pieces: Vec<Piece>, end: Option<f64>) -> Option<Vec<S
         start += piece.nanos;
     });
     Some(segments)
+}
+
+/// Cuts the longest piece with a jerk in two until there are `wanted` among those asked for;
+/// returns how many there are more than before.
+fn cut_longest(pieces: &mut Vec<Piece>, among: impl Fn(usize) -> bool, wanted: usize) -> usize {
+    let mut added = 0;
+    while pieces.len() < MOST {
+        let jerks = pieces.iter().enumerate();
+        let jerks = jerks.filter(|(i, p)| (*i < added || among(*i - added)) && p.jerk != 0.0);
+        let (count, longest) = jerks.fold((0, None), |(n, most), (i, p)| match most {
+            Some((_, nanos)) if nanos >= p.nanos => (n + 1, most),
+            _ => (n + 1, Some((i, p.nanos))),
+        });
+        let Some((longest, nanos)) = longest else {
+            break;
+        };
+        if count >= wanted || nanos < 2 {
+            break;
+        }
+        let half = Piece {
+            nanos: nanos / 2,
+            ..pieces[longest]
+        };
+        pieces[longest].nanos -= half.nanos;
+        pieces.insert(longest + 1, half);
+        added += 1;
+    }
+    added
 }
 
 /// The longest piece, if any, after a jerk, that has neither jerk nor acceleration.

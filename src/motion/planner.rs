@@ -87,6 +87,12 @@ impl std::fmt::Debug for Planner {
 /// How much of a limit a plan may exceed it by.
 const LIMIT_TOLERANCE: f64 = 1e-9;
 
+/// How much of the speed limit a start above it may add on its way down, beyond what it must.
+const START_TOLERANCE: f64 = 1e-3;
+
+/// After so many rounds it takes more than lower limits: longer phases.
+const SMALL_CUTS: usize = 12;
+
 /// How often a plan is made again with lower limits before that counts as impossible.
 const ROUNDS: usize = 40;
 
@@ -149,7 +155,7 @@ impl<S: Solve> Engine<S> {
         let mut more = 1;
         loop {
             let trajectory = symmetric.trajectory();
-            let Err(error) = check(&trajectory, State::at_rest(start), limits, limits) else {
+            let Err(error) = check(&trajectory, State::at_rest(start), limits) else {
                 return Ok(trajectory);
             };
             match error {
@@ -174,33 +180,46 @@ impl<S: Solve> Engine<S> {
         limits: Limits,
     ) -> Result<Trajectory, PlanError> {
         let goal = target.map_or(Goal::Rest, |target| Goal::Distance(target - from.position));
-        let mut asked = limits;
+        let mut cut = Excess::default();
+        let mut jerk = limits.jerk;
         let mut last = None;
         for round in 0..ROUNDS {
-            let phases = match self.solver.phases(from.velocity, from.acceleration, goal, asked) {
+            let asked = cut.below(Limits { jerk, ..limits });
+            let phases = match self
+                .solver
+                .phases(from.velocity, from.acceleration, goal, asked)
+            {
                 Ok(phases) => phases,
                 Err(trouble) if round == 0 => return Err(explain(trouble, from, target)),
                 Err(trouble) => {
                     last = Some(explain(trouble, from, target));
-                    asked.jerk *= 0.75;
+                    jerk *= 0.75;
                     continue;
                 }
             };
             check_length(&phases)?;
             let Some(trajectory) = fit(from, &phases, target) else {
                 // A matter of a few nanoseconds. Less jerk makes them more.
-                asked.jerk *= 0.25;
+                jerk *= 0.25;
                 continue;
             };
-            let Err(error) = check(&trajectory, from, limits, asked) else {
+            let Err(error) = check(&trajectory, from, limits) else {
                 return Ok(trajectory);
             };
             last = Some(error.explain(limits));
-            asked.speed *= 1.0 - (2.0 * error.speed).min(0.1);
-            asked.acceleration *= 1.0 - (2.0 * error.acceleration).min(0.1);
-            asked.jerk *= 1.0 - (2.0 * error.jerk).min(0.1);
-            if round >= 4 || error.most() > 0.1 {
-                asked.jerk *= 0.5;
+            if cfg!(test) && std::env::var("DBG").is_ok() {
+                println!(
+                    "{round} {asked:?} {error:?} {:?}",
+                    trajectory
+                        .segments()
+                        .iter()
+                        .map(|s| (s.duration, s.jerk / limits.jerk))
+                        .collect::<Vec<_>>()
+                );
+            }
+            cut.raise(error);
+            if round >= SMALL_CUTS || error.most() > 0.1 {
+                jerk *= 0.5;
             }
         }
         Err(last.unwrap_or(PlanError::Unfaithful { what: "durations", value: 0.0, wanted: 1.0 }))
@@ -305,6 +324,27 @@ impl Excess {
         self.speed.max(self.acceleration).max(self.jerk)
     }
 
+    /// Four times as much as before, or as was seen, where something was seen.
+    fn raise(&mut self, seen: Excess) {
+        let raise = |cut: &mut f64, seen: f64| {
+            if seen > 0.0 {
+                *cut = (4.0 * cut.max(seen)).min(0.25);
+            }
+        };
+        raise(&mut self.speed, seen.speed);
+        raise(&mut self.acceleration, seen.acceleration);
+        raise(&mut self.jerk, seen.jerk);
+    }
+
+    /// The limits, lower by these shares.
+    fn below(&self, limits: Limits) -> Limits {
+        Limits {
+            speed: limits.speed * (1.0 - self.speed),
+            acceleration: limits.acceleration * (1.0 - self.acceleration),
+            jerk: limits.jerk * (1.0 - self.jerk),
+        }
+    }
+
     fn explain(&self, limits: Limits) -> PlanError {
         let unfaithful = |what, over: f64, wanted: f64| PlanError::Unfaithful {
             what,
@@ -325,12 +365,23 @@ impl Excess {
 }
 
 /// Checks a plan's segments against the limits and its end.
-fn check(plan: &Trajectory, from: State, limits: Limits, asked: Limits) -> Result<(), Excess> {
+fn check(plan: &Trajectory, from: State, limits: Limits) -> Result<(), Excess> {
     let extremes = plan.extremes();
-    // The speed when the start's acceleration is taken back at once.
-    let taken_back =
-        from.velocity + from.acceleration * from.acceleration.abs() / (2.0 * asked.jerk);
-    let speed = limits.speed.max(from.velocity.abs()).max(taken_back.abs());
+    // The speed when the start's acceleration is taken back at once, by the plan's least jerk;
+    // that may be less than the limit by what the rounding to nanoseconds means.
+    let taken_back = |jerk: f64| {
+        let added = from.acceleration * from.acceleration.abs() / (2.0 * jerk);
+        (from.velocity + added).abs()
+    };
+    let jerks = plan
+        .segments()
+        .iter()
+        .map(|s| s.jerk.abs())
+        .filter(|&jerk| jerk > 0.0);
+    let least = jerks.fold(limits.jerk, f64::min);
+    let inevitable =
+        taken_back(least).min(taken_back(limits.jerk) + START_TOLERANCE * limits.speed);
+    let speed = limits.speed.max(from.velocity.abs()).max(inevitable);
     let acceleration = limits.acceleration.max(from.acceleration.abs());
     let over = |value: f64, most: f64| {
         let share = value / most - 1.0;

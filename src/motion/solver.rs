@@ -208,9 +208,24 @@ struct Problem {
 /// and lengthened: the solver is good to parts of the distance, the ends of a plan need more.
 const LONG_WAY: f64 = 256.0;
 
+/// A speed this near to its limit, as a share of it, is at the limit. Less than what a plan may
+/// exceed it by.
+const EDGE: f64 = 1e-12;
+
 impl Problem {
     fn new(velocity: f64, acceleration: f64, goal: Goal, limits: Limits) -> Problem {
-        let Limits { speed, acceleration: accelerate, jerk } = limits;
+        let Limits {
+            mut speed,
+            acceleration: accelerate,
+            jerk,
+        } = limits;
+        // A start whose speed will just reach the limit, to the last bits, as in the middle of a
+        // plan: the solver finds no room in those bits and takes a far slower way. A limit that is
+        // higher by a hair decides it.
+        let taken_back = (velocity + acceleration * acceleration.abs() / (2.0 * jerk)).abs();
+        if acceleration != 0.0 && (taken_back - speed).abs() <= EDGE * speed {
+            speed = speed.max(taken_back) * (1.0 + EDGE);
+        }
         // The way, from above, from rest to a speed or from it to rest.
         let ramp = |speed: f64| {
             if speed > 0.0 {
@@ -242,7 +257,10 @@ impl Problem {
         let cube_root = power_of_two(exponent(cubed).div_euclid(3) + 1);
         let reached = moving + (accelerate * way).sqrt().min(cube_root);
         let speed = speed.min(4.0 * reached);
-        let most = 4.0 * (acceleration.abs() + (jerk * (speed + moving)).sqrt());
+        // From an acceleration of a, a change of speed by v peaks at the root of j v + a²/2.
+        let change = speed + velocity.abs();
+        let peak = (jerk * change + acceleration * acceleration / 2.0).sqrt();
+        let most = 1.01 * peak.max(acceleration.abs());
         Problem {
             velocity,
             acceleration,
