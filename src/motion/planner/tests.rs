@@ -14,7 +14,11 @@ fn stat() {
         let from = dice.state(limits);
         let target = from.position + dice.sign() * dice.size(-9.0, 5.0).min(limits.speed * 1e5);
         let kind = i % 3;
-        let from = if kind == 0 { State::at_rest(from.position) } else { from };
+        let from = if kind == 0 {
+            State::at_rest(from.position)
+        } else {
+            from
+        };
         let r = match kind {
             0 | 1 => planner.to_position(from, target, limits),
             _ => planner.to_rest(from, limits),
