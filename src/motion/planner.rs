@@ -154,7 +154,8 @@ impl<S: Solve> Engine<S> {
         let mut symmetric = Symmetric {
             start,
             target,
-            jerk: nanos_up(longest(&[0, 2, 4, 6])).max(1),
+            // Without a cruise, the solver may put both phases of opposite jerk into one.
+            jerk: nanos_up(longest(&[0, 6]).max((phases[2].seconds + phases[4].seconds) / 2.0)).max(1),
             hold: nanos_up(longest(&[1, 5])),
             cruise: nanos_up(longest(&[3])),
         };

@@ -209,3 +209,17 @@ fn probe3() {
         println!("{s:?}");
     }
 }
+
+/// Short moves reach neither the speed nor the acceleration limit: four phases of full jerk, each
+/// the cube root of distance / (2 jerk).
+#[test]
+fn short_moves_take_no_longer_than_they_must() {
+    for (distance, speed, acceleration, jerk) in
+        [(9.0, 600.0, 6000.0, 60_000.0), (1.0, 50.0, 500.0, 5000.0), (0.01, 50.0, 500.0, 5000.0)]
+    {
+        let limits = Limits { speed, acceleration, jerk };
+        let t = Planner::new().to_position(State::at_rest(0.0), distance, limits).unwrap();
+        let best = 4.0 * (distance / (2.0 * jerk)).cbrt() * 1e9;
+        assert!((t.duration() as f64 - best).abs() < 10.0, "{} for {best} ns", t.duration());
+    }
+}
