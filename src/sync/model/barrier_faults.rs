@@ -166,25 +166,44 @@ fn a_broken_barrier_is_whole_after_a_reset() {
     });
 }
 
-/// One of three panics after it arrived: its ticket is dropped while its stack unwinds.
+/// A party that arrives and then panics: its ticket is dropped while its stack unwinds. Returns
+/// its arrival index.
+fn dying(barrier: &StepBarrier) -> Body<Result<usize, BarrierError>> {
+    let barrier = barrier.clone();
+    Box::new(move || {
+        let ticket = barrier.arrive()?;
+        let index = ticket.index();
+        let result = catch_unwind(AssertUnwindSafe(move || {
+            let _ticket = ticket;
+            quiet_panic()
+        }));
+        assert!(result.is_err());
+        Ok(index)
+    })
+}
+
 #[test]
 fn a_party_that_panics_never_holds_the_others() {
     check(|| {
+        // One of the four never comes, so nobody can be released.
+        let barrier = StepBarrier::new(4);
+        let results = side_by_side(vec![party(&barrier), dying(&barrier), party(&barrier)]);
+        assert!(
+            results[1].is_ok(),
+            "it arrived: nothing was broken before it died"
+        );
+        for other in [&results[0], &results[2]] {
+            assert_eq!(cause(other), Some(BreakCause::PartyGone));
+        }
+        assert!(barrier.is_broken());
+    });
+}
+
+#[test]
+fn a_party_that_panics_around_the_release_spoils_it_for_all_or_none() {
+    check(|| {
         let barrier = StepBarrier::new(3);
-        let dying: Body<Result<usize, BarrierError>> = {
-            let barrier = barrier.clone();
-            Box::new(move || {
-                let ticket = barrier.arrive()?;
-                let index = ticket.index();
-                let result = catch_unwind(AssertUnwindSafe(move || {
-                    let _ticket = ticket;
-                    quiet_panic()
-                }));
-                assert!(result.is_err());
-                Ok(index)
-            })
-        };
-        let results = side_by_side(vec![party(&barrier), party(&barrier), dying]);
+        let results = side_by_side(vec![party(&barrier), party(&barrier), dying(&barrier)]);
         let (others, dead) = results.split_at(2);
         assert!(
             dead[0].is_ok(),
