@@ -1,5 +1,8 @@
 /// The candidate that `word` was most likely meant to be, or `None` where none is close.
-pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     // A third of the letters may be wrong, and one always.
     let most = (word.chars().count() / 3).max(1);
     candidates
@@ -14,7 +17,15 @@ pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
 /// the choice between `-` and `_` count for nothing.
 fn distance(a: &str, b: &str) -> usize {
     let plain = |s: &str| -> Vec<char> {
-        s.chars().map(|c| if c == '_' { '-' } else { c.to_ascii_lowercase() }).collect()
+        s.chars()
+            .map(|c| {
+                if c == '_' {
+                    '-'
+                } else {
+                    c.to_ascii_lowercase()
+                }
+            })
+            .collect()
     };
     let (a, b) = (plain(a), plain(b));
     let mut before = Vec::new();
@@ -41,7 +52,14 @@ mod tests {
 
     #[test]
     fn finds_what_was_meant() {
-        let keys = ["pwm", "max-speed", "max-acceleration", "travel", "step", "dir"];
+        let keys = [
+            "pwm",
+            "max-speed",
+            "max-acceleration",
+            "travel",
+            "step",
+            "dir",
+        ];
         assert_eq!(nearest("max-sped", keys), Some("max-speed"));
         assert_eq!(nearest("max_speed", keys), Some("max-speed"));
         assert_eq!(nearest("Travel", keys), Some("travel"));
