@@ -1,5 +1,8 @@
 //! Timing of common STEP/DIR drivers, each with the data sheet that it comes from.
 //!
+//! The wake times of DRV8825 and A4988 are those from sleep; from ENABLE alone they need less, but what
+//! an enable line does on a given board is not known here.
+//!
 //! DRV8825 and A4988 want their times at the chip's own pins, which is where a carrier board brings
 //! them out. TB6600 and DM542 modules put slow optocouplers before the chip: their times are longer.
 
@@ -74,7 +77,13 @@ const A4988: DriverPreset = DriverPreset {
     microsteps: &[1, 2, 4, 8, 16],
     straps: Straps::Pins(
         &["MS1", "MS2", "MS3"],
-        &[(1, &[L, L, L]), (2, &[H, L, L]), (4, &[L, H, L]), (8, &[H, H, L]), (16, &[H, H, H])],
+        &[
+            (1, &[L, L, L]),
+            (2, &[H, L, L]),
+            (4, &[L, H, L]),
+            (8, &[H, H, L]),
+            (16, &[H, H, H]),
+        ],
     ),
 };
 
@@ -127,8 +136,13 @@ const TMC2209: DriverPreset = DriverPreset {
     ),
 };
 
-const TMC22XX: DriverTiming =
-    DriverTiming { step_high: 100, step_low: 100, dir_setup: 20, dir_hold: 20, wake: 0 };
+const TMC22XX: DriverTiming = DriverTiming {
+    step_high: 100,
+    step_low: 100,
+    dir_setup: 20,
+    dir_hold: 20,
+    wake: 0,
+};
 
 const TMC_MICROSTEPS: &[u32] = &[1, 2, 4, 8, 16, 32, 64, 128, 256];
 
@@ -147,9 +161,9 @@ const TB6600: DriverPreset = DriverPreset {
     straps: Straps::Switches,
 };
 
-/// Leadshine's DM542 manual, "Sequence Chart of Control Signals" (2.5 us pulse and gap, DIR 10 us and
-/// 5 us ahead and behind), and its table of pulses a turn; it names no wake time that holds for every
-/// version.
+/// Leadshine's DM542 manuals, "Sequence Chart of Control Signals" (2.5 us pulse and gap, DIR 10 us and
+/// 5 us ahead and behind; from ENA to DIR 5 us in the older ones, 200 ms in the newer: the longer
+/// holds here), and their tables of pulses a turn.
 const DM542: DriverPreset = DriverPreset {
     name: "dm542",
     timing: DriverTiming {
@@ -157,7 +171,7 @@ const DM542: DriverPreset = DriverPreset {
         step_low: 2_500,
         dir_setup: 10_000,
         dir_hold: 5_000,
-        wake: 0,
+        wake: 200_000_000,
     },
     microsteps: &[1, 2, 4, 5, 8, 10, 16, 20, 25, 32, 40, 50, 64, 100, 125, 128],
     straps: Straps::Switches,
@@ -177,8 +191,16 @@ mod tests {
             if let Straps::Pins(pins, table) = preset.straps {
                 for (i, (microsteps, levels)) in table.iter().enumerate() {
                     assert_eq!(levels.len(), pins.len(), "{}", preset.name);
-                    assert!(preset.microsteps.contains(microsteps), "{} {microsteps}", preset.name);
-                    assert!(!table[..i].iter().any(|row| row.1 == *levels), "{}", preset.name);
+                    assert!(
+                        preset.microsteps.contains(microsteps),
+                        "{} {microsteps}",
+                        preset.name
+                    );
+                    assert!(
+                        !table[..i].iter().any(|row| row.1 == *levels),
+                        "{}",
+                        preset.name
+                    );
                 }
             }
         }
@@ -188,7 +210,10 @@ mod tests {
     fn straps_read_well() {
         let text = |name, n| DriverPreset::find(name).unwrap().strap_text(n, 200);
         assert_eq!(text("drv8825", 16), "M0 low, M1 low, M2 high");
-        assert_eq!(text("tmc2208", 256), "no strap gives 256 microsteps: set them over its UART");
+        assert_eq!(
+            text("tmc2208", 256),
+            "no strap gives 256 microsteps: set them over its UART"
+        );
         assert!(text("dm542", 16).contains("3200 pulses a turn"));
         assert!(DriverPreset::find("drv8826").is_none());
     }
