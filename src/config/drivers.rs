@@ -1,4 +1,5 @@
-//! Timing of common STEP/DIR drivers, each with the data sheet that it comes from.
+//! Timing of common STEP/DIR drivers, each with its source: the data sheet, and for the times also
+//! LinuxCNC's page on stepper timing, which lists them.
 //!
 //! The wake times of DRV8825 and A4988 are those from sleep; from ENABLE alone they need less, but what
 //! an enable line does on a given board is not known here.
@@ -161,9 +162,9 @@ const TB6600: DriverPreset = DriverPreset {
     straps: Straps::Switches,
 };
 
-/// Leadshine's DM542 manuals, "Sequence Chart of Control Signals" (2.5 us pulse and gap, DIR 10 us and
-/// 5 us ahead and behind; from ENA to DIR 5 us in the older ones, 200 ms in the newer: the longer
-/// holds here), and their tables of pulses a turn.
+/// DM542 and M542: pulse, gap and DIR times of Leadshine's manuals, as LinuxCNC's page on stepper
+/// timing lists them. From ENA to the first DIR, published figures go from 5 us to 200 ms with the
+/// version of the drive: the longest holds here.
 const DM542: DriverPreset = DriverPreset {
     name: "dm542",
     timing: DriverTiming {
