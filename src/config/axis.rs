@@ -1,10 +1,10 @@
 //! `[axis.NAME]`.
 
-use super::drivers::{DriverPreset, PRESETS};
 use super::parts::{self, ReadMotor};
-use super::reader::{Key, MOST, Reader, Table, Value, key, or};
+use super::reader::{Key, MOST, Reader, Table, Value, key};
+use super::stepping::{countable, driver, fits_driver, known_microsteps, steps_per_unit};
 use super::*;
-use crate::units::{Dimension, Quantity, Ratio, Time};
+use crate::units::{Dimension, Quantity, Ratio};
 
 const STEP: Key = key("step", "{ gpio = 17 }");
 const DIR: Key = key("dir", "{ gpio = 27 }");
@@ -39,7 +39,12 @@ const LINEAR: UnitKeys = UnitKeys {
     acceleration: key("max-acceleration", "\"500mm/s^2\""),
     jerk: key("max-jerk", "\"5000mm/s^3\""),
     assume: key("assume", "\"0mm\""),
-    dimensions: [Dimension::Length, Dimension::Speed, Dimension::Acceleration, Dimension::Jerk],
+    dimensions: [
+        Dimension::Length,
+        Dimension::Speed,
+        Dimension::Acceleration,
+        Dimension::Jerk,
+    ],
     why: "since `distance-per-revolution` is a length",
 };
 
@@ -68,24 +73,34 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
     let fault = parts::line(r, table, &mut motor, FAULT);
 
     let driver = r.required(table, DRIVER).and_then(|v| driver(r, v));
-    let steps = r.required(table, STEPS).and_then(|v| r.integer(v, 1, 100_000));
+    let steps = r
+        .required(table, STEPS)
+        .and_then(|v| r.integer(v, 1, 100_000));
     let microsteps = r
         .required(table, MICROSTEPS)
         .and_then(|v| r.integer(v, 1, 1024).map(|n| (v, n as u32)))
-        .and_then(|(v, n)| known_microsteps(r, v, n, driver.as_ref()?.1));
-    let gear_ratio = table.get(GEAR_RATIO).map_or(Some(Ratio::ONE), |v| gear_ratio(r, v));
+        .and_then(|(v, n)| known_microsteps(r, v, n, driver.as_ref()?.preset));
+    let gear_ratio = table
+        .get(GEAR_RATIO)
+        .map_or(Some(Ratio::ONE), |v| gear_ratio(r, v));
     let distance = r.required(table, DISTANCE).and_then(|v| distance(r, v));
 
     let unit = distance.map(|d| d.1);
     motor.unit = unit;
     // Where the unit is not known, only that a key is there can be checked.
-    let keys = if unit == Some(MotorUnit::Degree) { &ROTARY } else { &LINEAR };
+    let keys = if unit == Some(MotorUnit::Degree) {
+        &ROTARY
+    } else {
+        &LINEAR
+    };
     let travel_at = r.required(table, keys.travel);
     let speed_at = r.required(table, keys.speed);
     let acceleration_at = r.required(table, keys.acceleration);
     let jerk_at = table.get(keys.jerk);
     let at_start_at = table.get(key("at-start", "\"unknown\""));
-    let reverse = table.get(key("reverse", "true")).map_or(Some(false), |v| r.boolean(v));
+    let reverse = table
+        .get(key("reverse", "true"))
+        .map_or(Some(false), |v| r.boolean(v));
     let holds_load = table.get(HOLDS_LOAD).map_or(Some(false), |v| r.boolean(v));
     let on_stop = match table.get(ON_STOP) {
         None => Some(AxisStop::Keep),
@@ -110,13 +125,25 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
             None => Some(AtStart::Unknown),
             Some(v) => start(r, v, keys, unit, motor.travel),
         };
+    } else {
+        for (value, dimension) in [(speed_at, 1), (acceleration_at, 2), (jerk_at, 3)] {
+            if let Some(value) = value {
+                r.has_unit(value, keys.dimensions[dimension]);
+            }
+        }
     }
     motor.drive = (|| {
-        let (driver, timing) = (driver?, unit?);
-        let steps_per_unit =
-            steps_per_unit(r, table.span, steps? as u32, microsteps?, gear_ratio?, distance?.0)?;
+        let (driver, unit) = (driver?, unit?);
+        let steps_per_unit = steps_per_unit(
+            r,
+            table.span,
+            steps? as u32,
+            microsteps?,
+            gear_ratio?,
+            distance?.0?,
+        )?;
         if let (Some(limits), Some(at)) = (motor.limits, speed_at) {
-            fits_driver(r, at, limits.speed, steps_per_unit, &driver.2, timing)?;
+            fits_driver(r, at, limits.speed, steps_per_unit, &driver.timing, unit)?;
         }
         if let (Some(travel), Some(at)) = (motor.travel, travel_at) {
             countable(r, at, travel, steps_per_unit)?;
@@ -126,8 +153,8 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
             dir: dir?,
             enable: enable?,
             fault: fault?,
-            timing: driver.2,
-            driver: driver.0,
+            timing: driver.timing,
+            driver: driver.preset.map(|p| p.name.to_owned()),
             steps_per_revolution: steps? as u32,
             microsteps: microsteps?,
             steps_per_unit,
@@ -140,77 +167,23 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
     motor
 }
 
-type Driver = (Option<String>, Option<&'static DriverPreset>, DriverTiming);
-
-fn driver(r: &Reader<'_>, value: Value<'_>) -> Option<Driver> {
-    if value.toml.get_ref().is_table() {
-        return explicit_driver(r, value).map(|timing| (None, None, timing));
-    }
-    let name = r.string(value)?;
-    match DriverPreset::find(name) {
-        Some(preset) => Some((Some(name.to_owned()), Some(preset), preset.timing)),
-        None => {
-            r.bad_word(value, name, PRESETS.iter().map(|p| p.name));
-            None
-        }
-    }
-}
-
-fn explicit_driver(r: &Reader<'_>, value: Value<'_>) -> Option<DriverTiming> {
-    let table = r.table(value, "`driver`".to_owned())?;
-    let time = |key: Key, least: u32| {
-        let value = r.required(&table, key)?;
-        let Time(time) = r.quantity(value)?;
-        let nanos =
-            u32::try_from(time.as_nanos()).ok().filter(|n| *n >= least && *n <= 1_000_000_000);
-        if nanos.is_none() {
-            let low = if least == 0 { "0" } else { "1ns" };
-            r.out_of_range(value, &format!("it must lie between {low} and 1s"));
-        }
-        nanos
-    };
-    let step_high = time(key("step-high", "\"2us\""), 1);
-    let step_low = time(key("step-low", "\"2us\""), 1);
-    let dir_setup = time(key("dir-setup", "\"1us\""), 0);
-    let dir_hold = time(key("dir-hold", "\"1us\""), 0);
-    let wake = time(key("wake", "\"2ms\""), 0);
-    r.finish(&table);
-    Some(DriverTiming {
-        step_high: step_high?,
-        step_low: step_low?,
-        dir_setup: dir_setup?,
-        dir_hold: dir_hold?,
-        wake: wake?,
-    })
-}
-
-fn known_microsteps(
-    r: &Reader<'_>,
-    value: Value<'_>,
-    microsteps: u32,
-    preset: Option<&DriverPreset>,
-) -> Option<u32> {
-    let Some(preset) = preset.filter(|p| !p.microsteps.contains(&microsteps)) else {
-        return Some(microsteps);
-    };
-    let all: Vec<String> = preset.microsteps.iter().map(u32::to_string).collect();
-    r.error(
-        value.span(),
-        format!("a {} has no {microsteps} microsteps", preset.name),
-        format!("write {}", or(&all)),
-    );
-    None
-}
-
 /// `"25792/405"`, or a number, since a ratio has no unit.
 fn gear_ratio(r: &Reader<'_>, value: Value<'_>) -> Option<Ratio> {
     r.parsed(value, str::parse)
 }
 
-fn distance(r: &Reader<'_>, value: Value<'_>) -> Option<(Ratio, MotorUnit)> {
+/// The unit that the text decides, and its exact value if it can be one.
+fn distance(r: &Reader<'_>, value: Value<'_>) -> Option<(Option<Ratio>, MotorUnit)> {
     let help = "write a length, such as \"8mm\", or for a rotary axis an angle, such as \"360deg\"";
-    if matches!(value.toml.get_ref(), toml::de::DeValue::Integer(_) | toml::de::DeValue::Float(_)) {
-        r.error(value.span(), format!("`{}` has no unit", r.text(value.span())), help);
+    if matches!(
+        value.toml.get_ref(),
+        toml::de::DeValue::Integer(_) | toml::de::DeValue::Float(_)
+    ) {
+        r.error(
+            value.span(),
+            format!("`{}` has no unit", r.text(value.span())),
+            help,
+        );
         return None;
     }
     let text = r.string(value)?;
@@ -221,13 +194,20 @@ fn distance(r: &Reader<'_>, value: Value<'_>) -> Option<(Ratio, MotorUnit)> {
     };
     let exact = Quantity::parse_exact(text).ok().map(|e| e.0);
     match (exact, unit) {
-        (Some(exact), Some(unit)) => Some((exact, unit)),
-        (None, Some(_)) => {
-            r.out_of_range(value, "it must be above 0, with at most 18 digits and no exponent");
-            None
+        (Some(exact), Some(unit)) => Some((Some(exact), unit)),
+        (None, Some(unit)) => {
+            r.out_of_range(
+                value,
+                "it must be above 0, with at most 18 digits and no exponent",
+            );
+            Some((None, unit))
         }
         (_, None) => {
-            r.error(value.span(), format!("`{text}` is neither a length nor an angle"), help);
+            r.error(
+                value.span(),
+                format!("`{text}` is neither a length nor an angle"),
+                help,
+            );
             None
         }
     }
@@ -236,7 +216,10 @@ fn distance(r: &Reader<'_>, value: Value<'_>) -> Option<(Ratio, MotorUnit)> {
 fn travel(r: &Reader<'_>, value: Value<'_>, keys: &UnitKeys, name: &str) -> Option<Travel> {
     if let Some(word) = value.toml.get_ref().as_str() {
         if word == "unlimited" {
-            return Some(Travel { min: f64::NEG_INFINITY, max: f64::INFINITY });
+            return Some(Travel {
+                min: f64::NEG_INFINITY,
+                max: f64::INFINITY,
+            });
         }
         r.error(
             value.span(),
@@ -252,10 +235,11 @@ fn travel(r: &Reader<'_>, value: Value<'_>, keys: &UnitKeys, name: &str) -> Opti
     let min = r.in_dimension(min_at, keys.dimensions[0], keys.why);
     let max = r.in_dimension(max_at, keys.dimensions[0], keys.why);
     let (min, max) = (min?, max?);
+    let u = keys.dimensions[0].base_unit();
     if min >= max {
         r.error(
             min_at.span(),
-            format!("the start of the travel, {min}, is not below its end, {max}"),
+            format!("the start of the travel, {min}{u}, is not below its end, {max}{u}"),
             "write the smaller one as `min`; to move the other way, write `reverse = true`",
         );
         return None;
@@ -282,7 +266,10 @@ fn start(
             r.error(
                 value.span(),
                 format!("`at-start` can't be \"{word}\""),
-                format!("write \"unknown\" or {{ assume = {} }}", keys.assume.example),
+                format!(
+                    "write \"unknown\" or {{ assume = {} }}",
+                    keys.assume.example
+                ),
             );
             return None;
         }
@@ -302,7 +289,10 @@ fn on_stop(
     holds_load: Option<bool>,
     enable: Option<Option<LineConfig>>,
 ) -> Option<AxisStop> {
-    let chosen = r.choice(value, &[("keep", AxisStop::Keep), ("release", AxisStop::Release)])?;
+    let chosen = r.choice(
+        value,
+        &[("keep", AxisStop::Keep), ("release", AxisStop::Release)],
+    )?;
     if chosen == AxisStop::Release && holds_load == Some(true) {
         r.error(
             value.span(),
@@ -320,79 +310,4 @@ fn on_stop(
         return None;
     }
     Some(chosen)
-}
-
-fn steps_per_unit(
-    r: &Reader<'_>,
-    at: Span,
-    steps: u32,
-    microsteps: u32,
-    gear_ratio: Ratio,
-    distance: Ratio,
-) -> Option<Ratio> {
-    let ratio = Ratio::new(u64::from(steps) * u64::from(microsteps), 1)
-        .and_then(|n| n.times(gear_ratio)?.over(distance));
-    if ratio.is_none() {
-        r.error(
-            at,
-            "its steps per unit are no ratio of two 64-bit integers",
-            "write `gear-ratio` and `distance-per-revolution` with fewer digits",
-        );
-    }
-    ratio
-}
-
-/// Whether the driver can step as fast as the axis may move.
-fn fits_driver(
-    r: &Reader<'_>,
-    at: Value<'_>,
-    speed: f64,
-    steps_per_unit: Ratio,
-    timing: &DriverTiming,
-    unit: MotorUnit,
-) -> Option<()> {
-    let (asked, most) = (steps_per_unit.scale(speed), timing.max_step_rate());
-    // One part in 10^12 is rounding.
-    if asked <= most * (1.0 + 1e-12) {
-        return Some(());
-    }
-    let (asked, most_steps) = (asked.ceil(), most.floor());
-    r.error(
-        at.span(),
-        format!(
-            "this speed needs {asked} steps/s, but the driver's pulse and gap ({} + {}) allow {most_steps}",
-            nanos(timing.step_high),
-            nanos(timing.step_low),
-        ),
-        format!(
-            "write at most \"{}{}/s\", or fewer `microsteps`",
-            round_down(steps_per_unit.unscale(most)),
-            unit.symbol()
-        ),
-    );
-    None
-}
-
-fn nanos(nanos: u32) -> Time {
-    Time(std::time::Duration::from_nanos(u64::from(nanos)))
-}
-
-/// Rounded down to three digits that count, so that what an error proposes is accepted.
-fn round_down(x: f64) -> f64 {
-    let scale = 10f64.powf(2.0 - x.log10().floor());
-    if scale.is_finite() && scale > 0.0 { (x * scale).floor() / scale } else { x }
-}
-
-/// Whether every position of the travel is a number of steps that can be counted exactly.
-fn countable(r: &Reader<'_>, at: Value<'_>, travel: Travel, steps_per_unit: Ratio) -> Option<()> {
-    let far = [travel.min, travel.max].into_iter().filter(|x| x.is_finite()).map(f64::abs);
-    if far.map(|x| steps_per_unit.scale(x)).all(|steps| steps < 9e15) {
-        return Some(());
-    }
-    r.error(
-        at.span(),
-        "the travel has more steps than can be counted exactly, 9e15",
-        "write a shorter one, or \"unlimited\"",
-    );
-    None
 }

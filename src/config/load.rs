@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use toml::de::DeTable;
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
 
 use super::parts::ReadMotor;
 use super::pins::Board;
@@ -152,29 +153,51 @@ fn document_config(
     board: Option<Model>,
 ) -> Option<(Config, Board)> {
     let root = Table::new(document, Span::default(), "the file".to_owned());
-    let machine = root.get(MACHINE).and_then(|v| r.table(v, "[machine]".to_owned()));
+    let machine = root
+        .get(MACHINE)
+        .and_then(|v| r.table(v, "[machine]".to_owned()));
     let servos = named(r, root.get(SERVO), Named::Motor);
     let axes = named(r, root.get(AXIS), Named::Motor);
     let program_tables = named(r, root.get(PROGRAM), Named::Program);
     r.finish(&root);
 
     let mut motors: Vec<ReadMotor> = Vec::new();
-    motors.extend(servos.iter().map(|(name, table)| servo::read(r, name, table)));
+    motors.extend(
+        servos
+            .iter()
+            .map(|(name, table)| servo::read(r, name, table)),
+    );
     motors.extend(axes.iter().map(|(name, table)| axis::read(r, name, table)));
     motors.sort_by_key(|m| m.span.start);
-    motor_names(r, &root, &motors);
+    motor_names(r, &motors);
 
     let programs: Vec<&str> = program_tables.iter().map(|p| p.0).collect();
     let (machine, board) = machine_config(r, machine.as_ref(), &programs, board);
     pins::check(r, &motors, board);
 
     let motor_names = motors.iter().map(|m| m.name.as_str()).collect();
-    let names = Names { motors: &motors, motor_names, programs };
-    let programs: Vec<ProgramConfig> =
-        program_tables.iter().map(|(name, table)| program::read(r, name, table, &names)).collect();
+    let names = Names {
+        motors: &motors,
+        motor_names,
+        programs,
+    };
+    let programs: Vec<ProgramConfig> = program_tables
+        .iter()
+        .map(|(name, table)| program::read(r, name, table, &names))
+        .collect();
     flow::check(r, &programs, &names.motor_names);
-    let motors = motors.into_iter().map(ReadMotor::finish).collect::<Option<Vec<_>>>()?;
-    Some((Config { machine, motors, programs }, board))
+    let motors = motors
+        .into_iter()
+        .map(ReadMotor::finish)
+        .collect::<Option<Vec<_>>>()?;
+    Some((
+        Config {
+            machine,
+            motors,
+            programs,
+        },
+        board,
+    ))
 }
 
 fn machine_config(
@@ -187,7 +210,8 @@ fn machine_config(
     let name = get(key("name", "\"stage\"")).and_then(|v| r.string(v));
     let start_program = get(START_PROGRAM).and_then(|v| {
         let name = r.string(v)?;
-        r.name(v.span(), "program", name, programs).map(|_| name.to_owned())
+        r.name(v.span(), "program", name, programs)
+            .map(|_| name.to_owned())
     });
     let max_lateness = get(key("max-lateness", "\"1ms\"")).and_then(|v| r.duration(v));
     let in_file = get(key("board", "\"pi-4\"")).and_then(|v| {
@@ -197,12 +221,27 @@ fn machine_config(
     if let Some(table) = table {
         r.finish(table);
     }
-    let stem = Path::new(r.source.name()).file_stem().map(|s| s.to_string_lossy().into_owned());
-    let name = name.map(str::to_owned).or(stem).unwrap_or_else(|| "machine".to_owned());
+    let stem = Path::new(r.source.name())
+        .file_stem()
+        .map(|s| s.to_string_lossy().into_owned());
+    let name = name
+        .map(str::to_owned)
+        .or(stem)
+        .unwrap_or_else(|| "machine".to_owned());
     let named = board.or(in_file);
-    let board =
-        Board { model: named.unwrap_or(Model::most_restrictive()), assumed: named.is_none() };
-    (MachineConfig { name, start_program, max_lateness, board: in_file }, board)
+    let board = Board {
+        model: named.unwrap_or(Model::most_restrictive()),
+        assumed: named.is_none(),
+    };
+    (
+        MachineConfig {
+            name,
+            start_program,
+            max_lateness,
+            board: in_file,
+        },
+        board,
+    )
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -213,25 +252,40 @@ enum Named {
 
 /// The tables in `[servo.*]`, `[axis.*]` or `[program.*]`, in the order of the file.
 fn named<'a>(r: &Reader<'_>, value: Option<Value<'a>>, what: Named) -> Vec<(&'a str, Table<'a>)> {
-    let Some(value) = value else { return Vec::new() };
+    let Some(value) = value else {
+        return Vec::new();
+    };
     let kind = value.key.name;
-    let Some(all) = r.table(value, format!("[{kind}]")) else { return Vec::new() };
+    let Some(all) = r.table(value, format!("[{kind}]")) else {
+        return Vec::new();
+    };
+    // `[servo]` with a servo's keys under it.
+    let nameless = |(name, toml): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| {
+        let value = toml.get_ref();
+        let key: &str = name.get_ref();
+        ["pwm", "step", "steps"].contains(&key) || !(value.is_table() || is_table_list(value))
+    };
+    if all.entries.iter().any(nameless) {
+        r.error(
+            all.span,
+            format!("this {kind} has no name"),
+            format!("write [{kind}.NAME] with a name of your own"),
+        );
+        return Vec::new();
+    }
     let mut out = Vec::new();
     for (name, toml) in all.entries {
         let name_text: &str = name.get_ref();
         check_name(r, span_of(name), name_text, what);
+        let title = format!("[{kind}.{name_text}]");
         match toml.get_ref().as_table() {
             Some(entries) => {
-                let title = format!("[{kind}.{name_text}]");
                 out.push((name_text, Table::new(entries, span_of(toml), title)));
             }
             None => r.error(
                 span_of(name),
-                format!("`{kind}.{name_text}` is no table"),
-                match toml.get_ref().is_array() {
-                    true => format!("write [{kind}.{name_text}] in single brackets"),
-                    false => format!("name a {kind} first, as in [{kind}.NAME]"),
-                },
+                format!("`{kind}.{name_text}` can't be a list"),
+                format!("write {title} in single brackets"),
             ),
         }
     }
@@ -239,8 +293,16 @@ fn named<'a>(r: &Reader<'_>, value: Option<Value<'a>>, what: Named) -> Vec<(&'a 
     out
 }
 
+fn is_table_list(value: &DeValue<'_>) -> bool {
+    value
+        .as_array()
+        .is_some_and(|all| all.iter().any(|v| v.get_ref().is_table()))
+}
+
 fn check_name(r: &Reader<'_>, span: Span, name: &str, what: Named) {
-    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let plain = name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if !plain || !name.starts_with(|c: char| c.is_ascii_alphabetic()) || name.len() > 40 {
         r.error(
             span,
@@ -248,23 +310,30 @@ fn check_name(r: &Reader<'_>, span: Span, name: &str, what: Named) {
             "write a letter, then letters, digits, `-` or `_`, 40 at most",
         );
     } else if what == Named::Motor && RESERVED.contains(&name) {
-        r.error(span, format!("`{name}` has another meaning"), "give the motor another name");
+        r.error(
+            span,
+            format!("`{name}` has another meaning"),
+            "give the motor another name",
+        );
     }
 }
 
 /// Whether there is a motor, and each name is there once.
-fn motor_names(r: &Reader<'_>, root: &Table<'_>, motors: &[ReadMotor]) {
+fn motor_names(r: &Reader<'_>, motors: &[ReadMotor]) {
     for (i, motor) in motors.iter().enumerate() {
         if let Some(first) = motors[..i].iter().find(|m| m.name == motor.name) {
             r.error(
                 motor.span,
-                format!("`{}` is a motor already (line {})", motor.name, r.line(first.span)),
+                format!(
+                    "`{}` is a motor already (line {})",
+                    motor.name,
+                    r.line(first.span)
+                ),
                 "give one of them another name",
             );
         }
     }
-    let tried = [SERVO, AXIS].iter().any(|k| root.entries.contains_key(k.name));
-    if motors.is_empty() && !tried {
+    if motors.is_empty() && r.is_clean() {
         r.push(
             Diagnostic::of_file("there is no motor in it")
                 .help("add a [servo.NAME] or [axis.NAME]; `lockstep init servo` shows one"),

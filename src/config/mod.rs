@@ -37,6 +37,7 @@ pub mod drivers;
 mod flow;
 mod load;
 mod model;
+mod moves;
 mod nearest;
 mod parts;
 mod pins;
@@ -44,6 +45,7 @@ mod program;
 mod reader;
 mod servo;
 mod source;
+mod stepping;
 mod syntax;
 
 pub use load::Loaded;
@@ -52,3 +54,6 @@ pub use source::{ConfigErrors, Diagnostic, Position, Source};
 
 use crate::board::Model;
 use crate::units::{PulseWidth, Time};
+
+#[cfg(test)]
+mod tests;

@@ -74,7 +74,12 @@ pub(super) fn gpio(
     let value = r.required(table, GPIO)?;
     let number = r.integer(value, 0, 255)?;
     let gpio = u8::try_from(number).ok()?;
-    motor.pins.push(PinUse { gpio, span: value.span(), function, role });
+    motor.pins.push(PinUse {
+        gpio,
+        span: value.span(),
+        function,
+        role,
+    });
     Some(gpio)
 }
 
@@ -99,7 +104,9 @@ pub(super) fn line(
     motor: &mut ReadMotor,
     key: Key,
 ) -> Option<Option<LineConfig>> {
-    let Some(value) = table.get(key) else { return Some(None) };
+    let Some(value) = table.get(key) else {
+        return Some(None);
+    };
     let inner = r.table(value, format!("`{}` of {}", key.name, motor.name))?;
     let active_low =
         r.required(&inner, ACTIVE).and_then(|v| r.choice(v, &[("low", true), ("high", false)]));
@@ -109,7 +116,10 @@ pub(super) fn line(
     };
     let gpio = gpio(r, &inner, motor, key.name, role);
     r.finish(&inner);
-    Some(Some(LineConfig { gpio: gpio?, active_low: active_low? }))
+    Some(Some(LineConfig {
+        gpio: gpio?,
+        active_low: active_low?,
+    }))
 }
 
 pub(super) fn limits(
@@ -117,7 +127,11 @@ pub(super) fn limits(
     acceleration: Option<f64>,
     jerk: Option<f64>,
 ) -> Option<MotionLimits> {
-    Some(MotionLimits { speed: speed?, acceleration: acceleration?, jerk: jerk? })
+    Some(MotionLimits {
+        speed: speed?,
+        acceleration: acceleration?,
+        jerk: jerk?,
+    })
 }
 
 /// `position`, if it lies inside the travel.

@@ -1,26 +1,22 @@
 //! `[program.NAME]` and its steps.
 
-use std::time::Duration;
-
-use super::parts::{self, ReadMotor};
+use super::moves::{KEYFRAMES, MOVE, SWEEP, keyframes, move_action, sweep};
+use super::parts::ReadMotor;
 use super::reader::{Key, Reader, Table, Value, key, list, span_of};
 use super::*;
-use crate::units::{Dimension, Percent, Time};
 
 const STEPS: Key = key("steps", "[ { pause = \"500ms\" } ]");
 const MOVE_TIMEOUT: Key = key("move-timeout", "\"10s\"");
 const ON_FAILURE: Key = key("on-failure", "\"stop\"");
 
-const MOVE: Key = key("move", "{ x = \"10mm\" }");
 const PAUSE: Key = key("pause", "\"500ms\"");
-const SWEEP: Key = key("sweep", "{ pan = [\"-45deg\", \"45deg\"] }");
-const KEYFRAMES: Key = key("keyframes", "[ { at = \"1s\", pan = \"0deg\" } ]");
 const REPEAT: Key = key("repeat", "3");
 const RUN: Key = key("run", "\"wave\"");
-const TOGETHER: Key = key("together", "[ [ { run = \"wave\" } ], [ { run = \"nod\" } ] ]");
+const TOGETHER: Key = key(
+    "together",
+    "[ [ { run = \"wave\" } ], [ { run = \"nod\" } ] ]",
+);
 const ACTIONS: [Key; 7] = [MOVE, PAUSE, SWEEP, KEYFRAMES, REPEAT, RUN, TOGETHER];
-
-const AT: Key = key("at", "\"1.5s\"");
 
 /// What the steps of a program can name.
 pub(super) struct Names<'a> {
@@ -36,10 +32,16 @@ pub(super) fn read(
     names: &Names<'_>,
 ) -> ProgramConfig {
     let move_timeout = table.get(MOVE_TIMEOUT).and_then(|v| r.duration(v));
-    let on_failure = table
-        .get(ON_FAILURE)
-        .and_then(|v| r.choice(v, &[("stop", OnFailure::Stop), ("continue", OnFailure::Continue)]));
-    let steps = r.required(table, STEPS).map(|v| steps(r, v, names)).unwrap_or_default();
+    let on_failure = table.get(ON_FAILURE).and_then(|v| {
+        r.choice(
+            v,
+            &[("stop", OnFailure::Stop), ("continue", OnFailure::Continue)],
+        )
+    });
+    let steps = r
+        .required(table, STEPS)
+        .map(|v| steps(r, v, names))
+        .unwrap_or_default();
     r.finish(table);
     ProgramConfig {
         name: name.to_owned(),
@@ -52,13 +54,22 @@ pub(super) fn read(
 
 /// Every step that could be read.
 fn steps(r: &Reader<'_>, value: Value<'_>, names: &Names<'_>) -> Vec<StepConfig> {
-    let Some(all) = r.list(value) else { return Vec::new() };
+    let Some(all) = r.list(value) else {
+        return Vec::new();
+    };
     if all.is_empty() {
-        let what = if value.key.name == TOGETHER.name { "this branch" } else { "`steps`" };
+        let what = if value.key.name == TOGETHER.name {
+            "this branch"
+        } else {
+            "`steps`"
+        };
         r.error(
             value.span(),
             format!("{what} has nothing in it"),
-            format!("write at least one step, such as {{ pause = {} }}", PAUSE.example),
+            format!(
+                "write at least one step, such as {{ pause = {} }}",
+                PAUSE.example
+            ),
         );
     }
     all.into_iter().filter_map(|v| step(r, v, names)).collect()
@@ -69,11 +80,17 @@ fn step(r: &Reader<'_>, value: Value<'_>, names: &Names<'_>) -> Option<StepConfi
         r.error(
             value.span(),
             "a step is a table",
-            format!("write it in braces, such as {{ pause = {} }}", PAUSE.example),
+            format!(
+                "write it in braces, such as {{ pause = {} }}",
+                PAUSE.example
+            ),
         );
         return None;
     };
-    let present: Vec<Key> = ACTIONS.into_iter().filter(|a| entries.contains_key(a.name)).collect();
+    let present: Vec<Key> = ACTIONS
+        .into_iter()
+        .filter(|a| entries.contains_key(a.name))
+        .collect();
     let table = Table::new(
         entries,
         value.span(),
@@ -99,7 +116,10 @@ fn step(r: &Reader<'_>, value: Value<'_>, names: &Names<'_>) -> Option<StepConfi
         _ => together(r, value, names),
     };
     r.finish(&table);
-    Some(StepConfig { action: action?, span: table.span })
+    Some(StepConfig {
+        action: action?,
+        span: table.span,
+    })
 }
 
 fn no_single_action(r: &Reader<'_>, table: &Table<'_>, present: &[Key]) -> Option<StepConfig> {
@@ -114,317 +134,29 @@ fn no_single_action(r: &Reader<'_>, table: &Table<'_>, present: &[Key]) -> Optio
         }
         r.error(
             table.span,
-            "this step does nothing",
+            "this step does not say what to do",
             format!("write one of {}", list(actions.into_iter())),
         );
     } else {
         r.error(
             table.span,
-            format!("this step has {} at once", list(present.iter().map(|a| a.name))),
+            format!(
+                "this step has {} at once",
+                list(present.iter().map(|a| a.name))
+            ),
             "write a step for each",
         );
     }
     None
 }
 
-/// A position of a motor: of the right unit, inside its travel. Where the motor's own table is wrong
-/// there is nothing to hold it against.
-fn position(r: &Reader<'_>, value: Value<'_>, motor: &ReadMotor) -> Option<f64> {
-    let unit = motor.unit?;
-    let (dimension, why) = match unit {
-        MotorUnit::Millimetre => (Dimension::Length, "since this axis is linear"),
-        MotorUnit::Degree => (Dimension::Angle, "since this motor turns"),
-    };
-    let at = r.in_dimension(value, dimension, why)?;
-    parts::inside(r, value.span(), at, unit, motor.travel?)
-}
-
-/// The targets of a table such as `{ x = "1mm", pan = "3deg" }`, all but its key `except`.
-fn targets(
-    r: &Reader<'_>,
-    table: &Table<'_>,
-    names: &Names<'_>,
-    except: Option<Key>,
-) -> Option<Vec<Target>> {
-    let mut targets = Some(Vec::new());
-    for (name, toml) in table.entries {
-        let name_text: &str = name.get_ref();
-        if except.is_some_and(|k| k.name == name_text) {
-            continue;
-        }
-        let target =
-            r.name(span_of(name), "motor", name_text, &names.motor_names).and_then(|motor| {
-                let value = Value { toml, key: key("target", "\"10mm\"") };
-                let position = position(r, value, &names.motors[motor])?;
-                Some(Target { motor, position, span: value.span() })
-            });
-        match (target, &mut targets) {
-            (Some(target), Some(all)) => all.push(target),
-            _ => targets = None,
-        }
-    }
-    targets
-}
-
-fn move_action(
-    r: &Reader<'_>,
-    table: &Table<'_>,
-    value: Value<'_>,
-    names: &Names<'_>,
-) -> Option<MoveAction> {
-    let order = table.get(key("order", "\"one-by-one\"")).map_or(Some(Order::Together), |v| {
-        r.choice(v, &[("together", Order::Together), ("one-by-one", Order::OneByOne)])
-    });
-    let arrive_at = table.get(key("arrive", "\"asap\""));
-    let arrive = arrive_at.map_or(Some(Arrive::Aligned), |v| {
-        r.choice(v, &[("aligned", Arrive::Aligned), ("asap", Arrive::Asap)])
-    });
-    if let (Some(at), Some(Order::OneByOne)) = (arrive_at, order) {
-        r.error(
-            at.span(),
-            "`arrive` says nothing about motors that move one by one",
-            "leave it or `order` out",
-        );
-    }
-    let speed = table.get(key("speed", "\"50%\"")).map_or(Some(1.0), |v| {
-        let Percent(percent) = r.quantity(v)?;
-        let fine = percent > 0.0 && percent <= 100.0;
-        if !fine {
-            r.out_of_range(v, "it must be above 0% and at most 100% of the speed limit");
-        }
-        fine.then_some(percent / 100.0)
-    });
-    let timeout = match table.get(key("timeout", "\"10s\"")) {
-        None => Some(None),
-        Some(v) => r.duration(v).map(Some),
-    };
-    let on_fault = table.get(key("on-fault", "\"continue\"")).map_or(Some(OnFault::Stop), |v| {
-        r.choice(v, &[("stop", OnFault::Stop), ("continue", OnFault::Continue)])
-    });
-    let on_short_at = table.get(key("on-short", "{ x = \"recover\" }"));
-
-    let inner = r.table(value, "`move`".to_owned())?;
-    if inner.entries.is_empty() {
-        r.error(
-            inner.span,
-            "this move has nothing in it",
-            format!("write a motor and where it goes, such as `move = {}`", MOVE.example),
-        );
-        return None;
-    }
-    let targets = targets(r, &inner, names, None);
-    let on_short = match on_short_at {
-        None => Some(Vec::new()),
-        Some(v) => on_short(r, v, &inner, names),
-    };
-    Some(MoveAction {
-        targets: targets?,
-        order: order?,
-        arrive: arrive?,
-        speed: speed?,
-        timeout: timeout?,
-        on_fault: on_fault?,
-        on_short: on_short?,
-    })
-}
-
-fn on_short(
-    r: &Reader<'_>,
-    value: Value<'_>,
-    moved: &Table<'_>,
-    names: &Names<'_>,
-) -> Option<Vec<(usize, usize)>> {
-    let table = r.table(value, "`on-short`".to_owned())?;
-    let mut out = Some(Vec::new());
-    for (name, toml) in table.entries {
-        let name_text: &str = name.get_ref();
-        let motor = r.name(span_of(name), "motor", name_text, &names.motor_names);
-        let motor = motor.filter(|_| {
-            let moves = moved.entries.contains_key(name_text);
-            if !moves {
-                r.error(
-                    span_of(name),
-                    format!("`{name_text}` is not in this move, so it can't fall short"),
-                    format!("add it to `move`, or name {}", motors_in(moved)),
-                );
-            }
-            moves
-        });
-        let value = Value { toml, key: key("on-short", "{ x = \"recover\" }") };
-        let program =
-            r.string(value).and_then(|p| r.name(value.span(), "program", p, &names.programs));
-        match (motor, program, &mut out) {
-            (Some(motor), Some(program), Some(all)) => all.push((motor, program)),
-            _ => out = None,
-        }
-    }
-    out
-}
-
-fn motors_in(table: &Table<'_>) -> String {
-    list(table.entries.keys().map(|k| {
-        let name: &str = k.get_ref();
-        name
-    }))
-}
-
-fn sweep(
-    r: &Reader<'_>,
-    table: &Table<'_>,
-    value: Value<'_>,
-    names: &Names<'_>,
-) -> Option<SweepAction> {
-    let every = r.required(table, key("every", "\"500ms\"")).and_then(|v| r.duration(v));
-    let times = table.get(key("times", "2")).map_or(Some(None), |v| count(r, v));
-    let step_at = r.required(table, key("step", "\"9deg\""));
-    let inner = r.table(value, "`sweep`".to_owned())?;
-    if inner.entries.is_empty() {
-        r.error(
-            inner.span,
-            "this sweep has nothing in it",
-            format!("write a motor and its two ends, such as `sweep = {}`", SWEEP.example),
-        );
-        return None;
-    }
-    let mut motors = Some(Vec::new());
-    let mut unit: Option<(MotorUnit, &str)> = None;
-    for (name, toml) in inner.entries {
-        let name_text: &str = name.get_ref();
-        let motor = r.name(span_of(name), "motor", name_text, &names.motor_names);
-        let Some(motor) = motor else {
-            motors = None;
-            continue;
-        };
-        let its = names.motors[motor].unit;
-        if let (Some(its), Some((first, other))) = (its, unit) {
-            if its != first {
-                r.error(
-                    span_of(name),
-                    format!(
-                        "`{name_text}` and `{other}` have different units, so no `step` fits both"
-                    ),
-                    "write a sweep for each, side by side in a `together`",
-                );
-                motors = None;
-                continue;
-            }
-        }
-        unit = unit.or(its.map(|u| (u, name_text)));
-        let value = Value { toml, key: key("sweep", SWEEP.example) };
-        match (sweep_motor(r, value, step_at, motor, &names.motors[motor]), &mut motors) {
-            (Some(one), Some(all)) => all.push(one),
-            _ => motors = None,
-        }
-    }
-    Some(SweepAction { motors: motors?, every: every?, times: times? })
-}
-
-fn sweep_motor(
-    r: &Reader<'_>,
-    value: Value<'_>,
-    step_at: Option<Value<'_>>,
-    index: usize,
-    motor: &ReadMotor,
-) -> Option<SweepMotor> {
-    let ends = r.list(value)?;
-    let [from_at, to_at] = ends[..] else {
-        r.error(
-            value.span(),
-            format!("a sweep has two ends, not {}", ends.len()),
-            format!("write them as `sweep = {}`", SWEEP.example),
-        );
-        return None;
-    };
-    let (from, to) = (position(r, from_at, motor), position(r, to_at, motor));
-    let step = step_at.and_then(|v| {
-        let (dimension, why) = match motor.unit? {
-            MotorUnit::Millimetre => (Dimension::Length, "since this axis is linear"),
-            MotorUnit::Degree => (Dimension::Angle, "since this motor turns"),
-        };
-        r.above_zero(v, r.in_dimension(v, dimension, why)?).map(|n| (v, n))
-    });
-    let (from, to, (step_at, step)) = (from?, to?, step?);
-    let unit = motor.unit?.symbol();
-    if from == to {
-        r.error(
-            value.span(),
-            format!("both ends of this sweep are {from}{unit}"),
-            "write two ends that differ",
-        );
-        return None;
-    }
-    let distance = (to - from).abs();
-    if step > distance * (1.0 + 1e-9) {
-        r.error(
-            step_at.span(),
-            format!("this step is longer than the sweep of `{}`, {distance}{unit}", motor.name),
-            "write a shorter one",
-        );
-        return None;
-    }
-    Some(SweepMotor { motor: index, from, to, step, span: value.span() })
-}
-
 /// A number of times, or `"forever"`, which is `None` inside.
-fn count(r: &Reader<'_>, value: Value<'_>) -> Option<Option<u32>> {
+pub(super) fn count(r: &Reader<'_>, value: Value<'_>) -> Option<Option<u32>> {
     if value.toml.get_ref().is_str() {
         return r.choice(value, &[("forever", None)]);
     }
     let times = r.integer(value, 1, i64::from(u32::MAX))?;
     Some(u32::try_from(times).ok())
-}
-
-fn keyframes(r: &Reader<'_>, value: Value<'_>, names: &Names<'_>) -> Option<Vec<Keyframe>> {
-    let all = r.list(value)?;
-    if all.is_empty() {
-        r.error(
-            value.span(),
-            "`keyframes` has nothing in it",
-            format!("write at least one, as in `keyframes = {}`", KEYFRAMES.example),
-        );
-        return None;
-    }
-    let mut out = Some(Vec::new());
-    let mut before: Option<Duration> = None;
-    for frame in all {
-        let read = keyframe(r, frame, before, names);
-        before = read.as_ref().map_or(before, |k| Some(k.at));
-        match (read, &mut out) {
-            (Some(keyframe), Some(all)) => all.push(keyframe),
-            _ => out = None,
-        }
-    }
-    out
-}
-
-fn keyframe(
-    r: &Reader<'_>,
-    value: Value<'_>,
-    before: Option<Duration>,
-    names: &Names<'_>,
-) -> Option<Keyframe> {
-    let table = r.table(value, "a keyframe".to_owned())?;
-    let at_value = r.required(&table, AT);
-    let targets = targets(r, &table, names, Some(AT));
-    if table.entries.keys().all(|k| k.get_ref() == AT.name) {
-        r.error(
-            table.span,
-            "this keyframe names no motor",
-            "write one and where it is then, such as `pan = \"0deg\"`",
-        );
-        return None;
-    }
-    let at_value = at_value?;
-    let Time(at) = r.quantity(at_value)?;
-    if let Some(before) = before.filter(|b| at <= *b) {
-        r.error(
-            at_value.span(),
-            format!("this keyframe is not later than the one before, at {}", Time(before)),
-            "write them in the order of their times",
-        );
-        return None;
-    }
-    Some(Keyframe { at, targets: targets?, span: table.span })
 }
 
 fn repeat(
@@ -443,9 +175,14 @@ fn together(r: &Reader<'_>, value: Value<'_>, names: &Names<'_>) -> Option<Actio
     if branches.len() < 2 {
         r.error(
             value.span(),
-            format!("`together` has {} of the two branches that it needs", branches.len()),
+            format!(
+                "`together` has {} of the two branches that it needs",
+                branches.len()
+            ),
             format!("write `together = {}`", TOGETHER.example),
         );
     }
-    Some(Action::Together(branches.into_iter().map(|b| steps(r, b, names)).collect()))
+    Some(Action::Together(
+        branches.into_iter().map(|b| steps(r, b, names)).collect(),
+    ))
 }
