@@ -29,7 +29,10 @@ pub(super) fn fit(from: State, phases: &[Phase], end: Option<f64>) -> Option<Tra
         sum += phase.seconds;
         let boundary = (sum * 1e9 + 0.5) as u64;
         if boundary > last {
-            pieces.push(Piece { nanos: boundary - last, jerk: phase.jerk });
+            pieces.push(Piece {
+                nanos: boundary - last,
+                jerk: phase.jerk,
+            });
             last = boundary;
         }
     }
@@ -55,11 +58,17 @@ pub(super) fn stretch(trajectory: &Trajectory, duration: u64) -> Option<Trajecto
         let length = 1 + later.iter().take_while(|s| !s.state.is_at_rest()).count();
         let part = all.get(first..first + length)?;
         first += length;
-        let end = all.get(first).map_or(trajectory.end(), |s| s.state.position);
+        let end = all
+            .get(first)
+            .map_or(trajectory.end(), |s| s.state.position);
         let begin = moved(start.start);
         if part.len() == 1 && start.jerk == 0.0 {
             let until = moved(start.start + start.duration);
-            segments.push(Segment { start: begin, duration: until - begin, ..*start });
+            segments.push(Segment {
+                start: begin,
+                duration: until - begin,
+                ..*start
+            });
             continue;
         }
         let pieces = part.iter().map(|s| Piece {
@@ -85,21 +94,19 @@ pub(super) fn stretch(trajectory: &Trajectory, duration: u64) -> Option<Trajecto
 /// Corrects the jerks of the pieces and works out the segments.
 fn settle(from: State, mut pieces: Vec<Piece>, end: Option<f64>) -> Option<Vec<Segment>> {
     let distance = end.map(|end| end - from.position);
-    let wanted = if distance.is_some() { 3 } else { 2 };
-    let cruise = find_cruise(from, &pieces);
-    let wanted = wanted + usize::from(cruise.is_some());
-    // One more than needed: the least of many corrections, not the only one.
-    let mut cruise = cruise;
-    while pieces.iter().filter(|p| p.jerk != 0.0).count() <= wanted && pieces.len() < MOST {
-        let longest = (0..pieces.len())
-            .filter(|&i| pieces[i].jerk != 0.0 && pieces[i].nanos >= 2)
-            .max_by_key(|&i| (pieces[i].nanos, usize::MAX - i))?;
-        let whole = pieces[longest];
-        let half = whole.nanos / 2;
-        pieces[longest].nanos = half;
-        pieces.insert(longest + 1, Piece { nanos: whole.nanos - half, ..whole });
-        cruise = cruise.map(|c| if longest < c { c + 1 } else { c });
+    let mut cruise = find_cruise(from, &pieces);
+    // Before the cruise: its acceleration, and its speed for the position. After it, or in all:
+    // acceleration, velocity, position. And one more: the least of many corrections, not the only.
+    if cruise.is_some_and(|c| c > 0) {
+        let added = cut_longest(&mut pieces, |i| cruise.is_some_and(|c| i < c), 2);
+        cruise = cruise.map(|c| c + added);
     }
+    let after = cruise.unwrap_or(0);
+    cut_longest(
+        &mut pieces,
+        |i| i >= after,
+        if distance.is_some() { 4 } else { 3 },
+    );
     let solve = Correction::new(&pieces, cruise, distance.is_some());
     for _ in 0..4 {
         let left = shortfall(from, &pieces, cruise, distance);
@@ -114,16 +121,54 @@ fn settle(from: State, mut pieces: Vec<Piece>, end: Option<f64>) -> Option<Vec<S
     let mut segments = Vec::with_capacity(pieces.len());
     let mut start = 0;
     walk(from, &pieces, cruise, |piece, moved| {
-        let state = State { position: from.position + moved.position, ..moved };
-        segments.push(Segment { start, duration: piece.nanos, state, jerk: piece.jerk });
+        let state = State {
+            position: from.position + moved.position,
+            ..moved
+        };
+        segments.push(Segment {
+            start,
+            duration: piece.nanos,
+            state,
+            jerk: piece.jerk,
+        });
         start += piece.nanos;
     });
     Some(segments)
 }
 
+/// Cuts the longest piece with a jerk in two until there are `wanted` among those asked for;
+/// returns how many there are more than before.
+fn cut_longest(pieces: &mut Vec<Piece>, among: impl Fn(usize) -> bool, wanted: usize) -> usize {
+    let mut added = 0;
+    while pieces.len() < MOST {
+        let jerks = pieces.iter().enumerate();
+        let jerks = jerks.filter(|(i, p)| (*i < added || among(*i - added)) && p.jerk != 0.0);
+        let (count, longest) = jerks.fold((0, None), |(n, most), (i, p)| match most {
+            Some((_, nanos)) if nanos >= p.nanos => (n + 1, most),
+            _ => (n + 1, Some((i, p.nanos))),
+        });
+        let Some((longest, nanos)) = longest else {
+            break;
+        };
+        if count >= wanted || nanos < 2 {
+            break;
+        }
+        let half = Piece {
+            nanos: nanos / 2,
+            ..pieces[longest]
+        };
+        pieces[longest].nanos -= half.nanos;
+        pieces.insert(longest + 1, half);
+        added += 1;
+    }
+    added
+}
+
 /// The longest piece, if any, after a jerk, that has neither jerk nor acceleration.
 fn find_cruise(from: State, pieces: &[Piece]) -> Option<usize> {
-    let jerk = pieces.iter().fold(0.0_f64, |most, p| most.max(p.jerk.abs()));
+    let jerk = pieces
+        .iter()
+        .fold(0.0_f64, |most, p| most.max(p.jerk.abs()));
     let first = pieces.iter().position(|p| p.jerk != 0.0)?;
     let mut acceleration = from.acceleration;
     let mut longest: Option<(usize, u64)> = None;
@@ -154,7 +199,10 @@ fn walk(
     cruise: Option<usize>,
     mut visit: impl FnMut(Piece, State),
 ) -> (State, f64) {
-    let mut state = State { position: 0.0, ..from };
+    let mut state = State {
+        position: 0.0,
+        ..from
+    };
     let mut dropped = 0.0;
     for (i, piece) in pieces.iter().enumerate() {
         if cruise == Some(i) {

@@ -41,7 +41,11 @@ pub struct Planner {
 impl Planner {
     /// A planner.
     pub fn new() -> Self {
-        Planner { engine: Engine { solver: Solver::new() } }
+        Planner {
+            engine: Engine {
+                solver: Solver::new(),
+            },
+        }
     }
 
     /// The fastest way from a state to rest at `target`.
@@ -87,6 +91,12 @@ impl std::fmt::Debug for Planner {
 /// How much of a limit a plan may exceed it by.
 const LIMIT_TOLERANCE: f64 = 1e-9;
 
+/// How much of the speed limit a start above it may add on its way down, beyond what it must.
+const START_TOLERANCE: f64 = 1e-3;
+
+/// After so many rounds it takes more than lower limits: longer phases.
+const SMALL_CUTS: usize = 12;
+
 /// How often a plan is made again with lower limits before that counts as impossible.
 const ROUNDS: usize = 40;
 
@@ -105,7 +115,10 @@ impl<S: Solve> Engine<S> {
         check_start(from, limits)?;
         let distance = target - from.position;
         if !(target.is_finite() && distance.is_finite()) {
-            return Err(PlanError::NotFinite { what: "target", value: target });
+            return Err(PlanError::NotFinite {
+                what: "target",
+                value: target,
+            });
         }
         if !from.is_at_rest() {
             return self.moving(from, Some(target), limits);
@@ -141,7 +154,8 @@ impl<S: Solve> Engine<S> {
         let mut symmetric = Symmetric {
             start,
             target,
-            jerk: nanos_up(longest(&[0, 2, 4, 6])).max(1),
+            // Without a cruise, the solver may put both phases of opposite jerk into one.
+            jerk: nanos_up(longest(&[0, 6]).max((phases[2].seconds + phases[4].seconds) / 2.0)).max(1),
             hold: nanos_up(longest(&[1, 5])),
             cruise: nanos_up(longest(&[3])),
         };
@@ -149,7 +163,7 @@ impl<S: Solve> Engine<S> {
         let mut more = 1;
         loop {
             let trajectory = symmetric.trajectory();
-            let Err(error) = check(&trajectory, State::at_rest(start), limits, limits) else {
+            let Err(error) = check(&trajectory, State::at_rest(start), limits) else {
                 return Ok(trajectory);
             };
             match error {
@@ -174,36 +188,53 @@ impl<S: Solve> Engine<S> {
         limits: Limits,
     ) -> Result<Trajectory, PlanError> {
         let goal = target.map_or(Goal::Rest, |target| Goal::Distance(target - from.position));
-        let mut asked = limits;
+        let mut cut = Excess::default();
+        let mut jerk = limits.jerk;
         let mut last = None;
         for round in 0..ROUNDS {
-            let phases = match self.solver.phases(from.velocity, from.acceleration, goal, asked) {
+            let asked = cut.below(Limits { jerk, ..limits });
+            let phases = match self
+                .solver
+                .phases(from.velocity, from.acceleration, goal, asked)
+            {
                 Ok(phases) => phases,
                 Err(trouble) if round == 0 => return Err(explain(trouble, from, target)),
                 Err(trouble) => {
                     last = Some(explain(trouble, from, target));
-                    asked.jerk *= 0.75;
+                    jerk *= 0.75;
                     continue;
                 }
             };
             check_length(&phases)?;
             let Some(trajectory) = fit(from, &phases, target) else {
                 // A matter of a few nanoseconds. Less jerk makes them more.
-                asked.jerk *= 0.25;
+                jerk *= 0.25;
                 continue;
             };
-            let Err(error) = check(&trajectory, from, limits, asked) else {
+            let Err(error) = check(&trajectory, from, limits) else {
                 return Ok(trajectory);
             };
             last = Some(error.explain(limits));
-            asked.speed *= 1.0 - (2.0 * error.speed).min(0.1);
-            asked.acceleration *= 1.0 - (2.0 * error.acceleration).min(0.1);
-            asked.jerk *= 1.0 - (2.0 * error.jerk).min(0.1);
-            if round >= 4 || error.most() > 0.1 {
-                asked.jerk *= 0.5;
+            if cfg!(test) && std::env::var("DBG").is_ok() {
+                println!(
+                    "{round} {asked:?} {error:?} {:?}",
+                    trajectory
+                        .segments()
+                        .iter()
+                        .map(|s| (s.duration, s.jerk / limits.jerk))
+                        .collect::<Vec<_>>()
+                );
+            }
+            cut.raise(error);
+            if round >= SMALL_CUTS || error.most() > 0.1 {
+                jerk *= 0.5;
             }
         }
-        Err(last.unwrap_or(PlanError::Unfaithful { what: "durations", value: 0.0, wanted: 1.0 }))
+        Err(last.unwrap_or(PlanError::Unfaithful {
+            what: "durations",
+            value: 0.0,
+            wanted: 1.0,
+        }))
     }
 }
 
@@ -222,21 +253,36 @@ fn check_start(from: State, limits: Limits) -> Result<(), PlanError> {
 
 fn check_length(phases: &[Phase; PHASES]) -> Result<(), PlanError> {
     let length: f64 = phases.iter().map(|phase| phase.seconds).sum();
-    if length > seconds(LONGEST) { Err(PlanError::TooLong { seconds: length }) } else { Ok(()) }
+    if length > seconds(LONGEST) {
+        Err(PlanError::TooLong { seconds: length })
+    } else {
+        Ok(())
+    }
 }
 
 /// Seconds as nanoseconds, rounded up.
 fn nanos_up(seconds: f64) -> u64 {
     let exact = seconds * 1e9;
     let whole = exact as u64;
-    if (whole as f64) < exact { whole + 1 } else { whole }
+    if (whole as f64) < exact {
+        whole + 1
+    } else {
+        whole
+    }
 }
 
 fn explain(trouble: Trouble, from: State, target: Option<f64>) -> PlanError {
     match trouble {
-        Trouble::Wrong(what, value, wanted) => PlanError::Unfaithful { what, value, wanted },
+        Trouble::Wrong(what, value, wanted) => PlanError::Unfaithful {
+            what,
+            value,
+            wanted,
+        },
         Trouble::Refused(code) => PlanError::Refused {
-            from: format!("{} at {}/s and {}/s^2", from.position, from.velocity, from.acceleration),
+            from: format!(
+                "{} at {}/s and {}/s^2",
+                from.position, from.velocity, from.acceleration
+            ),
             to: target.map_or("rest".to_string(), |target| target.to_string()),
             code,
         },
@@ -260,9 +306,19 @@ impl Symmetric {
         let acceleration = speed / (tj + ta);
         let jerk = acceleration / tj;
         // Where the jerk ends, where the hold ends, where the cruise begins.
-        let first = State { position: 0.0, ..State::default() }.after(tj, jerk);
-        let first = State { acceleration, ..first };
-        let second = State { acceleration, ..first.after(ta, 0.0) };
+        let first = State {
+            position: 0.0,
+            ..State::default()
+        }
+        .after(tj, jerk);
+        let first = State {
+            acceleration,
+            ..first
+        };
+        let second = State {
+            acceleration,
+            ..first.after(ta, 0.0)
+        };
         let way = speed * (2.0 * tj + ta) / 2.0;
         let at = |position: f64, velocity: f64, acceleration: f64| State {
             position,
@@ -271,18 +327,39 @@ impl Symmetric {
         };
         let states = [
             (self.jerk, State::at_rest(start), jerk),
-            (self.hold, at(start + first.position, first.velocity, acceleration), 0.0),
-            (self.jerk, at(start + second.position, second.velocity, acceleration), -jerk),
+            (
+                self.hold,
+                at(start + first.position, first.velocity, acceleration),
+                0.0,
+            ),
+            (
+                self.jerk,
+                at(start + second.position, second.velocity, acceleration),
+                -jerk,
+            ),
             (self.cruise, at(start + way, speed, 0.0), 0.0),
             (self.jerk, at(target - way, speed, 0.0), -jerk),
-            (self.hold, at(target - second.position, second.velocity, -acceleration), 0.0),
-            (self.jerk, at(target - first.position, first.velocity, -acceleration), jerk),
+            (
+                self.hold,
+                at(target - second.position, second.velocity, -acceleration),
+                0.0,
+            ),
+            (
+                self.jerk,
+                at(target - first.position, first.velocity, -acceleration),
+                jerk,
+            ),
         ];
         let mut segments = Vec::with_capacity(states.len());
         let mut begin = 0;
         for (duration, state, jerk) in states {
             if duration > 0 {
-                segments.push(Segment { start: begin, duration, state, jerk });
+                segments.push(Segment {
+                    start: begin,
+                    duration,
+                    state,
+                    jerk,
+                });
                 begin += duration;
             }
         }
@@ -305,6 +382,27 @@ impl Excess {
         self.speed.max(self.acceleration).max(self.jerk)
     }
 
+    /// Four times as much as before, or as was seen, where something was seen.
+    fn raise(&mut self, seen: Excess) {
+        let raise = |cut: &mut f64, seen: f64| {
+            if seen > 0.0 {
+                *cut = (4.0 * cut.max(seen)).min(0.25);
+            }
+        };
+        raise(&mut self.speed, seen.speed);
+        raise(&mut self.acceleration, seen.acceleration);
+        raise(&mut self.jerk, seen.jerk);
+    }
+
+    /// The limits, lower by these shares.
+    fn below(&self, limits: Limits) -> Limits {
+        Limits {
+            speed: limits.speed * (1.0 - self.speed),
+            acceleration: limits.acceleration * (1.0 - self.acceleration),
+            jerk: limits.jerk * (1.0 - self.jerk),
+        }
+    }
+
     fn explain(&self, limits: Limits) -> PlanError {
         let unfaithful = |what, over: f64, wanted: f64| PlanError::Unfaithful {
             what,
@@ -312,9 +410,14 @@ impl Excess {
             wanted,
         };
         match *self {
-            Excess { end: Some((what, value, wanted)), .. } => {
-                PlanError::Unfaithful { what, value, wanted }
-            }
+            Excess {
+                end: Some((what, value, wanted)),
+                ..
+            } => PlanError::Unfaithful {
+                what,
+                value,
+                wanted,
+            },
             Excess { jerk, .. } if jerk > 0.0 => unfaithful("jerk limit", jerk, limits.jerk),
             Excess { acceleration, .. } if acceleration > 0.0 => {
                 unfaithful("acceleration limit", acceleration, limits.acceleration)
@@ -325,17 +428,32 @@ impl Excess {
 }
 
 /// Checks a plan's segments against the limits and its end.
-fn check(plan: &Trajectory, from: State, limits: Limits, asked: Limits) -> Result<(), Excess> {
+fn check(plan: &Trajectory, from: State, limits: Limits) -> Result<(), Excess> {
     let extremes = plan.extremes();
-    // The speed when the start's acceleration is taken back at once.
-    let taken_back =
-        from.velocity + from.acceleration * from.acceleration.abs() / (2.0 * asked.jerk);
-    let speed = limits.speed.max(from.velocity.abs()).max(taken_back.abs());
+    // The speed when the start's acceleration is taken back at once, by the plan's least jerk;
+    // that may be less than the limit by what the rounding to nanoseconds means.
+    let taken_back = |jerk: f64| {
+        let added = from.acceleration * from.acceleration.abs() / (2.0 * jerk);
+        (from.velocity + added).abs()
+    };
+    let jerks = plan
+        .segments()
+        .iter()
+        .map(|s| s.jerk.abs())
+        .filter(|&jerk| jerk > 0.0);
+    let least = jerks.fold(limits.jerk, f64::min);
+    let inevitable =
+        taken_back(least).min(taken_back(limits.jerk) + START_TOLERANCE * limits.speed);
+    let speed = limits.speed.max(from.velocity.abs()).max(inevitable);
     let acceleration = limits.acceleration.max(from.acceleration.abs());
     let over = |value: f64, most: f64| {
         let share = value / most - 1.0;
         // Not a number is an excess, too.
-        if share <= LIMIT_TOLERANCE { 0.0 } else { share.max(LIMIT_TOLERANCE) }
+        if share <= LIMIT_TOLERANCE {
+            0.0
+        } else {
+            share.max(LIMIT_TOLERANCE)
+        }
     };
     let mut excess = Excess {
         speed: over(extremes.velocity, speed),
@@ -345,7 +463,11 @@ fn check(plan: &Trajectory, from: State, limits: Limits, asked: Limits) -> Resul
     };
     if let Some(last) = plan.segments().last() {
         let end = last.state_after(last.duration);
-        let size = extremes.max.abs().max(extremes.min.abs()).max(extremes.max - extremes.min);
+        let size = extremes
+            .max
+            .abs()
+            .max(extremes.min.abs())
+            .max(extremes.max - extremes.min);
         let position = (end.position - plan.end()).abs();
         let far = |value: f64, most: f64| !(value <= most);
         if far(position, 1e-12 * size) {
@@ -356,7 +478,11 @@ fn check(plan: &Trajectory, from: State, limits: Limits, asked: Limits) -> Resul
             excess.end = Some(("end acceleration", end.acceleration, 0.0));
         }
     }
-    if excess.end.is_none() && excess.most() == 0.0 { Ok(()) } else { Err(excess) }
+    if excess.end.is_none() && excess.most() == 0.0 {
+        Ok(())
+    } else {
+        Err(excess)
+    }
 }
 
 #[cfg(test)]

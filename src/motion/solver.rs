@@ -70,7 +70,11 @@ impl Solver<Ruckig<1, ThrowErrorHandler>> {
 
 impl<S: Solve> Solver<S> {
     pub(super) fn with(inner: S) -> Self {
-        Solver { inner, input: InputParameter::new(None), answer: Answer::new(None) }
+        Solver {
+            inner,
+            input: InputParameter::new(None),
+            answer: Answer::new(None),
+        }
     }
 
     /// The phases of the fastest way from `velocity` and `acceleration` to the goal.
@@ -96,7 +100,13 @@ impl<S: Solve> Solver<S> {
     }
 
     fn attempt(&mut self, problem: &Problem, shift: i32) -> Result<[Phase; PHASES], Trouble> {
-        let Problem { velocity, acceleration, goal, limits, .. } = *problem;
+        let Problem {
+            velocity,
+            acceleration,
+            goal,
+            limits,
+            ..
+        } = *problem;
         // With this time and length, the speed limit and the acceleration limit are near 1.
         let time = exponent(problem.speed) - exponent(limits.acceleration) + shift;
         let length = exponent(problem.speed) + time;
@@ -135,7 +145,11 @@ impl<S: Solve> Solver<S> {
             return Err(Trouble::Refused("no profile".into()));
         };
 
-        let brakes = if profile.brake.duration > 0.0 { profile.brake.t.len() } else { 0 };
+        let brakes = if profile.brake.duration > 0.0 {
+            profile.brake.t.len()
+        } else {
+            0
+        };
         let brake = profile.brake.t.iter().zip(profile.brake.j).take(brakes);
         let seven = profile.t.iter().zip(profile.j);
         let mut phases = [Phase::default(); PHASES];
@@ -162,13 +176,21 @@ impl<S: Solve> Solver<S> {
         };
         if goal != Goal::Rest && !near(state.position, distance, distance) {
             let back = power_of_two(length);
-            return Err(Trouble::Wrong("end", state.position * back, distance * back));
+            return Err(Trouble::Wrong(
+                "end",
+                state.position * back,
+                distance * back,
+            ));
         }
         if !near(state.velocity, 0.0, start.velocity) {
             return Err(Trouble::Wrong("end velocity", state.velocity / speed, 0.0));
         }
         if !near(state.acceleration, 0.0, start.acceleration) {
-            return Err(Trouble::Wrong("end acceleration", state.acceleration / accelerate, 0.0));
+            return Err(Trouble::Wrong(
+                "end acceleration",
+                state.acceleration / accelerate,
+                0.0,
+            ));
         }
         let (time, jerk) = (power_of_two(time), 1.0 / jerk);
         for phase in &mut phases {
@@ -178,7 +200,11 @@ impl<S: Solve> Solver<S> {
         if problem.coast > 0.0 {
             let (cruise, velocity) = cruise;
             let cruises = velocity / speed;
-            let wanted = if distance < 0.0 { -limits.speed } else { limits.speed };
+            let wanted = if distance < 0.0 {
+                -limits.speed
+            } else {
+                limits.speed
+            };
             if (cruises - wanted).abs() > SOLVER_TOLERANCE * limits.speed {
                 return Err(Trouble::Wrong("cruise", cruises, wanted));
             }
@@ -208,9 +234,24 @@ struct Problem {
 /// and lengthened: the solver is good to parts of the distance, the ends of a plan need more.
 const LONG_WAY: f64 = 256.0;
 
+/// A speed this near to its limit, as a share of it, is at the limit. Less than what a plan may
+/// exceed it by.
+const EDGE: f64 = 1e-12;
+
 impl Problem {
     fn new(velocity: f64, acceleration: f64, goal: Goal, limits: Limits) -> Problem {
-        let Limits { speed, acceleration: accelerate, jerk } = limits;
+        let Limits {
+            mut speed,
+            acceleration: accelerate,
+            jerk,
+        } = limits;
+        // A start whose speed will just reach the limit, to the last bits, as in the middle of a
+        // plan: the solver finds no room in those bits and takes a far slower way. A limit that is
+        // higher by a hair decides it.
+        let taken_back = (velocity + acceleration * acceleration.abs() / (2.0 * jerk)).abs();
+        if acceleration != 0.0 && (taken_back - speed).abs() <= EDGE * speed {
+            speed = speed.max(taken_back) * (1.0 + EDGE);
+        }
         // The way, from above, from rest to a speed or from it to rest.
         let ramp = |speed: f64| {
             if speed > 0.0 {
@@ -242,12 +283,19 @@ impl Problem {
         let cube_root = power_of_two(exponent(cubed).div_euclid(3) + 1);
         let reached = moving + (accelerate * way).sqrt().min(cube_root);
         let speed = speed.min(4.0 * reached);
-        let most = 4.0 * (acceleration.abs() + (jerk * (speed + moving)).sqrt());
+        // From an acceleration of a, a change of speed by v peaks at the root of j v + a²/2.
+        let change = speed + velocity.abs();
+        let peak = (jerk * change + acceleration * acceleration / 2.0).sqrt();
+        let most = 1.01 * peak.max(acceleration.abs());
         Problem {
             velocity,
             acceleration,
             goal,
-            limits: Limits { speed, acceleration: accelerate.min(most), jerk },
+            limits: Limits {
+                speed,
+                acceleration: accelerate.min(most),
+                jerk,
+            },
             speed: speed.max(moving),
             coast,
         }
