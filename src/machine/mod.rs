@@ -34,7 +34,7 @@ use plan::{Planned, Start};
 pub use build::MachineBuilder;
 pub use error::{MachineError, MoveError};
 pub use outcome::{Cause, MotorOutcome, MoveOutcome, Outcome, Place};
-pub use preflight::{Preflight, preflight};
+pub use preflight::{Preflight, Problem, preflight};
 pub use program::{Progress, RunOptions, choose_program};
 pub use report::{MotorReport, RunReport, RunResult};
 pub use spec::{Move, Position};
