@@ -23,10 +23,7 @@ fn every_shipped_config_is_right() {
     assert!(all.len() >= 4);
     for file in all {
         let loaded = Config::from_file(&file).unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!(
-            Some(loaded.config.machine.name.as_str()),
-            file.file_stem().unwrap().to_str()
-        );
+        assert_eq!(Some(loaded.config.machine.name.as_str()), file.file_stem().unwrap().to_str());
         let start = loaded.config.machine.start_program.as_deref().unwrap();
         assert!(loaded.config.program(start).is_some());
     }

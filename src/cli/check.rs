@@ -37,20 +37,11 @@ pub fn check(
             }
         })
         .collect();
-    let status = if results.iter().all(Result::is_ok) {
-        0
-    } else {
-        2
-    };
-    let mut report = Report {
-        status,
-        ..Report::default()
-    };
+    let status = if results.iter().all(Result::is_ok) { 0 } else { 2 };
+    let mut report = Report { status, ..Report::default() };
     if options.json {
-        let all: Vec<Value> = results
-            .iter()
-            .map(|r| r.as_ref().map_or_else(errors_json, loaded_json))
-            .collect();
+        let all: Vec<Value> =
+            results.iter().map(|r| r.as_ref().map_or_else(errors_json, loaded_json)).collect();
         report.out = format!("{:#}\n", json!({ "ok": status == 0, "files": all }));
         return report;
     }
@@ -71,12 +62,8 @@ pub fn check(
 /// What there is to know about a config that is right.
 fn text(loaded: &Loaded) -> String {
     let wiring = wiring(loaded);
-    let mut out = format!(
-        "{}: ok\n{}\n{}\n",
-        loaded.source.name(),
-        contents(loaded),
-        board(loaded)
-    );
+    let mut out =
+        format!("{}: ok\n{}\n{}\n", loaded.source.name(), contents(loaded), board(loaded));
     out += "\nWiring\n";
     table(&mut out, &wiring);
     notes(
@@ -92,10 +79,7 @@ fn text(loaded: &Loaded) -> String {
 fn contents(loaded: &Loaded) -> String {
     let config = &loaded.config;
     let of_kind = |servo: bool| -> Vec<&str> {
-        let all = config
-            .motors
-            .iter()
-            .filter(|m| matches!(m.drive, Drive::Servo(_)) == servo);
+        let all = config.motors.iter().filter(|m| matches!(m.drive, Drive::Servo(_)) == servo);
         all.map(|m| m.name.as_str()).collect()
     };
     let programs: Vec<&str> = config.programs.iter().map(|p| p.name.as_str()).collect();
@@ -131,13 +115,7 @@ fn function(row: &Row) -> String {
 }
 
 fn table(out: &mut String, wiring: &Wiring) {
-    let wide = wiring
-        .rows
-        .iter()
-        .map(|r| r.motor.len())
-        .max()
-        .unwrap_or(0)
-        .max("motor".len());
+    let wide = wiring.rows.iter().map(|r| r.motor.len()).max().unwrap_or(0).max("motor".len());
     let mut line = |motor: &str, function: &str, gpio: &str, pin: &str| {
         let line = format!("  {motor:wide$}  {function:19}  {gpio:6}  {pin}");
         // Writing to a `String` can't fail.
@@ -150,10 +128,7 @@ fn table(out: &mut String, wiring: &Wiring) {
         last = &row.motor;
         let pin = row.header_pin.map_or_else(String::new, |p| p.to_string());
         line(motor, &function(row), &format!("GPIO{}", row.gpio), &pin);
-        let ends = wiring
-            .rows
-            .get(i + 1)
-            .is_none_or(|next| next.motor != row.motor);
+        let ends = wiring.rows.get(i + 1).is_none_or(|next| next.motor != row.motor);
         if let (true, Some((_, set))) = (ends, wiring.straps.iter().find(|s| s.0 == row.motor)) {
             line("", "set on the driver", set, "");
         }
@@ -271,11 +246,7 @@ In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)
         for name in all {
             let report = run(&[&format!("config/{name}.toml")], Options::default());
             assert_eq!(report.status, 0);
-            assert!(
-                report.out.lines().skip(1).all(|l| l.chars().count() <= 100),
-                "{}",
-                report.out
-            );
+            assert!(report.out.lines().skip(1).all(|l| l.chars().count() <= 100), "{}", report.out);
         }
     }
 
@@ -290,11 +261,7 @@ In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)
                     continue;
                 };
                 let pin: u8 = pin.trim().parse().unwrap();
-                assert_eq!(
-                    crate::board::header_pin(gpio.parse().unwrap()),
-                    Some(pin),
-                    "{line}"
-                );
+                assert_eq!(crate::board::header_pin(gpio.parse().unwrap()), Some(pin), "{line}");
                 seen += 1;
             }
             assert!(seen > 0, "{name}");
@@ -303,19 +270,11 @@ In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)
 
     #[test]
     fn several_files_come_in_turn_and_one_bad_one_is_enough() {
-        let names = [
-            "config/pan-tilt.toml",
-            "tests/wrong/no-pwm.toml",
-            "config/two-servos.toml",
-        ];
+        let names = ["config/pan-tilt.toml", "tests/wrong/no-pwm.toml", "config/two-servos.toml"];
         let report = run(&names, Options::default());
         assert_eq!(report.status, 2);
         assert_eq!(report.out.matches(": ok\n").count(), 2);
-        assert!(
-            report.err.contains("no-pwm.toml:3:16: error: "),
-            "{}",
-            report.err
-        );
+        assert!(report.err.contains("no-pwm.toml:3:16: error: "), "{}", report.err);
         assert!(report.err.ends_with("^^\n"));
     }
 
@@ -323,50 +282,25 @@ In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)
     fn the_board_can_be_chosen() {
         let board = Some(Model::Pi4);
         let report = run(&["config/servo-sweep.toml"], Options { board, json: false });
-        assert!(
-            report.out.contains("a Raspberry Pi 4 Model B\n"),
-            "{}",
-            report.out
-        );
-        assert!(
-            report.out.contains("\n  dtoverlay=pwm,pin=18,func=2\n"),
-            "{}",
-            report.out
-        );
+        assert!(report.out.contains("a Raspberry Pi 4 Model B\n"), "{}", report.out);
+        assert!(report.out.contains("\n  dtoverlay=pwm,pin=18,func=2\n"), "{}", report.out);
         assert!(!report.out.contains("audio"));
     }
 
     #[test]
     fn later_errors_count() {
         let later = |loaded: &Loaded| {
-            vec![Diagnostic::new(
-                loaded.config.programs[0].steps[0].span,
-                "it takes too long",
-            )]
+            vec![Diagnostic::new(loaded.config.programs[0].steps[0].span, "it takes too long")]
         };
-        let report = check(
-            &[file("config/two-servos.toml")],
-            Options::default(),
-            &later,
-        );
+        let report = check(&[file("config/two-servos.toml")], Options::default(), &later);
         assert_eq!((report.status, report.out.as_str()), (2, ""));
-        assert!(
-            report.err.contains(": error: it takes too long\n"),
-            "{}",
-            report.err
-        );
+        assert!(report.err.contains(": error: it takes too long\n"), "{}", report.err);
     }
 
     #[test]
     fn json_says_the_same() {
-        let options = Options {
-            json: true,
-            ..Options::default()
-        };
-        let report = run(
-            &["config/xyz-stage.toml", "tests/wrong/no-pwm.toml"],
-            options,
-        );
+        let options = Options { json: true, ..Options::default() };
+        let report = run(&["config/xyz-stage.toml", "tests/wrong/no-pwm.toml"], options);
         assert_eq!((report.status, report.err.as_str()), (2, ""));
         let all: Value = serde_json::from_str(&report.out).unwrap();
         assert_eq!(all["ok"], false);
@@ -386,13 +320,7 @@ In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)
         let report = run(&["config/none.toml"], Options::default());
         assert_eq!(report.status, 2);
         assert_eq!(report.err.lines().count(), 1);
-        let report = run(
-            &["config/none.toml"],
-            Options {
-                json: true,
-                ..Options::default()
-            },
-        );
+        let report = run(&["config/none.toml"], Options { json: true, ..Options::default() });
         let all: Value = serde_json::from_str(&report.out).unwrap();
         assert_eq!(all["files"][0]["errors"][0]["line"], Value::Null);
     }

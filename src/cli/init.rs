@@ -19,10 +19,9 @@ pub const KINDS: [&str; 3] = ["servo", "drv8825", "xyz"];
 /// In words for a person: an unknown kind, a pin that can't serve, or a pin for a kind that has many.
 pub fn starter(kind: &str, gpio: Option<u8>) -> Result<String, String> {
     let text = match kind {
-        "servo" => fill(
-            include_str!("starters/servo.toml"),
-            &[("gpio", "pin", gpio.unwrap_or(18))],
-        ),
+        "servo" => {
+            fill(include_str!("starters/servo.toml"), &[("gpio", "pin", gpio.unwrap_or(18))])
+        }
         "drv8825" => {
             let step = gpio.unwrap_or(17);
             let free = |wanted: u8, other: u8| if step == wanted { other } else { wanted };
@@ -37,7 +36,7 @@ pub fn starter(kind: &str, gpio: Option<u8>) -> Result<String, String> {
         }
         "xyz" if gpio.is_some() => {
             return Err(
-                "an xyz stage has many pins: write it without --gpio, then edit them".into(),
+                "an xyz stage has many pins: write it without --gpio, then edit them".into()
             );
         }
         "xyz" => include_str!("../../config/xyz-stage.toml").to_owned(),
@@ -48,19 +47,13 @@ pub fn starter(kind: &str, gpio: Option<u8>) -> Result<String, String> {
             ));
         }
         _ => {
-            return Err(format!(
-                "there is no starter `{kind}`: write one of {}",
-                KINDS.join(", ")
-            ));
+            return Err(format!("there is no starter `{kind}`: write one of {}", KINDS.join(", ")));
         }
     };
     // What the config would be refused for, it is refused for now.
     match Config::from_str(&text, "starter") {
         Ok(_) => Ok(text),
-        Err(errors) => Err(errors
-            .diagnostics
-            .first()
-            .map_or_else(String::new, |d| d.text())),
+        Err(errors) => Err(errors.diagnostics.first().map_or_else(String::new, |d| d.text())),
     }
 }
 
@@ -87,10 +80,7 @@ pub fn init(kind: &str, gpio: Option<u8>, file: Option<&Path>) -> Report {
         Err(message) => return failed(message),
     };
     let Some(file) = file else {
-        return Report {
-            out: text,
-            ..Report::default()
-        };
+        return Report { out: text, ..Report::default() };
     };
     let name = file.display();
     let written = OpenOptions::new()
@@ -103,12 +93,12 @@ pub fn init(kind: &str, gpio: Option<u8>, file: Option<&Path>) -> Report {
             out: format!("wrote {name}\nNext: lockstep check {name}\n"),
             ..Report::default()
         },
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => failed(format!(
-            "{name} is there already, and stays as it is: name another file"
-        )),
-        Err(e) => failed(format!(
-            "can't write {name} ({e}): name a file in a folder that is there"
-        )),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            failed(format!("{name} is there already, and stays as it is: name another file"))
+        }
+        Err(e) => {
+            failed(format!("can't write {name} ({e}): name a file in a folder that is there"))
+        }
     }
 }
 
@@ -122,14 +112,8 @@ mod tests {
             let text = starter(kind, None).unwrap();
             let loaded = Config::from_str(&text, "starter.toml").unwrap();
             let start = loaded.config.machine.start_program.unwrap();
-            assert!(
-                loaded.config.programs.iter().any(|p| p.name == start),
-                "{kind}"
-            );
-            assert!(
-                !text.contains("{gpio}") && !text.contains("_pin}"),
-                "{kind}"
-            );
+            assert!(loaded.config.programs.iter().any(|p| p.name == start), "{kind}");
+            assert!(!text.contains("{gpio}") && !text.contains("_pin}"), "{kind}");
         }
     }
 
@@ -142,21 +126,14 @@ mod tests {
             assert!(text.contains(&format!("step = {{ gpio = {gpio} }}")));
         }
         let message = starter("servo", Some(17)).unwrap_err();
-        assert!(
-            message.starts_with("GPIO17 has no hardware PWM"),
-            "{message}"
-        );
+        assert!(message.starts_with("GPIO17 has no hardware PWM"), "{message}");
         assert!(starter("drv8825", Some(28)).is_err());
         assert!(starter("xyz", Some(5)).is_err());
     }
 
     #[test]
     fn what_is_not_there_yet_says_so() {
-        assert!(
-            starter("28byj48", None)
-                .unwrap_err()
-                .contains("not driven yet")
-        );
+        assert!(starter("28byj48", None).unwrap_err().contains("not driven yet"));
         assert_eq!(
             starter("stepper", None).unwrap_err(),
             "there is no starter `stepper`: write one of servo, drv8825, xyz"
@@ -174,9 +151,6 @@ mod tests {
         assert_eq!(again.status, 2);
         assert!(again.err.contains("is there already"), "{}", again.err);
         assert_eq!(std::fs::read_to_string(&file).unwrap(), first);
-        assert_eq!(
-            init("servo", None, Some(&folder.path().join("no/my.toml"))).status,
-            2
-        );
+        assert_eq!(init("servo", None, Some(&folder.path().join("no/my.toml"))).status, 2);
     }
 }

@@ -64,12 +64,7 @@ pub(super) fn wiring(loaded: &Loaded) -> Wiring {
     }
     let mut config_txt = safe_levels(loaded);
     let commands = pwm(loaded, &mut config_txt);
-    Wiring {
-        rows,
-        straps,
-        config_txt,
-        commands,
-    }
+    Wiring { rows, straps, config_txt, commands }
 }
 
 fn strap(axis: &StepDirDrive) -> String {
@@ -97,10 +92,7 @@ fn safe_levels(loaded: &Loaded) -> Vec<Note> {
     }
     let note = |(line, motors, holds): (LineConfig, Vec<&str>, bool)| Note {
         why: if holds {
-            format!(
-                "power for {} while the board starts, so that no load falls",
-                and(&motors)
-            )
+            format!("power for {} while the board starts, so that no load falls", and(&motors))
         } else {
             format!("no power for {} until a program runs", and(&motors))
         },
@@ -135,11 +127,7 @@ fn pwm(loaded: &Loaded, config_txt: &mut Vec<Note>) -> Vec<Note> {
             by_overlay = with;
         }
     }
-    let by_command: Vec<u8> = gpios
-        .iter()
-        .copied()
-        .filter(|g| !by_overlay.contains(g))
-        .collect();
+    let by_command: Vec<u8> = gpios.iter().copied().filter(|g| !by_overlay.contains(g)).collect();
     if by_overlay.is_empty() {
         // Any overlay loads the driver; it must not take a pin that serves something else.
         let free = board.pwm_pins().into_iter().filter(|g| !others.contains(g));
@@ -147,17 +135,10 @@ fn pwm(loaded: &Loaded, config_txt: &mut Vec<Note>) -> Vec<Note> {
     }
     let names: Vec<String> = by_overlay.iter().map(|g| format!("GPIO{g}")).collect();
     for line in board.pwm_overlay(&by_overlay).unwrap_or_default() {
-        config_txt.push(Note {
-            why: format!("hardware PWM on {}", and(&names)),
-            line,
-        });
+        config_txt.push(Note { why: format!("hardware PWM on {}", and(&names)), line });
     }
     if board.shares_audio() {
-        let since = if loaded.board_assumed {
-            "up to the Pi 3, "
-        } else {
-            ""
-        };
+        let since = if loaded.board_assumed { "up to the Pi 3, " } else { "" };
         config_txt.push(Note {
             why: format!("{since}analog audio would use the same PWM channels"),
             line: "dtparam=audio=off".to_owned(),
@@ -165,10 +146,7 @@ fn pwm(loaded: &Loaded, config_txt: &mut Vec<Note>) -> Vec<Note> {
     }
     let command = |gpio| {
         let line = board.pwm_pinctrl(gpio)?;
-        Some(Note {
-            why: format!("hardware PWM on GPIO{gpio}, which no overlay reaches"),
-            line,
-        })
+        Some(Note { why: format!("hardware PWM on GPIO{gpio}, which no overlay reaches"), line })
     };
     by_command.into_iter().filter_map(command).collect()
 }
@@ -190,10 +168,8 @@ mod tests {
     use crate::config::Config;
 
     fn servos(gpios: &[u8], board: Model) -> Wiring {
-        let text: String = gpios
-            .iter()
-            .map(|g| format!("[servo.s{g}]\npwm = {{ gpio = {g} }}\n"))
-            .collect();
+        let text: String =
+            gpios.iter().map(|g| format!("[servo.s{g}]\npwm = {{ gpio = {g} }}\n")).collect();
         wiring(&Config::from_str_for(&text, "t", Some(board)).unwrap())
     }
 
@@ -206,19 +182,10 @@ mod tests {
         let w = servos(&[19, 18], Model::Pi4);
         assert_eq!(lines(&w.config_txt), ["dtoverlay=pwm-2chan"]);
         let w = servos(&[12], Model::Zero);
-        assert_eq!(
-            lines(&w.config_txt),
-            ["dtoverlay=pwm,pin=12,func=4", "dtparam=audio=off"]
-        );
+        assert_eq!(lines(&w.config_txt), ["dtoverlay=pwm,pin=12,func=4", "dtparam=audio=off"]);
         let w = servos(&[12, 13, 14, 19], Model::Pi5);
-        assert_eq!(
-            lines(&w.config_txt),
-            ["dtoverlay=pwm-2chan,pin=12,func=4,pin2=13,func2=4"]
-        );
-        assert_eq!(
-            lines(&w.commands),
-            ["pinctrl set 14 a0", "pinctrl set 19 a3"]
-        );
+        assert_eq!(lines(&w.config_txt), ["dtoverlay=pwm-2chan,pin=12,func=4,pin2=13,func2=4"]);
+        assert_eq!(lines(&w.commands), ["pinctrl set 14 a0", "pinctrl set 19 a3"]);
         let w = servos(&[14], Model::Pi5);
         assert_eq!(lines(&w.config_txt), ["dtoverlay=pwm,pin=12,func=4"]);
         assert_eq!(lines(&w.commands), ["pinctrl set 14 a0"]);
@@ -235,14 +202,8 @@ mod tests {
         let at = text.rfind("on-stop = \"release\"").unwrap();
         let mut holding = text.to_owned();
         holding.replace_range(at..at + 19, "holds-load = true");
-        assert_eq!(
-            lines(&wiring(&loaded(&holding)).config_txt),
-            ["gpio=22=op,dl"]
-        );
-        let high = text.replace(
-            "gpio = 22, active = \"low\"",
-            "gpio = 22, active = \"high\"",
-        );
+        assert_eq!(lines(&wiring(&loaded(&holding)).config_txt), ["gpio=22=op,dl"]);
+        let high = text.replace("gpio = 22, active = \"low\"", "gpio = 22, active = \"high\"");
         assert_eq!(lines(&wiring(&loaded(&high)).config_txt), ["gpio=22=op,dl"]);
     }
 }

@@ -39,12 +39,7 @@ const LINEAR: UnitKeys = UnitKeys {
     acceleration: key("max-acceleration", "\"500mm/s^2\""),
     jerk: key("max-jerk", "\"5000mm/s^3\""),
     assume: key("assume", "\"0mm\""),
-    dimensions: [
-        Dimension::Length,
-        Dimension::Speed,
-        Dimension::Acceleration,
-        Dimension::Jerk,
-    ],
+    dimensions: [Dimension::Length, Dimension::Speed, Dimension::Acceleration, Dimension::Jerk],
     why: "since `distance-per-revolution` is a length",
 };
 
@@ -73,34 +68,24 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
     let fault = parts::line(r, table, &mut motor, FAULT);
 
     let driver = r.required(table, DRIVER).and_then(|v| driver(r, v));
-    let steps = r
-        .required(table, STEPS)
-        .and_then(|v| r.integer(v, 1, 100_000));
+    let steps = r.required(table, STEPS).and_then(|v| r.integer(v, 1, 100_000));
     let microsteps = r
         .required(table, MICROSTEPS)
         .and_then(|v| r.integer(v, 1, 1024).map(|n| (v, n as u32)))
         .and_then(|(v, n)| known_microsteps(r, v, n, driver.as_ref()?.preset));
-    let gear_ratio = table
-        .get(GEAR_RATIO)
-        .map_or(Some(Ratio::ONE), |v| gear_ratio(r, v));
+    let gear_ratio = table.get(GEAR_RATIO).map_or(Some(Ratio::ONE), |v| gear_ratio(r, v));
     let distance = r.required(table, DISTANCE).and_then(|v| distance(r, v));
 
     let unit = distance.map(|d| d.1);
     motor.unit = unit;
     // Where the unit is not known, only that a key is there can be checked.
-    let keys = if unit == Some(MotorUnit::Degree) {
-        &ROTARY
-    } else {
-        &LINEAR
-    };
+    let keys = if unit == Some(MotorUnit::Degree) { &ROTARY } else { &LINEAR };
     let travel_at = r.required(table, keys.travel);
     let speed_at = r.required(table, keys.speed);
     let acceleration_at = r.required(table, keys.acceleration);
     let jerk_at = table.get(keys.jerk);
     let at_start_at = table.get(key("at-start", "\"unknown\""));
-    let reverse = table
-        .get(key("reverse", "true"))
-        .map_or(Some(false), |v| r.boolean(v));
+    let reverse = table.get(key("reverse", "true")).map_or(Some(false), |v| r.boolean(v));
     let holds_load = table.get(HOLDS_LOAD).map_or(Some(false), |v| r.boolean(v));
     let on_stop = match table.get(ON_STOP) {
         None => Some(AxisStop::Keep),
@@ -134,14 +119,8 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
     }
     motor.drive = (|| {
         let (driver, unit) = (driver?, unit?);
-        let steps_per_unit = steps_per_unit(
-            r,
-            table.span,
-            steps? as u32,
-            microsteps?,
-            gear_ratio?,
-            distance?.0?,
-        )?;
+        let steps_per_unit =
+            steps_per_unit(r, table.span, steps? as u32, microsteps?, gear_ratio?, distance?.0?)?;
         if let (Some(limits), Some(at)) = (motor.limits, speed_at) {
             fits_driver(r, at, limits.speed, steps_per_unit, &driver.timing, unit)?;
         }
@@ -175,15 +154,8 @@ fn gear_ratio(r: &Reader<'_>, value: Value<'_>) -> Option<Ratio> {
 /// The unit that the text decides, and its exact value if it can be one.
 fn distance(r: &Reader<'_>, value: Value<'_>) -> Option<(Option<Ratio>, MotorUnit)> {
     let help = "write a length, such as \"8mm\", or for a rotary axis an angle, such as \"360deg\"";
-    if matches!(
-        value.toml.get_ref(),
-        toml::de::DeValue::Integer(_) | toml::de::DeValue::Float(_)
-    ) {
-        r.error(
-            value.span(),
-            format!("`{}` has no unit", r.text(value.span())),
-            help,
-        );
+    if matches!(value.toml.get_ref(), toml::de::DeValue::Integer(_) | toml::de::DeValue::Float(_)) {
+        r.error(value.span(), format!("`{}` has no unit", r.text(value.span())), help);
         return None;
     }
     let text = r.string(value)?;
@@ -196,18 +168,11 @@ fn distance(r: &Reader<'_>, value: Value<'_>) -> Option<(Option<Ratio>, MotorUni
     match (exact, unit) {
         (Some(exact), Some(unit)) => Some((Some(exact), unit)),
         (None, Some(unit)) => {
-            r.out_of_range(
-                value,
-                "it must be above 0, with at most 18 digits and no exponent",
-            );
+            r.out_of_range(value, "it must be above 0, with at most 18 digits and no exponent");
             Some((None, unit))
         }
         (_, None) => {
-            r.error(
-                value.span(),
-                format!("`{text}` is neither a length nor an angle"),
-                help,
-            );
+            r.error(value.span(), format!("`{text}` is neither a length nor an angle"), help);
             None
         }
     }
@@ -216,10 +181,7 @@ fn distance(r: &Reader<'_>, value: Value<'_>) -> Option<(Option<Ratio>, MotorUni
 fn travel(r: &Reader<'_>, value: Value<'_>, keys: &UnitKeys, name: &str) -> Option<Travel> {
     if let Some(word) = value.toml.get_ref().as_str() {
         if word == "unlimited" {
-            return Some(Travel {
-                min: f64::NEG_INFINITY,
-                max: f64::INFINITY,
-            });
+            return Some(Travel { min: f64::NEG_INFINITY, max: f64::INFINITY });
         }
         r.error(
             value.span(),
@@ -266,10 +228,7 @@ fn start(
             r.error(
                 value.span(),
                 format!("`at-start` can't be \"{word}\""),
-                format!(
-                    "write \"unknown\" or {{ assume = {} }}",
-                    keys.assume.example
-                ),
+                format!("write \"unknown\" or {{ assume = {} }}", keys.assume.example),
             );
             return None;
         }
@@ -289,10 +248,7 @@ fn on_stop(
     holds_load: Option<bool>,
     enable: Option<Option<LineConfig>>,
 ) -> Option<AxisStop> {
-    let chosen = r.choice(
-        value,
-        &[("keep", AxisStop::Keep), ("release", AxisStop::Release)],
-    )?;
+    let chosen = r.choice(value, &[("keep", AxisStop::Keep), ("release", AxisStop::Release)])?;
     if chosen == AxisStop::Release && holds_load == Some(true) {
         r.error(
             value.span(),

@@ -78,13 +78,7 @@ const A4988: DriverPreset = DriverPreset {
     microsteps: &[1, 2, 4, 8, 16],
     straps: Straps::Pins(
         &["MS1", "MS2", "MS3"],
-        &[
-            (1, &[L, L, L]),
-            (2, &[H, L, L]),
-            (4, &[L, H, L]),
-            (8, &[H, H, L]),
-            (16, &[H, H, H]),
-        ],
+        &[(1, &[L, L, L]), (2, &[H, L, L]), (4, &[L, H, L]), (8, &[H, H, L]), (16, &[H, H, H])],
     ),
 };
 
@@ -137,13 +131,8 @@ const TMC2209: DriverPreset = DriverPreset {
     ),
 };
 
-const TMC22XX: DriverTiming = DriverTiming {
-    step_high: 100,
-    step_low: 100,
-    dir_setup: 20,
-    dir_hold: 20,
-    wake: 0,
-};
+const TMC22XX: DriverTiming =
+    DriverTiming { step_high: 100, step_low: 100, dir_setup: 20, dir_hold: 20, wake: 0 };
 
 const TMC_MICROSTEPS: &[u32] = &[1, 2, 4, 8, 16, 32, 64, 128, 256];
 
@@ -192,16 +181,8 @@ mod tests {
             if let Straps::Pins(pins, table) = preset.straps {
                 for (i, (microsteps, levels)) in table.iter().enumerate() {
                     assert_eq!(levels.len(), pins.len(), "{}", preset.name);
-                    assert!(
-                        preset.microsteps.contains(microsteps),
-                        "{} {microsteps}",
-                        preset.name
-                    );
-                    assert!(
-                        !table[..i].iter().any(|row| row.1 == *levels),
-                        "{}",
-                        preset.name
-                    );
+                    assert!(preset.microsteps.contains(microsteps), "{} {microsteps}", preset.name);
+                    assert!(!table[..i].iter().any(|row| row.1 == *levels), "{}", preset.name);
                 }
             }
         }
@@ -211,10 +192,7 @@ mod tests {
     fn straps_read_well() {
         let text = |name, n| DriverPreset::find(name).unwrap().strap_text(n, 200);
         assert_eq!(text("drv8825", 16), "M0 low, M1 low, M2 high");
-        assert_eq!(
-            text("tmc2208", 256),
-            "no strap gives 256 microsteps: set them over its UART"
-        );
+        assert_eq!(text("tmc2208", 256), "no strap gives 256 microsteps: set them over its UART");
         assert!(text("dm542", 16).contains("3200 pulses a turn"));
         assert!(DriverPreset::find("drv8826").is_none());
     }

@@ -6,13 +6,8 @@ use super::reader::Reader;
 use super::*;
 
 pub(super) fn check(r: &Reader<'_>, programs: &[ProgramConfig], motors: &[&str]) {
-    let mut flow = Flow {
-        r,
-        programs,
-        motors,
-        state: vec![State::New; programs.len()],
-        path: vec![],
-    };
+    let mut flow =
+        Flow { r, programs, motors, state: vec![State::New; programs.len()], path: vec![] };
     for program in 0..programs.len() {
         flow.visit(program);
     }
@@ -63,10 +58,7 @@ impl Flow<'_, '_> {
         circle.push(name(back_to));
         self.r.error(
             span,
-            format!(
-                "programs run each other in a circle: {}",
-                circle.join(" runs ")
-            ),
+            format!("programs run each other in a circle: {}", circle.join(" runs ")),
             "to go on for ever, write `repeat = \"forever\"`",
         );
     }
@@ -99,10 +91,7 @@ impl Flow<'_, '_> {
             if taken.contains(motor) && own.insert(*motor) {
                 self.r.error(
                     step.span,
-                    format!(
-                        "`{}` moves in two branches of one `together`",
-                        self.motors[*motor]
-                    ),
+                    format!("`{}` moves in two branches of one `together`", self.motors[*motor]),
                     "keep each motor in one branch",
                 );
             }
@@ -124,20 +113,14 @@ impl Flow<'_, '_> {
             }
             Action::Repeat(_, steps) => steps.iter().for_each(|s| self.motors_of(s, out, seen)),
             Action::Together(branches) => {
-                branches
-                    .iter()
-                    .flatten()
-                    .for_each(|s| self.motors_of(s, out, seen));
+                branches.iter().flatten().for_each(|s| self.motors_of(s, out, seen));
             }
             Action::Run(program) => runs.push(*program),
             Action::Pause(_) => {}
         }
         for program in runs {
             if seen.insert(program) {
-                self.programs[program]
-                    .steps
-                    .iter()
-                    .for_each(|s| self.motors_of(s, out, seen));
+                self.programs[program].steps.iter().for_each(|s| self.motors_of(s, out, seen));
             }
         }
     }

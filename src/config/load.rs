@@ -161,20 +161,14 @@ fn document_config(
     board: Option<Model>,
 ) -> Option<(Config, Board)> {
     let root = Table::new(document, Span::default(), "the file".to_owned());
-    let machine = root
-        .get(MACHINE)
-        .and_then(|v| r.table(v, "[machine]".to_owned()));
+    let machine = root.get(MACHINE).and_then(|v| r.table(v, "[machine]".to_owned()));
     let servos = named(r, root.get(SERVO), Named::Motor);
     let axes = named(r, root.get(AXIS), Named::Motor);
     let program_tables = named(r, root.get(PROGRAM), Named::Program);
     r.finish(&root);
 
     let mut motors: Vec<ReadMotor> = Vec::new();
-    motors.extend(
-        servos
-            .iter()
-            .map(|(name, table)| servo::read(r, name, table)),
-    );
+    motors.extend(servos.iter().map(|(name, table)| servo::read(r, name, table)));
     motors.extend(axes.iter().map(|(name, table)| axis::read(r, name, table)));
     motors.sort_by_key(|m| m.span.start);
     motor_names(r, &motors);
@@ -184,28 +178,12 @@ fn document_config(
     pins::check(r, &motors, board);
 
     let motor_names = motors.iter().map(|m| m.name.as_str()).collect();
-    let names = Names {
-        motors: &motors,
-        motor_names,
-        programs,
-    };
-    let programs: Vec<ProgramConfig> = program_tables
-        .iter()
-        .map(|(name, table)| program::read(r, name, table, &names))
-        .collect();
+    let names = Names { motors: &motors, motor_names, programs };
+    let programs: Vec<ProgramConfig> =
+        program_tables.iter().map(|(name, table)| program::read(r, name, table, &names)).collect();
     flow::check(r, &programs, &names.motor_names);
-    let motors = motors
-        .into_iter()
-        .map(ReadMotor::finish)
-        .collect::<Option<Vec<_>>>()?;
-    Some((
-        Config {
-            machine,
-            motors,
-            programs,
-        },
-        board,
-    ))
+    let motors = motors.into_iter().map(ReadMotor::finish).collect::<Option<Vec<_>>>()?;
+    Some((Config { machine, motors, programs }, board))
 }
 
 fn machine_config(
@@ -218,8 +196,7 @@ fn machine_config(
     let name = get(key("name", "\"stage\"")).and_then(|v| r.string(v));
     let start_program = get(START_PROGRAM).and_then(|v| {
         let name = r.string(v)?;
-        r.name(v.span(), "program", name, programs)
-            .map(|_| name.to_owned())
+        r.name(v.span(), "program", name, programs).map(|_| name.to_owned())
     });
     let max_lateness = get(key("max-lateness", "\"1ms\"")).and_then(|v| r.duration(v));
     let in_file = get(key("board", "\"pi-4\"")).and_then(|v| {
@@ -229,27 +206,12 @@ fn machine_config(
     if let Some(table) = table {
         r.finish(table);
     }
-    let stem = Path::new(r.source.name())
-        .file_stem()
-        .map(|s| s.to_string_lossy().into_owned());
-    let name = name
-        .map(str::to_owned)
-        .or(stem)
-        .unwrap_or_else(|| "machine".to_owned());
+    let stem = Path::new(r.source.name()).file_stem().map(|s| s.to_string_lossy().into_owned());
+    let name = name.map(str::to_owned).or(stem).unwrap_or_else(|| "machine".to_owned());
     let named = board.or(in_file);
-    let board = Board {
-        model: named.unwrap_or(Model::most_restrictive()),
-        assumed: named.is_none(),
-    };
-    (
-        MachineConfig {
-            name,
-            start_program,
-            max_lateness,
-            board: in_file,
-        },
-        board,
-    )
+    let board =
+        Board { model: named.unwrap_or(Model::most_restrictive()), assumed: named.is_none() };
+    (MachineConfig { name, start_program, max_lateness, board: in_file }, board)
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -302,15 +264,11 @@ fn named<'a>(r: &Reader<'_>, value: Option<Value<'a>>, what: Named) -> Vec<(&'a 
 }
 
 fn is_table_list(value: &DeValue<'_>) -> bool {
-    value
-        .as_array()
-        .is_some_and(|all| all.iter().any(|v| v.get_ref().is_table()))
+    value.as_array().is_some_and(|all| all.iter().any(|v| v.get_ref().is_table()))
 }
 
 fn check_name(r: &Reader<'_>, span: Span, name: &str, what: Named) {
-    let plain = name
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if !plain || !name.starts_with(|c: char| c.is_ascii_alphabetic()) || name.len() > 40 {
         r.error(
             span,
@@ -318,11 +276,7 @@ fn check_name(r: &Reader<'_>, span: Span, name: &str, what: Named) {
             "write a letter, then letters, digits, `-` or `_`, 40 at most",
         );
     } else if what == Named::Motor && RESERVED.contains(&name) {
-        r.error(
-            span,
-            format!("`{name}` has another meaning"),
-            "give the motor another name",
-        );
+        r.error(span, format!("`{name}` has another meaning"), "give the motor another name");
     }
 }
 
@@ -332,11 +286,7 @@ fn motor_names(r: &Reader<'_>, motors: &[ReadMotor]) {
         if let Some(first) = motors[..i].iter().find(|m| m.name == motor.name) {
             r.error(
                 motor.span,
-                format!(
-                    "`{}` is a motor already (line {})",
-                    motor.name,
-                    r.line(first.span)
-                ),
+                format!("`{}` is a motor already (line {})", motor.name, r.line(first.span)),
                 "give one of them another name",
             );
         }

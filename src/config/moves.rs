@@ -43,19 +43,11 @@ fn targets(
         if except.is_some_and(|k| k.name == name_text) {
             continue;
         }
-        let target = r
-            .name(span_of(name), "motor", name_text, &names.motor_names)
-            .and_then(|motor| {
-                let value = Value {
-                    toml,
-                    key: key("target", "\"10mm\""),
-                };
+        let target =
+            r.name(span_of(name), "motor", name_text, &names.motor_names).and_then(|motor| {
+                let value = Value { toml, key: key("target", "\"10mm\"") };
                 let position = position(r, value, &names.motors[motor])?;
-                Some(Target {
-                    motor,
-                    position,
-                    span: value.span(),
-                })
+                Some(Target { motor, position, span: value.span() })
             });
         match (target, &mut targets) {
             (Some(target), Some(all)) => all.push(target),
@@ -71,17 +63,9 @@ pub(super) fn move_action(
     value: Value<'_>,
     names: &Names<'_>,
 ) -> Option<MoveAction> {
-    let order = table
-        .get(key("order", "\"one-by-one\""))
-        .map_or(Some(Order::Together), |v| {
-            r.choice(
-                v,
-                &[
-                    ("together", Order::Together),
-                    ("one-by-one", Order::OneByOne),
-                ],
-            )
-        });
+    let order = table.get(key("order", "\"one-by-one\"")).map_or(Some(Order::Together), |v| {
+        r.choice(v, &[("together", Order::Together), ("one-by-one", Order::OneByOne)])
+    });
     let arrive_at = table.get(key("arrive", "\"asap\""));
     let arrive = arrive_at.map_or(Some(Arrive::Aligned), |v| {
         r.choice(v, &[("aligned", Arrive::Aligned), ("asap", Arrive::Asap)])
@@ -105,14 +89,9 @@ pub(super) fn move_action(
         None => Some(None),
         Some(v) => r.duration(v).map(Some),
     };
-    let on_fault = table
-        .get(key("on-fault", "\"continue\""))
-        .map_or(Some(OnFault::Stop), |v| {
-            r.choice(
-                v,
-                &[("stop", OnFault::Stop), ("continue", OnFault::Continue)],
-            )
-        });
+    let on_fault = table.get(key("on-fault", "\"continue\"")).map_or(Some(OnFault::Stop), |v| {
+        r.choice(v, &[("stop", OnFault::Stop), ("continue", OnFault::Continue)])
+    });
     let on_short_at = table.get(key("on-short", "{ x = \"recover\" }"));
 
     let inner = r.table(value, "`move`".to_owned())?;
@@ -120,10 +99,7 @@ pub(super) fn move_action(
         r.error(
             inner.span,
             "this move has nothing in it",
-            format!(
-                "write a motor and where it goes, such as `move = {}`",
-                MOVE.example
-            ),
+            format!("write a motor and where it goes, such as `move = {}`", MOVE.example),
         );
         return None;
     }
@@ -165,13 +141,9 @@ fn on_short(
             }
             moves
         });
-        let value = Value {
-            toml,
-            key: key("on-short", "{ x = \"recover\" }"),
-        };
-        let program = r
-            .string(value)
-            .and_then(|p| r.name(value.span(), "program", p, &names.programs));
+        let value = Value { toml, key: key("on-short", "{ x = \"recover\" }") };
+        let program =
+            r.string(value).and_then(|p| r.name(value.span(), "program", p, &names.programs));
         match (motor, program, &mut out) {
             (Some(motor), Some(program), Some(all)) => all.push((motor, program)),
             _ => out = None,
@@ -193,22 +165,15 @@ pub(super) fn sweep(
     value: Value<'_>,
     names: &Names<'_>,
 ) -> Option<SweepAction> {
-    let every = r
-        .required(table, key("every", "\"500ms\""))
-        .and_then(|v| r.duration(v));
-    let times = table
-        .get(key("times", "2"))
-        .map_or(Some(None), |v| count(r, v));
+    let every = r.required(table, key("every", "\"500ms\"")).and_then(|v| r.duration(v));
+    let times = table.get(key("times", "2")).map_or(Some(None), |v| count(r, v));
     let step_at = r.required(table, key("step", "\"9deg\""));
     let inner = r.table(value, "`sweep`".to_owned())?;
     if inner.entries.is_empty() {
         r.error(
             inner.span,
             "this sweep has nothing in it",
-            format!(
-                "write a motor and its two ends, such as `sweep = {}`",
-                SWEEP.example
-            ),
+            format!("write a motor and its two ends, such as `sweep = {}`", SWEEP.example),
         );
         return None;
     }
@@ -234,23 +199,13 @@ pub(super) fn sweep(
             continue;
         }
         unit = unit.or(its.map(|u| (u, name_text)));
-        let value = Value {
-            toml,
-            key: key("sweep", SWEEP.example),
-        };
-        match (
-            sweep_motor(r, value, step_at, motor, &names.motors[motor]),
-            &mut motors,
-        ) {
+        let value = Value { toml, key: key("sweep", SWEEP.example) };
+        match (sweep_motor(r, value, step_at, motor, &names.motors[motor]), &mut motors) {
             (Some(one), Some(all)) => all.push(one),
             _ => motors = None,
         }
     }
-    Some(SweepAction {
-        motors: motors?,
-        every: every?,
-        times: times?,
-    })
+    Some(SweepAction { motors: motors?, every: every?, times: times? })
 }
 
 fn sweep_motor(
@@ -288,21 +243,12 @@ fn sweep_motor(
     if step > distance * (1.0 + 1e-9) {
         r.error(
             step_at.span(),
-            format!(
-                "this step is longer than the sweep of `{}`, {distance}{unit}",
-                motor.name
-            ),
+            format!("this step is longer than the sweep of `{}`, {distance}{unit}", motor.name),
             "write a shorter one",
         );
         return None;
     }
-    Some(SweepMotor {
-        motor: index,
-        from,
-        to,
-        step,
-        span: value.span(),
-    })
+    Some(SweepMotor { motor: index, from, to, step, span: value.span() })
 }
 
 pub(super) fn keyframes(
@@ -315,10 +261,7 @@ pub(super) fn keyframes(
         r.error(
             value.span(),
             "`keyframes` has nothing in it",
-            format!(
-                "write at least one, as in `keyframes = {}`",
-                KEYFRAMES.example
-            ),
+            format!("write at least one, as in `keyframes = {}`", KEYFRAMES.example),
         );
         return None;
     }
@@ -357,17 +300,10 @@ fn keyframe(
     if let Some(before) = before.filter(|b| at <= *b) {
         r.error(
             at_value.span(),
-            format!(
-                "this keyframe is not later than the one before, at {}",
-                Time(before)
-            ),
+            format!("this keyframe is not later than the one before, at {}", Time(before)),
             "write them in the order of their times",
         );
         return None;
     }
-    Some(Keyframe {
-        at,
-        targets: targets?,
-        span: table.span,
-    })
+    Some(Keyframe { at, targets: targets?, span: table.span })
 }

@@ -17,15 +17,7 @@ pub(super) fn nearest<'a>(
 /// the choice between `-` and `_` count for nothing.
 fn distance(a: &str, b: &str) -> usize {
     let plain = |s: &str| -> Vec<char> {
-        s.chars()
-            .map(|c| {
-                if c == '_' {
-                    '-'
-                } else {
-                    c.to_ascii_lowercase()
-                }
-            })
-            .collect()
+        s.chars().map(|c| if c == '_' { '-' } else { c.to_ascii_lowercase() }).collect()
     };
     let (a, b) = (plain(a), plain(b));
     let mut before = Vec::new();
@@ -52,14 +44,7 @@ mod tests {
 
     #[test]
     fn finds_what_was_meant() {
-        let keys = [
-            "pwm",
-            "max-speed",
-            "max-acceleration",
-            "travel",
-            "step",
-            "dir",
-        ];
+        let keys = ["pwm", "max-speed", "max-acceleration", "travel", "step", "dir"];
         assert_eq!(nearest("max-sped", keys), Some("max-speed"));
         assert_eq!(nearest("max_speed", keys), Some("max-speed"));
         assert_eq!(nearest("Travel", keys), Some("travel"));

@@ -74,12 +74,7 @@ pub(super) fn gpio(
     let value = r.required(table, GPIO)?;
     let number = r.integer(value, 0, 255)?;
     let gpio = u8::try_from(number).ok()?;
-    motor.pins.push(PinUse {
-        gpio,
-        span: value.span(),
-        function,
-        role,
-    });
+    motor.pins.push(PinUse { gpio, span: value.span(), function, role });
     Some(gpio)
 }
 
@@ -116,10 +111,7 @@ pub(super) fn line(
     };
     let gpio = gpio(r, &inner, motor, key.name, role);
     r.finish(&inner);
-    Some(Some(LineConfig {
-        gpio: gpio?,
-        active_low: active_low?,
-    }))
+    Some(Some(LineConfig { gpio: gpio?, active_low: active_low? }))
 }
 
 pub(super) fn limits(
@@ -127,11 +119,7 @@ pub(super) fn limits(
     acceleration: Option<f64>,
     jerk: Option<f64>,
 ) -> Option<MotionLimits> {
-    Some(MotionLimits {
-        speed: speed?,
-        acceleration: acceleration?,
-        jerk: jerk?,
-    })
+    Some(MotionLimits { speed: speed?, acceleration: acceleration?, jerk: jerk? })
 }
 
 /// `position`, if it lies inside the travel.

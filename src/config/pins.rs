@@ -19,10 +19,8 @@ impl Board {
 }
 
 pub(super) fn check(r: &Reader<'_>, motors: &[ReadMotor], board: Board) {
-    let mut uses: Vec<(&ReadMotor, &PinUse)> = motors
-        .iter()
-        .flat_map(|m| m.pins.iter().map(move |p| (m, p)))
-        .collect();
+    let mut uses: Vec<(&ReadMotor, &PinUse)> =
+        motors.iter().flat_map(|m| m.pins.iter().map(move |p| (m, p))).collect();
     uses.sort_by_key(|(_, p)| p.span.start);
     for (i, &(motor, pin)) in uses.iter().enumerate() {
         let before = &uses[..i];
@@ -36,11 +34,7 @@ pub(super) fn check(r: &Reader<'_>, motors: &[ReadMotor], board: Board) {
 fn on_header(r: &Reader<'_>, pin: &PinUse, board: Board) -> bool {
     let gpio = pin.gpio;
     if !board::HEADER_GPIOS.contains(&gpio) {
-        r.error(
-            pin.span,
-            format!("GPIO{gpio} is not on the header"),
-            "use one of GPIO2 to GPIO27",
-        );
+        r.error(pin.span, format!("GPIO{gpio} is not on the header"), "use one of GPIO2 to GPIO27");
         return false;
     }
     if gpio < 2 {
@@ -71,12 +65,7 @@ fn used_once(
     let earlier = before.iter().filter(|(_, p)| p.gpio == pin.gpio);
     for (other, p) in earlier {
         let gpio = pin.gpio;
-        let already = format!(
-            "`{}` of `{}` (line {})",
-            p.function,
-            other.name,
-            r.line(p.span)
-        );
+        let already = format!("`{}` of `{}` (line {})", p.function, other.name, r.line(p.span));
         match (pin.role, p.role) {
             (Role::Enable { active_low: a }, Role::Enable { active_low: b })
                 if other.name != motor.name =>

@@ -12,10 +12,7 @@ const ON_FAILURE: Key = key("on-failure", "\"stop\"");
 const PAUSE: Key = key("pause", "\"500ms\"");
 const REPEAT: Key = key("repeat", "3");
 const RUN: Key = key("run", "\"wave\"");
-const TOGETHER: Key = key(
-    "together",
-    "[ [ { run = \"wave\" } ], [ { run = \"nod\" } ] ]",
-);
+const TOGETHER: Key = key("together", "[ [ { run = \"wave\" } ], [ { run = \"nod\" } ] ]");
 const ACTIONS: [Key; 7] = [MOVE, PAUSE, SWEEP, KEYFRAMES, REPEAT, RUN, TOGETHER];
 
 /// What the steps of a program can name.
@@ -32,16 +29,10 @@ pub(super) fn read(
     names: &Names<'_>,
 ) -> ProgramConfig {
     let move_timeout = table.get(MOVE_TIMEOUT).and_then(|v| r.duration(v));
-    let on_failure = table.get(ON_FAILURE).and_then(|v| {
-        r.choice(
-            v,
-            &[("stop", OnFailure::Stop), ("continue", OnFailure::Continue)],
-        )
-    });
-    let steps = r
-        .required(table, STEPS)
-        .map(|v| steps(r, v, names))
-        .unwrap_or_default();
+    let on_failure = table
+        .get(ON_FAILURE)
+        .and_then(|v| r.choice(v, &[("stop", OnFailure::Stop), ("continue", OnFailure::Continue)]));
+    let steps = r.required(table, STEPS).map(|v| steps(r, v, names)).unwrap_or_default();
     r.finish(table);
     ProgramConfig {
         name: name.to_owned(),
@@ -58,18 +49,11 @@ fn steps(r: &Reader<'_>, value: Value<'_>, names: &Names<'_>) -> Vec<StepConfig>
         return Vec::new();
     };
     if all.is_empty() {
-        let what = if value.key.name == TOGETHER.name {
-            "this branch"
-        } else {
-            "`steps`"
-        };
+        let what = if value.key.name == TOGETHER.name { "this branch" } else { "`steps`" };
         r.error(
             value.span(),
             format!("{what} has nothing in it"),
-            format!(
-                "write at least one step, such as {{ pause = {} }}",
-                PAUSE.example
-            ),
+            format!("write at least one step, such as {{ pause = {} }}", PAUSE.example),
         );
     }
     all.into_iter().filter_map(|v| step(r, v, names)).collect()
@@ -80,17 +64,11 @@ fn step(r: &Reader<'_>, value: Value<'_>, names: &Names<'_>) -> Option<StepConfi
         r.error(
             value.span(),
             "a step is a table",
-            format!(
-                "write it in braces, such as {{ pause = {} }}",
-                PAUSE.example
-            ),
+            format!("write it in braces, such as {{ pause = {} }}", PAUSE.example),
         );
         return None;
     };
-    let present: Vec<Key> = ACTIONS
-        .into_iter()
-        .filter(|a| entries.contains_key(a.name))
-        .collect();
+    let present: Vec<Key> = ACTIONS.into_iter().filter(|a| entries.contains_key(a.name)).collect();
     let table = Table::new(
         entries,
         value.span(),
@@ -116,10 +94,7 @@ fn step(r: &Reader<'_>, value: Value<'_>, names: &Names<'_>) -> Option<StepConfi
         _ => together(r, value, names),
     };
     r.finish(&table);
-    Some(StepConfig {
-        action: action?,
-        span: table.span,
-    })
+    Some(StepConfig { action: action?, span: table.span })
 }
 
 fn no_single_action(r: &Reader<'_>, table: &Table<'_>, present: &[Key]) -> Option<StepConfig> {
@@ -140,10 +115,7 @@ fn no_single_action(r: &Reader<'_>, table: &Table<'_>, present: &[Key]) -> Optio
     } else {
         r.error(
             table.span,
-            format!(
-                "this step has {} at once",
-                list(present.iter().map(|a| a.name))
-            ),
+            format!("this step has {} at once", list(present.iter().map(|a| a.name))),
             "write a step for each",
         );
     }
@@ -175,14 +147,9 @@ fn together(r: &Reader<'_>, value: Value<'_>, names: &Names<'_>) -> Option<Actio
     if branches.len() < 2 {
         r.error(
             value.span(),
-            format!(
-                "`together` has {} of the two branches that it needs",
-                branches.len()
-            ),
+            format!("`together` has {} of the two branches that it needs", branches.len()),
             format!("write `together = {}`", TOGETHER.example),
         );
     }
-    Some(Action::Together(
-        branches.into_iter().map(|b| steps(r, b, names)).collect(),
-    ))
+    Some(Action::Together(branches.into_iter().map(|b| steps(r, b, names)).collect()))
 }

@@ -38,10 +38,7 @@ impl Value<'_> {
 
 pub(super) fn span_of<T>(spanned: &Spanned<T>) -> Span {
     let range = spanned.span();
-    Span {
-        start: range.start,
-        end: range.end,
-    }
+    Span { start: range.start, end: range.end }
 }
 
 /// A table, and the keys that were asked of it.
@@ -56,12 +53,7 @@ pub(super) struct Table<'a> {
 
 impl<'a> Table<'a> {
     pub fn new(entries: &'a DeTable<'a>, span: Span, title: String) -> Self {
-        Table {
-            entries,
-            span,
-            title,
-            known: RefCell::default(),
-        }
+        Table { entries, span, title, known: RefCell::default() }
     }
 
     /// The value of a key, which is known from now on.
@@ -82,10 +74,7 @@ pub(super) struct Reader<'s> {
 
 impl<'s> Reader<'s> {
     pub fn new(source: &'s Source) -> Self {
-        Reader {
-            source,
-            errors: RefCell::default(),
-        }
+        Reader { source, errors: RefCell::default() }
     }
 
     /// Whether no error was found yet.
@@ -112,10 +101,7 @@ impl<'s> Reader<'s> {
 
     /// The text of a place.
     pub fn text(&self, span: Span) -> &'s str {
-        self.source
-            .text()
-            .get(span.start..span.end)
-            .unwrap_or_default()
+        self.source.text().get(span.start..span.end).unwrap_or_default()
     }
 
     /// The value of a key that has to be there.
@@ -196,14 +182,7 @@ impl<'s> Reader<'s> {
     /// The elements of a list.
     pub fn list<'a>(&self, value: Value<'a>) -> Option<Vec<Value<'a>>> {
         match value.toml.get_ref().as_array() {
-            Some(all) => Some(
-                all.iter()
-                    .map(|toml| Value {
-                        toml,
-                        key: value.key,
-                    })
-                    .collect(),
-            ),
+            Some(all) => Some(all.iter().map(|toml| Value { toml, key: value.key }).collect()),
             None => {
                 self.wrong_type(value);
                 None
@@ -228,11 +207,7 @@ impl<'s> Reader<'s> {
 
     pub fn out_of_range(&self, value: Value<'_>, range: &str) {
         let text = self.text(value.span()).trim_matches(['"', '\'']);
-        self.error(
-            value.span(),
-            format!("`{} = {text}` is out of range", value.key.name),
-            range,
-        );
+        self.error(value.span(), format!("`{} = {text}` is out of range", value.key.name), range);
     }
 
     // The text of a quantity; a number stands for a text that lacks its unit.
@@ -265,9 +240,7 @@ impl<'s> Reader<'s> {
     /// A quantity of a dimension that another key decides; `why` names that key.
     pub fn in_dimension(&self, value: Value<'_>, want: Dimension, why: &str) -> Option<f64> {
         let text = self.quantity_text(value)?;
-        Quantity::parse_as(text, want)
-            .map_err(|e| self.unit_error(value, &e, why))
-            .ok()
+        Quantity::parse_as(text, want).map_err(|e| self.unit_error(value, &e, why)).ok()
     }
 
     /// Reports a number without a unit, where nothing else can be known of the value.
@@ -282,19 +255,10 @@ impl<'s> Reader<'s> {
     fn unit_error(&self, value: Value<'_>, error: &UnitError, why: &str) {
         match error {
             // The unit that this key has as a rule: microseconds for a pulse.
-            UnitError::BareNumber {
-                text,
-                expected,
-                units,
-                base,
-            } => {
+            UnitError::BareNumber { text, expected, units, base } => {
                 let example = value.key.example.trim_matches('"');
                 let unit = example.trim_start_matches(|c: char| "+-.0123456789".contains(c));
-                let unit = if unit.len() == example.len() {
-                    base
-                } else {
-                    unit
-                };
+                let unit = if unit.len() == example.len() { base } else { unit };
                 self.error(
                     value.span(),
                     format!("`{text}` has no unit"),
@@ -313,11 +277,7 @@ impl<'s> Reader<'s> {
         if number > 0.0 && number <= MOST {
             return Some(number);
         }
-        let range = if number > 0.0 {
-            "that is more than 1e12"
-        } else {
-            "it must be above 0"
-        };
+        let range = if number > 0.0 { "that is more than 1e12" } else { "it must be above 0" };
         self.out_of_range(value, range);
         None
     }
@@ -355,11 +315,7 @@ impl<'s> Reader<'s> {
                 format!("write {}", or(&all))
             }
         };
-        self.error(
-            value.span(),
-            format!("`{}` can't be \"{word}\"", value.key.name),
-            help,
-        );
+        self.error(value.span(), format!("`{}` can't be \"{word}\"", value.key.name), help);
     }
 
     /// The index of a name among those that exist.

@@ -45,10 +45,7 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
         Some(v) => r.quantity::<Frequency>(v).filter(|f| {
             let fits = (20.0..=500.0).contains(&f.hertz());
             if !fits {
-                r.out_of_range(
-                    v,
-                    "servos listen between 20Hz and 500Hz, hobby servos at 50Hz",
-                );
+                r.out_of_range(v, "servos listen between 20Hz and 500Hz, hobby servos at 50Hz");
             }
             fits
         }),
@@ -56,51 +53,34 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
     let period = frequency.map(Frequency::period);
     let trim_ns = match table.get(TRIM) {
         None => Some(0),
-        Some(v) => r
-            .parsed(v, |t| Quantity::parse_as(t, Dimension::Time))
-            .and_then(|seconds| {
-                let nanos = (seconds * 1e9).round();
-                if nanos.abs() > 1e6 {
-                    r.out_of_range(v, "it must lie between -1000us and 1000us");
-                    return None;
-                }
-                Some(nanos as i32)
-            }),
+        Some(v) => r.parsed(v, |t| Quantity::parse_as(t, Dimension::Time)).and_then(|seconds| {
+            let nanos = (seconds * 1e9).round();
+            if nanos.abs() > 1e6 {
+                r.out_of_range(v, "it must lie between -1000us and 1000us");
+                return None;
+            }
+            Some(nanos as i32)
+        }),
     };
-    let unsafe_range = table
-        .get(UNSAFE_RANGE)
-        .map_or(Some(false), |v| r.boolean(v));
+    let unsafe_range = table.get(UNSAFE_RANGE).map_or(Some(false), |v| r.boolean(v));
     let pulse = pulse(r, table, name, period, trim_ns, unsafe_range);
     let travel = angle(r, table, name);
     motor.travel = travel;
 
-    let reverse = table
-        .get(key("reverse", "true"))
-        .map_or(Some(false), |v| r.boolean(v));
-    let startup = table
-        .get(STARTUP)
-        .map_or(Some(Startup::Off), |v| startup(r, v, travel));
+    let reverse = table.get(key("reverse", "true")).map_or(Some(false), |v| r.boolean(v));
+    let startup = table.get(STARTUP).map_or(Some(Startup::Off), |v| startup(r, v, travel));
     let on_stop = table
         .get(key("on-stop", "\"keep\""))
         .map_or(Some(ServoStop::Keep), |v| on_stop(r, v, travel));
     let why = "since a servo turns";
     let limit = |key: Key, dimension, default: Option<f64>| match table.get(key) {
         None => default,
-        Some(v) => r
-            .in_dimension(v, dimension, why)
-            .and_then(|n| r.above_zero(v, n)),
+        Some(v) => r.in_dimension(v, dimension, why).and_then(|n| r.above_zero(v, n)),
     };
     let speed = limit(MAX_SPEED, Dimension::AngularSpeed, Some(DEFAULT_SPEED));
-    let acceleration = limit(
-        MAX_ACCELERATION,
-        Dimension::AngularAcceleration,
-        speed.map(|s| s * 10.0),
-    );
-    let jerk = limit(
-        MAX_JERK,
-        Dimension::AngularJerk,
-        acceleration.map(|a| a * 10.0),
-    );
+    let acceleration =
+        limit(MAX_ACCELERATION, Dimension::AngularAcceleration, speed.map(|s| s * 10.0));
+    let jerk = limit(MAX_JERK, Dimension::AngularJerk, acceleration.map(|a| a * 10.0));
     r.finish(table);
 
     motor.limits = parts::limits(speed, acceleration, jerk);
@@ -138,10 +118,7 @@ fn pulse(
             let (min, max) = (r.required(&inner, PULSE_MIN), r.required(&inner, PULSE_MAX));
             r.finish(&inner);
             let (min_at, max_at) = (min?, max?);
-            let (min, max) = (
-                r.quantity::<PulseWidth>(min_at),
-                r.quantity::<PulseWidth>(max_at),
-            );
+            let (min, max) = (r.quantity::<PulseWidth>(min_at), r.quantity::<PulseWidth>(max_at));
             let (min, max) = (min?, max?);
             if min >= max {
                 r.error(
@@ -188,10 +165,9 @@ fn pulse_fits(
     let nanos = i64::from(pulse.as_nanos()) + i64::from(trim_ns);
     let with_trim = match trim_ns {
         0 => format!("a pulse of {pulse}"),
-        _ => format!(
-            "with this trim, the pulse of {pulse} becomes {}us, which",
-            nanos as f64 / 1e3
-        ),
+        _ => {
+            format!("with this trim, the pulse of {pulse} becomes {}us, which", nanos as f64 / 1e3)
+        }
     };
     if let Some(period) =
         period.filter(|p| nanos >= i64::try_from(p.as_nanos()).unwrap_or(i64::MAX))
@@ -205,11 +181,7 @@ fn pulse_fits(
         return false;
     }
     if nanos <= 0 {
-        r.error(
-            at,
-            format!("{with_trim} is no pulse"),
-            "write a longer pulse",
-        );
+        r.error(at, format!("{with_trim} is no pulse"), "write a longer pulse");
         return false;
     }
     if unsafe_range == Some(false) && !SAFE_PULSE.contains(&nanos) {
@@ -225,10 +197,7 @@ fn pulse_fits(
 
 fn angle(r: &Reader<'_>, table: &Table<'_>, name: &str) -> Option<Travel> {
     let Some(v) = table.get(ANGLE) else {
-        return Some(Travel {
-            min: -45.0,
-            max: 45.0,
-        });
+        return Some(Travel { min: -45.0, max: 45.0 });
     };
     let inner = r.table(v, format!("`angle` of {name}"))?;
     let (min, max) = (r.required(&inner, ANGLE_MIN), r.required(&inner, ANGLE_MAX));
@@ -257,11 +226,7 @@ fn startup(r: &Reader<'_>, value: reader::Value<'_>, travel: Option<Travel>) -> 
     if value.toml.get_ref().is_table() {
         return inner_angle(r, value, STARTUP_ANGLE, travel).map(Startup::Angle);
     }
-    let words = [
-        ("off", Startup::Off),
-        ("centre", Startup::Centre),
-        ("center", Startup::Centre),
-    ];
+    let words = [("off", Startup::Off), ("centre", Startup::Centre), ("center", Startup::Centre)];
     r.choice(value, &words)
 }
 
@@ -269,10 +234,7 @@ fn on_stop(r: &Reader<'_>, value: reader::Value<'_>, travel: Option<Travel>) -> 
     if value.toml.get_ref().is_table() {
         return inner_angle(r, value, PARK, travel).map(ServoStop::Park);
     }
-    r.choice(
-        value,
-        &[("keep", ServoStop::Keep), ("release", ServoStop::Release)],
-    )
+    r.choice(value, &[("keep", ServoStop::Keep), ("release", ServoStop::Release)])
 }
 
 /// The angle in `{ angle = "10deg" }`, inside the travel.

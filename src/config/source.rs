@@ -25,10 +25,7 @@ impl Source {
     /// A text with the name that errors give it, as a rule its path. A byte order mark at the start
     /// is left out.
     pub fn new(name: &str, text: &str) -> Source {
-        Source {
-            name: name.into(),
-            text: text.strip_prefix('\u{feff}').unwrap_or(text).into(),
-        }
+        Source { name: name.into(), text: text.strip_prefix('\u{feff}').unwrap_or(text).into() }
     }
 
     /// The name that errors give it.
@@ -64,9 +61,7 @@ impl Source {
     fn excerpt(&self, span: Span, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let start = self.floor(span.start);
         let line_start = self.text[..start].rfind('\n').map_or(0, |i| i + 1);
-        let line_end = self.text[start..]
-            .find('\n')
-            .map_or(self.text.len(), |i| start + i);
+        let line_end = self.text[start..].find('\n').map_or(self.text.len(), |i| start + i);
         let line = self.text[line_start..line_end].trim_end_matches('\r');
         let from = self.text[line_start..start].chars().count();
         let to = self.text[line_start..self.floor(span.end).clamp(start, line_end)]
@@ -75,24 +70,13 @@ impl Source {
             .count();
         // Control characters could move the cursor of a terminal.
         let shown = |c: char| {
-            if c.is_control() && c != '\t' {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                c
-            }
+            if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }
         };
         writeln!(f, "  {}", line.chars().map(shown).collect::<String>())?;
         // The indent repeats the line's own tabs, so that the caret stands right at any tab width.
-        let indent: String = line
-            .chars()
-            .take(from)
-            .map(|c| if c == '\t' { '\t' } else { ' ' })
-            .collect();
-        write!(
-            f,
-            "  {indent}{}",
-            "^".repeat(to.saturating_sub(from).max(1))
-        )
+        let indent: String =
+            line.chars().take(from).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        write!(f, "  {indent}{}", "^".repeat(to.saturating_sub(from).max(1)))
     }
 }
 
@@ -130,29 +114,18 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// An error at `span`.
     pub fn new(span: Span, message: impl Into<String>) -> Diagnostic {
-        Diagnostic {
-            span: Some(span),
-            message: message.into(),
-            help: None,
-        }
+        Diagnostic { span: Some(span), message: message.into(), help: None }
     }
 
     /// An error of the file as a whole.
     pub fn of_file(message: impl Into<String>) -> Diagnostic {
-        Diagnostic {
-            span: None,
-            message: message.into(),
-            help: None,
-        }
+        Diagnostic { span: None, message: message.into(), help: None }
     }
 
     /// The same error with what to write or do instead.
     #[must_use]
     pub fn help(self, help: impl Into<String>) -> Diagnostic {
-        Diagnostic {
-            help: Some(help.into()),
-            ..self
-        }
+        Diagnostic { help: Some(help.into()), ..self }
     }
 
     /// Message and help in one line, without the place.
@@ -165,10 +138,7 @@ impl Diagnostic {
 
     /// `FILE:LINE:COLUMN: error: TEXT`, then the line and a caret under it; without a final newline.
     pub fn display<'a>(&'a self, source: &'a Source) -> impl fmt::Display + 'a {
-        Shown {
-            diagnostic: self,
-            source,
-        }
+        Shown { diagnostic: self, source }
     }
 }
 
@@ -204,10 +174,7 @@ impl ConfigErrors {
     /// These errors, sorted by their place.
     pub fn new(source: Source, mut diagnostics: Vec<Diagnostic>) -> ConfigErrors {
         diagnostics.sort_by_key(|d| d.span.map(|s| s.start));
-        ConfigErrors {
-            source,
-            diagnostics,
-        }
+        ConfigErrors { source, diagnostics }
     }
 }
 
@@ -237,32 +204,21 @@ mod tests {
     use proptest::prelude::*;
 
     fn shown(text: &str, start: usize, end: usize) -> String {
-        Diagnostic::new(Span { start, end }, "no")
-            .display(&Source::new("f", text))
-            .to_string()
+        Diagnostic::new(Span { start, end }, "no").display(&Source::new("f", text)).to_string()
     }
 
     #[test]
     fn columns_count_characters_and_carets_follow_tabs() {
-        assert_eq!(
-            shown("a = 1\n\tµ = 2\n", 12, 13),
-            "f:2:6: error: no\n  \tµ = 2\n  \t    ^"
-        );
+        assert_eq!(shown("a = 1\n\tµ = 2\n", 12, 13), "f:2:6: error: no\n  \tµ = 2\n  \t    ^");
         assert_eq!(shown("ab\r\ncd", 0, 6), "f:1:1: error: no\n  ab\n  ^^");
         assert_eq!(shown("ab", 9, 12), "f:1:3: error: no\n  ab\n    ^");
         assert_eq!(shown("", 0, 0), "f:1:1: error: no\n  \n  ^");
-        assert_eq!(
-            shown("x\u{1b}[2J", 0, 1),
-            "f:1:1: error: no\n  x\u{fffd}[2J\n  ^"
-        );
+        assert_eq!(shown("x\u{1b}[2J", 0, 1), "f:1:1: error: no\n  x\u{fffd}[2J\n  ^");
     }
 
     #[test]
     fn a_byte_order_mark_takes_no_column() {
-        assert_eq!(
-            Source::new("f", "\u{feff}a = 1").position(0),
-            Position { line: 1, column: 1 }
-        );
+        assert_eq!(Source::new("f", "\u{feff}a = 1").position(0), Position { line: 1, column: 1 });
     }
 
     proptest! {

@@ -15,20 +15,14 @@ pub(super) struct Driver {
 
 pub(super) fn driver(r: &Reader<'_>, value: Value<'_>) -> Option<Driver> {
     if value.toml.get_ref().is_table() {
-        return explicit_driver(r, value).map(|timing| Driver {
-            preset: None,
-            timing,
-        });
+        return explicit_driver(r, value).map(|timing| Driver { preset: None, timing });
     }
     let name = r.string(value)?;
     let preset = DriverPreset::find(name);
     if preset.is_none() {
         r.bad_word(value, name, PRESETS.iter().map(|p| p.name));
     }
-    preset.map(|preset| Driver {
-        preset: Some(preset),
-        timing: preset.timing,
-    })
+    preset.map(|preset| Driver { preset: Some(preset), timing: preset.timing })
 }
 
 fn explicit_driver(r: &Reader<'_>, value: Value<'_>) -> Option<DriverTiming> {
@@ -36,9 +30,8 @@ fn explicit_driver(r: &Reader<'_>, value: Value<'_>) -> Option<DriverTiming> {
     let time = |key: Key, least: u32| {
         let value = r.required(&table, key)?;
         let Time(time) = r.quantity(value)?;
-        let nanos = u32::try_from(time.as_nanos())
-            .ok()
-            .filter(|n| *n >= least && *n <= 1_000_000_000);
+        let nanos =
+            u32::try_from(time.as_nanos()).ok().filter(|n| *n >= least && *n <= 1_000_000_000);
         if nanos.is_none() {
             let low = if least == 0 { "0" } else { "1ns" };
             r.out_of_range(value, &format!("it must lie between {low} and 1s"));
@@ -136,11 +129,7 @@ fn nanos(nanos: u32) -> Time {
 /// Rounded down to three digits that count, so that what an error proposes is accepted.
 fn round_down(x: f64) -> f64 {
     let scale = 10f64.powf(2.0 - x.log10().floor());
-    if scale.is_finite() && scale > 0.0 {
-        (x * scale).floor() / scale
-    } else {
-        x
-    }
+    if scale.is_finite() && scale > 0.0 { (x * scale).floor() / scale } else { x }
 }
 
 /// Whether every position of the travel is a number of steps that can be counted exactly.
@@ -150,14 +139,8 @@ pub(super) fn countable(
     travel: Travel,
     steps_per_unit: Ratio,
 ) -> Option<()> {
-    let far = [travel.min, travel.max]
-        .into_iter()
-        .filter(|x| x.is_finite())
-        .map(f64::abs);
-    if far
-        .map(|x| steps_per_unit.scale(x))
-        .all(|steps| steps < 9e15)
-    {
+    let far = [travel.min, travel.max].into_iter().filter(|x| x.is_finite()).map(f64::abs);
+    if far.map(|x| steps_per_unit.scale(x)).all(|steps| steps < 9e15) {
         return Some(());
     }
     r.error(

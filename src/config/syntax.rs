@@ -9,10 +9,7 @@ pub(super) fn translate(source: &Source, errors: &[toml::de::Error]) -> (Vec<Dia
     let mut intact = true;
     let mut last_line = 0;
     for error in errors {
-        let span = error.span().map_or(Span::default(), |r| Span {
-            start: r.start,
-            end: r.end,
-        });
+        let span = error.span().map_or(Span::default(), |r| Span { start: r.start, end: r.end });
         let text = source.text().get(span.start..span.end).unwrap_or_default();
         let line = source.position(span.start).line;
         let unquoted = error.message().starts_with("string values must be quoted");

@@ -3,9 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn load(text: &str) -> Config {
-    Config::from_str(text, "test.toml")
-        .unwrap_or_else(|e| panic!("{e}"))
-        .config
+    Config::from_str(text, "test.toml").unwrap_or_else(|e| panic!("{e}")).config
 }
 
 const SHIPPED: [&str; 4] = [
@@ -23,9 +21,7 @@ steps-per-revolution = 200
 
 fn step_dir(text: &str) -> (MotorConfig, StepDirDrive) {
     let motor = load(text).motors.remove(0);
-    let Drive::StepDir(drive) = motor.drive.clone() else {
-        panic!("no axis")
-    };
+    let Drive::StepDir(drive) = motor.drive.clone() else { panic!("no axis") };
     (motor, drive)
 }
 
@@ -33,37 +29,13 @@ fn step_dir(text: &str) -> (MotorConfig, StepDirDrive) {
 fn three_lines_make_a_servo() {
     let config = load("# my first\n[servo.pan]\npwm = { gpio = 18 }\n");
     let motor = &config.motors[0];
-    assert_eq!(
-        (motor.name.as_str(), motor.unit),
-        ("pan", MotorUnit::Degree)
-    );
-    assert_eq!(
-        motor.travel,
-        Travel {
-            min: -45.0,
-            max: 45.0
-        }
-    );
-    assert_eq!(
-        motor.limits,
-        MotionLimits {
-            speed: 600.0,
-            acceleration: 6000.0,
-            jerk: 60_000.0
-        }
-    );
-    let Drive::Servo(drive) = &motor.drive else {
-        panic!("no servo")
-    };
+    assert_eq!((motor.name.as_str(), motor.unit), ("pan", MotorUnit::Degree));
+    assert_eq!(motor.travel, Travel { min: -45.0, max: 45.0 });
+    assert_eq!(motor.limits, MotionLimits { speed: 600.0, acceleration: 6000.0, jerk: 60_000.0 });
+    let Drive::Servo(drive) = &motor.drive else { panic!("no servo") };
     assert_eq!(drive.period.as_nanos(), 20_000_000);
-    assert_eq!(
-        (drive.pulse_min.as_nanos(), drive.pulse_max.as_nanos()),
-        (1_000_000, 2_000_000)
-    );
-    assert_eq!(
-        (drive.startup, drive.on_stop),
-        (Startup::Off, ServoStop::Keep)
-    );
+    assert_eq!((drive.pulse_min.as_nanos(), drive.pulse_max.as_nanos()), (1_000_000, 2_000_000));
+    assert_eq!((drive.startup, drive.on_stop), (Startup::Off, ServoStop::Keep));
     assert_eq!(config.machine.name, "test");
 }
 
@@ -76,31 +48,12 @@ fn steps_per_unit_are_exact() {
     );
     let (motor, drive) = step_dir(&text);
     assert_eq!(motor.unit, MotorUnit::Degree);
-    assert_eq!(
-        motor.travel,
-        Travel {
-            min: f64::NEG_INFINITY,
-            max: f64::INFINITY
-        }
-    );
-    assert_eq!(
-        motor.limits,
-        MotionLimits {
-            speed: 6.0,
-            acceleration: 180.0,
-            jerk: 1800.0
-        }
-    );
+    assert_eq!(motor.travel, Travel { min: f64::NEG_INFINITY, max: f64::INFINITY });
+    assert_eq!(motor.limits, MotionLimits { speed: 6.0, acceleration: 180.0, jerk: 1800.0 });
     let exact = crate::units::Ratio::new(200 * 32 * 25_792, 405 * 360);
     assert_eq!(Some(drive.steps_per_unit), exact);
-    assert_eq!(
-        (drive.timing.step_high, drive.timing.wake),
-        (1_900, 1_700_000)
-    );
-    assert_eq!(
-        (drive.at_start, drive.on_stop),
-        (AtStart::Unknown, AxisStop::Keep)
-    );
+    assert_eq!((drive.timing.step_high, drive.timing.wake), (1_900, 1_700_000));
+    assert_eq!((drive.at_start, drive.on_stop), (AtStart::Unknown, AxisStop::Keep));
 }
 
 #[test]
@@ -131,12 +84,8 @@ fn times_can_be_written_out() {
 #[test]
 fn both_spellings_of_the_centre() {
     for word in ["centre", "center"] {
-        let config = load(&format!(
-            "[servo.pan]\npwm = {{ gpio = 18 }}\nstartup = \"{word}\"\n"
-        ));
-        let Drive::Servo(drive) = &config.motors[0].drive else {
-            panic!("no servo")
-        };
+        let config = load(&format!("[servo.pan]\npwm = {{ gpio = 18 }}\nstartup = \"{word}\"\n"));
+        let Drive::Servo(drive) = &config.motors[0].drive else { panic!("no servo") };
         assert_eq!(drive.startup, Startup::Centre);
     }
 }
@@ -159,13 +108,8 @@ fn motors_stand_in_the_order_of_the_file() {
     let config = load(&text);
     let names: Vec<_> = config.motors.iter().map(|m| m.name.as_str()).collect();
     assert_eq!(names, ["z", "pan", "a"]);
-    let Action::Move(m) = &config.programs[0].steps[0].action else {
-        panic!("no move")
-    };
-    assert_eq!(
-        m.targets.iter().map(|t| t.motor).collect::<Vec<_>>(),
-        [0, 2]
-    );
+    let Action::Move(m) = &config.programs[0].steps[0].action else { panic!("no move") };
+    assert_eq!(m.targets.iter().map(|t| t.motor).collect::<Vec<_>>(), [0, 2]);
     let span = m.targets[1].span;
     assert_eq!(&text[span.start..span.end], "\"2mm\"");
 }
@@ -194,13 +138,7 @@ fn the_speed_that_an_error_proposes_is_accepted() {
         Config::from_str(&text, "t").map(|_| ())
     };
     let message = axis("5m/s").unwrap_err().diagnostics[0].text();
-    let proposed = message
-        .split("at most \"")
-        .nth(1)
-        .unwrap()
-        .split('"')
-        .next()
-        .unwrap();
+    let proposed = message.split("at most \"").nth(1).unwrap().split('"').next().unwrap();
     axis(proposed).unwrap();
     // And it is close to the limit: 200000 steps a second, 1066.7 steps a millimetre.
     assert_eq!(proposed, "187mm/s");
@@ -210,25 +148,13 @@ fn the_speed_that_an_error_proposes_is_accepted() {
 fn a_file_that_cannot_be_read_is_one_error() {
     let error = Config::from_file("/nowhere/at-all.toml").unwrap_err();
     let text = error.to_string();
-    assert!(
-        text.starts_with("/nowhere/at-all.toml: error: can't read it"),
-        "{text}"
-    );
+    assert!(text.starts_with("/nowhere/at-all.toml: error: can't read it"), "{text}");
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(
-        Config::from_file(folder.path())
-            .unwrap_err()
-            .diagnostics
-            .len(),
-        1
-    );
+    assert_eq!(Config::from_file(folder.path()).unwrap_err().diagnostics.len(), 1);
     let latin = folder.path().join("latin.toml");
     std::fs::write(&latin, b"[machine]\nname = \"\xe9\"\n").unwrap();
     let text = Config::from_file(&latin).unwrap_err().to_string();
-    assert!(
-        text.ends_with("line 2 is not UTF-8 text: save the file as UTF-8"),
-        "{text}"
-    );
+    assert!(text.ends_with("line 2 is not UTF-8 text: save the file as UTF-8"), "{text}");
 }
 
 #[test]
@@ -237,15 +163,8 @@ fn later_errors_show_against_the_same_text() {
     let tour = loaded.config.program("tour").unwrap();
     let late = Diagnostic::new(tour.steps[1].span, "too long").help("raise its `timeout`");
     let text = loaded.errors(vec![late]).to_string();
-    let line = SHIPPED[2]
-        .lines()
-        .position(|l| l.contains("180mm"))
-        .unwrap()
-        + 1;
-    assert!(
-        text.starts_with(&format!("xyz.toml:{line}:3: error: too long: raise its")),
-        "{text}"
-    );
+    let line = SHIPPED[2].lines().position(|l| l.contains("180mm")).unwrap() + 1;
+    assert!(text.starts_with(&format!("xyz.toml:{line}:3: error: too long: raise its")), "{text}");
 }
 
 #[test]
@@ -290,11 +209,7 @@ fn survives(text: &str) {
         assert!(!errors.to_string().contains("can't say why"), "{text}");
         assert!(!errors.to_string().is_empty());
         for d in errors.diagnostics {
-            assert!(
-                d.span
-                    .is_none_or(|s| s.start <= s.end && s.end <= text.len()),
-                "{d:?}"
-            );
+            assert!(d.span.is_none_or(|s| s.start <= s.end && s.end <= text.len()), "{d:?}");
         }
     }
 }

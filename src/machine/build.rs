@@ -110,7 +110,8 @@ impl MachineBuilder {
             Some(backend) if !self.virtual_time => backend,
             _ => Box::new(SimBackend::new(clock.clone())),
         };
-        let mut signals = TraceBuilder::new(clock.now());
+        let trace_start = clock.now();
+        let mut signals = TraceBuilder::new(trace_start);
         let names = Signals::declare(&mut signals, &self.config);
         let (recorder, trace) = match (self.trace, self.virtual_time) {
             (false, _) => (Recorder::off(), None),
@@ -157,6 +158,7 @@ impl MachineBuilder {
             heed: Heed::Stop,
             recorder,
             trace,
+            trace_start,
             move_signal: names.moves,
             wake_slack: wake,
             backend: backend.name(),

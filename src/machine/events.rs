@@ -111,10 +111,10 @@ impl Machine {
         log::error!("{}: {kind}", self.models[motor].name);
         let state = &mut self.motors[motor];
         state.fault = Some(kind.clone());
-        let Some(id) = state.busy else { return };
         if self.models[motor].steps.is_some() {
             state.place = Place::Unverified;
         }
+        let Some(id) = state.busy else { return };
         self.end_part(id, motor, |_| Cause::Fault(kind));
         if self.active.get(&id).is_some_and(|a| a.on_fault == OnFault::Stop) {
             self.come_to_rest(id, Cause::Stopped);
@@ -143,10 +143,13 @@ impl Machine {
             let by = (part.target - model.to_unit(stands)).abs();
             Outcome::Short { by: if by.is_nan() { 0.0 } else { by }, cause: cause(active) }
         };
-        let position = if there { part.target } else { model.to_unit(stands) };
-        let exact = model.to_unit(stands);
-        let position = if steps.is_some() { exact } else { position };
+        // A servo that is there is there exactly: what the trajectory's rounding left is no angle.
+        let exact = there && steps.is_none();
+        let position = if exact { part.target } else { model.to_unit(stands) };
         let outcome = self.outcome(motor, id, outcome, position, steps);
+        if exact {
+            self.motors[motor].angle = Some(position);
+        }
         self.motors[motor].busy = None;
         self.motors[motor].last = Some(outcome.clone());
         if let Some(active) = self.active.get_mut(&id) {

@@ -34,8 +34,8 @@ use plan::{Planned, Start};
 pub use build::MachineBuilder;
 pub use error::{MachineError, MoveError};
 pub use outcome::{Cause, MotorOutcome, MoveOutcome, Outcome, Place};
-pub use preflight::{Preflight, preflight};
-pub use program::{Progress, RunOptions};
+pub use preflight::{Preflight, Problem, preflight};
+pub use program::{Progress, RunOptions, choose_program};
 pub use report::{MotorReport, RunReport, RunResult};
 pub use spec::{Move, Position};
 
@@ -97,6 +97,8 @@ pub struct Machine {
     heed: Heed,
     recorder: Recorder,
     trace: Option<Trace>,
+    /// Time zero of the trace.
+    trace_start: Instant,
     move_signal: SignalId,
     wake_slack: Duration,
     backend: &'static str,
@@ -161,10 +163,11 @@ impl Machine {
     /// for a name that no motor has.
     pub fn position(&self, motor: &str) -> Option<f64> {
         let index = self.config.motor_index(motor)?;
-        let telemetry = &self.motors[index].telemetry;
+        let state = &self.motors[index];
         match self.models[index].steps {
-            Some(_) => Some(self.models[index].to_unit(telemetry.steps() as f64)),
-            None => self.motors[index].angle.map(|_| telemetry.position()),
+            Some(_) => Some(self.models[index].to_unit(state.telemetry.steps() as f64)),
+            None if state.busy.is_some() => state.angle.map(|_| state.telemetry.position()),
+            None => state.angle,
         }
     }
 
@@ -190,7 +193,7 @@ impl Machine {
     /// What has been recorded, after [`Machine::finish`]; `None` where no trace was asked for, or it
     /// was taken before.
     pub fn take_recording(&mut self) -> Option<Recording> {
-        let end = self.now();
+        let end = Instant::from_nanos(self.now().nanos_since(self.trace_start));
         self.trace.take().map(|trace| trace.finish().until(end))
     }
 

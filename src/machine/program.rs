@@ -52,7 +52,7 @@ impl Machine {
         mut options: RunOptions<'_>,
     ) -> Result<RunReport, MachineError> {
         let config = self.config.clone();
-        let program = self.choose(&config, program)?;
+        let program = choose_program(&config, program)?;
         let problems = super::preflight(&config, &program.name).problems;
         if let Some(first) = problems.first() {
             return Err(MachineError::Preflight(first.error.to_string()));
@@ -90,36 +90,22 @@ impl Machine {
             self.pump(until);
         }
         failed |= root.failed;
+        self.settle();
+        // A driver may fail at rest, too.
+        let faulty = self.motors.iter().any(|m| m.fault.is_some());
         let result = match (failed, self.is_stopped()) {
+            _ if faulty => RunResult::Failed,
             (true, false) => RunResult::Failed,
             (true, true) if root.genuine => RunResult::Failed,
             (_, true) => RunResult::Stopped,
             (false, false) => RunResult::Done,
         };
-        self.settle();
         if result != RunResult::Failed {
             self.park(&config);
         }
         let ended = self.now();
         let left = self.finish();
         Ok(self.report(&program.name, result, ended.since(begun), &root.shorts, left))
-    }
-
-    fn choose<'c>(
-        &self,
-        config: &'c Config,
-        program: Option<&str>,
-    ) -> Result<&'c ProgramConfig, MachineError> {
-        let names: Vec<_> = config.programs.iter().map(|p| p.name.as_str()).collect();
-        let known = match names.as_slice() {
-            [] => "the config has no programs".to_string(),
-            names => format!("the programs are {}", names.join(", ")),
-        };
-        let Some(name) = program.or(config.machine.start_program.as_deref()) else {
-            return Err(MachineError::NoProgram { known });
-        };
-        let unknown = || MachineError::UnknownProgram { name: name.to_string(), known };
-        config.program(name).ok_or_else(unknown)
     }
 
     /// On hardware, a program that would move an axis whose place nobody knows is refused before its
@@ -193,6 +179,28 @@ impl Machine {
         let planned = super::plan::plan_move(planner, models, &targets, Arrive::Asap, 1.0)?;
         self.launch_even_stopped(planned, None, OnFault::Continue)
     }
+}
+
+/// The program of that name, or without one the config's start program.
+///
+/// # Errors
+///
+/// There is none; the error names those that there are.
+pub fn choose_program<'c>(
+    config: &'c Config,
+    program: Option<&str>,
+) -> Result<&'c ProgramConfig, MachineError> {
+    let names: Vec<_> = config.programs.iter().map(|p| p.name.as_str()).collect();
+    let known = match names.as_slice() {
+        [] => "the config has no programs".to_string(),
+        [name] => format!("the only program is {name}"),
+        names => format!("the programs are {}", names.join(", ")),
+    };
+    let Some(name) = program.or(config.machine.start_program.as_deref()) else {
+        return Err(MachineError::NoProgram { known });
+    };
+    let unknown = || MachineError::UnknownProgram { name: name.to_string(), known };
+    config.program(name).ok_or_else(unknown)
 }
 
 /// What a branch answers when it is asked to go on.

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::Machine;
 use super::outcome::{MotorOutcome, Outcome, Place};
 use crate::config::MotorUnit;
-use crate::motor::LatenessSummary;
+use crate::motor::{FaultKind, LatenessSummary};
 
 /// How a run ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +49,8 @@ pub struct MotorReport {
     pub motor: String,
     /// Its last outcome, or the first one that was short and not mended; `None`: it never moved.
     pub outcome: Option<Outcome>,
+    /// The fault that it or its driver had, moving or at rest.
+    pub fault: Option<FaultKind>,
     /// Where it stands, in its unit; `None` for a servo that never had a signal.
     pub position: Option<f64>,
     /// Its unit.
@@ -77,6 +79,7 @@ impl Machine {
             MotorReport {
                 motor: model.name.clone(),
                 outcome: last.map(|o| o.outcome.clone()),
+                fault: state.fault.clone(),
                 position: self.position(&model.name),
                 unit: model.unit,
                 steps: model.steps.map(|_| state.telemetry.steps()),

@@ -29,10 +29,7 @@ pub(super) fn fit(from: State, phases: &[Phase], end: Option<f64>) -> Option<Tra
         sum += phase.seconds;
         let boundary = (sum * 1e9 + 0.5) as u64;
         if boundary > last {
-            pieces.push(Piece {
-                nanos: boundary - last,
-                jerk: phase.jerk,
-            });
+            pieces.push(Piece { nanos: boundary - last, jerk: phase.jerk });
             last = boundary;
         }
     }
@@ -58,17 +55,11 @@ pub(super) fn stretch(trajectory: &Trajectory, duration: u64) -> Option<Trajecto
         let length = 1 + later.iter().take_while(|s| !s.state.is_at_rest()).count();
         let part = all.get(first..first + length)?;
         first += length;
-        let end = all
-            .get(first)
-            .map_or(trajectory.end(), |s| s.state.position);
+        let end = all.get(first).map_or(trajectory.end(), |s| s.state.position);
         let begin = moved(start.start);
         if part.len() == 1 && start.jerk == 0.0 {
             let until = moved(start.start + start.duration);
-            segments.push(Segment {
-                start: begin,
-                duration: until - begin,
-                ..*start
-            });
+            segments.push(Segment { start: begin, duration: until - begin, ..*start });
             continue;
         }
         let pieces = part.iter().map(|s| Piece {
@@ -102,11 +93,7 @@ fn settle(from: State, mut pieces: Vec<Piece>, end: Option<f64>) -> Option<Vec<S
         cruise = cruise.map(|c| c + added);
     }
     let after = cruise.unwrap_or(0);
-    cut_longest(
-        &mut pieces,
-        |i| i >= after,
-        if distance.is_some() { 4 } else { 3 },
-    );
+    cut_longest(&mut pieces, |i| i >= after, if distance.is_some() { 4 } else { 3 });
     let solve = Correction::new(&pieces, cruise, distance.is_some());
     for _ in 0..4 {
         let left = shortfall(from, &pieces, cruise, distance);
@@ -121,16 +108,8 @@ fn settle(from: State, mut pieces: Vec<Piece>, end: Option<f64>) -> Option<Vec<S
     let mut segments = Vec::with_capacity(pieces.len());
     let mut start = 0;
     walk(from, &pieces, cruise, |piece, moved| {
-        let state = State {
-            position: from.position + moved.position,
-            ..moved
-        };
-        segments.push(Segment {
-            start,
-            duration: piece.nanos,
-            state,
-            jerk: piece.jerk,
-        });
+        let state = State { position: from.position + moved.position, ..moved };
+        segments.push(Segment { start, duration: piece.nanos, state, jerk: piece.jerk });
         start += piece.nanos;
     });
     Some(segments)
@@ -153,10 +132,7 @@ fn cut_longest(pieces: &mut Vec<Piece>, among: impl Fn(usize) -> bool, wanted: u
         if count >= wanted || nanos < 2 {
             break;
         }
-        let half = Piece {
-            nanos: nanos / 2,
-            ..pieces[longest]
-        };
+        let half = Piece { nanos: nanos / 2, ..pieces[longest] };
         pieces[longest].nanos -= half.nanos;
         pieces.insert(longest + 1, half);
         added += 1;
@@ -166,9 +142,7 @@ fn cut_longest(pieces: &mut Vec<Piece>, among: impl Fn(usize) -> bool, wanted: u
 
 /// The longest piece, if any, after a jerk, that has neither jerk nor acceleration.
 fn find_cruise(from: State, pieces: &[Piece]) -> Option<usize> {
-    let jerk = pieces
-        .iter()
-        .fold(0.0_f64, |most, p| most.max(p.jerk.abs()));
+    let jerk = pieces.iter().fold(0.0_f64, |most, p| most.max(p.jerk.abs()));
     let first = pieces.iter().position(|p| p.jerk != 0.0)?;
     let mut acceleration = from.acceleration;
     let mut longest: Option<(usize, u64)> = None;
@@ -199,10 +173,7 @@ fn walk(
     cruise: Option<usize>,
     mut visit: impl FnMut(Piece, State),
 ) -> (State, f64) {
-    let mut state = State {
-        position: 0.0,
-        ..from
-    };
+    let mut state = State { position: 0.0, ..from };
     let mut dropped = 0.0;
     for (i, piece) in pieces.iter().enumerate() {
         if cruise == Some(i) {

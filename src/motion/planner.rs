@@ -41,11 +41,7 @@ pub struct Planner {
 impl Planner {
     /// A planner.
     pub fn new() -> Self {
-        Planner {
-            engine: Engine {
-                solver: Solver::new(),
-            },
-        }
+        Planner { engine: Engine { solver: Solver::new() } }
     }
 
     /// The fastest way from a state to rest at `target`.
@@ -115,10 +111,7 @@ impl<S: Solve> Engine<S> {
         check_start(from, limits)?;
         let distance = target - from.position;
         if !(target.is_finite() && distance.is_finite()) {
-            return Err(PlanError::NotFinite {
-                what: "target",
-                value: target,
-            });
+            return Err(PlanError::NotFinite { what: "target", value: target });
         }
         if !from.is_at_rest() {
             return self.moving(from, Some(target), limits);
@@ -155,7 +148,8 @@ impl<S: Solve> Engine<S> {
             start,
             target,
             // Without a cruise, the solver may put both phases of opposite jerk into one.
-            jerk: nanos_up(longest(&[0, 6]).max((phases[2].seconds + phases[4].seconds) / 2.0)).max(1),
+            jerk: nanos_up(longest(&[0, 6]).max((phases[2].seconds + phases[4].seconds) / 2.0))
+                .max(1),
             hold: nanos_up(longest(&[1, 5])),
             cruise: nanos_up(longest(&[3])),
         };
@@ -193,10 +187,7 @@ impl<S: Solve> Engine<S> {
         let mut last = None;
         for round in 0..ROUNDS {
             let asked = cut.below(Limits { jerk, ..limits });
-            let phases = match self
-                .solver
-                .phases(from.velocity, from.acceleration, goal, asked)
-            {
+            let phases = match self.solver.phases(from.velocity, from.acceleration, goal, asked) {
                 Ok(phases) => phases,
                 Err(trouble) if round == 0 => return Err(explain(trouble, from, target)),
                 Err(trouble) => {
@@ -230,11 +221,7 @@ impl<S: Solve> Engine<S> {
                 jerk *= 0.5;
             }
         }
-        Err(last.unwrap_or(PlanError::Unfaithful {
-            what: "durations",
-            value: 0.0,
-            wanted: 1.0,
-        }))
+        Err(last.unwrap_or(PlanError::Unfaithful { what: "durations", value: 0.0, wanted: 1.0 }))
     }
 }
 
@@ -253,36 +240,21 @@ fn check_start(from: State, limits: Limits) -> Result<(), PlanError> {
 
 fn check_length(phases: &[Phase; PHASES]) -> Result<(), PlanError> {
     let length: f64 = phases.iter().map(|phase| phase.seconds).sum();
-    if length > seconds(LONGEST) {
-        Err(PlanError::TooLong { seconds: length })
-    } else {
-        Ok(())
-    }
+    if length > seconds(LONGEST) { Err(PlanError::TooLong { seconds: length }) } else { Ok(()) }
 }
 
 /// Seconds as nanoseconds, rounded up.
 fn nanos_up(seconds: f64) -> u64 {
     let exact = seconds * 1e9;
     let whole = exact as u64;
-    if (whole as f64) < exact {
-        whole + 1
-    } else {
-        whole
-    }
+    if (whole as f64) < exact { whole + 1 } else { whole }
 }
 
 fn explain(trouble: Trouble, from: State, target: Option<f64>) -> PlanError {
     match trouble {
-        Trouble::Wrong(what, value, wanted) => PlanError::Unfaithful {
-            what,
-            value,
-            wanted,
-        },
+        Trouble::Wrong(what, value, wanted) => PlanError::Unfaithful { what, value, wanted },
         Trouble::Refused(code) => PlanError::Refused {
-            from: format!(
-                "{} at {}/s and {}/s^2",
-                from.position, from.velocity, from.acceleration
-            ),
+            from: format!("{} at {}/s and {}/s^2", from.position, from.velocity, from.acceleration),
             to: target.map_or("rest".to_string(), |target| target.to_string()),
             code,
         },
@@ -306,19 +278,9 @@ impl Symmetric {
         let acceleration = speed / (tj + ta);
         let jerk = acceleration / tj;
         // Where the jerk ends, where the hold ends, where the cruise begins.
-        let first = State {
-            position: 0.0,
-            ..State::default()
-        }
-        .after(tj, jerk);
-        let first = State {
-            acceleration,
-            ..first
-        };
-        let second = State {
-            acceleration,
-            ..first.after(ta, 0.0)
-        };
+        let first = State { position: 0.0, ..State::default() }.after(tj, jerk);
+        let first = State { acceleration, ..first };
+        let second = State { acceleration, ..first.after(ta, 0.0) };
         let way = speed * (2.0 * tj + ta) / 2.0;
         let at = |position: f64, velocity: f64, acceleration: f64| State {
             position,
@@ -327,39 +289,18 @@ impl Symmetric {
         };
         let states = [
             (self.jerk, State::at_rest(start), jerk),
-            (
-                self.hold,
-                at(start + first.position, first.velocity, acceleration),
-                0.0,
-            ),
-            (
-                self.jerk,
-                at(start + second.position, second.velocity, acceleration),
-                -jerk,
-            ),
+            (self.hold, at(start + first.position, first.velocity, acceleration), 0.0),
+            (self.jerk, at(start + second.position, second.velocity, acceleration), -jerk),
             (self.cruise, at(start + way, speed, 0.0), 0.0),
             (self.jerk, at(target - way, speed, 0.0), -jerk),
-            (
-                self.hold,
-                at(target - second.position, second.velocity, -acceleration),
-                0.0,
-            ),
-            (
-                self.jerk,
-                at(target - first.position, first.velocity, -acceleration),
-                jerk,
-            ),
+            (self.hold, at(target - second.position, second.velocity, -acceleration), 0.0),
+            (self.jerk, at(target - first.position, first.velocity, -acceleration), jerk),
         ];
         let mut segments = Vec::with_capacity(states.len());
         let mut begin = 0;
         for (duration, state, jerk) in states {
             if duration > 0 {
-                segments.push(Segment {
-                    start: begin,
-                    duration,
-                    state,
-                    jerk,
-                });
+                segments.push(Segment { start: begin, duration, state, jerk });
                 begin += duration;
             }
         }
@@ -410,14 +351,9 @@ impl Excess {
             wanted,
         };
         match *self {
-            Excess {
-                end: Some((what, value, wanted)),
-                ..
-            } => PlanError::Unfaithful {
-                what,
-                value,
-                wanted,
-            },
+            Excess { end: Some((what, value, wanted)), .. } => {
+                PlanError::Unfaithful { what, value, wanted }
+            }
             Excess { jerk, .. } if jerk > 0.0 => unfaithful("jerk limit", jerk, limits.jerk),
             Excess { acceleration, .. } if acceleration > 0.0 => {
                 unfaithful("acceleration limit", acceleration, limits.acceleration)
@@ -436,11 +372,7 @@ fn check(plan: &Trajectory, from: State, limits: Limits) -> Result<(), Excess> {
         let added = from.acceleration * from.acceleration.abs() / (2.0 * jerk);
         (from.velocity + added).abs()
     };
-    let jerks = plan
-        .segments()
-        .iter()
-        .map(|s| s.jerk.abs())
-        .filter(|&jerk| jerk > 0.0);
+    let jerks = plan.segments().iter().map(|s| s.jerk.abs()).filter(|&jerk| jerk > 0.0);
     let least = jerks.fold(limits.jerk, f64::min);
     let inevitable =
         taken_back(least).min(taken_back(limits.jerk) + START_TOLERANCE * limits.speed);
@@ -449,11 +381,7 @@ fn check(plan: &Trajectory, from: State, limits: Limits) -> Result<(), Excess> {
     let over = |value: f64, most: f64| {
         let share = value / most - 1.0;
         // Not a number is an excess, too.
-        if share <= LIMIT_TOLERANCE {
-            0.0
-        } else {
-            share.max(LIMIT_TOLERANCE)
-        }
+        if share <= LIMIT_TOLERANCE { 0.0 } else { share.max(LIMIT_TOLERANCE) }
     };
     let mut excess = Excess {
         speed: over(extremes.velocity, speed),
@@ -463,11 +391,7 @@ fn check(plan: &Trajectory, from: State, limits: Limits) -> Result<(), Excess> {
     };
     if let Some(last) = plan.segments().last() {
         let end = last.state_after(last.duration);
-        let size = extremes
-            .max
-            .abs()
-            .max(extremes.min.abs())
-            .max(extremes.max - extremes.min);
+        let size = extremes.max.abs().max(extremes.min.abs()).max(extremes.max - extremes.min);
         let position = (end.position - plan.end()).abs();
         let far = |value: f64, most: f64| !(value <= most);
         if far(position, 1e-12 * size) {
@@ -478,11 +402,7 @@ fn check(plan: &Trajectory, from: State, limits: Limits) -> Result<(), Excess> {
             excess.end = Some(("end acceleration", end.acceleration, 0.0));
         }
     }
-    if excess.end.is_none() && excess.most() == 0.0 {
-        Ok(())
-    } else {
-        Err(excess)
-    }
+    if excess.end.is_none() && excess.most() == 0.0 { Ok(()) } else { Err(excess) }
 }
 
 #[cfg(test)]

@@ -14,11 +14,7 @@ fn stat() {
         let from = dice.state(limits);
         let target = from.position + dice.sign() * dice.size(-9.0, 5.0).min(limits.speed * 1e5);
         let kind = i % 3;
-        let from = if kind == 0 {
-            State::at_rest(from.position)
-        } else {
-            from
-        };
+        let from = if kind == 0 { State::at_rest(from.position) } else { from };
         let r = match kind {
             0 | 1 => planner.to_position(from, target, limits),
             _ => planner.to_rest(from, limits),
@@ -125,9 +121,7 @@ fn probe() {
         jerk: 0.9319534941112751,
     };
     let mut s = super::super::solver::Solver::new();
-    for d in [
-        1.0, 10.0, 25., 26.0, 26.1, 26.7, 27., 28.0, 30.0, 40.0, 50.0, 60.0, 70.0, 90.0,
-    ] {
+    for d in [1.0, 10.0, 25., 26.0, 26.1, 26.7, 27., 28.0, 30.0, 40.0, 50.0, 60.0, 70.0, 90.0] {
         let r = s.phases(0.0, 0.41403997873461246, Goal::Distance(d), l);
         match r {
             Ok(p) => println!("{d} {:?}", p.map(|p| (p.seconds, p.jerk))),
@@ -152,11 +146,7 @@ fn probe2() {
             + from.acceleration * from.acceleration.abs() / (2.0 * limits.jerk))
             .abs();
         let kind = i % 2 + if taken_back > limits.speed { 1 } else { 0 };
-        let goal = if i % 2 == 0 {
-            Goal::Rest
-        } else {
-            Goal::Distance(d)
-        };
+        let goal = if i % 2 == 0 { Goal::Rest } else { Goal::Distance(d) };
         let less = Limits {
             speed: limits.speed * 0.999,
             acceleration: limits.acceleration * 0.999,
@@ -197,14 +187,9 @@ fn probe3() {
         acceleration: 64.3139156995449,
         jerk: 702539.7776661656,
     };
-    let from = State {
-        position: -21.313888370595024,
-        velocity: 0.0,
-        acceleration: 64.3139156995449,
-    };
-    let t = Planner::new()
-        .to_position(from, 5.07556564581725, l)
-        .unwrap();
+    let from =
+        State { position: -21.313888370595024, velocity: 0.0, acceleration: 64.3139156995449 };
+    let t = Planner::new().to_position(from, 5.07556564581725, l).unwrap();
     for s in t.segments() {
         println!("{s:?}");
     }
