@@ -42,7 +42,8 @@ pub(super) fn run(args: &RunArgs, quiet: bool) -> Result<u8, CliError> {
     let stops = signals::catch()?;
     let board = choose(args.backend, quiet)?;
     let checked = shared::check(&args.program, board, board.is_some())?;
-    let mut builder = Machine::builder(checked.config).stop_event(stops.stop).halt_event(stops.halt);
+    let mut builder =
+        Machine::builder(checked.config).stop_event(stops.stop).halt_event(stops.halt);
     let place = match board {
         Some(board) => {
             builder = builder.backend(header()?);

@@ -109,9 +109,7 @@ fn result(report: &RunReport) -> String {
         RunResult::Stopped => format!("stopped after {took}"),
         RunResult::Failed => {
             let failed = |m: &&MotorReport| {
-                let stopped = |o: &Outcome| {
-                    matches!(o, Outcome::Short { cause, .. } if *cause != Cause::Stopped)
-                };
+                let stopped = |o: &Outcome| matches!(o, Outcome::Short { cause, .. } if *cause != Cause::Stopped);
                 m.fault.is_some() || m.outcome.as_ref().is_some_and(stopped)
             };
             let names: Vec<_> =

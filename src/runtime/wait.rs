@@ -10,26 +10,37 @@ const SLEEP_MIN_NANOS: u64 = 3_000;
 
 /// A precise wait for an absolute deadline: sleeps most of the way, spins the last stretch.
 ///
-/// The stretch is learnt from the wake-ups seen: it grows at once when the kernel woke the thread
-/// later than allowed for, and shrinks slowly. A wake-up worse than the longest spin is not chased:
-/// it would cost a core and still be late.
+/// The stretch is learnt from the wake-ups seen: it grows when the kernel woke the thread later than
+/// allowed for, and shrinks slowly. It never takes more than an eighth of the time between deadlines,
+/// so that a motor's spinning costs at most an eighth of a core, whatever its rate; and a wake-up worse
+/// than the longest spin is not chased: it would cost much and still be late.
 #[derive(Debug)]
 pub(super) struct PreciseWait {
     spin: u64,
     yields: bool,
+    /// The last deadline that was slept for, and the running mean of the time between two of them.
+    last: Instant,
+    interval: u64,
 }
+
+/// The share of the time between deadlines that may be spun away: one in this many.
+const SPIN_SHARE: u64 = 8;
 
 impl PreciseWait {
     /// `yields`: give the core away between two looks at the clock, since others wait for it.
     pub fn new(yields: bool) -> PreciseWait {
-        PreciseWait { spin: SPIN_MIN_NANOS * 5, yields }
+        PreciseWait { spin: SPIN_MIN_NANOS * 5, yields, last: Instant::ZERO, interval: 1_000_000 }
     }
 
     /// Returns at `deadline` or as soon after it as the system allows; never before.
     pub fn until(&mut self, clock: &Clock, deadline: Instant) {
         let ahead = deadline.nanos_since(clock.now());
-        if ahead > self.spin + SLEEP_MIN_NANOS {
-            let wake = Instant::from_nanos(deadline.as_nanos() - self.spin);
+        let spin = self.spin.min(self.interval / SPIN_SHARE);
+        if ahead > spin + SLEEP_MIN_NANOS {
+            let gap = deadline.nanos_since(self.last).min(1_000_000);
+            self.interval = (self.interval * 7 + gap) / 8;
+            self.last = deadline;
+            let wake = Instant::from_nanos(deadline.as_nanos() - spin);
             sleep_until(clock, wake);
             self.learn(clock.now().nanos_since(wake));
         }
