@@ -117,6 +117,8 @@ fn watch(gpio: u8, time: Duration) -> Result<(), HalError> {
         let _ = sender.send(edge);
     });
     let mut line = header.open_input(gpio, Pull::Up, "probe", on_edge)?;
+    // Lines live on without the back end that opened them.
+    drop(header);
     println!("{}", line.level()?);
     let until = clock.now() + time;
     while let Ok(edge) = edges.recv_timeout(until.since(clock.now())) {
