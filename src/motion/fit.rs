@@ -1,5 +1,7 @@
 //! From phases in seconds to segments of whole nanoseconds that end where they should.
 
+use std::ops::Range;
+
 use super::solver::Phase;
 use super::{Segment, State, Trajectory, seconds};
 
@@ -50,16 +52,11 @@ fn settle(from: State, mut pieces: Vec<Piece>, end: Option<f64>) -> Vec<Segment>
     let mut cruise = find_cruise(from, &pieces);
     // Before the cruise: its acceleration, and its speed for the position. After it, or in all:
     // acceleration, velocity, position. And one more: the least of many corrections, not the only.
-    if cruise.is_some_and(|c| c > 0) {
-        let added = cut_longest(&mut pieces, |i| cruise.is_some_and(|c| i < c), 2);
-        cruise = cruise.map(|c| c + added);
+    if let Some(c) = cruise {
+        cruise = Some(c + cut_longest(&mut pieces, 0..c, 2));
     }
-    let after = cruise.unwrap_or(0);
-    cut_longest(
-        &mut pieces,
-        |i| i >= after,
-        if distance.is_some() { 4 } else { 3 },
-    );
+    let after = cruise.unwrap_or(0)..pieces.len();
+    cut_longest(&mut pieces, after, if distance.is_some() { 4 } else { 3 });
     let solve = Correction::new(&pieces, cruise, distance.is_some());
     for _ in 0..4 {
         let left = shortfall(from, &pieces, cruise, distance);
@@ -89,32 +86,32 @@ fn settle(from: State, mut pieces: Vec<Piece>, end: Option<f64>) -> Vec<Segment>
     segments
 }
 
-/// Cuts the longest piece with a jerk in two until there are `wanted` among those asked for;
-/// returns how many there are more than before.
-fn cut_longest(pieces: &mut Vec<Piece>, among: impl Fn(usize) -> bool, wanted: usize) -> usize {
-    let mut added = 0;
+/// Cuts the longest piece with a jerk in two until there are `wanted` of them in the range, not
+/// counting those too short to correct anything; returns how many pieces were added.
+fn cut_longest(pieces: &mut Vec<Piece>, mut range: Range<usize>, wanted: usize) -> usize {
+    let before = pieces.len();
     while pieces.len() < MOST {
-        let jerks = pieces.iter().enumerate();
-        let jerks = jerks.filter(|(i, p)| (*i < added || among(*i - added)) && p.jerk != 0.0);
-        let (count, longest) = jerks.fold((0, None), |(n, most), (i, p)| match most {
-            Some((_, nanos)) if nanos >= p.nanos => (n + 1, most),
-            _ => (n + 1, Some((i, p.nanos))),
-        });
-        let Some((longest, nanos)) = longest else {
+        let jerks = range.clone().filter(|&i| pieces[i].jerk != 0.0);
+        let Some(longest) = jerks.clone().max_by_key(|&i| pieces[i].nanos) else {
             break;
         };
-        if count >= wanted || nanos < 2 {
+        let whole = pieces[longest];
+        let long = jerks.filter(|&i| pieces[i].nanos >= whole.nanos / 16);
+        if long.count() >= wanted || whole.nanos < 2 {
             break;
         }
-        let half = Piece {
-            nanos: nanos / 2,
-            ..pieces[longest]
-        };
-        pieces[longest].nanos -= half.nanos;
-        pieces.insert(longest + 1, half);
-        added += 1;
+        let half = whole.nanos / 2;
+        pieces[longest].nanos = whole.nanos - half;
+        pieces.insert(
+            longest + 1,
+            Piece {
+                nanos: half,
+                ..whole
+            },
+        );
+        range.end += 1;
     }
-    added
+    pieces.len() - before
 }
 
 /// The longest piece, if any, after a jerk, that has neither jerk nor acceleration.

@@ -212,6 +212,23 @@ impl<S: Solve> Engine<S> {
                 return Ok(trajectory);
             };
             last = Some(error.explain(limits));
+                println!(
+                    "{round} {:e} {:e} {:e} {error:?} {:?}",
+                    asked.speed / limits.speed - 1.0,
+                    asked.acceleration / limits.acceleration - 1.0,
+                    asked.jerk / limits.jerk - 1.0,
+                    trajectory
+                        .segments()
+                        .iter()
+                        .map(|s| (
+                            s.duration,
+                            s.jerk / limits.jerk,
+                            s.state.velocity / limits.speed,
+                            s.state.acceleration / limits.acceleration
+                        ))
+                        .collect::<Vec<_>>()
+                );
+            }
             cut.raise(error);
             if round >= SMALL_CUTS || error.most() > 0.1 {
                 jerk *= 0.5;
