@@ -116,6 +116,34 @@ fn from_rest_it_goes_straight_there_within_the_limits() {
     }
 }
 
+/// The least time from rest to rest, nanoseconds, by the formulae of the textbook.
+fn least_time(distance: f64, Limits { speed, acceleration, jerk }: Limits) -> f64 {
+    let whole = (acceleration / jerk).min((speed / jerk).sqrt());
+    let hold = (speed / acceleration - whole).max(0.0);
+    let seconds = if distance >= speed * (2.0 * whole + hold) {
+        distance / speed + 2.0 * whole + hold
+    } else if distance >= 2.0 * acceleration * (acceleration / jerk) * (acceleration / jerk) {
+        let tj = acceleration / jerk;
+        4.0 * tj + 2.0 * ((distance / acceleration + tj * tj / 4.0).sqrt() - 1.5 * tj)
+    } else {
+        4.0 * (distance / (2.0 * jerk)).cbrt()
+    };
+    seconds * 1e9
+}
+
+#[test]
+fn from_rest_it_takes_no_longer_than_it_must() {
+    let (mut planner, mut dice) = (Planner::new(), Dice(9));
+    for _ in 0..50_000 {
+        let limits = dice.limits();
+        let distance = target(&mut dice, State::default(), limits);
+        let plan = planner.to_position(State::default(), distance, limits).unwrap();
+        let (best, took) = (least_time(distance.abs(), limits), plan.duration() as f64);
+        assert!(took >= best * (1.0 - 2e-9) - 1.0, "{took} for {best} ns: {distance} {limits:?}");
+        assert!(took <= best * (1.0 + 1e-9) + 16.0, "{took} for {best} ns: {distance} {limits:?}");
+    }
+}
+
 #[test]
 fn from_motion_it_ends_at_the_target_within_the_limits() {
     let (mut planner, mut dice) = (Planner::new(), Dice(2));
