@@ -11,11 +11,7 @@ fn main() {
     divan::main();
 }
 
-const LIMITS: Limits = Limits {
-    speed: 100_000.0,
-    acceleration: 1e6,
-    jerk: 1e7,
-};
+const LIMITS: Limits = Limits { speed: 100_000.0, acceleration: 1e6, jerk: 1e7 };
 
 fn count(trajectory: &Arc<Trajectory>) -> i64 {
     let mut steps = StepTimes::new(trajectory.clone(), 0);
@@ -45,21 +41,13 @@ fn plan_from_rest(bencher: Bencher) {
 #[divan::bench]
 fn plan_from_motion(bencher: Bencher) {
     let mut planner = Planner::new();
-    let from = State {
-        position: 0.0,
-        velocity: 12_345.0,
-        acceleration: 67_890.0,
-    };
+    let from = State { position: 0.0, velocity: 12_345.0, acceleration: 67_890.0 };
     bencher.bench_local(|| planner.to_position(black_box(from), -1e4, LIMITS));
 }
 
 #[divan::bench]
 fn plan_to_rest(bencher: Bencher) {
     let mut planner = Planner::new();
-    let from = State {
-        position: 0.0,
-        velocity: 12_345.0,
-        acceleration: 67_890.0,
-    };
+    let from = State { position: 0.0, velocity: 12_345.0, acceleration: 67_890.0 };
     bencher.bench_local(|| planner.to_rest(black_box(from), LIMITS));
 }

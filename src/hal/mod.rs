@@ -1,7 +1,32 @@
 //! What the motors' loops drive: PWM channels, output lines, input lines, and the clock.
 //!
-//! The traits here are the whole interface between a motor and the world. Back ends: the simulator
-//! ([`sim`]) and the Raspberry Pi's header through rppal (Linux).
+//! The traits here are the whole interface between a motor and the world. Two back ends open lines
+//! and channels behind them ([`Backend`]): the simulator ([`SimBackend`]) and, on Linux, the Raspberry
+//! Pi's header through rppal ([`RppalBackend`]). Around any of them stand [`RecordedOutput`] and
+//! [`RecordedPwm`], which hand every edge to a trace, and [`SharedLine`], a driver's enable line that
+//! several axes need.
+
+mod backend;
+mod ending;
+mod error;
+mod identify;
+mod record;
+#[cfg(target_os = "linux")]
+mod rppal;
+mod shared;
+mod sim;
+mod waveform;
+
+pub use backend::{Backend, OnEdge, OutputStart};
+pub use ending::{PhaseWatch, end_signal};
+pub use error::{Cause, HalError};
+pub use identify::identify_board;
+pub use record::{EdgeSink, RecordedOutput, RecordedPwm};
+#[cfg(target_os = "linux")]
+pub use rppal::RppalBackend;
+pub use shared::SharedLine;
+pub use sim::{SimBackend, SimPanel, SimPwmState};
+pub use waveform::Waveform;
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,6 +34,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::units::{Instant, PulseWidth};
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(if self.is_high() { "high" } else { "low" })
+    }
+}
 
 /// The level of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,6 +57,11 @@ impl Level {
             Level::Low => Level::High,
             Level::High => Level::Low,
         }
+    }
+
+    /// Whether it is high.
+    pub const fn is_high(self) -> bool {
+        matches!(self, Level::High)
     }
 
     /// High for `true`.
@@ -133,7 +169,9 @@ fn monotonic_now() -> Instant {
 
 /// A hardware PWM channel.
 ///
-/// The signal is high first, then low, in every period.
+/// The signal is high first, then low, in every period. Dropping a channel never cuts a pulse: it
+/// leaves a running signal as it is, so whoever owns the channel ends the signal first
+/// ([`end_signal`], or the same steps one by one).
 pub trait PwmChannel: Send {
     /// What this channel can do.
     fn capabilities(&self) -> Capabilities;
@@ -143,14 +181,16 @@ pub trait PwmChannel: Send {
     ///
     /// # Errors
     ///
-    /// The back end refused; the signal is off.
+    /// The signal runs already, `width` is longer than `period`, or the back end refused. A signal
+    /// that was off stays off.
     fn start(&mut self, period: Duration, width: PulseWidth) -> Result<Instant, HalError>;
 
     /// Changes the width of the running signal, without touching period or phase.
     ///
     /// # Errors
     ///
-    /// The back end refused; the signal goes on with the old width.
+    /// The signal does not run, `width` is longer than the period, or the back end refused; the signal
+    /// goes on as it was.
     fn set_width(&mut self, width: PulseWidth) -> Result<Instant, HalError>;
 
     /// The level of the pin now, where it can be read.
@@ -162,6 +202,13 @@ pub trait PwmChannel: Send {
     ///
     /// The back end refused.
     fn disable(&mut self) -> Result<Instant, HalError>;
+
+    /// Hands the edges up to and including `until` to whoever records them ([`RecordedPwm`]); nothing
+    /// else happens. Edges of a hardware signal are worked out when the channel is used, so a last
+    /// call at the end of a run completes the record.
+    fn flush(&mut self, until: Instant) {
+        let _ = until;
+    }
 }
 
 /// A digital output.
@@ -176,6 +223,9 @@ pub trait OutputLine: Send {
     ///
     /// The back end refused.
     fn set(&mut self, level: Level) -> Result<Instant, HalError>;
+
+    /// The level that was set last; before any, the one that the line was opened with or had.
+    fn level(&self) -> Level;
 }
 
 /// A digital input. Its edges reach the motor's loop as `on_input`; this reads the level.
@@ -184,8 +234,42 @@ pub trait InputLine: Send {
     ///
     /// # Errors
     ///
-    /// The back end refused.
+    /// The back end refused, or it can no longer see edges on this line.
     fn level(&mut self) -> Result<Level, HalError>;
+}
+
+impl<T: PwmChannel + ?Sized> PwmChannel for Box<T> {
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
+    }
+    fn start(&mut self, period: Duration, width: PulseWidth) -> Result<Instant, HalError> {
+        (**self).start(period, width)
+    }
+    fn set_width(&mut self, width: PulseWidth) -> Result<Instant, HalError> {
+        (**self).set_width(width)
+    }
+    fn level(&mut self) -> Option<Level> {
+        (**self).level()
+    }
+    fn disable(&mut self) -> Result<Instant, HalError> {
+        (**self).disable()
+    }
+    fn flush(&mut self, until: Instant) {
+        (**self).flush(until);
+    }
+}
+
+impl<T: OutputLine + ?Sized> OutputLine for Box<T> {
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
+    }
+    #[inline]
+    fn set(&mut self, level: Level) -> Result<Instant, HalError> {
+        (**self).set(level)
+    }
+    fn level(&self) -> Level {
+        (**self).level()
+    }
 }
 
 /// An edge of an input line, with the time the kernel (or the simulator) saw it.

@@ -58,14 +58,9 @@ impl Excess {
             wanted,
         };
         match *self {
-            Excess {
-                end: Some((what, value, wanted)),
-                ..
-            } => PlanError::Unfaithful {
-                what,
-                value,
-                wanted,
-            },
+            Excess { end: Some((what, value, wanted)), .. } => {
+                PlanError::Unfaithful { what, value, wanted }
+            }
             Excess { jerk, .. } if jerk > 0.0 => unfaithful("jerk limit", jerk, limits.jerk),
             Excess { acceleration, .. } if acceleration > 0.0 => {
                 unfaithful("acceleration limit", acceleration, limits.acceleration)
@@ -93,11 +88,7 @@ pub(super) fn check(plan: &Trajectory, from: State, limits: Limits) -> Result<()
     let extremes = plan.extremes();
     if let Some(last) = plan.segments().last() {
         let end = last.state_after(last.duration);
-        let size = extremes
-            .max
-            .abs()
-            .max(extremes.min.abs())
-            .max(extremes.max - extremes.min);
+        let size = extremes.max.abs().max(extremes.min.abs()).max(extremes.max - extremes.min);
         let position = (end.position - plan.end()).abs();
         // Not a number is far, too.
         let far = |value: f64, most: f64| value > most || value.is_nan();
@@ -109,11 +100,7 @@ pub(super) fn check(plan: &Trajectory, from: State, limits: Limits) -> Result<()
             excess.end = Some(("end acceleration", end.acceleration, 0.0));
         }
     }
-    if excess.end.is_none() && excess.most() == 0.0 {
-        Ok(())
-    } else {
-        Err(excess)
-    }
+    if excess.end.is_none() && excess.most() == 0.0 { Ok(()) } else { Err(excess) }
 }
 
 /// By how much a value exceeds the most it may be, as a share of that; 0 if by no more than the
@@ -121,11 +108,7 @@ pub(super) fn check(plan: &Trajectory, from: State, limits: Limits) -> Result<()
 fn share(value: f64, most: f64) -> f64 {
     let share = value / most - 1.0;
     // Not a number is an excess, too.
-    if share <= LIMIT_TOLERANCE {
-        0.0
-    } else {
-        share.max(LIMIT_TOLERANCE)
-    }
+    if share <= LIMIT_TOLERANCE { 0.0 } else { share.max(LIMIT_TOLERANCE) }
 }
 
 /// A speed this much (as a share) below its limit can't be brought above it by the rounding to
@@ -155,11 +138,7 @@ impl Over {
     /// Holds a segment to the limits if the motion has come down into them, or keeps its speed or
     /// its acceleration.
     fn come_down(&mut self, segment: &Segment, limits: Limits) {
-        let State {
-            velocity,
-            acceleration,
-            ..
-        } = segment.state;
+        let State { velocity, acceleration, .. } = segment.state;
         let steady = acceleration == 0.0 && segment.jerk == 0.0;
         let reached = velocity.abs().max(taken_back(segment.state, limits.jerk));
         if segment.start > 0 && (steady || reached < limits.speed * (1.0 - NEARLY)) {

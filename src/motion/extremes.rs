@@ -17,13 +17,7 @@ pub struct Extremes {
 
 impl Extremes {
     fn at_rest(position: f64) -> Extremes {
-        Extremes {
-            min: position,
-            max: position,
-            velocity: 0.0,
-            acceleration: 0.0,
-            jerk: 0.0,
-        }
+        Extremes { min: position, max: position, velocity: 0.0, acceleration: 0.0, jerk: 0.0 }
     }
 
     fn widen(&mut self, segment: &Segment, h: f64) {
@@ -75,11 +69,7 @@ pub(super) fn segment_extremes(segment: &Segment) -> Extremes {
 /// The seconds after the segment's start at which its velocity `v + a h + j h²/2` is 0, the lesser
 /// first; not a number where there is none. They may lie outside the segment.
 pub(super) fn velocity_zeros(segment: &Segment) -> [f64; 2] {
-    let (v, a, j) = (
-        segment.state.velocity,
-        segment.state.acceleration,
-        segment.jerk,
-    );
+    let (v, a, j) = (segment.state.velocity, segment.state.acceleration, segment.jerk);
     if j == 0.0 {
         let only = if a == 0.0 { f64::NAN } else { -v / a };
         return [only, f64::NAN];

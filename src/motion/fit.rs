@@ -31,10 +31,7 @@ pub(super) fn fit(from: State, phases: &[Phase], end: Option<f64>) -> Option<Tra
         sum += phase.seconds;
         let boundary = (sum * 1e9 + 0.5) as u64;
         if boundary > last {
-            pieces.push(Piece {
-                nanos: boundary - last,
-                jerk: phase.jerk,
-            });
+            pieces.push(Piece { nanos: boundary - last, jerk: phase.jerk });
             last = boundary;
         }
     }
@@ -71,16 +68,8 @@ fn settle(from: State, mut pieces: Vec<Piece>, end: Option<f64>) -> Vec<Segment>
     let mut segments = Vec::with_capacity(pieces.len());
     let mut start = 0;
     walk(from, &pieces, cruise, |piece, moved| {
-        let state = State {
-            position: from.position + moved.position,
-            ..moved
-        };
-        segments.push(Segment {
-            start,
-            duration: piece.nanos,
-            state,
-            jerk: piece.jerk,
-        });
+        let state = State { position: from.position + moved.position, ..moved };
+        segments.push(Segment { start, duration: piece.nanos, state, jerk: piece.jerk });
         start += piece.nanos;
     });
     segments
@@ -102,13 +91,7 @@ fn cut_longest(pieces: &mut Vec<Piece>, mut range: Range<usize>, wanted: usize) 
         }
         let half = whole.nanos / 2;
         pieces[longest].nanos = whole.nanos - half;
-        pieces.insert(
-            longest + 1,
-            Piece {
-                nanos: half,
-                ..whole
-            },
-        );
+        pieces.insert(longest + 1, Piece { nanos: half, ..whole });
         range.end += 1;
     }
     pieces.len() - before
@@ -116,9 +99,7 @@ fn cut_longest(pieces: &mut Vec<Piece>, mut range: Range<usize>, wanted: usize) 
 
 /// The longest piece, if any, after a jerk, that has neither jerk nor acceleration.
 fn find_cruise(from: State, pieces: &[Piece]) -> Option<usize> {
-    let jerk = pieces
-        .iter()
-        .fold(0.0_f64, |most, p| most.max(p.jerk.abs()));
+    let jerk = pieces.iter().fold(0.0_f64, |most, p| most.max(p.jerk.abs()));
     let first = pieces.iter().position(|p| p.jerk != 0.0)?;
     let mut acceleration = from.acceleration;
     let mut longest: Option<(usize, u64)> = None;
@@ -149,10 +130,7 @@ fn walk(
     cruise: Option<usize>,
     mut visit: impl FnMut(Piece, State),
 ) -> (State, f64) {
-    let mut state = State {
-        position: 0.0,
-        ..from
-    };
+    let mut state = State { position: 0.0, ..from };
     let mut dropped = 0.0;
     for (i, piece) in pieces.iter().enumerate() {
         if cruise == Some(i) {

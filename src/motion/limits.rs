@@ -20,11 +20,8 @@ impl Limits {
     ///
     /// [`PlanError::Limit`] names the first that is not.
     pub fn check(&self) -> Result<(), PlanError> {
-        let named = [
-            ("speed", self.speed),
-            ("acceleration", self.acceleration),
-            ("jerk", self.jerk),
-        ];
+        let named =
+            [("speed", self.speed), ("acceleration", self.acceleration), ("jerk", self.jerk)];
         for (limit, value) in named {
             if !(value.is_finite() && value > 0.0) {
                 return Err(PlanError::Limit { limit, value });

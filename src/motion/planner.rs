@@ -43,11 +43,7 @@ pub struct Planner {
 impl Planner {
     /// A planner.
     pub fn new() -> Self {
-        Planner {
-            engine: Engine {
-                solver: Solver::new(),
-            },
-        }
+        Planner { engine: Engine { solver: Solver::new() } }
     }
 
     /// The fastest way from a state to rest at `target`.
@@ -113,10 +109,7 @@ impl<S: Solve> Engine<S> {
         check_start(from, limits)?;
         let distance = target - from.position;
         if !(target.is_finite() && distance.is_finite()) {
-            return Err(PlanError::NotFinite {
-                what: "target",
-                value: target,
-            });
+            return Err(PlanError::NotFinite { what: "target", value: target });
         }
         if !from.is_at_rest() {
             return self.moving(from, Some(target), limits);
@@ -192,10 +185,7 @@ impl<S: Solve> Engine<S> {
         let mut last = None;
         for round in 0..ROUNDS {
             let asked = cut.below(Limits { jerk, ..limits });
-            let phases = match self
-                .solver
-                .phases(from.velocity, from.acceleration, goal, asked)
-            {
+            let phases = match self.solver.phases(from.velocity, from.acceleration, goal, asked) {
                 Ok(phases) => phases,
                 Err(trouble) if round == 0 => return Err(explain(trouble, from, target)),
                 Err(trouble) => {
@@ -219,11 +209,7 @@ impl<S: Solve> Engine<S> {
                 jerk *= 0.5;
             }
         }
-        Err(last.unwrap_or(PlanError::Unfaithful {
-            what: "durations",
-            value: 0.0,
-            wanted: 1.0,
-        }))
+        Err(last.unwrap_or(PlanError::Unfaithful { what: "durations", value: 0.0, wanted: 1.0 }))
     }
 }
 
@@ -242,36 +228,21 @@ fn check_start(from: State, limits: Limits) -> Result<(), PlanError> {
 
 fn check_length(phases: &[Phase; PHASES]) -> Result<(), PlanError> {
     let length: f64 = phases.iter().map(|phase| phase.seconds).sum();
-    if length > seconds(LONGEST) {
-        Err(PlanError::TooLong { seconds: length })
-    } else {
-        Ok(())
-    }
+    if length > seconds(LONGEST) { Err(PlanError::TooLong { seconds: length }) } else { Ok(()) }
 }
 
 /// Seconds as nanoseconds, rounded up.
 fn nanos_up(seconds: f64) -> u64 {
     let exact = seconds * 1e9;
     let whole = exact as u64;
-    if (whole as f64) < exact {
-        whole + 1
-    } else {
-        whole
-    }
+    if (whole as f64) < exact { whole + 1 } else { whole }
 }
 
 fn explain(trouble: Trouble, from: State, target: Option<f64>) -> PlanError {
     match trouble {
-        Trouble::Wrong(what, value, wanted) => PlanError::Unfaithful {
-            what,
-            value,
-            wanted,
-        },
+        Trouble::Wrong(what, value, wanted) => PlanError::Unfaithful { what, value, wanted },
         Trouble::Refused(code) => PlanError::Refused {
-            from: format!(
-                "{} at {}/s and {}/s^2",
-                from.position, from.velocity, from.acceleration
-            ),
+            from: format!("{} at {}/s and {}/s^2", from.position, from.velocity, from.acceleration),
             to: target.map_or("rest".to_string(), |target| target.to_string()),
             code,
         },

@@ -70,11 +70,7 @@ impl Solver<Ruckig<1, ThrowErrorHandler>> {
 
 impl<S: Solve> Solver<S> {
     pub(super) fn with(inner: S) -> Self {
-        Solver {
-            inner,
-            input: InputParameter::new(None),
-            answer: Answer::new(None),
-        }
+        Solver { inner, input: InputParameter::new(None), answer: Answer::new(None) }
     }
 
     /// The phases of the fastest way from `velocity` and `acceleration` to the goal.
@@ -100,13 +96,7 @@ impl<S: Solve> Solver<S> {
     }
 
     fn attempt(&mut self, problem: &Problem, shift: i32) -> Result<[Phase; PHASES], Trouble> {
-        let Problem {
-            velocity,
-            acceleration,
-            goal,
-            limits,
-            ..
-        } = *problem;
+        let Problem { velocity, acceleration, goal, limits, .. } = *problem;
         // With this time and length, the speed limit and the acceleration limit are near 1.
         let time = exponent(problem.speed) - exponent(limits.acceleration) + shift;
         let length = exponent(problem.speed) + time;
@@ -145,11 +135,7 @@ impl<S: Solve> Solver<S> {
             return Err(Trouble::Refused("no profile".into()));
         };
 
-        let brakes = if profile.brake.duration > 0.0 {
-            profile.brake.t.len()
-        } else {
-            0
-        };
+        let brakes = if profile.brake.duration > 0.0 { profile.brake.t.len() } else { 0 };
         let brake = profile.brake.t.iter().zip(profile.brake.j).take(brakes);
         let seven = profile.t.iter().zip(profile.j);
         let mut phases = [Phase::default(); PHASES];
@@ -176,21 +162,13 @@ impl<S: Solve> Solver<S> {
         };
         if goal != Goal::Rest && !near(state.position, distance, distance) {
             let back = power_of_two(length);
-            return Err(Trouble::Wrong(
-                "end",
-                state.position * back,
-                distance * back,
-            ));
+            return Err(Trouble::Wrong("end", state.position * back, distance * back));
         }
         if !near(state.velocity, 0.0, start.velocity) {
             return Err(Trouble::Wrong("end velocity", state.velocity / speed, 0.0));
         }
         if !near(state.acceleration, 0.0, start.acceleration) {
-            return Err(Trouble::Wrong(
-                "end acceleration",
-                state.acceleration / accelerate,
-                0.0,
-            ));
+            return Err(Trouble::Wrong("end acceleration", state.acceleration / accelerate, 0.0));
         }
         let (time, jerk) = (power_of_two(time), 1.0 / jerk);
         for phase in &mut phases {
@@ -200,11 +178,7 @@ impl<S: Solve> Solver<S> {
         if problem.coast > 0.0 {
             let (cruise, velocity) = cruise;
             let cruises = velocity / speed;
-            let wanted = if distance < 0.0 {
-                -limits.speed
-            } else {
-                limits.speed
-            };
+            let wanted = if distance < 0.0 { -limits.speed } else { limits.speed };
             if (cruises - wanted).abs() > SOLVER_TOLERANCE * limits.speed {
                 return Err(Trouble::Wrong("cruise", cruises, wanted));
             }
@@ -240,11 +214,7 @@ const EDGE: f64 = 1e-12;
 
 impl Problem {
     fn new(velocity: f64, acceleration: f64, goal: Goal, limits: Limits) -> Problem {
-        let Limits {
-            mut speed,
-            acceleration: accelerate,
-            jerk,
-        } = limits;
+        let Limits { mut speed, acceleration: accelerate, jerk } = limits;
         // A start whose speed will just reach the limit, to the last bits, as in the middle of a
         // plan: the solver finds no room in those bits and takes a far slower way. A limit that is
         // higher by a hair decides it.
@@ -291,11 +261,7 @@ impl Problem {
             velocity,
             acceleration,
             goal,
-            limits: Limits {
-                speed,
-                acceleration: accelerate.min(most),
-                jerk,
-            },
+            limits: Limits { speed, acceleration: accelerate.min(most), jerk },
             speed: speed.max(moving),
             coast,
         }

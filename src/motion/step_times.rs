@@ -163,15 +163,7 @@ impl StepTimes {
     fn due(&self, sign: f64, at: i64, way: f64) -> Found {
         let up = sign > 0.0;
         let count = if up { self.count + 1 } else { self.count - 1 };
-        Found::Step(
-            StepDue {
-                at: self.start + at as u64,
-                up,
-                count,
-            },
-            at,
-            way,
-        )
+        Found::Step(StepDue { at: self.start + at as u64, up, count }, at, way)
     }
 
     /// On to the next piece, segment, or the rest at the end; false if there is nothing left.

@@ -20,19 +20,9 @@ impl Symmetric {
         let acceleration = speed / (tj + ta);
         let jerk = acceleration / tj;
         // Where the jerk ends, where the hold ends, where the cruise begins.
-        let first = State {
-            position: 0.0,
-            ..State::default()
-        }
-        .after(tj, jerk);
-        let first = State {
-            acceleration,
-            ..first
-        };
-        let second = State {
-            acceleration,
-            ..first.after(ta, 0.0)
-        };
+        let first = State { position: 0.0, ..State::default() }.after(tj, jerk);
+        let first = State { acceleration, ..first };
+        let second = State { acceleration, ..first.after(ta, 0.0) };
         let way = speed * (2.0 * tj + ta) / 2.0;
         let at = |position: f64, velocity: f64, acceleration: f64| State {
             position,
@@ -41,39 +31,18 @@ impl Symmetric {
         };
         let states = [
             (self.jerk, State::at_rest(start), jerk),
-            (
-                self.hold,
-                at(start + first.position, first.velocity, acceleration),
-                0.0,
-            ),
-            (
-                self.jerk,
-                at(start + second.position, second.velocity, acceleration),
-                -jerk,
-            ),
+            (self.hold, at(start + first.position, first.velocity, acceleration), 0.0),
+            (self.jerk, at(start + second.position, second.velocity, acceleration), -jerk),
             (self.cruise, at(start + way, speed, 0.0), 0.0),
             (self.jerk, at(target - way, speed, 0.0), -jerk),
-            (
-                self.hold,
-                at(target - second.position, second.velocity, -acceleration),
-                0.0,
-            ),
-            (
-                self.jerk,
-                at(target - first.position, first.velocity, -acceleration),
-                jerk,
-            ),
+            (self.hold, at(target - second.position, second.velocity, -acceleration), 0.0),
+            (self.jerk, at(target - first.position, first.velocity, -acceleration), jerk),
         ];
         let mut segments = Vec::with_capacity(states.len());
         let mut begin = 0;
         for (duration, state, jerk) in states {
             if duration > 0 {
-                segments.push(Segment {
-                    start: begin,
-                    duration,
-                    state,
-                    jerk,
-                });
+                segments.push(Segment { start: begin, duration, state, jerk });
                 begin += duration;
             }
         }
@@ -113,11 +82,6 @@ impl Symmetric {
         let (jerk, hold) = (scaled(self.jerk), scaled(self.hold));
         let length = 4 * self.jerk + 2 * self.hold + self.cruise;
         let cruise = scaled(length) - 4 * jerk - 2 * hold;
-        Symmetric {
-            jerk,
-            hold,
-            cruise,
-            ..*self
-        }
+        Symmetric { jerk, hold, cruise, ..*self }
     }
 }

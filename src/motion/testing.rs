@@ -41,11 +41,7 @@ impl Dice {
         let speed = self.size(-3.0, 6.0);
         let acceleration = speed / self.size(-4.0, 1.0);
         let jerk = acceleration / self.size(-5.0, 1.0);
-        Limits {
-            speed,
-            acceleration,
-            jerk,
-        }
+        Limits { speed, acceleration, jerk }
     }
 
     /// A state within the limits, or up to twice above them.
@@ -64,10 +60,6 @@ impl Dice {
             let most = (2.0 * limits.jerk * limits.speed).sqrt();
             acceleration = acceleration.clamp(-most, most);
         }
-        State {
-            position: 100.0 * self.between(-1.0, 1.0),
-            velocity,
-            acceleration,
-        }
+        State { position: 100.0 * self.between(-1.0, 1.0), velocity, acceleration }
     }
 }

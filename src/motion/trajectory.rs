@@ -15,10 +15,7 @@ pub struct State {
 impl State {
     /// At rest at `position`.
     pub fn at_rest(position: f64) -> State {
-        State {
-            position,
-            ..State::default()
-        }
+        State { position, ..State::default() }
     }
 
     /// Whether velocity and acceleration are both 0, exactly.
@@ -28,11 +25,7 @@ impl State {
 
     /// The state `h` seconds later under a constant jerk.
     pub(super) fn after(self, h: f64, jerk: f64) -> State {
-        let State {
-            position,
-            velocity,
-            acceleration,
-        } = self;
+        let State { position, velocity, acceleration } = self;
         State {
             position: position + travel(h, velocity, acceleration / 2.0, jerk / 6.0),
             velocity: velocity + h * (acceleration + h * (jerk / 2.0)),
@@ -94,11 +87,7 @@ pub struct Trajectory {
 impl Trajectory {
     /// No motion: rest at `position`, with no duration.
     pub fn rest(position: f64) -> Trajectory {
-        Trajectory {
-            segments: Vec::new(),
-            duration: 0,
-            end: position,
-        }
+        Trajectory { segments: Vec::new(), duration: 0, end: position }
     }
 
     /// Rest at `position` for `duration` nanoseconds.
@@ -106,17 +95,8 @@ impl Trajectory {
         if duration == 0 {
             return Trajectory::rest(position);
         }
-        let segment = Segment {
-            start: 0,
-            duration,
-            state: State::at_rest(position),
-            jerk: 0.0,
-        };
-        Trajectory {
-            segments: vec![segment],
-            duration,
-            end: position,
-        }
+        let segment = Segment { start: 0, duration, state: State::at_rest(position), jerk: 0.0 };
+        Trajectory { segments: vec![segment], duration, end: position }
     }
 
     /// One trajectory after another.
@@ -132,10 +112,7 @@ impl Trajectory {
             }
             let offset = whole.duration;
             whole.duration = offset.checked_add(part.duration)?;
-            let later = part.segments.iter().map(|s| Segment {
-                start: offset + s.start,
-                ..*s
-            });
+            let later = part.segments.iter().map(|s| Segment { start: offset + s.start, ..*s });
             whole.segments.extend(later);
             whole.end = part.end;
         }
@@ -145,11 +122,7 @@ impl Trajectory {
     /// From segments that follow each other without a gap; the caller vouches for the states.
     pub(super) fn from_segments(segments: Vec<Segment>, end: f64) -> Trajectory {
         let duration = segments.last().map_or(0, |s| s.start + s.duration);
-        Trajectory {
-            segments,
-            duration,
-            end,
-        }
+        Trajectory { segments, duration, end }
     }
 
     /// How long the motion lasts, nanoseconds.
@@ -159,9 +132,7 @@ impl Trajectory {
 
     /// The state at time 0.
     pub fn start(&self) -> State {
-        self.segments
-            .first()
-            .map_or(State::at_rest(self.end), |s| s.state)
+        self.segments.first().map_or(State::at_rest(self.end), |s| s.state)
     }
 
     /// Where it comes to rest.
@@ -207,11 +178,7 @@ impl Trajectory {
             ..*s
         };
         let segments = self.segments.iter().map(scaled).collect();
-        Trajectory {
-            segments,
-            duration: self.duration,
-            end,
-        }
+        Trajectory { segments, duration: self.duration, end }
     }
 
     /// The same path in a longer time: with `k` = `duration` / [`duration`](Trajectory::duration),
@@ -236,24 +203,16 @@ impl Trajectory {
         let mut left = self.segments.as_slice();
         while let Some(first) = left.first() {
             // One part: up to the next rest.
-            let inside = left
-                .iter()
-                .skip(1)
-                .take_while(|s| !s.state.is_at_rest())
-                .count();
+            let inside = left.iter().skip(1).take_while(|s| !s.state.is_at_rest()).count();
             let (part, rest) = left.split_at(1 + inside);
             let ends = part.last().map_or(0, |s| s.start + s.duration);
             let to = moved(ends) - moved(first.start);
             let place = rest.first().map_or(self.end, |s| s.state.position);
-            parts.push(
-                if part.len() == 1 && first.jerk == 0.0 && first.state.is_at_rest() {
-                    Trajectory::dwell(place, to)
-                } else {
-                    Symmetric::of(part, place)?
-                        .stretched(ends - first.start, to)
-                        .trajectory()
-                },
-            );
+            parts.push(if part.len() == 1 && first.jerk == 0.0 && first.state.is_at_rest() {
+                Trajectory::dwell(place, to)
+            } else {
+                Symmetric::of(part, place)?.stretched(ends - first.start, to).trajectory()
+            });
             left = rest;
         }
         Trajectory::chain(&parts)

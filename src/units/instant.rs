@@ -63,12 +63,7 @@ impl Sub<Instant> for Instant {
 impl fmt::Display for Instant {
     /// Seconds with nine decimals: `12.345678901`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}.{:09}",
-            self.0 / 1_000_000_000,
-            self.0 % 1_000_000_000
-        )
+        write!(f, "{}.{:09}", self.0 / 1_000_000_000, self.0 % 1_000_000_000)
     }
 }
 
@@ -82,9 +77,6 @@ mod tests {
         assert_eq!(a.nanos_since(Instant::from_nanos(9)), 0);
         assert_eq!(Instant::FAR + Duration::from_secs(1), Instant::FAR);
         assert_eq!((a + Duration::from_micros(1)).as_nanos(), 1005);
-        assert_eq!(
-            Instant::from_nanos(12_345_678_901).to_string(),
-            "12.345678901"
-        );
+        assert_eq!(Instant::from_nanos(12_345_678_901).to_string(), "12.345678901");
     }
 }

@@ -174,9 +174,8 @@ fn unit(name: &str) -> Option<(Dimension, u64, u64)> {
     if name == "rpm" {
         return Some((Dimension::AngularSpeed, 6, 1));
     }
-    let (base, per) = name
-        .split_once('/')
-        .map_or((name, None), |(b, p)| (b.trim(), Some(p.trim())));
+    let (base, per) =
+        name.split_once('/').map_or((name, None), |(b, p)| (b.trim(), Some(p.trim())));
     let &(_, dimension, num, den) = UNITS.iter().find(|u| u.0 == base)?;
     let Some(per) = per else {
         return Some((dimension, num, den));
@@ -230,19 +229,10 @@ impl Quantity {
         let (number, name) = split(text);
         let text = text.trim().to_string();
         let Ok(value) = number.parse::<f64>() else {
-            return Err(UnitError::NotANumber {
-                text,
-                expected,
-                base,
-            });
+            return Err(UnitError::NotANumber { text, expected, base });
         };
         if name.is_empty() {
-            return Err(UnitError::BareNumber {
-                text,
-                expected,
-                units,
-                base,
-            });
+            return Err(UnitError::BareNumber { text, expected, units, base });
         }
         match unit(name) {
             Some((d, num, den)) if d == want => {
@@ -250,17 +240,10 @@ impl Quantity {
                 if value.is_finite() {
                     Ok(value)
                 } else {
-                    Err(UnitError::OutOfRange {
-                        text,
-                        range: "it must be finite",
-                    })
+                    Err(UnitError::OutOfRange { text, range: "it must be finite" })
                 }
             }
-            _ => Err(UnitError::WrongUnit {
-                text,
-                expected,
-                units,
-            }),
+            _ => Err(UnitError::WrongUnit { text, expected, units }),
         }
     }
 
@@ -277,9 +260,7 @@ impl Quantity {
         unit(name)
             .and_then(|(_, num, den)| ratio.times(Ratio::new(num, den)?))
             .map(|r| (r, q.dimension))
-            .ok_or_else(|| UnitError::NotARatio {
-                text: text.to_string(),
-            })
+            .ok_or_else(|| UnitError::NotARatio { text: text.to_string() })
     }
 }
 
@@ -288,10 +269,7 @@ impl FromStr for Quantity {
     fn from_str(text: &str) -> Result<Self, UnitError> {
         let (_, name) = split(text);
         let dimension = unit(name).map_or(Dimension::Length, |u| u.0);
-        Ok(Quantity {
-            value: Quantity::parse_as(text, dimension)?,
-            dimension,
-        })
+        Ok(Quantity { value: Quantity::parse_as(text, dimension)?, dimension })
     }
 }
 
@@ -372,7 +350,7 @@ impl fmt::Display for Time {
         let ns = self.0.as_nanos();
         for (unit, size) in [("s", 1_000_000_000u128), ("ms", 1_000_000), ("us", 1_000)] {
             // The largest unit that leaves at most three decimals.
-            if ns >= size && ns * 1000 % size == 0 {
+            if ns >= size && (ns * 1000).is_multiple_of(size) {
                 return write!(f, "{}{unit}", ns as f64 / size as f64);
             }
         }
@@ -511,10 +489,7 @@ mod tests {
         let e = "50deg/s".parse::<Speed>().unwrap_err();
         assert!(matches!(e, UnitError::WrongUnit { .. }), "{e}");
         for bad in ["", "mm", "x mm", "1.2.3mm", "--1mm"] {
-            assert!(
-                matches!(bad.parse::<Length>(), Err(UnitError::NotANumber { .. })),
-                "{bad}"
-            );
+            assert!(matches!(bad.parse::<Length>(), Err(UnitError::NotANumber { .. })), "{bad}");
         }
         assert!("-1ms".parse::<Time>().is_err());
         assert!("5s".parse::<PulseWidth>().is_err());
@@ -525,10 +500,7 @@ mod tests {
     #[test]
     fn exact_ratios() {
         let (r, d) = Quantity::parse_exact("8mm").unwrap();
-        assert_eq!(
-            (r.numerator(), r.denominator(), d),
-            (8, 1, Dimension::Length)
-        );
+        assert_eq!((r.numerator(), r.denominator(), d), (8, 1, Dimension::Length));
         let (r, _) = Quantity::parse_exact("0.1in").unwrap();
         assert_eq!((r.numerator(), r.denominator()), (127, 50));
         let (r, d) = Quantity::parse_exact("1turn").unwrap();
@@ -538,12 +510,9 @@ mod tests {
 
     #[test]
     fn times_print_short() {
-        for (text, out) in [
-            ("500ms", "500ms"),
-            ("1.5s", "1.5s"),
-            ("1900ns", "1.9us"),
-            ("2min", "120s"),
-        ] {
+        for (text, out) in
+            [("500ms", "500ms"), ("1.5s", "1.5s"), ("1900ns", "1.9us"), ("2min", "120s")]
+        {
             assert_eq!(text.parse::<Time>().unwrap().to_string(), out);
         }
     }

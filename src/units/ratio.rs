@@ -41,10 +41,7 @@ impl Ratio {
             return None;
         }
         let g = gcd(num, den);
-        Some(Ratio {
-            num: u64::try_from(num / g).ok()?,
-            den: u64::try_from(den / g).ok()?,
-        })
+        Some(Ratio { num: u64::try_from(num / g).ok()?, den: u64::try_from(den / g).ok()? })
     }
 
     /// A decimal or a fraction as it is written: `"8"`, `"12.5"`, `"25792/405"`.
@@ -91,10 +88,7 @@ impl Ratio {
 
     /// `self / other`, or `None` where the result does not fit two 64-bit integers.
     pub fn over(self, other: Ratio) -> Option<Ratio> {
-        self.times(Ratio {
-            num: other.den,
-            den: other.num,
-        })
+        self.times(Ratio { num: other.den, den: other.num })
     }
 
     /// The nearest 64-bit float.
@@ -116,9 +110,7 @@ impl Ratio {
 impl FromStr for Ratio {
     type Err = UnitError;
     fn from_str(s: &str) -> Result<Self, UnitError> {
-        Ratio::parse(s.trim()).ok_or_else(|| UnitError::NotARatio {
-            text: s.to_string(),
-        })
+        Ratio::parse(s.trim()).ok_or_else(|| UnitError::NotARatio { text: s.to_string() })
     }
 }
 

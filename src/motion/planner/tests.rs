@@ -12,42 +12,20 @@ fn assert_sound(plan: &Trajectory, from: State, limits: Limits) {
     for (i, segment) in plan.segments().iter().enumerate() {
         assert!(segment.duration > 0 && segment.start == time, "{}", told());
         time += segment.duration;
-        let next = plan
-            .segments()
-            .get(i + 1)
-            .map_or(State::at_rest(plan.end()), |s| s.state);
+        let next = plan.segments().get(i + 1).map_or(State::at_rest(plan.end()), |s| s.state);
         let end = segment.state_after(segment.duration);
-        assert!(
-            (end.position - next.position).abs() <= 1e-12 * size,
-            "{}",
-            told()
-        );
-        assert!(
-            (end.velocity - next.velocity).abs() <= 1e-9 * x.velocity,
-            "{}",
-            told()
-        );
+        assert!((end.position - next.position).abs() <= 1e-12 * size, "{}", told());
+        assert!((end.velocity - next.velocity).abs() <= 1e-9 * x.velocity, "{}", told());
         let jump = (end.acceleration - next.acceleration).abs();
         assert!(jump <= 1e-9 * x.acceleration, "{}", told());
-        assert!(
-            segment.jerk.abs() <= limits.jerk * (1.0 + 1e-9),
-            "{}",
-            told()
-        );
+        assert!(segment.jerk.abs() <= limits.jerk * (1.0 + 1e-9), "{}", told());
     }
     assert_eq!(time, plan.duration(), "{}", told());
     // What the start's acceleration adds, at the jerk limit and a thousandth of the speed more.
     let added = from.acceleration * from.acceleration.abs() / (2.0 * limits.jerk);
     let inevitable = (from.velocity + added).abs();
-    let over = if inevitable > limits.speed * (1.0 - 1e-3) {
-        1e-3
-    } else {
-        0.0
-    };
-    let speed = limits
-        .speed
-        .max(from.velocity.abs())
-        .max(inevitable + over * limits.speed);
+    let over = if inevitable > limits.speed * (1.0 - 1e-3) { 1e-3 } else { 0.0 };
+    let speed = limits.speed.max(from.velocity.abs()).max(inevitable + over * limits.speed);
     assert!(x.velocity <= speed * (1.0 + 1e-9), "{}", told());
     let acceleration = limits.acceleration.max(from.acceleration.abs());
     assert!(x.acceleration <= acceleration * (1.0 + 1e-9), "{}", told());
@@ -58,11 +36,7 @@ fn assert_comes_down(plan: &Trajectory, limits: Limits) {
     let mut within = (false, false);
     let told = || format!("{limits:?} {plan:?}");
     for (i, segment) in plan.segments().iter().enumerate() {
-        let State {
-            velocity,
-            acceleration,
-            ..
-        } = segment.state;
+        let State { velocity, acceleration, .. } = segment.state;
         let inevitable = velocity + acceleration * acceleration.abs() / (2.0 * limits.jerk);
         within.0 |= velocity.abs().max(inevitable.abs()) <= 0.99 * limits.speed;
         within.0 |= i > 0 && acceleration == 0.0 && segment.jerk == 0.0;
@@ -70,11 +44,7 @@ fn assert_comes_down(plan: &Trajectory, limits: Limits) {
         within.1 |= i > 0 && segment.jerk == 0.0;
         let end = segment.state_after(segment.duration);
         if within.0 {
-            assert!(
-                end.velocity.abs() <= limits.speed * (1.0 + 2e-9),
-                "{}",
-                told()
-            );
+            assert!(end.velocity.abs() <= limits.speed * (1.0 + 2e-9), "{}", told());
         }
         if within.1 {
             let end = end.acceleration.abs();
@@ -169,14 +139,10 @@ fn to_rest_it_comes_to_rest_within_the_limits() {
     for _ in 0..60_000 {
         let limits = dice.limits();
         let from = dice.state(limits);
-        let plan = planner
-            .to_rest(from, limits)
-            .unwrap_or_else(|e| panic!("{from:?} {limits:?} {e}"));
+        let plan =
+            planner.to_rest(from, limits).unwrap_or_else(|e| panic!("{from:?} {limits:?} {e}"));
         assert_sound(&plan, from, limits);
-        let last = plan
-            .segments()
-            .last()
-            .map_or(from, |s| s.state_after(s.duration));
+        let last = plan.segments().last().map_or(from, |s| s.state_after(s.duration));
         assert_eq!(plan.end(), last.position);
         if from.acceleration == 0.0 {
             // Straight on: it does not come back.
@@ -222,10 +188,7 @@ fn lower_limits_never_make_a_plan_faster() {
         };
         compared += 1;
         // In a matter of microseconds, whole nanoseconds decide.
-        assert!(
-            fast <= slow * (1.0 + 1e-3) + 20_000.0,
-            "{fast} {slow}: {from:?} {to} {limits:?}"
-        );
+        assert!(fast <= slow * (1.0 + 1e-3) + 20_000.0, "{fast} {slow}: {from:?} {to} {limits:?}");
     }
     assert!(compared > 30_000);
 }
@@ -239,15 +202,9 @@ fn a_plan_changed_at_any_moment_of_a_plan_goes_on_as_planned() {
     for _ in 0..3000 {
         let speed = dice.size(0.0, 5.0);
         let acceleration = speed / dice.size(-2.5, 0.5);
-        let limits = Limits {
-            speed,
-            acceleration,
-            jerk: acceleration / dice.size(-3.0, 0.5),
-        };
+        let limits = Limits { speed, acceleration, jerk: acceleration / dice.size(-3.0, 0.5) };
         let to = dice.sign() * speed * dice.size(-3.0, 1.0);
-        let plan = planner
-            .to_position(State::at_rest(0.0), to, limits)
-            .unwrap();
+        let plan = planner.to_position(State::at_rest(0.0), to, limits).unwrap();
         let borders = plan.segments().iter().map(|s| s.start);
         let mut moments: Vec<u64> = borders.flat_map(|t| [t, t + 1, t + 2, t + 1000]).collect();
         moments.extend((0..20).map(|_| dice.below(plan.duration())));
@@ -260,16 +217,10 @@ fn a_plan_changed_at_any_moment_of_a_plan_goes_on_as_planned() {
             let now = again.duration() as f64;
             let beyond = 2e-7 * from.velocity.abs() + 1e-12 * to.abs();
             let back = 4e9 * (32.0 * beyond / limits.jerk).cbrt();
-            assert!(
-                now <= left * 1.001 + back + 100.0,
-                "{now} for {left} at {t} of {plan:?}"
-            );
+            assert!(now <= left * 1.001 + back + 100.0, "{now} for {left} at {t} of {plan:?}");
             let (x, whole) = (again.extremes(), plan.extremes());
             let passes = (x.max - whole.max).max(whole.min - x.min);
-            assert!(
-                passes <= beyond,
-                "{passes} and {beyond}: at {t} of {plan:?}"
-            );
+            assert!(passes <= beyond, "{passes} and {beyond}: at {t} of {plan:?}");
             let stop = planner.to_rest(from, limits).unwrap();
             assert_sound(&stop, from, limits);
             assert!(stop.duration() as f64 <= now + back + 100.0);
@@ -280,33 +231,15 @@ fn a_plan_changed_at_any_moment_of_a_plan_goes_on_as_planned() {
 #[test]
 fn tiny_distances_and_single_nanoseconds_have_plans() {
     let mut planner = Planner::new();
-    let fast = Limits {
-        speed: 1e6,
-        acceleration: 1e9,
-        jerk: 1e15,
-    };
-    let stiff = Limits {
-        speed: 1.0,
-        acceleration: 1e3,
-        jerk: 1e15,
-    };
-    let soft = Limits {
-        speed: 1e6,
-        acceleration: 1e9,
-        jerk: 1e-3,
-    };
+    let fast = Limits { speed: 1e6, acceleration: 1e9, jerk: 1e15 };
+    let stiff = Limits { speed: 1.0, acceleration: 1e3, jerk: 1e15 };
+    let soft = Limits { speed: 1e6, acceleration: 1e9, jerk: 1e-3 };
     for limits in [fast, stiff, soft] {
         for distance in [1e-15, 1e-12, 1e-9, 1e-6, 1e-3, 1.0] {
-            let plan = planner
-                .to_position(State::at_rest(0.0), distance, limits)
-                .unwrap();
+            let plan = planner.to_position(State::at_rest(0.0), distance, limits).unwrap();
             assert_sound(&plan, State::at_rest(0.0), limits);
             for (velocity, acceleration) in [(distance, 0.0), (-distance, 0.0), (0.0, distance)] {
-                let from = State {
-                    position: 0.0,
-                    velocity,
-                    acceleration,
-                };
+                let from = State { position: 0.0, velocity, acceleration };
                 let stop = planner.to_rest(from, limits).unwrap();
                 assert_sound(&stop, from, limits);
                 let plan = planner.to_position(from, distance, limits).unwrap();
@@ -341,16 +274,9 @@ fn a_line_of_motors_keeps_each_motors_limits() {
 #[test]
 fn nowhere_to_go_is_rest() {
     let mut planner = Planner::new();
-    let limits = Limits {
-        speed: 1.0,
-        acceleration: 1.0,
-        jerk: 1.0,
-    };
+    let limits = Limits { speed: 1.0, acceleration: 1.0, jerk: 1.0 };
     let here = State::at_rest(4.25);
-    assert_eq!(
-        planner.to_position(here, 4.25, limits),
-        Ok(Trajectory::rest(4.25))
-    );
+    assert_eq!(planner.to_position(here, 4.25, limits), Ok(Trajectory::rest(4.25)));
     assert_eq!(planner.to_rest(here, limits), Ok(Trajectory::rest(4.25)));
 }
 
@@ -369,32 +295,16 @@ fn plans_are_the_same_to_the_bit_each_time() {
 #[test]
 fn wrong_numbers_are_named() {
     let mut planner = Planner::new();
-    let good = Limits {
-        speed: 1.0,
-        acceleration: 1.0,
-        jerk: 1.0,
-    };
+    let good = Limits { speed: 1.0, acceleration: 1.0, jerk: 1.0 };
     let here = State::at_rest(0.0);
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         for (limit, limits) in [
             ("speed", Limits { speed: bad, ..good }),
-            (
-                "acceleration",
-                Limits {
-                    acceleration: bad,
-                    ..good
-                },
-            ),
+            ("acceleration", Limits { acceleration: bad, ..good }),
             ("jerk", Limits { jerk: bad, ..good }),
         ] {
-            let text = planner
-                .to_position(here, 1.0, limits)
-                .unwrap_err()
-                .to_string();
-            assert_eq!(
-                text,
-                format!("the {limit} limit is {bad}: it must be above 0 and finite")
-            );
+            let text = planner.to_position(here, 1.0, limits).unwrap_err().to_string();
+            assert_eq!(text, format!("the {limit} limit is {bad}: it must be above 0 and finite"));
             assert!(planner.to_rest(here, limits).is_err());
         }
     }
@@ -402,40 +312,16 @@ fn wrong_numbers_are_named() {
         let error = planner.to_position(here, bad, good).unwrap_err();
         assert!(error.to_string().starts_with("the target is "), "{error}");
         for (what, from) in [
-            (
-                "start position",
-                State {
-                    position: bad,
-                    ..here
-                },
-            ),
-            (
-                "start velocity",
-                State {
-                    velocity: bad,
-                    ..here
-                },
-            ),
-            (
-                "start acceleration",
-                State {
-                    acceleration: bad,
-                    ..here
-                },
-            ),
+            ("start position", State { position: bad, ..here }),
+            ("start velocity", State { velocity: bad, ..here }),
+            ("start acceleration", State { acceleration: bad, ..here }),
         ] {
             let error = planner.to_rest(from, good).unwrap_err();
-            assert!(
-                error.to_string().starts_with(&format!("the {what} is ")),
-                "{error}"
-            );
+            assert!(error.to_string().starts_with(&format!("the {what} is ")), "{error}");
         }
     }
     let far = planner.to_position(here, 1e9, good).unwrap_err();
-    assert!(
-        matches!(far, PlanError::TooLong { seconds } if seconds > 9e8),
-        "{far}"
-    );
+    assert!(matches!(far, PlanError::TooLong { seconds } if seconds > 9e8), "{far}");
     let farther = planner.to_position(State::at_rest(-1e308), 1e308, good);
     assert!(matches!(farther, Err(PlanError::NotFinite { .. })));
 }

@@ -81,10 +81,7 @@ impl Run {
         };
         if state.acceleration == 0.0 && segment.jerk == 0.0 {
             if state.velocity == 0.0 {
-                return Run {
-                    last: piece.last,
-                    ..AT_REST
-                };
+                return Run { last: piece.last, ..AT_REST };
             }
             run.slowness = 1.0 / run.velocity;
         }
@@ -95,23 +92,15 @@ impl Run {
     /// The way run up to a nanosecond of the segment.
     #[inline(always)]
     pub(super) fn way(&self, nanos: i64) -> f64 {
-        travel(
-            seconds(nanos),
-            self.velocity,
-            self.half_acceleration,
-            self.sixth_jerk,
-        )
+        travel(seconds(nanos), self.velocity, self.half_acceleration, self.sixth_jerk)
     }
 
     /// The first nanosecond after `from`, and no later than the piece's last, at which the way is
     /// `aim` or more, and the way there. Up to `from` it is `here`, less than `aim`.
     #[inline]
     pub(super) fn reach(&self, aim: f64, from: i64, here: f64) -> (i64, f64) {
-        let guess = if self.slowness > 0.0 {
-            aim * self.slowness
-        } else {
-            self.root(aim, from, here)
-        };
+        let guess =
+            if self.slowness > 0.0 { aim * self.slowness } else { self.root(aim, from, here) };
         let nanos = guess * 1e9;
         let whole = nanos as i64;
         let up = whole + i64::from((whole as f64) < nanos);
@@ -154,11 +143,8 @@ impl Run {
         // Else with the acceleration of here: a quadratic, solved without cancellation.
         let discriminant = speed * speed + 2.0 * acceleration * more;
         let (mut low, mut high) = (h, seconds(self.last));
-        let mut root = if discriminant > 0.0 {
-            h + 2.0 * more / (speed + discriminant.sqrt())
-        } else {
-            high
-        };
+        let mut root =
+            if discriminant > 0.0 { h + 2.0 * more / (speed + discriminant.sqrt()) } else { high };
         if j6 == 0.0 {
             return root;
         }

@@ -50,11 +50,7 @@ fn oracle(trajectory: &Trajectory, mut count: i64) -> Vec<StepDue> {
                 break;
             };
             count += step;
-            due.push(StepDue {
-                at,
-                up: step > 0,
-                count,
-            });
+            due.push(StepDue { at, up: step > 0, count });
             now = at;
         }
         now = cut;
@@ -66,11 +62,7 @@ fn oracle(trajectory: &Trajectory, mut count: i64) -> Vec<StepDue> {
 fn halve(mut low: u64, mut high: u64, is: impl Fn(u64) -> bool) -> u64 {
     while low < high {
         let middle = low + (high - low) / 2;
-        if is(middle) {
-            high = middle
-        } else {
-            low = middle + 1
-        }
+        if is(middle) { high = middle } else { low = middle + 1 }
     }
     low
 }
@@ -94,16 +86,9 @@ fn compare(trajectory: &Trajectory, count: i64) -> usize {
     assert_eq!(found.len(), wanted.len(), "{trajectory:?} from {count}");
     let mut last = 0;
     for (found, wanted) in found.iter().zip(&wanted) {
-        assert_eq!(
-            (found.up, found.count),
-            (wanted.up, wanted.count),
-            "{trajectory:?}"
-        );
+        assert_eq!((found.up, found.count), (wanted.up, wanted.count), "{trajectory:?}");
         let off = found.at.abs_diff(wanted.at);
-        assert!(
-            off <= slack(trajectory, wanted.at),
-            "{found:?} and {wanted:?} of {trajectory:?}"
-        );
+        assert!(off <= slack(trajectory, wanted.at), "{found:?} and {wanted:?} of {trajectory:?}");
         assert!(found.at >= last);
         last = found.at;
     }
@@ -114,11 +99,7 @@ fn compare(trajectory: &Trajectory, count: i64) -> usize {
 fn stepper(dice: &mut Dice) -> Limits {
     let speed = dice.size(1.0, 5.3);
     let acceleration = speed / dice.size(-3.0, 0.0);
-    Limits {
-        speed,
-        acceleration,
-        jerk: acceleration / dice.size(-4.0, 0.0),
-    }
+    Limits { speed, acceleration, jerk: acceleration / dice.size(-4.0, 0.0) }
 }
 
 #[test]
@@ -129,16 +110,11 @@ fn steps_between_whole_steps_agree_with_halving() {
         let limits = stepper(&mut dice);
         let from = dice.below(4000) as i64 - 2000;
         let to = from + dice.below(600) as i64 - 300;
-        let plan = planner
-            .to_position(State::at_rest(from as f64), to as f64, limits)
-            .unwrap();
+        let plan = planner.to_position(State::at_rest(from as f64), to as f64, limits).unwrap();
         let found = all(plan.clone(), from);
         assert_eq!(found.last().map_or(from, |s| s.count), to);
         assert_eq!(found.len() as u64, from.abs_diff(to), "no step back");
-        assert!(
-            found.iter().all(|s| s.at < plan.duration()),
-            "while it still moves"
-        );
+        assert!(found.iter().all(|s| s.at < plan.duration()), "while it still moves");
         steps += compare(&plan, from);
     }
     assert!(steps > 100_000);
@@ -158,9 +134,7 @@ fn reversals_agree_with_halving_and_keep_half_a_step_apart() {
         // Far enough for a few hundred steps, and short enough to turn back for it.
         let to = (from.position + dice.between(-100.0, 100.0)).round();
         let limits = Limits {
-            acceleration: limits
-                .acceleration
-                .max(limits.speed * limits.speed / 1000.0),
+            acceleration: limits.acceleration.max(limits.speed * limits.speed / 1000.0),
             ..limits
         };
         let plan = planner.to_position(from, to, limits).unwrap();
@@ -180,10 +154,7 @@ fn reversals_agree_with_halving_and_keep_half_a_step_apart() {
             }
         }
     }
-    assert!(
-        steps > 100_000 && turns > 500,
-        "{steps} steps, {turns} turns"
-    );
+    assert!(steps > 100_000 && turns > 500, "{steps} steps, {turns} turns");
 }
 
 #[test]
@@ -192,9 +163,7 @@ fn no_step_is_early_and_none_is_a_nanosecond_late() {
     for _ in 0..300 {
         let limits = stepper(&mut dice);
         let to = dice.below(1000) as f64;
-        let plan = planner
-            .to_position(State::at_rest(0.0), to, limits)
-            .unwrap();
+        let plan = planner.to_position(State::at_rest(0.0), to, limits).unwrap();
         for step in all(plan.clone(), 0) {
             let threshold = step.count as f64 - 0.25;
             let bits = 4.0 * f64::EPSILON * (1.0 + threshold);
@@ -206,80 +175,40 @@ fn no_step_is_early_and_none_is_a_nanosecond_late() {
 
 #[test]
 fn steps_that_are_lacking_come_at_once() {
-    let limits = Limits {
-        speed: 100.0,
-        acceleration: 1000.0,
-        jerk: 10_000.0,
-    };
-    let plan = Planner::new()
-        .to_position(State::at_rest(3.0), 5.0, limits)
-        .unwrap();
+    let limits = Limits { speed: 100.0, acceleration: 1000.0, jerk: 10_000.0 };
+    let plan = Planner::new().to_position(State::at_rest(3.0), 5.0, limits).unwrap();
     for (count, first) in [(0, [1, 2, 3]), (6, [5, 4, 3])] {
         let due = all(plan.clone(), count);
-        let overdue: Vec<_> = due
-            .iter()
-            .take_while(|s| s.at == 0)
-            .map(|s| s.count)
-            .collect();
+        let overdue: Vec<_> = due.iter().take_while(|s| s.at == 0).map(|s| s.count).collect();
         assert_eq!(overdue, first);
         assert_eq!(due.last().map(|s| s.count), Some(5));
     }
     let due = all(Trajectory::rest(-2.0), 0);
     assert_eq!(
-        due.iter()
-            .map(|s| (s.at, s.up, s.count))
-            .collect::<Vec<_>>(),
+        due.iter().map(|s| (s.at, s.up, s.count)).collect::<Vec<_>>(),
         [(0, false, -1), (0, false, -2)]
     );
     // A dwell lasts; what is lacking does not wait for it.
     let due = all(Trajectory::dwell(1.0, 1000), 0);
-    assert_eq!(
-        due,
-        [StepDue {
-            at: 0,
-            up: true,
-            count: 1
-        }]
-    );
+    assert_eq!(due, [StepDue { at: 0, up: true, count: 1 }]);
 }
 
 #[test]
 fn a_step_that_only_the_end_brings_is_due_at_the_end() {
-    let limits = Limits {
-        speed: 100.0,
-        acceleration: 1000.0,
-        jerk: 10_000.0,
-    };
-    let plan = Planner::new()
-        .to_position(State::at_rest(0.0), 2.5, limits)
-        .unwrap();
+    let limits = Limits { speed: 100.0, acceleration: 1000.0, jerk: 10_000.0 };
+    let plan = Planner::new().to_position(State::at_rest(0.0), 2.5, limits).unwrap();
     let whole = plan.scaled_to(0.0, 1.0, 3.0);
     let due = all(whole.clone(), 0);
-    assert_eq!(
-        due.last(),
-        Some(&StepDue {
-            at: whole.duration(),
-            up: true,
-            count: 3
-        })
-    );
+    assert_eq!(due.last(), Some(&StepDue { at: whole.duration(), up: true, count: 3 }));
 }
 
 #[test]
 fn rest_and_rest_again_within_a_step_emit_nothing() {
     assert_eq!(all(Trajectory::rest(0.7), 0), []);
     assert_eq!(all(Trajectory::rest(0.7), 1), []);
-    let limits = Limits {
-        speed: 10.0,
-        acceleration: 100.0,
-        jerk: 1000.0,
-    };
-    let there = Planner::new()
-        .to_position(State::at_rest(0.0), 0.7, limits)
-        .unwrap();
-    let back = Planner::new()
-        .to_position(State::at_rest(0.7), -0.7, limits)
-        .unwrap();
+    let limits = Limits { speed: 10.0, acceleration: 100.0, jerk: 1000.0 };
+    let there = Planner::new().to_position(State::at_rest(0.0), 0.7, limits).unwrap();
+    let back = Planner::new().to_position(State::at_rest(0.7), -0.7, limits).unwrap();
     assert_eq!(all(Trajectory::chain(&[there, back]).unwrap(), 0), []);
 }
 
@@ -291,11 +220,7 @@ fn a_chain_with_dwells_agrees_with_halving() {
         let mut place = 0.0;
         for _ in 0..6 {
             let to = dice.between(-80.0, 80.0).round();
-            parts.push(
-                planner
-                    .to_position(State::at_rest(place), to, stepper(&mut dice))
-                    .unwrap(),
-            );
+            parts.push(planner.to_position(State::at_rest(place), to, stepper(&mut dice)).unwrap());
             parts.push(Trajectory::dwell(to, dice.below(1_000_000)));
             place = to;
         }
@@ -308,14 +233,8 @@ fn a_chain_with_dwells_agrees_with_halving() {
 #[test]
 fn long_and_slow_motions_stay_exact() {
     // One step in a quarter of an hour, for some days; then a hundred million steps away.
-    let limits = Limits {
-        speed: 1e-3,
-        acceleration: 1e-5,
-        jerk: 1e-7,
-    };
-    let plan = Planner::new()
-        .to_position(State::at_rest(0.0), 500.0, limits)
-        .unwrap();
+    let limits = Limits { speed: 1e-3, acceleration: 1e-5, jerk: 1e-7 };
+    let plan = Planner::new().to_position(State::at_rest(0.0), 500.0, limits).unwrap();
     assert_eq!(compare(&plan, 0), 500);
     let far = plan.scaled_to(1e8, -1.0, 1e8 - 500.0);
     assert_eq!(compare(&far, 100_000_000), 500);

@@ -2,16 +2,10 @@ use super::super::testing::Dice;
 use super::super::{Limits, Planner};
 use super::*;
 
-const LIMITS: Limits = Limits {
-    speed: 50.0,
-    acceleration: 500.0,
-    jerk: 5000.0,
-};
+const LIMITS: Limits = Limits { speed: 50.0, acceleration: 500.0, jerk: 5000.0 };
 
 fn plan(from: f64, to: f64) -> Trajectory {
-    Planner::new()
-        .to_position(State::at_rest(from), to, LIMITS)
-        .unwrap()
+    Planner::new().to_position(State::at_rest(from), to, LIMITS).unwrap()
 }
 
 /// Neighbouring segments agree, durations are above 0, times have no gap.
@@ -26,22 +20,11 @@ fn assert_joined(trajectory: &Trajectory) {
         assert!(segment.duration > 0);
         assert_eq!(segment.start, time);
         time += segment.duration;
-        let next = segments
-            .get(i + 1)
-            .map_or(State::at_rest(trajectory.end()), |s| s.state);
+        let next = segments.get(i + 1).map_or(State::at_rest(trajectory.end()), |s| s.state);
         let end = segment.state_after(segment.duration);
-        assert!(
-            (end.position - next.position).abs() <= 1e-12 * size.0,
-            "{trajectory:?}"
-        );
-        assert!(
-            (end.velocity - next.velocity).abs() <= 1e-9 * size.1,
-            "{trajectory:?}"
-        );
-        assert!(
-            (end.acceleration - next.acceleration).abs() <= 1e-9 * size.2,
-            "{trajectory:?}"
-        );
+        assert!((end.position - next.position).abs() <= 1e-12 * size.0, "{trajectory:?}");
+        assert!((end.velocity - next.velocity).abs() <= 1e-9 * size.1, "{trajectory:?}");
+        assert!((end.acceleration - next.acceleration).abs() <= 1e-9 * size.2, "{trajectory:?}");
     }
     assert_eq!(time, trajectory.duration());
 }
@@ -49,10 +32,7 @@ fn assert_joined(trajectory: &Trajectory) {
 #[test]
 fn rest_and_dwell_stay_where_they_are() {
     let rest = Trajectory::rest(7.5);
-    assert_eq!(
-        (rest.duration(), rest.end(), rest.segments().len()),
-        (0, 7.5, 0)
-    );
+    assert_eq!((rest.duration(), rest.end(), rest.segments().len()), (0, 7.5, 0));
     assert_eq!(rest.state_at(0), State::at_rest(7.5));
     assert_eq!(rest.start(), State::at_rest(7.5));
     let dwell = Trajectory::dwell(7.5, 1000);
@@ -60,10 +40,7 @@ fn rest_and_dwell_stay_where_they_are() {
     assert_eq!(dwell.state_at(500), State::at_rest(7.5));
     assert_eq!(Trajectory::dwell(7.5, 0), rest);
     let x = dwell.extremes();
-    assert_eq!(
-        (x.min, x.max, x.velocity, x.acceleration, x.jerk),
-        (7.5, 7.5, 0.0, 0.0, 0.0)
-    );
+    assert_eq!((x.min, x.max, x.velocity, x.acceleration, x.jerk), (7.5, 7.5, 0.0, 0.0, 0.0));
 }
 
 #[test]
@@ -92,12 +69,7 @@ fn scaled_is_the_same_motion_in_another_measure() {
 #[test]
 fn a_chain_needs_rest_where_the_last_part_ended() {
     let (a, b) = (plan(0.0, 3.0), plan(3.0, 1.0));
-    let parts = [
-        a.clone(),
-        Trajectory::dwell(3.0, 500),
-        b.clone(),
-        Trajectory::rest(1.0),
-    ];
+    let parts = [a.clone(), Trajectory::dwell(3.0, 500), b.clone(), Trajectory::rest(1.0)];
     let chain = Trajectory::chain(&parts).unwrap();
     assert_eq!(chain.duration(), a.duration() + 500 + b.duration());
     assert_eq!(chain.end(), 1.0);
@@ -108,16 +80,10 @@ fn a_chain_needs_rest_where_the_last_part_ended() {
     assert_eq!(chain.state_at(a.duration() + 250), State::at_rest(3.0));
     assert_eq!(Trajectory::chain(&[]), None);
     assert_eq!(Trajectory::chain(&[a.clone(), plan(3.0 + 1e-9, 1.0)]), None);
-    let moving = State {
-        velocity: 1.0,
-        ..State::at_rest(3.0)
-    };
+    let moving = State { velocity: 1.0, ..State::at_rest(3.0) };
     let stop = Planner::new().to_rest(moving, LIMITS).unwrap();
     assert_eq!(Trajectory::chain(&[a, stop.clone()]), None);
-    assert!(
-        Trajectory::chain(&[stop]).is_some(),
-        "the first part may begin in motion"
-    );
+    assert!(Trajectory::chain(&[stop]).is_some(), "the first part may begin in motion");
     let long = Trajectory::dwell(0.0, u64::MAX);
     assert_eq!(Trajectory::chain(&[long.clone(), long]), None);
 }
@@ -137,18 +103,12 @@ fn extremes_are_those_that_sampling_finds() {
             (v, a) = (v.max(s.velocity.abs()), a.max(s.acceleration.abs()));
         }
         let bits = 1e-12 * (1.0 + x.max.abs().max(x.min.abs()));
-        assert!(
-            x.min <= min + bits && x.max >= max - bits,
-            "no sample is beyond"
-        );
+        assert!(x.min <= min + bits && x.max >= max - bits, "no sample is beyond");
         assert!(x.velocity >= v * (1.0 - 1e-12) && x.acceleration >= a * (1.0 - 1e-12));
         // A 2000th of the duration away from an extreme, by the limits.
         let h = super::seconds(plan.duration()) / 2000.0;
         let top = x.acceleration;
-        assert!(
-            min - x.min <= top * h * h && x.max - max <= top * h * h,
-            "{x:?} {min} {max}"
-        );
+        assert!(min - x.min <= top * h * h && x.max - max <= top * h * h, "{x:?} {min} {max}");
         assert!(x.velocity - v <= x.jerk * h * h && x.acceleration - a <= x.jerk * h);
     }
 }
@@ -160,9 +120,7 @@ fn stretched_is_the_same_path_in_a_longer_time() {
         let limits = dice.limits();
         let from = dice.between(-10.0, 10.0);
         let to = from + dice.sign() * dice.size(-3.0, 2.0).min(100.0 * limits.speed);
-        let plan = planner
-            .to_position(State::at_rest(from), to, limits)
-            .unwrap();
+        let plan = planner.to_position(State::at_rest(from), to, limits).unwrap();
         let wanted = plan.duration() + 1 + (plan.duration() as f64 * dice.size(-9.0, 1.0)) as u64;
         let longer = plan.stretched(wanted).unwrap();
         assert_eq!((longer.duration(), longer.end()), (wanted, to));
@@ -184,21 +142,14 @@ fn stretched_is_the_same_path_in_a_longer_time() {
             let (a, b) = (plan.state_at(t), longer.state_at((t as f64 * k) as u64));
             // A few nanoseconds of the top speed.
             let far = 8e-9 * old.velocity + 1e-12 * (from.abs() + to.abs());
-            assert!(
-                (a.position - b.position).abs() <= far,
-                "{a:?} {b:?} {plan:?}"
-            );
+            assert!((a.position - b.position).abs() <= far, "{a:?} {b:?} {plan:?}");
         }
     }
 }
 
 #[test]
 fn a_stretched_chain_rests_where_it_did() {
-    let parts = [
-        plan(0.0, 3.0),
-        Trajectory::dwell(3.0, 12_345_678),
-        plan(3.0, -1.0),
-    ];
+    let parts = [plan(0.0, 3.0), Trajectory::dwell(3.0, 12_345_678), plan(3.0, -1.0)];
     let chain = Trajectory::chain(&parts).unwrap();
     let longer = chain.stretched(chain.duration() * 3 / 2 + 1).unwrap();
     assert_joined(&longer);
@@ -206,10 +157,7 @@ fn a_stretched_chain_rests_where_it_did() {
     assert_eq!(longer.state_at(mid), State::at_rest(3.0));
     assert_eq!(longer.end(), -1.0);
     assert_eq!(longer.duration(), chain.duration() * 3 / 2 + 1);
-    assert_eq!(
-        Trajectory::dwell(3.0, 10).stretched(99),
-        Some(Trajectory::dwell(3.0, 99))
-    );
+    assert_eq!(Trajectory::dwell(3.0, 10).stretched(99), Some(Trajectory::dwell(3.0, 99)));
 }
 
 #[test]
@@ -217,24 +165,9 @@ fn what_cannot_be_stretched_is_not() {
     let there = plan(0.0, 3.0);
     assert_eq!(there.stretched(there.duration()), Some(there.clone()));
     assert_eq!(there.stretched(there.duration() - 1), None, "shorter");
-    assert_eq!(
-        there.stretched(u64::MAX),
-        None,
-        "longer than a hundred days"
-    );
-    assert_eq!(
-        Trajectory::rest(1.0).stretched(5),
-        None,
-        "nothing to stretch"
-    );
-    let moving = State {
-        velocity: 1.0,
-        ..State::at_rest(3.0)
-    };
+    assert_eq!(there.stretched(u64::MAX), None, "longer than a hundred days");
+    assert_eq!(Trajectory::rest(1.0).stretched(5), None, "nothing to stretch");
+    let moving = State { velocity: 1.0, ..State::at_rest(3.0) };
     let stop = Planner::new().to_rest(moving, LIMITS).unwrap();
-    assert_eq!(
-        stop.stretched(stop.duration() * 2),
-        None,
-        "from a moving start"
-    );
+    assert_eq!(stop.stretched(stop.duration() * 2), None, "from a moving start");
 }

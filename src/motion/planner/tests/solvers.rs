@@ -24,19 +24,9 @@ where
 fn plans(
     with: impl FnMut(&mut Answer<1>) -> Result<RuckigResult, RuckigError>,
 ) -> [Result<Trajectory, PlanError>; 3] {
-    let mut engine = Engine {
-        solver: Solver::with(Fake(Ruckig::new(None, 1.0), with)),
-    };
-    let limits = Limits {
-        speed: 10.0,
-        acceleration: 100.0,
-        jerk: 1000.0,
-    };
-    let moving = State {
-        position: 1.0,
-        velocity: 5.0,
-        acceleration: 20.0,
-    };
+    let mut engine = Engine { solver: Solver::with(Fake(Ruckig::new(None, 1.0), with)) };
+    let limits = Limits { speed: 10.0, acceleration: 100.0, jerk: 1000.0 };
+    let moving = State { position: 1.0, velocity: 5.0, acceleration: 20.0 };
     [
         engine.position(State::at_rest(1.0), 4.0, limits),
         engine.position(moving, 4.0, limits),
@@ -46,16 +36,8 @@ fn plans(
 
 #[test]
 fn the_true_answer_is_taken() {
-    assert!(
-        plans(|_| Ok(RuckigResult::Working))
-            .iter()
-            .all(Result::is_ok)
-    );
-    assert!(
-        plans(|_| Ok(RuckigResult::Finished))
-            .iter()
-            .all(Result::is_ok)
-    );
+    assert!(plans(|_| Ok(RuckigResult::Working)).iter().all(Result::is_ok));
+    assert!(plans(|_| Ok(RuckigResult::Finished)).iter().all(Result::is_ok));
 }
 
 #[test]
@@ -63,10 +45,7 @@ fn an_error_inside_ok_is_refused_with_its_code() {
     for plan in plans(|_| Ok(RuckigResult::ErrorTrajectoryDuration)) {
         let error = plan.unwrap_err();
         assert!(matches!(error, PlanError::Refused { .. }));
-        assert!(
-            error.to_string().contains("(ErrorTrajectoryDuration)"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("(ErrorTrajectoryDuration)"), "{error}");
     }
 }
 
@@ -86,9 +65,7 @@ fn durations_that_are_no_durations_are_refused() {
                 Ok(RuckigResult::Working)
             }) {
                 let error = plan.unwrap_err();
-                let Unfaithful { what, .. } = error else {
-                    panic!("{error}")
-                };
+                let Unfaithful { what, .. } = error else { panic!("{error}") };
                 assert_eq!(what, "durations");
             }
         }
@@ -129,11 +106,7 @@ fn a_plan_above_the_limits_is_refused() {
     });
     // It is either refused or brought within the limits.
     if let Ok(plan) = plan {
-        let limits = Limits {
-            speed: 10.0,
-            acceleration: 100.0,
-            jerk: 1000.0,
-        };
+        let limits = Limits { speed: 10.0, acceleration: 100.0, jerk: 1000.0 };
         assert_sound(&plan, State::at_rest(1.0), limits);
     }
 }
@@ -144,12 +117,6 @@ fn something_after_the_seven_phases_is_refused() {
         answer.profiles[0][0].accel.duration = 0.5;
         Ok(RuckigResult::Working)
     }) {
-        assert!(matches!(
-            plan,
-            Err(Unfaithful {
-                what: "durations",
-                ..
-            })
-        ));
+        assert!(matches!(plan, Err(Unfaithful { what: "durations", .. })));
     }
 }

@@ -1,0 +1,327 @@
+//! `lockstep check`: validates configs and prints what to wire and to write into `config.txt`.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::Report;
+use super::wiring::{Note, Row, Wiring, and, wiring};
+use crate::board::Model;
+use crate::config::{Config, ConfigErrors, Diagnostic, Drive, Loaded};
+
+/// How to check.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Check the pins for this board, whatever the file says.
+    pub board: Option<Model>,
+    /// One JSON object instead of text.
+    pub json: bool,
+}
+
+/// Checks each file in turn. `later` finds what only shows in a plan, in a file that is right so far.
+///
+/// The status is 0 if every file is right, else 2.
+pub fn check(
+    files: &[PathBuf],
+    options: Options,
+    later: &dyn Fn(&Loaded) -> Vec<Diagnostic>,
+) -> Report {
+    let results: Vec<_> = files
+        .iter()
+        .map(|file| {
+            let loaded = Config::from_file_for(file, options.board)?;
+            match later(&loaded) {
+                none if none.is_empty() => Ok(loaded),
+                some => Err(loaded.errors(some)),
+            }
+        })
+        .collect();
+    let status = if results.iter().all(Result::is_ok) { 0 } else { 2 };
+    let mut report = Report { status, ..Report::default() };
+    if options.json {
+        let all: Vec<Value> =
+            results.iter().map(|r| r.as_ref().map_or_else(errors_json, loaded_json)).collect();
+        report.out = format!("{:#}\n", json!({ "ok": status == 0, "files": all }));
+        return report;
+    }
+    for result in results {
+        match result {
+            Ok(loaded) => {
+                if !report.out.is_empty() {
+                    report.out.push('\n');
+                }
+                report.out += &text(&loaded);
+            }
+            Err(errors) => report.err += &format!("{errors}\n"),
+        }
+    }
+    report
+}
+
+/// What there is to know about a config that is right.
+fn text(loaded: &Loaded) -> String {
+    let wiring = wiring(loaded);
+    let mut out =
+        format!("{}: ok\n{}\n{}\n", loaded.source.name(), contents(loaded), board(loaded));
+    out += "\nWiring\n";
+    table(&mut out, &wiring);
+    notes(
+        &mut out,
+        "In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)",
+        &wiring.config_txt,
+    );
+    notes(&mut out, "After each boot", &wiring.commands);
+    out
+}
+
+/// `  axes x, y and z; programs tour and recover`.
+fn contents(loaded: &Loaded) -> String {
+    let config = &loaded.config;
+    let of_kind = |servo: bool| -> Vec<&str> {
+        let all = config.motors.iter().filter(|m| matches!(m.drive, Drive::Servo(_)) == servo);
+        all.map(|m| m.name.as_str()).collect()
+    };
+    let programs: Vec<&str> = config.programs.iter().map(|p| p.name.as_str()).collect();
+    let mut parts = Vec::new();
+    for (one, many, names) in [
+        ("servo", "servos", of_kind(true)),
+        ("axis", "axes", of_kind(false)),
+        ("program", "programs", programs),
+    ] {
+        match names.len() {
+            0 => {}
+            1 => parts.push(format!("{one} {}", names[0])),
+            _ => parts.push(format!("{many} {}", and(&names))),
+        }
+    }
+    format!("  {}", parts.join("; "))
+}
+
+fn board(loaded: &Loaded) -> String {
+    if loaded.board_assumed {
+        "  its pins suit every Raspberry Pi with 40 header pins (`--board pi-5` checks for one board)"
+            .to_owned()
+    } else {
+        format!("  its pins suit a {}", loaded.board.name())
+    }
+}
+
+fn function(row: &Row) -> String {
+    match row.active {
+        Some(level) => format!("{}, active {level}", row.function),
+        None => row.function.to_owned(),
+    }
+}
+
+fn table(out: &mut String, wiring: &Wiring) {
+    let wide = wiring.rows.iter().map(|r| r.motor.len()).max().unwrap_or(0).max("motor".len());
+    let mut line = |motor: &str, function: &str, gpio: &str, pin: &str| {
+        let line = format!("  {motor:wide$}  {function:19}  {gpio:6}  {pin}");
+        // Writing to a `String` can't fail.
+        let _ = writeln!(out, "{}", line.trim_end());
+    };
+    line("motor", "function", "GPIO", "header pin");
+    let mut last = "";
+    for (i, row) in wiring.rows.iter().enumerate() {
+        let motor = if row.motor == last { "" } else { &row.motor };
+        last = &row.motor;
+        let pin = row.header_pin.map_or_else(String::new, |p| p.to_string());
+        line(motor, &function(row), &format!("GPIO{}", row.gpio), &pin);
+        let ends = wiring.rows.get(i + 1).is_none_or(|next| next.motor != row.motor);
+        if let (true, Some((_, set))) = (ends, wiring.straps.iter().find(|s| s.0 == row.motor)) {
+            line("", "set on the driver", set, "");
+        }
+    }
+}
+
+fn notes(out: &mut String, title: &str, notes: &[Note]) {
+    if notes.is_empty() {
+        return;
+    }
+    *out += &format!("\n{title}\n");
+    for note in notes {
+        *out += &format!("  # {}\n  {}\n", note.why, note.line);
+    }
+}
+
+fn errors_json(errors: &ConfigErrors) -> Value {
+    let error = |d: &Diagnostic| {
+        let at = d.span.map(|s| errors.source.position(s.start));
+        json!({
+            "line": at.map(|p| p.line),
+            "column": at.map(|p| p.column),
+            "message": d.message,
+            "help": d.help,
+        })
+    };
+    let all: Vec<Value> = errors.diagnostics.iter().map(error).collect();
+    json!({ "file": errors.source.name(), "ok": false, "errors": all })
+}
+
+fn loaded_json(loaded: &Loaded) -> Value {
+    let wiring = wiring(loaded);
+    let motor = |m: &crate::config::MotorConfig| {
+        let lines = wiring.rows.iter().filter(|r| r.motor == m.name).map(|r| {
+            json!({
+                "function": r.function.to_lowercase(),
+                "gpio": r.gpio,
+                "header_pin": r.header_pin,
+                "active": r.active,
+            })
+        });
+        let straps = wiring.straps.iter().find(|s| s.0 == m.name).map(|s| &s.1);
+        json!({
+            "name": m.name,
+            "kind": if matches!(m.drive, Drive::Servo(_)) { "servo" } else { "axis" },
+            "unit": m.unit.symbol(),
+            "lines": lines.collect::<Vec<_>>(),
+            "straps": straps,
+        })
+    };
+    let lines = |notes: &[Note]| notes.iter().map(|n| n.line.clone()).collect::<Vec<_>>();
+    json!({
+        "file": loaded.source.name(),
+        "ok": true,
+        "machine": loaded.config.machine.name,
+        "board": loaded.board.short_name(),
+        "board_assumed": loaded.board_assumed,
+        "motors": loaded.config.motors.iter().map(motor).collect::<Vec<_>>(),
+        "programs": loaded.config.programs.iter().map(|p| &p.name).collect::<Vec<_>>(),
+        "config_txt": lines(&wiring.config_txt),
+        "commands": lines(&wiring.commands),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn file(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+    }
+
+    fn run(names: &[&str], options: Options) -> Report {
+        let files: Vec<PathBuf> = names.iter().map(|n| file(n)).collect();
+        check(&files, options, &|_| Vec::new())
+    }
+
+    #[test]
+    fn a_good_file_shows_what_to_wire() {
+        let report = run(&["config/xyz-stage.toml"], Options::default());
+        assert_eq!((report.status, report.err.as_str()), (0, ""));
+        let rest = report.out.split_once(": ok\n").unwrap().1;
+        let expected = "  axes x, y and z; programs tour and y-again
+  its pins suit every Raspberry Pi with 40 header pins (`--board pi-5` checks for one board)
+
+Wiring
+  motor  function             GPIO    header pin
+  x      STEP                 GPIO17  11
+         DIR                  GPIO27  13
+         ENABLE, active low   GPIO22  15
+         FAULT, active low    GPIO5   29
+         set on the driver    M0 low, M1 low, M2 high
+  y      STEP                 GPIO23  16
+         DIR                  GPIO24  18
+         ENABLE, active low   GPIO22  15
+         FAULT, active low    GPIO6   31
+         set on the driver    M0 low, M1 low, M2 high
+  z      STEP                 GPIO25  22
+         DIR                  GPIO16  36
+         ENABLE, active low   GPIO22  15
+         FAULT, active low    GPIO26  37
+         set on the driver    M0 low, M1 low, M2 high
+
+In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)
+  # no power for x, y and z until a program runs
+  gpio=22=op,dh
+";
+        assert_eq!(rest, expected);
+    }
+
+    #[test]
+    fn every_shipped_config_fits_a_terminal() {
+        let all = ["servo-sweep", "two-servos", "xyz-stage", "pan-tilt"];
+        for name in all {
+            let report = run(&[&format!("config/{name}.toml")], Options::default());
+            assert_eq!(report.status, 0);
+            assert!(report.out.lines().skip(1).all(|l| l.chars().count() <= 100), "{}", report.out);
+        }
+    }
+
+    #[test]
+    fn the_pins_in_the_configs_own_notes_are_right() {
+        for name in ["servo-sweep", "two-servos", "pan-tilt"] {
+            let text = std::fs::read_to_string(file(&format!("config/{name}.toml"))).unwrap();
+            let mut seen = 0;
+            for line in text.lines().filter(|l| l.contains(", header pin")) {
+                let (before, pin) = line.split_once(", header pin ").unwrap();
+                let Some((_, gpio)) = before.rsplit_once("GPIO") else {
+                    continue;
+                };
+                let pin: u8 = pin.trim().parse().unwrap();
+                assert_eq!(crate::board::header_pin(gpio.parse().unwrap()), Some(pin), "{line}");
+                seen += 1;
+            }
+            assert!(seen > 0, "{name}");
+        }
+    }
+
+    #[test]
+    fn several_files_come_in_turn_and_one_bad_one_is_enough() {
+        let names = ["config/pan-tilt.toml", "tests/wrong/no-pwm.toml", "config/two-servos.toml"];
+        let report = run(&names, Options::default());
+        assert_eq!(report.status, 2);
+        assert_eq!(report.out.matches(": ok\n").count(), 2);
+        assert!(report.err.contains("no-pwm.toml:3:16: error: "), "{}", report.err);
+        assert!(report.err.ends_with("^^\n"));
+    }
+
+    #[test]
+    fn the_board_can_be_chosen() {
+        let board = Some(Model::Pi4);
+        let report = run(&["config/servo-sweep.toml"], Options { board, json: false });
+        assert!(report.out.contains("a Raspberry Pi 4 Model B\n"), "{}", report.out);
+        assert!(report.out.contains("\n  dtoverlay=pwm,pin=18,func=2\n"), "{}", report.out);
+        assert!(!report.out.contains("audio"));
+    }
+
+    #[test]
+    fn later_errors_count() {
+        let later = |loaded: &Loaded| {
+            vec![Diagnostic::new(loaded.config.programs[0].steps[0].span, "it takes too long")]
+        };
+        let report = check(&[file("config/two-servos.toml")], Options::default(), &later);
+        assert_eq!((report.status, report.out.as_str()), (2, ""));
+        assert!(report.err.contains(": error: it takes too long\n"), "{}", report.err);
+    }
+
+    #[test]
+    fn json_says_the_same() {
+        let options = Options { json: true, ..Options::default() };
+        let report = run(&["config/xyz-stage.toml", "tests/wrong/no-pwm.toml"], options);
+        assert_eq!((report.status, report.err.as_str()), (2, ""));
+        let all: Value = serde_json::from_str(&report.out).unwrap();
+        assert_eq!(all["ok"], false);
+        let good = &all["files"][0];
+        assert_eq!(good["motors"][1]["lines"][3]["function"], "fault");
+        assert_eq!(good["motors"][1]["lines"][3]["header_pin"], 31);
+        assert_eq!(good["config_txt"], json!(["gpio=22=op,dh"]));
+        let bad = &all["files"][1];
+        assert_eq!(
+            (&bad["errors"][0]["line"], &bad["errors"][0]["column"]),
+            (&json!(3), &json!(16))
+        );
+    }
+
+    #[test]
+    fn a_missing_file_is_one_error() {
+        let report = run(&["config/none.toml"], Options::default());
+        assert_eq!(report.status, 2);
+        assert_eq!(report.err.lines().count(), 1);
+        let report = run(&["config/none.toml"], Options { json: true, ..Options::default() });
+        let all: Value = serde_json::from_str(&report.out).unwrap();
+        assert_eq!(all["files"][0]["errors"][0]["line"], Value::Null);
+    }
+}

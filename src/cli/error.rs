@@ -1,0 +1,69 @@
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::{FAILED, HARDWARE, USAGE};
+use crate::config::ConfigErrors;
+use crate::hal::HalError;
+use crate::machine::MachineError;
+
+/// Why a command could not be carried out.
+#[derive(Debug, Error)]
+pub enum CliError {
+    /// The config is wrong, or its program can't be carried out as it is written.
+    #[error("{0}")]
+    Config(ConfigErrors),
+    /// The arguments ask for what is not there.
+    #[error("{0}")]
+    Usage(String),
+    /// The machine could not be built, or refused the program.
+    #[error("{0}")]
+    Machine(#[from] MachineError),
+    /// The hardware is not there, or may not be used.
+    #[error("{0}")]
+    Hardware(#[from] HalError),
+    /// The trace can't be written.
+    #[error("can't write the trace {} ({error}): name a file in a folder that you may write to", file.display())]
+    Trace {
+        /// The file, as it was named.
+        file: PathBuf,
+        /// What the system answered.
+        error: io::Error,
+    },
+    /// The trace could not be written to its end.
+    #[error("the trace {} could not be written to its end: {error}", file.display())]
+    TraceCutOff {
+        /// The file, as it was named.
+        file: PathBuf,
+        /// What the system answered.
+        error: io::Error,
+    },
+    /// Standard output refused.
+    #[error("standard output: {0}")]
+    Output(io::Error),
+    /// The signals could not be taken over.
+    #[error("the signals that end the program can't be caught ({0}): nothing was started")]
+    Signals(String),
+}
+
+impl CliError {
+    /// The exit status that goes with it.
+    pub fn status(&self) -> u8 {
+        match self {
+            CliError::Config(_) | CliError::Usage(_) | CliError::Trace { .. } => USAGE,
+            CliError::Machine(error) => match error {
+                MachineError::Hal { .. }
+                | MachineError::Backend(_)
+                | MachineError::FaultAtStart { .. }
+                | MachineError::Threads(_) => HARDWARE,
+                MachineError::UnknownProgram { .. }
+                | MachineError::NoProgram { .. }
+                | MachineError::Preflight(_)
+                | MachineError::Move(_) => USAGE,
+            },
+            CliError::Hardware(_) => HARDWARE,
+            CliError::TraceCutOff { .. } | CliError::Output(_) | CliError::Signals(_) => FAILED,
+        }
+    }
+}

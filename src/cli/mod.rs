@@ -1,0 +1,175 @@
+//! The command line: what can be asked for, and the subcommands, one file each.
+//!
+//! A subcommand gives back the exit status, or a [`CliError`] that knows its own; only `main` prints
+//! errors and ends the process.
+
+pub mod check;
+mod error;
+pub mod init;
+mod json;
+pub mod logging;
+mod progress;
+mod run;
+mod shared;
+mod signals;
+mod simulate;
+mod table;
+mod trace_file;
+mod wiring;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::board::Model;
+use crate::config::Loaded;
+
+pub use error::CliError;
+
+/// The exit status of what was carried out, or stopped in good order.
+pub const DONE: u8 = 0;
+/// The exit status where a motor failed.
+pub const FAILED: u8 = 1;
+/// The exit status of wrong usage or a wrong config.
+pub const USAGE: u8 = 2;
+/// The exit status where the hardware is not there or refuses.
+pub const HARDWARE: u8 = 3;
+
+/// The config that commands read where none is named.
+pub const DEFAULT_CONFIG: &str = "/etc/lockstep/lockstep.toml";
+
+/// What a subcommand has to say, and the status to exit with.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Report {
+    /// For standard output, with its final newline.
+    pub out: String,
+    /// For standard error, with its final newline.
+    pub err: String,
+    /// The exit status: 0 done, 2 usage or config.
+    pub status: u8,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  lockstep init servo my-servo.toml                  a config to start from
+  lockstep check my-servo.toml                       is it right, and what to wire
+  lockstep simulate --config my-servo.toml           in virtual time: done at once
+  lockstep run --backend sim --config my-servo.toml  in real time, without hardware
+  lockstep run --config my-servo.toml                the real motors
+
+Signals: the first SIGINT (Ctrl-C), SIGTERM or SIGHUP brings every motor to rest on its path and ends
+the program; a second one stands them still after their last whole pulse. Stopping by software is no
+safety function: motor power needs a switch of its own.
+
+Exit status: 0 done, or stopped by a signal in good order; 1 a motor failed; 2 wrong usage or a wrong
+config; 3 the hardware is not there, or may not be used.";
+
+/// The whole command line.
+#[derive(Parser, Debug)]
+#[command(
+    name = "lockstep",
+    version,
+    about = "Drives hobby servos and stepper axes from a Raspberry Pi's header",
+    long_about = "Drives hobby servos and stepper axes from a Raspberry Pi's header: each motor in a \
+                  thread of its own, all of a move on one time line. Without a Raspberry Pi it \
+                  simulates them.",
+    after_help = AFTER_HELP,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Log more: -v what happens, -vv every detail. RUST_LOG is heeded where neither is given
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Output")]
+    pub verbose: u8,
+    /// Log errors only, and show no progress
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Output")]
+    pub quiet: bool,
+}
+
+/// The subcommands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Write a commented config to start from
+    Init(InitArgs),
+    /// Check configs; print what to wire and to write into config.txt
+    Check(CheckArgs),
+    /// Run a program: on a Raspberry Pi's header, or in real time on the simulator
+    Run(run::RunArgs),
+    /// Run a program in virtual time, as fast as this computer goes
+    Simulate(simulate::SimulateArgs),
+}
+
+/// `lockstep init`.
+#[derive(Args, Debug)]
+pub struct InitArgs {
+    /// What for
+    #[arg(value_parser = init::KINDS)]
+    kind: String,
+    /// Where to write it; it must not be there yet [default: standard output]
+    file: Option<PathBuf>,
+    /// The pin of the servo's signal, or of the driver's STEP: its GPIO number, not its header pin
+    #[arg(long, value_name = "N")]
+    gpio: Option<u8>,
+}
+
+/// `lockstep check`.
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// The configs to check
+    #[arg(default_value = DEFAULT_CONFIG)]
+    files: Vec<PathBuf>,
+    /// Check the pins for this board, whatever the files say, such as pi-5
+    #[arg(long, value_parser = board)]
+    board: Option<Model>,
+    /// Print one JSON object instead of text
+    #[arg(long, help_heading = "Output")]
+    json: bool,
+}
+
+fn board(name: &str) -> Result<Model, String> {
+    let found = Model::ALL.into_iter().find(|m| m.short_name() == name);
+    let known = || Model::ALL.map(Model::short_name).join(", ");
+    found.ok_or_else(|| format!("write one of {}", known()))
+}
+
+/// Reads the command line. Wrong usage, `--help` and `--version` end the process here.
+pub fn parse() -> Cli {
+    let matches = Cli::command().get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit())
+}
+
+/// Carries out what was asked for, and says the exit status.
+///
+/// # Errors
+///
+/// It could not begin, or not end as it should; the error knows its exit status.
+pub fn run(cli: Cli) -> Result<u8, CliError> {
+    match cli.command {
+        Command::Init(args) => print(&init::init(&args.kind, args.gpio, args.file.as_deref())),
+        Command::Check(args) => {
+            let options = check::Options { board: args.board, json: args.json };
+            let later = |loaded: &Loaded| shared::plan_errors(&loaded.config);
+            print(&check::check(&args.files, options, &later))
+        }
+        Command::Run(args) => run::run(&args, cli.quiet),
+        Command::Simulate(args) => simulate::simulate(&args, cli.quiet),
+    }
+}
+
+fn print(report: &Report) -> Result<u8, CliError> {
+    to_stdout(&report.out)?;
+    logging::say(format_args!("{}", report.err.trim_end()));
+    Ok(report.status)
+}
+
+/// Writes a result to standard output. Where nobody reads it any more, that is no error.
+fn to_stdout(text: &str) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(CliError::Output(e)),
+        _ => Ok(()),
+    }
+}

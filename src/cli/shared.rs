@@ -1,0 +1,168 @@
+//! What `run` and `simulate` have in common: the arguments, the way from a config to a checked
+//! program, and from a machine that has run to the report.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::progress::ProgressLine;
+use super::trace_file::TraceFile;
+use super::{CliError, DEFAULT_CONFIG, DONE, FAILED, json, table, to_stdout};
+use crate::board::Model;
+use crate::config::{Action, AtStart, Config, Diagnostic, Drive, Loaded, StepConfig};
+use crate::machine::{
+    Machine, MachineBuilder, Preflight, RunOptions, RunReport, RunResult, choose_program, preflight,
+};
+use crate::units::Time;
+
+/// Arguments of `run` and `simulate` alike.
+#[derive(Args, Debug)]
+pub(super) struct ProgramArgs {
+    /// The program to run [default: the config's start-program]
+    pub program: Option<String>,
+    /// The config
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub config: PathBuf,
+    /// End the run in good order after this long, such as 10s or 500ms
+    #[arg(long = "for", value_name = "DURATION")]
+    pub duration: Option<Time>,
+    /// Record every edge into a VCD file, for a viewer such as GTKWave
+    #[arg(long, value_name = "FILE.vcd", help_heading = "Output")]
+    pub trace: Option<PathBuf>,
+    /// Print one JSON object instead of the table
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+}
+
+/// A program that can be carried out as it is written.
+pub(super) struct Checked {
+    pub config: Config,
+    pub program: String,
+    pub preflight: Preflight,
+}
+
+/// Reads the config and looks through the program; what is wrong with either is shown against the
+/// text. On hardware a program that moves an axis whose place nobody told is wrong, too.
+pub(super) fn check(
+    args: &ProgramArgs,
+    board: Option<Model>,
+    hardware: bool,
+) -> Result<Checked, CliError> {
+    let loaded = Config::from_file_for(&args.config, board).map_err(CliError::Config)?;
+    let program = choose_program(&loaded.config, args.program.as_deref())?.name.clone();
+    let preflight = preflight(&loaded.config, &program);
+    let mut errors = diagnostics(&preflight);
+    if hardware {
+        errors.extend(unknown_places(&loaded, &preflight));
+    }
+    if !errors.is_empty() {
+        return Err(CliError::Config(loaded.errors(errors)));
+    }
+    Ok(Checked { config: loaded.config, program, preflight })
+}
+
+fn diagnostics(preflight: &Preflight) -> Vec<Diagnostic> {
+    let shown = |p: &crate::machine::Problem| {
+        let error = Diagnostic::new(p.span, p.error.to_string());
+        if p.help.is_empty() { error } else { error.help(&p.help) }
+    };
+    preflight.problems.iter().map(shown).collect()
+}
+
+fn unknown_places(loaded: &Loaded, preflight: &Preflight) -> Vec<Diagnostic> {
+    let motors = preflight.motors.iter().map(|&m| &loaded.config.motors[m]);
+    let unknown = motors.filter(|m| match &m.drive {
+        Drive::StepDir(axis) => axis.at_start == AtStart::Unknown,
+        Drive::Servo(_) => false,
+    });
+    unknown
+        .map(|m| {
+            let zero = format!("0{}", m.unit.symbol());
+            let what = "nobody says where it stands, and a move could run into its end";
+            Diagnostic::new(m.span, format!("{}: {what}", m.name)).help(format!(
+                "bring it to a known place by hand, and write `at-start = {{ assume = \"{zero}\" }}`"
+            ))
+        })
+        .collect()
+}
+
+/// What is wrong with any program of a config when it is run. Programs that others run are looked
+/// through where they are run: from elsewhere they may not be possible.
+pub(super) fn plan_errors(config: &Config) -> Vec<Diagnostic> {
+    let mut called = vec![false; config.programs.len()];
+    config.programs.iter().for_each(|p| mark_called(&p.steps, &mut called));
+    let mut all: Vec<Diagnostic> = Vec::new();
+    for (program, called) in config.programs.iter().zip(called) {
+        if called {
+            continue;
+        }
+        for error in diagnostics(&preflight(config, &program.name)) {
+            if !all.contains(&error) {
+                all.push(error);
+            }
+        }
+    }
+    all
+}
+
+fn mark_called(steps: &[StepConfig], called: &mut [bool]) {
+    for step in steps {
+        match &step.action {
+            Action::Run(program) => called[*program] = true,
+            Action::Repeat(_, steps) => mark_called(steps, called),
+            Action::Together(branches) => branches.iter().for_each(|b| mark_called(b, called)),
+            // Where a program that mends a move begins, nobody knows before.
+            Action::Move(action) => action.on_short.iter().for_each(|s| called[s.1] = true),
+            Action::Pause(_) | Action::Sweep(_) | Action::Keyframes(_) => {}
+        }
+    }
+}
+
+/// How a run is to be shown.
+pub(super) struct Show<'a> {
+    pub args: &'a ProgramArgs,
+    pub quiet: bool,
+    /// Where it runs, in words: `on the simulator`.
+    pub place: String,
+}
+
+/// Runs the program on a machine that is built, writes the trace, prints the report, and says the
+/// exit status. `prepare` comes right before the program begins.
+pub(super) fn carry_out(
+    builder: MachineBuilder,
+    program: &str,
+    duration: Option<Duration>,
+    show: &Show<'_>,
+    prepare: impl FnOnce(&mut Machine) -> Result<(), CliError>,
+) -> Result<u8, CliError> {
+    let args = show.args;
+    // A trace that can't be written is an error before anything moves, not after.
+    let trace = args.trace.as_deref().map(TraceFile::create).transpose()?;
+    let mut machine = builder.trace(trace.is_some()).build()?;
+    prepare(&mut machine)?;
+    let report = {
+        let mut line = ProgressLine::new(duration, args.json || show.quiet);
+        let mut update = |machine: &Machine, progress: &_| line.update(machine, progress);
+        let options = RunOptions { duration, progress: Some(&mut update) };
+        machine.run(Some(program), options)?
+    };
+    let written = match (trace, machine.take_recording()) {
+        (Some(file), Some(recording)) => {
+            if recording.lost() > 0 {
+                log::warn!("the trace lacks {} records that found no room", recording.lost());
+            }
+            let comment = format!("lockstep {}: {program}", env!("CARGO_PKG_VERSION"));
+            file.write(&recording, &comment)
+        }
+        _ => Ok(()),
+    };
+    let text = if args.json { json::json(&report) } else { table::table(&report, &show.place) };
+    to_stdout(&text)?;
+    written?;
+    Ok(status(&report))
+}
+
+fn status(report: &RunReport) -> u8 {
+    if report.result == RunResult::Failed || !report.left.is_empty() { FAILED } else { DONE }
+}

@@ -1,0 +1,253 @@
+//! `[servo.NAME]`.
+
+use std::time::Duration;
+
+use super::parts::{self, ReadMotor, Role};
+use super::reader::{Key, Reader, Table, key};
+use super::*;
+use crate::units::{Angle, Dimension, Frequency, Quantity};
+
+const PWM: Key = key("pwm", "{ gpio = 18 }");
+const FREQUENCY: Key = key("frequency", "\"50Hz\"");
+const PULSE: Key = key("pulse", "{ min = \"1000us\", max = \"2000us\" }");
+const PULSE_MIN: Key = key("min", "\"1000us\"");
+const PULSE_MAX: Key = key("max", "\"2000us\"");
+const ANGLE: Key = key("angle", "{ min = \"-45deg\", max = \"45deg\" }");
+const ANGLE_MIN: Key = key("min", "\"-45deg\"");
+const ANGLE_MAX: Key = key("max", "\"45deg\"");
+const TRIM: Key = key("trim", "\"0us\"");
+const STARTUP: Key = key("startup", "\"off\"");
+const STARTUP_ANGLE: Key = key("angle", "\"0deg\"");
+const PARK: Key = key("park", "\"0deg\"");
+const UNSAFE_RANGE: Key = key("unsafe-range", "true");
+const MAX_SPEED: Key = key("max-speed", "\"600deg/s\"");
+const MAX_ACCELERATION: Key = key("max-acceleration", "\"6000deg/s^2\"");
+const MAX_JERK: Key = key("max-jerk", "\"60000deg/s^3\"");
+
+/// Pulses outside can drive a servo against its stops, where it burns.
+const SAFE_PULSE: std::ops::RangeInclusive<i64> = 500_000..=2_500_000;
+
+/// What an SG90 does without load at 4.8 V: 60 degrees in 0.1 s.
+const DEFAULT_SPEED: f64 = 600.0;
+
+pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
+    let mut motor = ReadMotor::new(name, table.span);
+    motor.unit = Some(MotorUnit::Degree);
+
+    let gpio = r.required(table, PWM).and_then(|v| {
+        let inner = r.table(v, format!("`pwm` of {name}"))?;
+        let pin = parts::gpio(r, &inner, &mut motor, PWM.name, Role::Pwm);
+        r.finish(&inner);
+        pin
+    });
+    let frequency = match table.get(FREQUENCY) {
+        None => Frequency::from_hertz(50.0),
+        Some(v) => r.quantity::<Frequency>(v).filter(|f| {
+            let fits = (20.0..=500.0).contains(&f.hertz());
+            if !fits {
+                r.out_of_range(v, "servos listen between 20Hz and 500Hz, hobby servos at 50Hz");
+            }
+            fits
+        }),
+    };
+    let period = frequency.map(Frequency::period);
+    let trim_ns = match table.get(TRIM) {
+        None => Some(0),
+        Some(v) => r.parsed(v, |t| Quantity::parse_as(t, Dimension::Time)).and_then(|seconds| {
+            let nanos = (seconds * 1e9).round();
+            if nanos.abs() > 1e6 {
+                r.out_of_range(v, "it must lie between -1000us and 1000us");
+                return None;
+            }
+            Some(nanos as i32)
+        }),
+    };
+    let unsafe_range = table.get(UNSAFE_RANGE).map_or(Some(false), |v| r.boolean(v));
+    let pulse = pulse(r, table, name, period, trim_ns, unsafe_range);
+    let travel = angle(r, table, name);
+    motor.travel = travel;
+
+    let reverse = table.get(key("reverse", "true")).map_or(Some(false), |v| r.boolean(v));
+    let startup = table.get(STARTUP).map_or(Some(Startup::Off), |v| startup(r, v, travel));
+    let on_stop = table
+        .get(key("on-stop", "\"keep\""))
+        .map_or(Some(ServoStop::Keep), |v| on_stop(r, v, travel));
+    let why = "since a servo turns";
+    let limit = |key: Key, dimension, default: Option<f64>| match table.get(key) {
+        None => default,
+        Some(v) => r.in_dimension(v, dimension, why).and_then(|n| r.above_zero(v, n)),
+    };
+    let speed = limit(MAX_SPEED, Dimension::AngularSpeed, Some(DEFAULT_SPEED));
+    let acceleration =
+        limit(MAX_ACCELERATION, Dimension::AngularAcceleration, speed.map(|s| s * 10.0));
+    let jerk = limit(MAX_JERK, Dimension::AngularJerk, acceleration.map(|a| a * 10.0));
+    r.finish(table);
+
+    motor.limits = parts::limits(speed, acceleration, jerk);
+    motor.drive = (|| {
+        let (pulse_min, pulse_max) = pulse?;
+        let travel = travel?;
+        Some(Drive::Servo(ServoDrive {
+            gpio: gpio?,
+            period: period?,
+            pulse_min,
+            pulse_max,
+            angle_min: travel.min,
+            angle_max: travel.max,
+            trim_ns: trim_ns?,
+            reverse: reverse?,
+            startup: startup?,
+            on_stop: on_stop?,
+        }))
+    })();
+    motor
+}
+
+fn pulse(
+    r: &Reader<'_>,
+    table: &Table<'_>,
+    name: &str,
+    period: Option<Duration>,
+    trim_ns: Option<i32>,
+    unsafe_range: Option<bool>,
+) -> Option<(PulseWidth, PulseWidth)> {
+    let (min, max) = match table.get(PULSE) {
+        None => (PulseWidth::from_micros(1000), PulseWidth::from_micros(2000)),
+        Some(v) => {
+            let inner = r.table(v, format!("`pulse` of {name}"))?;
+            let (min, max) = (r.required(&inner, PULSE_MIN), r.required(&inner, PULSE_MAX));
+            r.finish(&inner);
+            let (min_at, max_at) = (min?, max?);
+            let (min, max) = (r.quantity::<PulseWidth>(min_at), r.quantity::<PulseWidth>(max_at));
+            let (min, max) = (min?, max?);
+            if min >= max {
+                r.error(
+                    min_at.span(),
+                    format!("the shortest pulse, {min}, is not below the longest, {max}"),
+                    "write the shorter one as `min`; to turn the other way, write `reverse = true`",
+                );
+                return None;
+            }
+            let mut fine = true;
+            for (pulse, at) in [(min, min_at), (max, max_at)] {
+                fine &= pulse_fits(r, at.span(), pulse, 0, period, unsafe_range);
+            }
+            if !fine {
+                return None;
+            }
+            (min, max)
+        }
+    };
+    // Then the trim alone can be at fault.
+    if let (Some(trim), Some(at)) = (trim_ns.filter(|t| *t != 0), table.get(TRIM)) {
+        for pulse in [min, max] {
+            if !pulse_fits(r, at.span(), pulse, trim, period, unsafe_range) {
+                return None;
+            }
+        }
+    } else if let Some(at) = table.get(FREQUENCY) {
+        // The pulses that nobody wrote fit every period but one that somebody wrote.
+        if !pulse_fits(r, at.span(), max, 0, period, Some(true)) {
+            return None;
+        }
+    }
+    Some((min, max))
+}
+
+fn pulse_fits(
+    r: &Reader<'_>,
+    at: Span,
+    pulse: PulseWidth,
+    trim_ns: i32,
+    period: Option<Duration>,
+    unsafe_range: Option<bool>,
+) -> bool {
+    let nanos = i64::from(pulse.as_nanos()) + i64::from(trim_ns);
+    let with_trim = match trim_ns {
+        0 => format!("a pulse of {pulse}"),
+        _ => {
+            format!("with this trim, the pulse of {pulse} becomes {}us, which", nanos as f64 / 1e3)
+        }
+    };
+    if let Some(period) =
+        period.filter(|p| nanos >= i64::try_from(p.as_nanos()).unwrap_or(i64::MAX))
+    {
+        let period = Time(period);
+        r.error(
+            at,
+            format!("{with_trim} does not fit the period of {period}"),
+            "write a shorter pulse or a lower `frequency`",
+        );
+        return false;
+    }
+    if nanos <= 0 {
+        r.error(at, format!("{with_trim} is no pulse"), "write a longer pulse");
+        return false;
+    }
+    if unsafe_range == Some(false) && !SAFE_PULSE.contains(&nanos) {
+        r.error(
+            at,
+            format!("{with_trim} is outside 500us to 2500us, where servos run against their stops"),
+            "stay inside, or write `unsafe-range = true` if this servo is made for it",
+        );
+        return false;
+    }
+    true
+}
+
+fn angle(r: &Reader<'_>, table: &Table<'_>, name: &str) -> Option<Travel> {
+    let Some(v) = table.get(ANGLE) else {
+        return Some(Travel { min: -45.0, max: 45.0 });
+    };
+    let inner = r.table(v, format!("`angle` of {name}"))?;
+    let (min, max) = (r.required(&inner, ANGLE_MIN), r.required(&inner, ANGLE_MAX));
+    r.finish(&inner);
+    let (min_at, max_at) = (min?, max?);
+    let (min, max) = (r.quantity::<Angle>(min_at), r.quantity::<Angle>(max_at));
+    let (Angle(min), Angle(max)) = (min?, max?);
+    if min >= max {
+        r.error(
+            min_at.span(),
+            format!("the smallest angle, {min}deg, is not below the largest, {max}deg"),
+            "write the smaller one as `min`; to turn the other way, write `reverse = true`",
+        );
+        return None;
+    }
+    for (angle, at) in [(min, min_at), (max, max_at)] {
+        if angle.abs() > 3600.0 {
+            r.out_of_range(at, "a servo turns at most 10 turns either way");
+            return None;
+        }
+    }
+    Some(Travel { min, max })
+}
+
+fn startup(r: &Reader<'_>, value: reader::Value<'_>, travel: Option<Travel>) -> Option<Startup> {
+    if value.toml.get_ref().is_table() {
+        return inner_angle(r, value, STARTUP_ANGLE, travel).map(Startup::Angle);
+    }
+    let words = [("off", Startup::Off), ("centre", Startup::Centre), ("center", Startup::Centre)];
+    r.choice(value, &words)
+}
+
+fn on_stop(r: &Reader<'_>, value: reader::Value<'_>, travel: Option<Travel>) -> Option<ServoStop> {
+    if value.toml.get_ref().is_table() {
+        return inner_angle(r, value, PARK, travel).map(ServoStop::Park);
+    }
+    r.choice(value, &[("keep", ServoStop::Keep), ("release", ServoStop::Release)])
+}
+
+/// The angle in `{ angle = "10deg" }`, inside the travel.
+fn inner_angle(
+    r: &Reader<'_>,
+    value: reader::Value<'_>,
+    key: Key,
+    travel: Option<Travel>,
+) -> Option<f64> {
+    let inner = r.table(value, format!("`{}`", value.key.name))?;
+    let at = r.required(&inner, key);
+    r.finish(&inner);
+    let at = at?;
+    let Angle(angle) = r.quantity(at)?;
+    parts::inside(r, at.span(), angle, MotorUnit::Degree, travel?)
+}

@@ -1,0 +1,238 @@
+//! The header of a Raspberry Pi, through rppal.
+//!
+//! This folder is the only place that names rppal: when another crate takes its place, this is what
+//! changes. What rppal does that a motor cannot bear, and what is done about it here:
+//!
+//! - Dropping one of its channels or pins cuts the signal and lets the pin float: every drop is told
+//!   to reset nothing.
+//! - It looks for the PWM chip by a fixed number: the chip is found by its device ([`chip`]).
+//! - For a user who is not root, opening a PWM channel waits up to a second for a file mode that the
+//!   usual udev rules never set: channels are opened side by side ([`pwm`]).
+//! - Its asynchronous interrupts arm themselves some time after the call, and keep a refusal to
+//!   themselves: one thread of ours uses its synchronous ones ([`inputs`]).
+
+mod chip;
+mod inputs;
+mod outputs;
+mod pwm;
+
+use std::collections::HashMap;
+use std::fs::OpenOptions;
+use std::io;
+use std::path::Path;
+
+use ::rppal::gpio::{Error as GpioError, Gpio, Mode, Pin};
+
+use super::{
+    Backend, Cause, Clock, HalError, InputLine, Level, OnEdge, OutputLine, OutputStart, PwmChannel,
+    identify_board,
+};
+use crate::board::{HEADER_GPIOS, Model, Pull};
+use inputs::Watcher;
+use outputs::HeaderOutput;
+use pwm::{HeaderPwm, Opened};
+
+/// The back end that drives the header of a Raspberry Pi.
+#[derive(Debug)]
+pub struct RppalBackend {
+    board: Model,
+    gpio: Gpio,
+    clock: Clock,
+    /// Who has each pin, for errors: rppal knows only that somebody has.
+    users: HashMap<u8, String>,
+    /// PWM pins that were announced, and their channels as far as they are open and not yet taken.
+    announced: Vec<u8>,
+    opened: HashMap<u8, Opened>,
+    watcher: Option<Watcher>,
+}
+
+impl RppalBackend {
+    /// Opens the header of the board that this program runs on. No pin changes.
+    ///
+    /// # Errors
+    ///
+    /// This is no known Raspberry Pi, its GPIO devices are missing, or the user may not use them.
+    pub fn open() -> Result<RppalBackend, HalError> {
+        let board = identify_board()?;
+        let gpio = open_gpio(board)?;
+        Ok(RppalBackend {
+            board,
+            gpio,
+            clock: Clock::monotonic(),
+            users: HashMap::new(),
+            announced: Vec::new(),
+            opened: HashMap::new(),
+            watcher: None,
+        })
+    }
+
+    /// The board.
+    pub fn board(&self) -> Model {
+        self.board
+    }
+
+    fn pin(&mut self, gpio: u8, who: &str) -> Result<Pin, HalError> {
+        if !HEADER_GPIOS.contains(&gpio) {
+            return Err(HalError::NoSuchPin { gpio, board: self.board });
+        }
+        let pin = self.gpio.get(gpio).map_err(|error| match error {
+            GpioError::PinUsed(_) => HalError::PinTaken {
+                gpio,
+                who: who.to_owned(),
+                by: self.users.get(&gpio).cloned().unwrap_or_else(|| "this program".to_owned()),
+            },
+            _ => HalError::NoSuchPin { gpio, board: self.board },
+        })?;
+        self.users.insert(gpio, who.to_owned());
+        Ok(pin)
+    }
+
+    /// Opens the PWM channels of `gpios` that are not open yet, side by side.
+    fn open_channels(&mut self, gpios: &[u8]) -> Result<(), HalError> {
+        for &gpio in gpios {
+            if !self.announced.contains(&gpio) {
+                self.announced.push(gpio);
+            }
+        }
+        let missing: Vec<u8> =
+            gpios.iter().copied().filter(|g| !self.opened.contains_key(g)).collect();
+        let lines = self.board.pwm_overlay(&self.announced);
+        let chip = match missing.first() {
+            Some(&first) => chip::find(self.board, first, lines.as_deref())?,
+            None => return Ok(()),
+        };
+        self.opened.extend(pwm::open_all(self.board, &chip, &missing)?);
+        Ok(())
+    }
+
+    fn check_pwm_function(&self, gpio: u8, pin: &Pin) -> Result<(), HalError> {
+        let found = match pin.mode() {
+            Mode::Input => "input".to_owned(),
+            Mode::Output => "output".to_owned(),
+            Mode::Null => "nothing".to_owned(),
+            other => other.to_string().to_uppercase(),
+        };
+        let wanted = self.board.pwm_alt(gpio).map(|alt| format!("ALT{alt}"));
+        if wanted.as_deref() == Some(found.as_str()) {
+            return Ok(());
+        }
+        let lines = self.board.pwm_overlay(&self.announced);
+        Err(HalError::PinNotPwm { gpio, board: self.board, found, lines })
+    }
+}
+
+impl Backend for RppalBackend {
+    fn name(&self) -> &'static str {
+        "rppal"
+    }
+
+    fn is_hardware(&self) -> bool {
+        true
+    }
+
+    fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
+    fn prepare_pwm(&mut self, gpios: &[u8]) -> Result<(), HalError> {
+        let mut channels: HashMap<u8, u8> = HashMap::new();
+        for &gpio in gpios {
+            let channel = self
+                .board
+                .pwm_channel(gpio)
+                .ok_or(HalError::NoHardwarePwm { gpio, board: self.board })?;
+            match channels.insert(channel, gpio) {
+                Some(other) if other != gpio => {
+                    return Err(HalError::ChannelTaken { gpio, other, board: self.board });
+                }
+                _ => {}
+            }
+        }
+        self.open_channels(gpios)
+    }
+
+    fn open_pwm(&mut self, gpio: u8, who: &str) -> Result<Box<dyn PwmChannel>, HalError> {
+        let board = self.board;
+        let channel = board.pwm_channel(gpio).ok_or(HalError::NoHardwarePwm { gpio, board })?;
+        let taken = |other: &u8| *other != gpio && board.pwm_channel(*other) == Some(channel);
+        if let Some(&other) = self.announced.iter().find(|&other| taken(other)) {
+            return Err(HalError::ChannelTaken { gpio, other, board });
+        }
+        let pin = self.pin(gpio, who)?;
+        self.open_channels(&[gpio])?;
+        self.check_pwm_function(gpio, &pin)?;
+        match self.opened.remove(&gpio) {
+            Some(opened) => Ok(Box::new(HeaderPwm::new(gpio, opened, pin, self.clock.clone()))),
+            // Cannot happen: it was opened two lines above.
+            None => Err(HalError::NoHardwarePwm { gpio, board }),
+        }
+    }
+
+    fn open_output(
+        &mut self,
+        gpio: u8,
+        start: OutputStart,
+        who: &str,
+    ) -> Result<Box<dyn OutputLine>, HalError> {
+        let pin = self.pin(gpio, who)?;
+        match pin.mode() {
+            Mode::Input | Mode::Output | Mode::Null => {}
+            other => log::warn!(
+                "GPIO{gpio} ({who}) had the function {other}: some device driver may be using it too"
+            ),
+        }
+        let posted = self.board.posts_writes();
+        Ok(Box::new(HeaderOutput::open(pin, start, posted, self.clock.clone())))
+    }
+
+    fn open_input(
+        &mut self,
+        gpio: u8,
+        pull: Pull,
+        who: &str,
+        on_edge: OnEdge,
+    ) -> Result<Box<dyn InputLine>, HalError> {
+        let pin = self.pin(gpio, who)?;
+        let watcher = match self.watcher.take() {
+            Some(watcher) => watcher,
+            None => Watcher::start(self.gpio.clone())
+                .map_err(|e| HalError::NoEdges { gpio, cause: Cause::from(&e) })?,
+        };
+        let line = watcher.watch(pin, pull, on_edge);
+        self.watcher = Some(watcher);
+        Ok(Box::new(line?))
+    }
+}
+
+/// Opens rppal's access to the pins. Its errors do not always say which file, so the files are tried
+/// one by one when it fails.
+fn open_gpio(board: Model) -> Result<Gpio, HalError> {
+    let error = match Gpio::new() {
+        Ok(gpio) => return Ok(gpio),
+        Err(error) => error,
+    };
+    let memory = Path::new(board.gpiomem_path());
+    let memory_opens = OpenOptions::new().read(true).write(true).open(memory);
+    Err(match (error, memory_opens) {
+        (GpioError::PermissionDenied(path), _) => HalError::NotPermitted { path: path.into() },
+        (GpioError::UnknownModel, _) => HalError::UnknownBoard { said: Some(board.name().into()) },
+        (_, Err(e)) if e.kind() == io::ErrorKind::PermissionDenied => {
+            HalError::NotPermitted { path: memory.into() }
+        }
+        (_, Err(e)) if e.kind() == io::ErrorKind::NotFound => {
+            HalError::Missing { path: memory.into(), label: None }
+        }
+        (_, Err(e)) => HalError::Open { path: memory.into(), cause: Cause::from(&e) },
+        (GpioError::Io(e), Ok(_)) if e.kind() == io::ErrorKind::NotFound => {
+            HalError::Missing { path: "/dev/gpiochip0".into(), label: Some(board.gpiochip_label()) }
+        }
+        (GpioError::Io(e), Ok(_)) => {
+            HalError::Open { path: "/dev/gpiochip0".into(), cause: Cause::from(&e) }
+        }
+        (_, Ok(_)) => HalError::Missing { path: memory.into(), label: None },
+    })
+}
+
+fn from_rppal(level: ::rppal::gpio::Level) -> Level {
+    Level::from_bool(level == ::rppal::gpio::Level::High)
+}

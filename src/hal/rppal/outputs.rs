@@ -1,0 +1,69 @@
+//! Output lines through the pins' registers.
+
+use std::time::Duration;
+
+use ::rppal::gpio::{OutputPin, Pin};
+
+use super::from_rppal;
+use crate::hal::{
+    Capabilities, Clock, Emission, HalError, JitterClass, Level, OutputLine, OutputStart,
+};
+use crate::units::Instant;
+
+/// An output of the header.
+#[derive(Debug)]
+pub(super) struct HeaderOutput {
+    pin: OutputPin,
+    level: Level,
+    /// Writes are posted: a register is read back before the time is taken.
+    posted: bool,
+    clock: Clock,
+}
+
+impl HeaderOutput {
+    /// Makes `pin` an output. rppal sets the level first and the mode then, so the pin takes no other
+    /// level on the way.
+    pub(super) fn open(pin: Pin, start: OutputStart, posted: bool, clock: Clock) -> HeaderOutput {
+        let level = match start {
+            OutputStart::Level(level) => level,
+            OutputStart::Adopt => from_rppal(pin.read()),
+        };
+        let mut pin = match level {
+            Level::Low => pin.into_output_low(),
+            Level::High => pin.into_output_high(),
+        };
+        pin.set_reset_on_drop(false);
+        HeaderOutput { pin, level, posted, clock }
+    }
+}
+
+impl OutputLine for HeaderOutput {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            emission: Emission::Immediate,
+            exact_count: true,
+            // That of the clock: a register is written when the thread gets to it.
+            resolution: Duration::from_nanos(1),
+            jitter: JitterClass::Thread,
+        }
+    }
+
+    #[inline]
+    fn set(&mut self, level: Level) -> Result<Instant, HalError> {
+        match level {
+            Level::Low => self.pin.set_low(),
+            Level::High => self.pin.set_high(),
+        }
+        if self.posted {
+            // A read cannot overtake the write: when it has answered, the edge is out.
+            std::hint::black_box(self.pin.is_set_high());
+        }
+        self.level = level;
+        Ok(self.clock.now())
+    }
+
+    #[inline]
+    fn level(&self) -> Level {
+        self.level
+    }
+}

@@ -1,0 +1,149 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::panel::Cell;
+use crate::hal::{
+    Capabilities, Clock, Emission, HalError, InputLine, JitterClass, Level, OutputLine, PwmChannel,
+};
+use crate::units::{Instant, PulseWidth};
+
+/// The clock's own grain.
+const RESOLUTION: Duration = Duration::from_nanos(1);
+
+/// An output of the simulator. A virtual run sets it tens of millions of times: two atomics, one clock.
+pub(super) struct SimOutput {
+    gpio: u8,
+    pin: Arc<Cell>,
+    clock: Clock,
+}
+
+impl SimOutput {
+    pub(super) fn new(gpio: u8, pin: Arc<Cell>, clock: Clock) -> SimOutput {
+        SimOutput { gpio, pin, clock }
+    }
+}
+
+impl OutputLine for SimOutput {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            emission: Emission::Immediate,
+            exact_count: true,
+            resolution: RESOLUTION,
+            jitter: if self.clock.is_virtual() { JitterClass::None } else { JitterClass::Thread },
+        }
+    }
+
+    #[inline]
+    fn set(&mut self, level: Level) -> Result<Instant, HalError> {
+        if self.pin.refuse.load(Ordering::Relaxed) {
+            return Err(HalError::Refused { gpio: self.gpio });
+        }
+        self.pin.set(level);
+        Ok(self.clock.now())
+    }
+
+    #[inline]
+    fn level(&self) -> Level {
+        self.pin.level()
+    }
+}
+
+/// A hardware PWM channel of the simulator.
+pub(super) struct SimPwm {
+    gpio: u8,
+    pin: Arc<Cell>,
+    clock: Clock,
+}
+
+impl SimPwm {
+    pub(super) fn new(gpio: u8, pin: Arc<Cell>, clock: Clock) -> SimPwm {
+        SimPwm { gpio, pin, clock }
+    }
+
+    fn check(&self, period: Option<Duration>, width: PulseWidth) -> Result<(), HalError> {
+        let gpio = self.gpio;
+        if self.pin.refuse.load(Ordering::Relaxed) {
+            return Err(HalError::Refused { gpio });
+        }
+        let Some(period) = period else {
+            return Err(HalError::NotRunning { gpio });
+        };
+        if u128::from(width.as_nanos()) > period.as_nanos() {
+            return Err(HalError::PulseTooLong { gpio, width, period });
+        }
+        Ok(())
+    }
+}
+
+impl PwmChannel for SimPwm {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            emission: Emission::Immediate,
+            exact_count: false,
+            resolution: RESOLUTION,
+            jitter: if self.clock.is_virtual() { JitterClass::None } else { JitterClass::Hardware },
+        }
+    }
+
+    fn start(&mut self, period: Duration, width: PulseWidth) -> Result<Instant, HalError> {
+        self.check(Some(period), width)?;
+        let now = self.clock.now();
+        if let Some(mut wave) = self.pin.wave() {
+            if wave.is_running() {
+                return Err(HalError::AlreadyRunning { gpio: self.gpio });
+            }
+            wave.start(now, period, width, &mut |_, _| ());
+        }
+        Ok(now)
+    }
+
+    fn set_width(&mut self, width: PulseWidth) -> Result<Instant, HalError> {
+        let period = self.pin.wave().and_then(|wave| wave.period());
+        self.check(period, width)?;
+        let now = self.clock.now();
+        if let Some(mut wave) = self.pin.wave() {
+            wave.set_width(now, width, &mut |_, _| ());
+        }
+        Ok(now)
+    }
+
+    fn level(&mut self) -> Option<Level> {
+        let now = self.clock.now();
+        self.pin.wave().map(|mut wave| Level::from_bool(wave.is_high(now)))
+    }
+
+    fn disable(&mut self) -> Result<Instant, HalError> {
+        if self.pin.refuse.load(Ordering::Relaxed) {
+            return Err(HalError::Refused { gpio: self.gpio });
+        }
+        let now = self.clock.now();
+        if let Some(mut wave) = self.pin.wave() {
+            wave.disable(now, &mut |_, _| ());
+        }
+        Ok(now)
+    }
+}
+
+/// An input of the simulator.
+pub(super) struct SimInput {
+    pin: Arc<Cell>,
+}
+
+impl SimInput {
+    pub(super) fn new(pin: Arc<Cell>) -> SimInput {
+        SimInput { pin }
+    }
+}
+
+impl InputLine for SimInput {
+    fn level(&mut self) -> Result<Level, HalError> {
+        Ok(self.pin.level())
+    }
+}
+
+impl Drop for SimInput {
+    fn drop(&mut self) {
+        self.pin.deafen();
+    }
+}

@@ -1,0 +1,161 @@
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::hal::HalError;
+use crate::motion::PlanError;
+
+/// Why a move was refused. Nothing has moved.
+#[derive(Clone, PartialEq, Debug, Error)]
+pub enum MoveError {
+    /// A move without a motor.
+    #[error("a move needs at least one motor with a target")]
+    Empty,
+    /// No motor of that name.
+    #[error("there is no motor `{name}`; the motors are {known}")]
+    UnknownMotor {
+        /// The name as given.
+        name: String,
+        /// Those there are.
+        known: String,
+    },
+    /// A motor stands twice in one move.
+    #[error("{motor} has two targets in one move: give it one")]
+    Twice {
+        /// The motor.
+        motor: String,
+    },
+    /// The target's unit is not the motor's.
+    #[error("{motor} moves in {unit}: give its target in that unit")]
+    WrongUnit {
+        /// The motor.
+        motor: String,
+        /// Its unit.
+        unit: &'static str,
+    },
+    /// The target lies outside the travel.
+    #[error("{motor} cannot go to {target}: its travel is {min} to {max}")]
+    OutsideTravel {
+        /// The motor.
+        motor: String,
+        /// Where it was to go.
+        target: String,
+        /// Lower end.
+        min: String,
+        /// Upper end.
+        max: String,
+    },
+    /// The speed factor is not above 0 and at most 1.
+    #[error("the speed must be above 0% and at most 100%, not {percent}%")]
+    Speed {
+        /// What was asked for.
+        percent: f64,
+    },
+    /// The motor is part of a move that has not ended.
+    #[error("{motor} is still moving: wait for its move to end, or stop it")]
+    Busy {
+        /// The motor.
+        motor: String,
+    },
+    /// The motor has a fault.
+    #[error("{motor} has a fault: {fault}; mend it and start again")]
+    Faulted {
+        /// The motor.
+        motor: String,
+        /// What it reported.
+        fault: String,
+    },
+    /// Nobody told where the axis is.
+    #[error(
+        "{motor} does not know where it is: an absolute move could run into its end; \
+         bring it to a known place and say so with `at-start = {{ assume = \"0mm\" }}`"
+    )]
+    UnknownPlace {
+        /// The axis.
+        motor: String,
+    },
+    /// A stop was asked for.
+    #[error("the machine has been stopped")]
+    Stopped,
+    /// The plan takes longer than the move may.
+    #[error("the move takes {needs:?}, longer than its time-out of {timeout:?}")]
+    LongerThanTimeout {
+        /// The planned duration.
+        needs: Duration,
+        /// The time-out.
+        timeout: Duration,
+    },
+    /// A keyframe comes too soon after the one before.
+    #[error("{motor} needs {needs:?} for this, but has {has:?}: give it more time")]
+    KeyframeTooSoon {
+        /// The motor.
+        motor: String,
+        /// The shortest time within its limits.
+        needs: Duration,
+        /// The time between the keyframes.
+        has: Duration,
+    },
+    /// No plan keeps the limits.
+    #[error("{motor}: {error}")]
+    Plan {
+        /// The motor, or the motors of the line.
+        motor: String,
+        /// What the planner says.
+        error: PlanError,
+    },
+    /// A plan went outside a limit when it was checked: it is not used.
+    #[error("the plan for {motor} would break its {limit}: it is not used; please report this")]
+    Unsafe {
+        /// The motor.
+        motor: String,
+        /// Which limit.
+        limit: &'static str,
+    },
+}
+
+/// Why a machine could not be built or run.
+#[derive(Clone, PartialEq, Debug, Error)]
+pub enum MachineError {
+    /// The back end refused.
+    #[error("{motor}: {error}")]
+    Hal {
+        /// The motor it was for.
+        motor: String,
+        /// What it said.
+        error: HalError,
+    },
+    /// The back end as a whole refused.
+    #[error("{0}")]
+    Backend(HalError),
+    /// A driver reports a fault before anything has moved.
+    #[error("{motor}: its driver reports a fault on GPIO{gpio}: check its supply and wiring")]
+    FaultAtStart {
+        /// The axis.
+        motor: String,
+        /// The fault line.
+        gpio: u8,
+    },
+    /// The motors' threads could not be started.
+    #[error("the motors' threads could not be started: {0}")]
+    Threads(String),
+    /// No such program.
+    #[error("there is no program `{name}`; {known}")]
+    UnknownProgram {
+        /// The name as given.
+        name: String,
+        /// Those there are.
+        known: String,
+    },
+    /// Neither a program nor a start program was given.
+    #[error("no program was named and the config has no `start-program`; {known}")]
+    NoProgram {
+        /// Those there are.
+        known: String,
+    },
+    /// The program cannot run as it is written.
+    #[error("the program cannot run:\n{0}")]
+    Preflight(String),
+    /// A move was refused.
+    #[error(transparent)]
+    Move(#[from] MoveError),
+}

@@ -1,0 +1,457 @@
+//! A machine: motors built from a config, moved by moves and programs, with an outcome for each.
+//!
+//! The machine is one coordinator: straight-line code over a [`Fleet`]. It plans, tells the motors,
+//! and listens to what they say; it never times an edge. Its calls that wait hear the stop event.
+
+mod active;
+mod build;
+mod error;
+mod events;
+mod model;
+mod outcome;
+mod plan;
+mod preflight;
+mod program;
+mod report;
+mod spec;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Config, OnFault};
+use crate::motion::Planner;
+use crate::motor::{
+    Command, Epoch, FaultKind, LatenessSummary, Motion, MotorIndex, MoveId, Telemetry,
+};
+use crate::runtime::{Fleet, Heed, Next};
+use crate::sync::{StepBarrier, StopEvent};
+use crate::trace::{Recorder, Recording, SignalId, Trace};
+use crate::units::Instant;
+
+use active::{Active, Stage};
+use model::MotorModel;
+use plan::{Planned, Start};
+
+pub use build::MachineBuilder;
+pub use error::{MachineError, MoveError};
+pub use outcome::{Cause, MotorOutcome, MoveOutcome, Outcome, Place};
+pub use preflight::{Preflight, Problem, preflight};
+pub use program::{Progress, RunOptions, choose_program};
+pub use report::{MotorReport, RunReport, RunResult};
+pub use spec::{Move, Position};
+
+/// From the barrier's release to the epoch: time for every loop to hear of it and to wait precisely.
+const LEAD: Duration = Duration::from_millis(5);
+
+/// How far ahead a change of plan is set; doubled for each attempt that expired.
+const CHANGE_LEAD: Duration = Duration::from_millis(10);
+
+/// How often a stop is proposed before the motors are halted instead.
+const CHANGE_ATTEMPTS: u32 = 6;
+
+/// How long motors may take to come to the barrier, beyond the wake-up time of their drivers.
+const ARMING_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a stop may take beyond its braking time.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a move may take beyond its planned duration, where nobody gave it a time-out.
+const DEFAULT_SLACK: Duration = Duration::from_secs(5);
+
+/// What the machine knows of a motor.
+struct MotorState {
+    place: Place,
+    /// A servo's angle, once it has a signal.
+    angle: Option<f64>,
+    fault: Option<FaultKind>,
+    busy: Option<MoveId>,
+    telemetry: Arc<Telemetry>,
+    last: Option<MotorOutcome>,
+    position_signal: SignalId,
+}
+
+/// A machine with its motors running.
+///
+/// ```
+/// use lockstep::config::Config;
+/// use lockstep::machine::{Machine, Move};
+/// use lockstep::units::Angle;
+///
+/// let config = Config::from_str("[servo.pan]\npwm = { gpio = 18 }\n", "demo")?.config;
+/// let mut machine = Machine::builder(config).virtual_time().build()?;
+/// let id = machine.start(&Move::new().to("pan", Angle(30.0)))?;
+/// assert!(machine.wait(id).all_reached());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Machine {
+    config: Arc<Config>,
+    models: Vec<MotorModel>,
+    fleet: Box<dyn Fleet>,
+    motors: Vec<MotorState>,
+    planner: Planner,
+    active: BTreeMap<MoveId, Active>,
+    ended: BTreeMap<MoveId, Active>,
+    next_move: MoveId,
+    next_change: u64,
+    stop: StopEvent,
+    halt: StopEvent,
+    heed: Heed,
+    recorder: Recorder,
+    trace: Option<Trace>,
+    /// Time zero of the trace.
+    trace_start: Instant,
+    move_signal: SignalId,
+    wake_slack: Duration,
+    backend: &'static str,
+    hardware: bool,
+    /// Motors that have said that their hardware is safe.
+    safe: Vec<bool>,
+    finish_patience: Duration,
+    finished: bool,
+}
+
+impl Machine {
+    /// Starts to build a machine from a config.
+    pub fn builder(config: Config) -> MachineBuilder {
+        MachineBuilder::new(config)
+    }
+
+    /// The config it was built from.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Now, on the clock its motors live by.
+    pub fn now(&self) -> Instant {
+        self.fleet.clock().now()
+    }
+
+    /// The back end's name: `sim` or `rppal`.
+    pub fn backend(&self) -> &'static str {
+        self.backend
+    }
+
+    /// Whether real motors hang on it.
+    pub fn is_hardware(&self) -> bool {
+        self.hardware
+    }
+
+    /// The event that stops the machine: every wait of the machine hears it. All motors come to rest
+    /// on their path, and no move starts until [`Machine::clear_stop`].
+    pub fn stop_event(&self) -> StopEvent {
+        self.stop.clone()
+    }
+
+    /// The event that halts the machine: every motor stands still after its last whole pulse.
+    pub fn halt_event(&self) -> StopEvent {
+        self.halt.clone()
+    }
+
+    /// Whether a stop or a halt holds.
+    pub fn is_stopped(&self) -> bool {
+        self.heed != Heed::Stop || self.stop.is_set() || self.halt.is_set()
+    }
+
+    /// Allows moves again after a stop. After a halt the machine has to be built anew.
+    pub fn clear_stop(&mut self) {
+        if self.heed == Heed::Halt && !self.halt.is_set() {
+            self.stop.clear();
+            self.heed = Heed::Stop;
+        }
+    }
+
+    /// Where a motor is, in its unit, by the edges emitted; `None` for a servo without a signal, and
+    /// for a name that no motor has.
+    pub fn position(&self, motor: &str) -> Option<f64> {
+        let index = self.config.motor_index(motor)?;
+        let state = &self.motors[index];
+        match self.models[index].steps {
+            Some(_) => Some(self.models[index].to_unit(state.telemetry.steps() as f64)),
+            None if state.busy.is_some() => state.angle.map(|_| state.telemetry.position()),
+            None => state.angle,
+        }
+    }
+
+    /// What is known of a motor's place.
+    pub fn place(&self, motor: &str) -> Option<Place> {
+        self.config.motor_index(motor).map(|i| self.motors[i].place)
+    }
+
+    /// How late a motor's edges were so far.
+    pub fn lateness(&self, motor: &str) -> Option<LatenessSummary> {
+        let index = self.config.motor_index(motor)?;
+        Some(self.motors[index].telemetry.lateness.summary())
+    }
+
+    /// A driver's fault in a motor at `at` from now, as if its fault line had become active.
+    pub fn inject_fault(&mut self, motor: &str, after: Duration) -> Result<(), MoveError> {
+        let index = self.find(motor)?;
+        let at = self.now() + after;
+        self.fleet.inject_fault(index, at);
+        Ok(())
+    }
+
+    /// What has been recorded, after [`Machine::finish`]; `None` where no trace was asked for, or it
+    /// was taken before.
+    pub fn take_recording(&mut self) -> Option<Recording> {
+        let end = Instant::from_nanos(self.now().nanos_since(self.trace_start));
+        self.trace.take().map(|trace| trace.finish().until(end))
+    }
+
+    fn is_active(&self, id: MoveId) -> bool {
+        self.active.contains_key(&id)
+    }
+
+    /// The next outcome of a move that was not handed out, without waiting.
+    fn take_outcome(&mut self, id: MoveId) -> Option<MotorOutcome> {
+        let running = self.active.contains_key(&id);
+        let active = self.active.get_mut(&id).or_else(|| self.ended.get_mut(&id))?;
+        let outcome = active.ended.get(active.told).cloned();
+        match outcome {
+            Some(_) => active.told += 1,
+            None if !running => {
+                self.ended.remove(&id);
+            }
+            None => {}
+        }
+        outcome
+    }
+
+    fn find(&self, name: &str) -> Result<MotorIndex, MoveError> {
+        self.config.motor_index(name).ok_or_else(|| MoveError::UnknownMotor {
+            name: name.to_string(),
+            known: self.models.iter().map(|m| m.name.as_str()).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// Plans a move and starts it. It runs while the machine is waited on: see [`Machine::wait`],
+    /// [`Machine::wait_all`] and [`Machine::next_outcome`].
+    ///
+    /// # Errors
+    ///
+    /// [`MoveError`]: the move is refused whole, and nothing has moved.
+    pub fn start(&mut self, spec: &Move) -> Result<MoveId, MoveError> {
+        let targets = spec.resolve(self)?;
+        self.start_targets(&targets, spec)
+    }
+
+    fn start_targets(
+        &mut self,
+        targets: &[(MotorIndex, f64)],
+        spec: &Move,
+    ) -> Result<MoveId, MoveError> {
+        let mut starts = Vec::with_capacity(targets.len());
+        for &(motor, target) in targets {
+            starts.push((motor, target, self.ready(motor)?));
+        }
+        let (arrive, speed) = (spec.arrive, spec.speed);
+        let planned = plan::plan_move(&mut self.planner, &self.models, &starts, arrive, speed)?;
+        self.launch(planned, spec.timeout, spec.on_fault)
+    }
+
+    /// Whether the motor may be moved now, and from where.
+    fn ready(&self, motor: MotorIndex) -> Result<Start, MoveError> {
+        let (state, name) = (&self.motors[motor], &self.models[motor].name);
+        if let Some(fault) = &state.fault {
+            return Err(MoveError::Faulted { motor: name.clone(), fault: fault.to_string() });
+        }
+        if state.busy.is_some() {
+            return Err(MoveError::Busy { motor: name.clone() });
+        }
+        match (self.models[motor].steps, state.angle) {
+            (Some(_), _) if state.place == Place::Unknown => {
+                Err(MoveError::UnknownPlace { motor: name.clone() })
+            }
+            (Some(_), _) => Ok(Start::At(state.telemetry.steps() as f64)),
+            (None, Some(angle)) => Ok(Start::At(angle)),
+            (None, None) => Ok(Start::Anywhere),
+        }
+    }
+
+    /// Hands a plan to its motors.
+    fn launch(
+        &mut self,
+        planned: Planned,
+        timeout: Option<Duration>,
+        on_fault: OnFault,
+    ) -> Result<MoveId, MoveError> {
+        if self.is_stopped() {
+            return Err(MoveError::Stopped);
+        }
+        self.launch_even_stopped(planned, timeout, on_fault)
+    }
+
+    /// The same, also while a stop holds: parking belongs to the stop.
+    fn launch_even_stopped(
+        &mut self,
+        planned: Planned,
+        timeout: Option<Duration>,
+        on_fault: OnFault,
+    ) -> Result<MoveId, MoveError> {
+        let needs = Duration::from_nanos(planned.duration);
+        if let Some(timeout) = timeout.filter(|t| *t < needs) {
+            return Err(MoveError::LongerThanTimeout { needs, timeout });
+        }
+        let id = self.next_move;
+        self.next_move += 1;
+        let now = self.now();
+        let arming = ARMING_PATIENCE + self.wake_slack;
+        let (epoch, clock) = (Arc::new(Epoch::default()), self.fleet.clock().clone());
+        let at_release = epoch.clone();
+        let barrier = StepBarrier::new(planned.parts.len().max(1))
+            .with_action(move || at_release.set(clock.now() + LEAD));
+        let mut active = Active {
+            kind: planned.kind,
+            stage: Stage::Arming,
+            absent: planned.parts.iter().map(|p| p.motor).collect(),
+            parts: planned.parts,
+            line: planned.line,
+            barrier,
+            epoch,
+            zero: None,
+            on_fault,
+            cause: None,
+            deadline: now + arming + timeout.unwrap_or(needs + DEFAULT_SLACK),
+            patience: now + arming,
+            proposal: None,
+            attempts: 0,
+            ended: Vec::new(),
+            told: 0,
+        };
+        for (motor, target) in planned.there {
+            let steps = self.models[motor].steps.map(|_| self.motors[motor].telemetry.steps());
+            let position = self.position(&self.models[motor].name).unwrap_or(target);
+            let outcome = self.outcome(motor, id, Outcome::Reached, position, steps);
+            active.ended.push(outcome);
+        }
+        let motions: Vec<(MotorIndex, Motion)> = active
+            .parts
+            .iter()
+            .map(|part| {
+                let (trajectory, barrier) = (part.trajectory.clone(), active.barrier.clone());
+                (part.motor, Motion { id, trajectory, barrier, epoch: active.epoch.clone() })
+            })
+            .collect();
+        self.active.insert(id, active);
+        for (motor, motion) in motions {
+            self.motors[motor].busy = Some(id);
+            if let Err(e) = self.fleet.send(motor, Command::Arm(motion)) {
+                log::error!("{e}");
+                self.give_up(id, motor, Cause::NoAnswer);
+            }
+        }
+        self.retire(id);
+        Ok(id)
+    }
+
+    fn outcome(
+        &self,
+        motor: MotorIndex,
+        id: MoveId,
+        outcome: Outcome,
+        position: f64,
+        steps: Option<i64>,
+    ) -> MotorOutcome {
+        let model = &self.models[motor];
+        MotorOutcome { id, motor: model.name.clone(), outcome, position, steps, unit: model.unit }
+    }
+
+    /// Runs the machine until `until`, or until something happened that may interest a waiter.
+    fn pump(&mut self, until: Instant) {
+        let deadline = self.next_deadline().min(until);
+        match self.fleet.next(deadline, self.heed) {
+            Next::Event(event) => self.on_event(event),
+            Next::Stop => self.on_stop(),
+            Next::Deadline => {}
+        }
+        self.check_deadlines();
+    }
+
+    /// Runs the machine for that long.
+    pub fn run_for(&mut self, duration: Duration) {
+        let until = self.now() + duration;
+        while self.now() < until {
+            self.pump(until);
+        }
+    }
+
+    /// Waits until a move has ended, and takes its outcome. The wait is bounded by the move's own
+    /// time-out and the time it takes to come to rest.
+    ///
+    /// A number that no move has, or whose outcome was taken before, gives an empty outcome.
+    pub fn wait(&mut self, id: MoveId) -> MoveOutcome {
+        while self.active.contains_key(&id) {
+            self.pump(Instant::FAR);
+        }
+        let motors = self.ended.remove(&id).map(|a| a.ended).unwrap_or_default();
+        MoveOutcome { id, motors }
+    }
+
+    /// Waits until all of these moves have ended.
+    pub fn wait_all(&mut self, ids: &[MoveId]) -> Vec<MoveOutcome> {
+        ids.iter().map(|&id| self.wait(id)).collect()
+    }
+
+    /// Waits for the next motor of these moves to end, and hands its outcome out, as it comes. `None`
+    /// when every motor of all of them has been handed out.
+    ///
+    /// ```
+    /// # use lockstep::{config::Config, machine::{Machine, Move, Outcome}, units::Angle};
+    /// # let text = "[servo.pan]\npwm = { gpio = 18 }\n[servo.tilt]\npwm = { gpio = 19 }\n";
+    /// # let config = Config::from_str(text, "demo")?.config;
+    /// # let mut machine = Machine::builder(config).virtual_time().build()?;
+    /// let pan = machine.start(&Move::new().to("pan", Angle(30.0)))?;
+    /// let tilt = machine.start(&Move::new().to("tilt", Angle(-5.0)))?;
+    /// while let Some(done) = machine.next_outcome(&[pan, tilt]) {
+    ///     println!("{} at {}{}", done.motor, done.position, done.unit.symbol());
+    ///     assert_eq!(done.outcome, Outcome::Reached);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn next_outcome(&mut self, ids: &[MoveId]) -> Option<MotorOutcome> {
+        loop {
+            let mut running = false;
+            for id in ids {
+                running |= self.active.contains_key(id);
+                let entry = self.active.get_mut(id).or_else(|| self.ended.get_mut(id));
+                if let Some(active) = entry
+                    && let Some(outcome) = active.ended.get(active.told)
+                {
+                    active.told += 1;
+                    return Some(outcome.clone());
+                }
+            }
+            if !running {
+                for id in ids {
+                    self.ended.remove(id);
+                }
+                return None;
+            }
+            self.pump(Instant::FAR);
+        }
+    }
+
+    /// Brings a move to rest on its path. Does nothing where it has ended. Wait for it as ever.
+    pub fn stop_move(&mut self, id: MoveId) {
+        self.come_to_rest(id, Cause::Stopped);
+    }
+
+    /// Brings everything to rest on its path, waits until it is, and carries out each motor's
+    /// `on-stop`. Moves are refused until [`Machine::clear_stop`].
+    pub fn stop(&mut self) {
+        self.stop.set();
+        self.on_stop();
+        self.settle();
+        if self.heed == Heed::Halt {
+            self.apply_on_stop();
+        }
+    }
+
+    /// Waits until nothing moves.
+    fn settle(&mut self) {
+        while !self.active.is_empty() {
+            self.pump(Instant::FAR);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+use crate::config::{Drive, MotionLimits, MotorConfig, MotorUnit, Travel};
+use crate::motion::Limits;
+use crate::units::Ratio;
+
+/// What planning has to know of a motor: its unit, its grid, its limits.
+///
+/// Its *native* unit is what its loop's trajectories are in: steps for an axis, degrees for a servo.
+#[derive(Clone, Debug)]
+pub(crate) struct MotorModel {
+    pub name: String,
+    pub unit: MotorUnit,
+    pub travel: Travel,
+    pub limits: MotionLimits,
+    /// Steps a unit; none for a servo.
+    pub steps: Option<Ratio>,
+}
+
+impl MotorModel {
+    pub fn new(motor: &MotorConfig) -> MotorModel {
+        MotorModel {
+            name: motor.name.clone(),
+            unit: motor.unit,
+            travel: motor.travel,
+            limits: motor.limits,
+            steps: match &motor.drive {
+                Drive::Servo(_) => None,
+                Drive::StepDir(axis) => Some(axis.steps_per_unit),
+            },
+        }
+    }
+
+    /// A position in the motor's unit as a native one: for an axis, the nearest whole step.
+    pub fn to_native(&self, position: f64) -> f64 {
+        match self.steps {
+            Some(ratio) => ratio.scale(position).round(),
+            None => position,
+        }
+    }
+
+    /// A native position in the motor's unit.
+    pub fn to_unit(&self, native: f64) -> f64 {
+        match self.steps {
+            Some(ratio) => ratio.unscale(native),
+            None => native,
+        }
+    }
+
+    /// The limits in native units, with the speed limit scaled by `speed` (0 to 1).
+    pub fn native_limits(&self, speed: f64) -> Limits {
+        let scale = self.steps.map_or(1.0, Ratio::to_f64);
+        Limits {
+            speed: self.limits.speed * speed * scale,
+            acceleration: self.limits.acceleration * scale,
+            jerk: self.limits.jerk * scale,
+        }
+    }
+
+    /// How long a servo whose place nobody knows may take to its first target: the whole travel at
+    /// its speed limit, in nanoseconds. An unlimited travel counts as a turn.
+    pub fn settle_nanos(&self) -> u64 {
+        let range = self.travel.max - self.travel.min;
+        let range = if range.is_finite() { range } else { 360.0 };
+        (range / self.limits.speed * 1e9) as u64
+    }
+
+    /// Half a step, or for a servo a thousandth of a degree: closer than this is there.
+    pub fn tolerance(&self) -> f64 {
+        if self.steps.is_some() { 0.5 } else { 1e-3 }
+    }
+
+    /// `12.5mm`, for messages.
+    pub fn show(&self, position: f64) -> String {
+        // Enough digits for the finest grid, none for what is exact.
+        let rounded = (position * 1e6).round() / 1e6;
+        format!("{}{}", rounded + 0.0, self.unit.symbol())
+    }
+}

@@ -1,0 +1,139 @@
+use std::fmt;
+
+use crate::config::MotorUnit;
+use crate::motor::{FaultKind, MoveId};
+
+/// Why a motor fell short of its target.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Cause {
+    /// A stop was asked for, or another motor of the move failed.
+    Stopped,
+    /// The move's time-out passed.
+    Timeout,
+    /// An edge was later than `max-lateness`.
+    Late,
+    /// The motor or its driver failed.
+    Fault(FaultKind),
+    /// The move never started: these motors did not come to the barrier in time, or it was stopped
+    /// before it began (then the list is empty).
+    NotStarted(Vec<String>),
+    /// The motor's loop did not come to rest when it was told to.
+    NoAnswer,
+}
+
+impl Cause {
+    /// One word, as reports and JSON have it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Cause::Stopped => "stopped",
+            Cause::Timeout => "timeout",
+            Cause::Late => "late",
+            Cause::Fault(_) => "fault",
+            Cause::NotStarted(_) => "not-started",
+            Cause::NoAnswer => "no-answer",
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Stopped => f.write_str("stopped"),
+            Cause::Timeout => f.write_str("its time-out passed"),
+            Cause::Late => f.write_str("edges came later than max-lateness"),
+            Cause::Fault(kind) => write!(f, "fault: {kind}"),
+            Cause::NotStarted(who) if who.is_empty() => f.write_str("not started"),
+            Cause::NotStarted(who) => write!(f, "not started: {} did not come", who.join(", ")),
+            Cause::NoAnswer => f.write_str("its loop does not answer"),
+        }
+    }
+}
+
+/// How a motor's part of a move ended.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Outcome {
+    /// Every edge to the target was emitted. Without feedback it can mean no more.
+    Reached,
+    /// It stands short of its target.
+    Short {
+        /// By how much, in the motor's unit.
+        by: f64,
+        /// Why.
+        cause: Cause,
+    },
+}
+
+impl Outcome {
+    /// Whether the target was reached.
+    pub fn is_reached(&self) -> bool {
+        *self == Outcome::Reached
+    }
+}
+
+/// What is known of a motor's place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// Nobody ever told where it is.
+    Unknown,
+    /// Where a person, or the simulator, says it started, and every step since.
+    Assumed,
+    /// A servo under its signal.
+    Commanded,
+    /// It was stopped without braking, or by a fault: steps were emitted that it may not have made.
+    Unverified,
+}
+
+impl Place {
+    /// One word, as reports and JSON have it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Place::Unknown => "unknown",
+            Place::Assumed => "assumed",
+            Place::Commanded => "commanded",
+            Place::Unverified => "unverified",
+        }
+    }
+}
+
+/// One motor's end of a move.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MotorOutcome {
+    /// The move.
+    pub id: MoveId,
+    /// The motor's name.
+    pub motor: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Where it stands by its emitted edges, in its unit.
+    pub position: f64,
+    /// Steps emitted, counted from position 0; none for a servo.
+    pub steps: Option<i64>,
+    /// Its unit.
+    pub unit: MotorUnit,
+}
+
+/// A move's end: one outcome for each of its motors, in the order they came.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MoveOutcome {
+    /// The move.
+    pub id: MoveId,
+    /// One for each motor.
+    pub motors: Vec<MotorOutcome>,
+}
+
+impl MoveOutcome {
+    /// Whether every motor reached its target.
+    pub fn all_reached(&self) -> bool {
+        self.motors.iter().all(|m| m.outcome.is_reached())
+    }
+
+    /// The motors that fell short.
+    pub fn failed(&self) -> impl Iterator<Item = &MotorOutcome> {
+        self.motors.iter().filter(|m| !m.outcome.is_reached())
+    }
+
+    /// The outcome of the motor of that name.
+    pub fn motor(&self, name: &str) -> Option<&MotorOutcome> {
+        self.motors.iter().find(|m| m.motor == name)
+    }
+}

@@ -1,0 +1,234 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::error::MoveError;
+use super::model::MotorModel;
+use super::plan::{self, Planned, Start};
+use super::program::{keyframe_tracks, sweep_length, sweep_targets};
+use crate::config::{
+    Action, Arrive, AtStart, Config, Drive, MoveAction, Order, ProgramConfig, Span, StepConfig,
+    SweepAction,
+};
+use crate::motion::Planner;
+use crate::motor::MotorIndex;
+
+/// A program looked through before anything moves.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Preflight {
+    /// What it takes, repetitions counted; `None`: it never ends, or is not known because of problems.
+    pub duration: Option<Duration>,
+    /// The motors it moves, as indices into the config's motors.
+    pub motors: BTreeSet<MotorIndex>,
+    /// What is wrong, in the order of the program; each with its place in the file.
+    pub problems: Vec<Problem>,
+}
+
+/// A step that cannot be carried out.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Problem {
+    /// Where it stands in the config.
+    pub span: Span,
+    /// What is wrong.
+    pub error: MoveError,
+    /// What to write instead.
+    pub help: String,
+}
+
+/// Looks through a program: every move is planned from where the one before ends, as the machine will
+/// plan it, and checked against travel, limits and time-outs. A name that no program has gives an
+/// empty answer.
+///
+/// Repetitions are looked through twice: from where the first begins, and from where each ends.
+pub fn preflight(config: &Config, program: &str) -> Preflight {
+    let Some(program) = config.program(program) else { return Preflight::default() };
+    let models: Vec<_> = config.motors.iter().map(MotorModel::new).collect();
+    let starts = config.motors.iter().zip(&models).map(|(motor, model)| match &motor.drive {
+        Drive::Servo(servo) => match servo.startup {
+            crate::config::Startup::Off => Start::Anywhere,
+            crate::config::Startup::Centre => {
+                Start::At((motor.travel.min + motor.travel.max) / 2.0)
+            }
+            crate::config::Startup::Angle(angle) => Start::At(angle),
+        },
+        Drive::StepDir(axis) => Start::At(model.to_native(start_position(axis.at_start, model))),
+    });
+    let at = starts.collect();
+    let mut walk = Walk { config, models, planner: Planner::new(), at, out: Preflight::default() };
+    let nanos = walk.steps(&program.steps, program, 1);
+    walk.out.problems.dedup();
+    walk.out.duration = nanos.filter(|_| walk.out.problems.is_empty()).map(Duration::from_nanos);
+    walk.out
+}
+
+/// Where an axis is taken to be at the start: as it says, else 0 or the nearest place in its travel.
+pub(super) fn start_position(at_start: AtStart, model: &MotorModel) -> f64 {
+    match at_start {
+        AtStart::Assume(position) => position,
+        AtStart::Unknown => 0.0_f64.clamp(model.travel.min, model.travel.max),
+    }
+}
+
+/// More problems than this help nobody.
+const MOST_PROBLEMS: usize = 20;
+
+/// Deeper than this, repetitions are looked through once only.
+const TWICE_UP_TO_DEPTH: u32 = 6;
+
+/// A sweep of more steps than this each way is looked through up to here: they are alike.
+const MOST_SWEEP_STEPS: u64 = 4096;
+
+struct Walk<'c> {
+    config: &'c Config,
+    models: Vec<MotorModel>,
+    planner: Planner,
+    at: Vec<Start>,
+    out: Preflight,
+}
+
+impl<'c> Walk<'c> {
+    fn problem(&mut self, span: Span, error: MoveError, help: String) {
+        if self.out.problems.len() < MOST_PROBLEMS {
+            self.out.problems.push(Problem { span, error, help });
+        }
+    }
+
+    /// Nanoseconds that the steps take; `None`: for ever.
+    fn steps(
+        &mut self,
+        steps: &'c [StepConfig],
+        home: &'c ProgramConfig,
+        depth: u32,
+    ) -> Option<u64> {
+        let mut total = Some(0u64);
+        for step in steps {
+            let took = self.step(step, home, depth);
+            total = total.zip(took).map(|(a, b)| a.saturating_add(b));
+        }
+        total
+    }
+
+    fn step(&mut self, step: &'c StepConfig, home: &'c ProgramConfig, depth: u32) -> Option<u64> {
+        match &step.action {
+            Action::Pause(duration) => Some(nanos(*duration)),
+            Action::Run(program) => {
+                let program = &self.config.programs[*program];
+                self.steps(&program.steps, program, depth + 1)
+            }
+            Action::Repeat(times, steps) => {
+                let first = self.steps(steps, home, depth + 1);
+                let again = if *times != Some(1) && depth < TWICE_UP_TO_DEPTH {
+                    self.steps(steps, home, depth + 1)
+                } else {
+                    first
+                };
+                let more = u64::from((*times)?) - 1;
+                Some(first?.saturating_add(again?.saturating_mul(more)))
+            }
+            Action::Together(branches) => {
+                // Branches share no motor, so the order in which they are looked through is free.
+                let took: Vec<_> =
+                    branches.iter().map(|b| self.steps(b, home, depth + 1)).collect();
+                took.into_iter().try_fold(0, |most, t| t.map(|t| t.max(most)))
+            }
+            Action::Move(action) => Some(self.movement(action, home, step.span)),
+            Action::Sweep(sweep) => self.sweep(sweep, step.span),
+            Action::Keyframes(frames) => {
+                let mut took = 0;
+                if let Some(first) = frames.first().filter(|f| f.at.is_zero()) {
+                    let targets: Vec<_> =
+                        first.targets.iter().map(|t| (t.motor, t.position)).collect();
+                    took = self.plan(&targets, Arrive::Aligned, 1.0, first.span)?.duration;
+                }
+                let at = &self.at;
+                let planned = keyframe_tracks(frames, |motor| Ok(at[motor])).and_then(|tracks| {
+                    plan::plan_keyframes(&mut self.planner, &self.models, &tracks)
+                });
+                Some(took + self.accept(planned, step.span)?.duration)
+            }
+        }
+    }
+
+    /// There and back once, which is every move that it makes.
+    fn sweep(&mut self, sweep: &'c SweepAction, span: Span) -> Option<u64> {
+        let every = nanos(sweep.every);
+        let turn = 2 * sweep_length(sweep);
+        let mut last = 0;
+        for index in 0..=turn.min(MOST_SWEEP_STEPS) {
+            let Some(targets) = sweep_targets(sweep, index) else { break };
+            last = self.plan(&targets, Arrive::Aligned, 1.0, span).map_or(0, |p| p.duration);
+            if index > 0 && last > every {
+                let needs = Duration::from_nanos(last);
+                let help = format!(
+                    "one of its steps takes {}: make `every` longer or `step` smaller",
+                    crate::units::Time(needs)
+                );
+                let error = MoveError::LongerThanTimeout { needs, timeout: sweep.every };
+                self.problem(span, error, help);
+                break;
+            }
+        }
+        let moves = turn.saturating_mul(u64::from(sweep.times?));
+        Some(every.saturating_mul(moves).saturating_add(last))
+    }
+
+    fn movement(&mut self, action: &'c MoveAction, home: &ProgramConfig, span: Span) -> u64 {
+        let timeout = action.timeout.or(home.move_timeout);
+        let one_by_one = action.order == Order::OneByOne;
+        let chunk = if one_by_one { 1 } else { action.targets.len().max(1) };
+        let mut total = 0;
+        for targets in action.targets.chunks(chunk) {
+            let goals: Vec<_> = targets.iter().map(|t| (t.motor, t.position)).collect();
+            let at = if one_by_one { targets[0].span } else { span };
+            let planned = self.plan(&goals, action.arrive, action.speed, at);
+            let needs = Duration::from_nanos(planned.map_or(0, |p| p.duration));
+            if let Some(timeout) = timeout.filter(|t| *t < needs) {
+                let help = format!(
+                    "give it at least {} with `timeout`, or let it go faster",
+                    crate::units::Time(needs)
+                );
+                self.problem(at, MoveError::LongerThanTimeout { needs, timeout }, help);
+            }
+            total += nanos(needs);
+        }
+        total
+    }
+
+    fn plan(
+        &mut self,
+        targets: &[(MotorIndex, f64)],
+        arrive: Arrive,
+        speed: f64,
+        span: Span,
+    ) -> Option<Planned> {
+        let starts: Vec<_> = targets.iter().map(|&(m, p)| (m, p, self.at[m])).collect();
+        let planned = plan::plan_move(&mut self.planner, &self.models, &starts, arrive, speed);
+        self.accept(planned, span)
+    }
+
+    fn accept(&mut self, planned: Result<Planned, MoveError>, span: Span) -> Option<Planned> {
+        match planned {
+            Ok(planned) => {
+                for part in &planned.parts {
+                    self.out.motors.insert(part.motor);
+                    self.at[part.motor] = Start::At(part.start + part.distance);
+                }
+                self.out.motors.extend(planned.there.iter().map(|t| t.0));
+                Some(planned)
+            }
+            Err(error) => {
+                let help = match &error {
+                    MoveError::KeyframeTooSoon { needs, .. } => {
+                        format!("leave at least {} between them", crate::units::Time(*needs))
+                    }
+                    _ => String::new(),
+                };
+                self.problem(span, error, help);
+                None
+            }
+        }
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

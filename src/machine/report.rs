@@ -1,0 +1,98 @@
+use std::time::Duration;
+
+use super::Machine;
+use super::outcome::{MotorOutcome, Outcome, Place};
+use crate::config::MotorUnit;
+use crate::motor::{FaultKind, LatenessSummary};
+
+/// How a run ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RunResult {
+    /// Every step was carried out.
+    Done,
+    /// A motor failed, or a move was refused.
+    Failed,
+    /// A stop was asked for, and everything came to rest.
+    Stopped,
+}
+
+impl RunResult {
+    /// One word, as reports and JSON have it.
+    pub fn word(self) -> &'static str {
+        match self {
+            RunResult::Done => "done",
+            RunResult::Failed => "failed",
+            RunResult::Stopped => "stopped",
+        }
+    }
+}
+
+/// A run, after its end.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RunReport {
+    /// The program's name.
+    pub program: String,
+    /// How it ended.
+    pub result: RunResult,
+    /// From the first look at the program until all motors were at rest.
+    pub duration: Duration,
+    /// One for each motor, in the order of the config.
+    pub motors: Vec<MotorReport>,
+    /// Motors whose loop did not end by its deadline.
+    pub left: Vec<String>,
+}
+
+/// A motor at the end of a run.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MotorReport {
+    /// The motor's name.
+    pub motor: String,
+    /// Its last outcome, or the first one that was short and not mended; `None`: it never moved.
+    pub outcome: Option<Outcome>,
+    /// The fault that it or its driver had, moving or at rest.
+    pub fault: Option<FaultKind>,
+    /// Where it stands, in its unit; `None` for a servo that never had a signal.
+    pub position: Option<f64>,
+    /// Its unit.
+    pub unit: MotorUnit,
+    /// Steps emitted, counted from position 0; none for a servo.
+    pub steps: Option<i64>,
+    /// What is known of its place.
+    pub place: Place,
+    /// How late its edges were.
+    pub lateness: LatenessSummary,
+}
+
+impl Machine {
+    pub(super) fn report(
+        &self,
+        program: &str,
+        result: RunResult,
+        duration: Duration,
+        shorts: &[MotorOutcome],
+        left: Vec<String>,
+    ) -> RunReport {
+        let motor = |(index, state): (usize, &super::MotorState)| {
+            let model = &self.models[index];
+            let short = shorts.iter().find(|s| s.motor == model.name);
+            let last = short.or(state.last.as_ref());
+            MotorReport {
+                motor: model.name.clone(),
+                outcome: last.map(|o| o.outcome.clone()),
+                fault: state.fault.clone(),
+                position: self.position(&model.name),
+                unit: model.unit,
+                steps: model.steps.map(|_| state.telemetry.steps()),
+                place: state.place,
+                lateness: state.telemetry.lateness.summary(),
+            }
+        };
+        RunReport {
+            program: program.to_string(),
+            result,
+            duration,
+            motors: self.motors.iter().enumerate().map(motor).collect(),
+            left,
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The motors' loops, as state machines that do no waiting.
+//!
+//! A motor is told what to do by [`Motor::command`], asked to act by [`Motor::poll`], and answers
+//! with when it wants to be asked next. Who waits, and how, is the runtime's affair: a thread of its
+//! own for each motor, or one thread for all in virtual time. Both run the very same code.
+//!
+//! Important terms:
+//! - *epoch*: the instant at which a move's time line starts, fixed by the barrier.
+//! - *due*: when an edge should leave the pin by the plan: epoch + time on the trajectory.
+//! - *lateness*: how long after its due an edge left.
+//! - *native unit*: what a motor's trajectories are in: steps for an axis, degrees for a servo.
+
+mod change;
+mod servo;
+mod step_dir;
+mod telemetry;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_channel::Sender;
+
+pub use change::{Change, Gate, Verdict};
+pub use servo::{PulseMap, Servo, ServoSetup};
+pub use step_dir::{StepDir, StepDirSetup};
+pub use telemetry::{Lateness, LatenessSummary, Telemetry};
+
+use crate::hal::HalError;
+use crate::motion::Trajectory;
+use crate::sync::StepBarrier;
+use crate::units::Instant;
+
+/// A motor's index in its machine's config.
+pub type MotorIndex = usize;
+
+/// The number of a move, counted from 1 for each machine.
+pub type MoveId = u64;
+
+/// The instant at which a move's time line starts. Unset until the last motor has arrived.
+#[derive(Debug, Default)]
+pub struct Epoch(AtomicU64);
+
+impl Epoch {
+    /// Fixes the epoch. The barrier's action calls this, once.
+    pub fn set(&self, at: Instant) {
+        self.0.store(at.as_nanos().max(1), Ordering::Release);
+    }
+
+    /// The epoch, once it is fixed.
+    pub fn get(&self) -> Option<Instant> {
+        match self.0.load(Ordering::Acquire) {
+            0 => None,
+            nanos => Some(Instant::from_nanos(nanos)),
+        }
+    }
+}
+
+/// A motor's part of a move.
+#[derive(Clone)]
+pub struct Motion {
+    /// Which move.
+    pub id: MoveId,
+    /// Where to be when, in the motor's native unit, from the epoch on.
+    pub trajectory: Arc<Trajectory>,
+    /// Where the motors of the move meet.
+    pub barrier: StepBarrier,
+    /// When they start; set by the barrier's action.
+    pub epoch: Arc<Epoch>,
+}
+
+/// What a motor can be told.
+#[derive(Clone)]
+pub enum Command {
+    /// Get ready for a move, meet the others at the barrier, run.
+    Arm(Motion),
+    /// Change the plan of the running move at an instant ahead, if all do.
+    Change(Change),
+    /// The last whole pulse, then still. Drops the move; the count stays exact.
+    Halt,
+    /// End the servo's signal, or let go of the driver's enable line (never with a load).
+    Release,
+    /// Make the hardware safe for the end of the program, then say [`Report::Safe`].
+    Finish,
+}
+
+/// Why a motor stopped short of its plan by itself.
+#[derive(Clone, PartialEq, Debug)]
+pub enum FaultKind {
+    /// The driver's fault line became active.
+    Driver,
+    /// The back end refused an output.
+    Output(HalError),
+    /// The motor's loop panicked.
+    Panic,
+    /// The motor's loop does not do what it is told.
+    Silent,
+}
+
+impl std::fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            FaultKind::Driver => f.write_str("the driver reports a fault"),
+            FaultKind::Output(e) => write!(f, "{e}"),
+            FaultKind::Panic => f.write_str("the motor's loop panicked"),
+            FaultKind::Silent => f.write_str("the motor's loop does not answer"),
+        }
+    }
+}
+
+/// What a motor has to say.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Report {
+    /// Armed and arrived at the barrier.
+    Armed(MoveId),
+    /// The barrier let it go; its time line starts at the epoch.
+    Started(MoveId),
+    /// The barrier broke: it has not moved and will not.
+    NotStarted(MoveId),
+    /// Its trajectory has ended and every edge of it is out.
+    Ended {
+        /// Which move.
+        id: MoveId,
+        /// When its plan ended.
+        at: Instant,
+    },
+    /// An edge was later than the limit. Said once a move.
+    Late {
+        /// Which move.
+        id: MoveId,
+        /// By how much, in nanoseconds.
+        by: u64,
+    },
+    /// A change of plan has been taken; it waits for the gate.
+    Acknowledged {
+        /// The change's number.
+        change: u64,
+    },
+    /// Still, after [`Command::Halt`].
+    Halted,
+    /// Still, because of a fault.
+    Fault(FaultKind),
+    /// The hardware is in the state it shall be left in.
+    Safe,
+}
+
+/// A report with its sender.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Event {
+    /// Who says it.
+    pub motor: MotorIndex,
+    /// What.
+    pub report: Report,
+}
+
+/// When a motor wants to be polled next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wake {
+    /// Not before this instant; [`Instant::FAR`]: not until a command comes.
+    pub at: Instant,
+    /// Whether an edge depends on it: worth a precise wait.
+    pub precise: bool,
+}
+
+impl Wake {
+    /// Nothing to do until a command comes.
+    pub const IDLE: Wake = Wake { at: Instant::FAR, precise: false };
+
+    /// An edge is to leave at `at`.
+    pub const fn edge(at: Instant) -> Wake {
+        Wake { at, precise: true }
+    }
+
+    /// To be asked again at about `at`.
+    pub const fn about(at: Instant) -> Wake {
+        Wake { at, precise: false }
+    }
+}
+
+/// An input of a motor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Input {
+    /// The driver's fault line.
+    Fault,
+}
+
+/// A motor's loop.
+///
+/// Nothing here waits, and between two edges nothing allocates, locks, formats or logs.
+pub trait Motor: Send {
+    /// Takes a command. It may act at once; the next [`Motor::poll`] follows immediately.
+    fn command(&mut self, command: Command, now: Instant);
+
+    /// Does what is due at `now` and says when to be asked again.
+    fn poll(&mut self, now: Instant) -> Wake;
+
+    /// An input changed: `active` says whether its meaning holds, `at` when it changed.
+    fn on_input(&mut self, input: Input, active: bool, at: Instant);
+
+    /// Where the motor is commanded to be at `t`, in its native unit. Without feedback no more can be
+    /// known.
+    fn position_at(&self, t: Instant) -> f64;
+
+    /// Last resort, after a panic of the loop: makes the hardware safe at once, waiting no longer
+    /// than two periods of its signal, and drops everything it took part in.
+    fn make_safe(&mut self);
+}
+
+/// Where a motor's reports go: the machine's bounded channel.
+///
+/// A loop never blocks on it. What does not fit at once is kept, in order, and offered again at the
+/// next poll; a motor has at most a handful of reports under way for each command it was given.
+pub struct Outbox {
+    motor: MotorIndex,
+    events: Sender<Event>,
+    waiting: VecDeque<Report>,
+}
+
+impl Outbox {
+    /// An outbox for the motor of that index.
+    pub fn new(motor: MotorIndex, events: Sender<Event>) -> Outbox {
+        Outbox { motor, events, waiting: VecDeque::with_capacity(16) }
+    }
+
+    /// Says it, now or at the next flush.
+    pub fn say(&mut self, report: Report) {
+        self.waiting.push_back(report);
+        self.flush();
+    }
+
+    /// Offers what is still waiting.
+    #[inline]
+    pub fn flush(&mut self) {
+        while let Some(report) = self.waiting.pop_front() {
+            let event = Event { motor: self.motor, report };
+            if let Err(crossbeam_channel::TrySendError::Full(event)) = self.events.try_send(event) {
+                self.waiting.push_front(event.report);
+                break;
+            }
+        }
+    }
+}
+
+/// How far ahead of `now` a waiting motor looks at its barrier again.
+const BARRIER_POLL_NANOS: u64 = 200_000;

@@ -1,0 +1,356 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{
+    BARRIER_POLL_NANOS, Change, Command, FaultKind, Input, Motion, Motor, MoveId, Outbox, Report,
+    Telemetry, Verdict, Wake,
+};
+use crate::hal::{Clock, HalError, Level, PwmChannel, end_signal};
+use crate::motion::Trajectory;
+use crate::sync::{Ticket, TicketState};
+use crate::units::{Instant, PulseWidth};
+
+/// Which pulse stands for which angle: a straight line between two points, which no pulse leaves.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct PulseMap {
+    /// Shortest pulse it may get.
+    pub min: PulseWidth,
+    /// Longest pulse it may get.
+    pub max: PulseWidth,
+    /// Degrees at the shortest pulse.
+    pub angle_at_min: f64,
+    /// Degrees at the longest pulse.
+    pub angle_at_max: f64,
+}
+
+impl PulseMap {
+    /// The pulse for an angle in degrees, rounded to a nanosecond and never outside `min..=max`.
+    ///
+    /// ```
+    /// use lockstep::motor::PulseMap;
+    /// use lockstep::units::PulseWidth;
+    /// let (min, max) = (PulseWidth::from_micros(1000), PulseWidth::from_micros(2000));
+    /// let map = PulseMap { min, max, angle_at_min: -45.0, angle_at_max: 45.0 };
+    /// assert_eq!(map.width(36.0), PulseWidth::from_micros(1900));
+    /// assert_eq!(map.width(99.0), max);
+    /// ```
+    pub fn width(&self, angle: f64) -> PulseWidth {
+        let (min, max) = (f64::from(self.min.as_nanos()), f64::from(self.max.as_nanos()));
+        let share = (angle - self.angle_at_min) / (self.angle_at_max - self.angle_at_min);
+        let nanos = min + share * (max - min);
+        PulseWidth::from_nanos(nanos.round().clamp(min, max) as u32)
+    }
+}
+
+/// What a servo is made of.
+pub struct ServoSetup {
+    /// Its signal.
+    pub channel: Box<dyn PwmChannel>,
+    /// The PWM period.
+    pub period: Duration,
+    /// Which pulse stands for which angle.
+    pub map: PulseMap,
+    /// A width later than this, in nanoseconds, is reported.
+    pub max_lateness: Option<u64>,
+    /// The clock, for the last resort after a panic.
+    pub clock: Clock,
+    /// What the world may read.
+    pub telemetry: Arc<Telemetry>,
+}
+
+struct Run {
+    id: MoveId,
+    zero: Instant,
+    trajectory: Arc<Trajectory>,
+    late_told: bool,
+}
+
+enum Phase {
+    Idle,
+    Waiting(Motion, Ticket),
+    Running(Run),
+}
+
+enum Signal {
+    Off,
+    /// `since`: when the first period began; `tick`: the period whose width is to be looked at next.
+    On {
+        since: Instant,
+        tick: u64,
+        width: PulseWidth,
+    },
+    /// Waiting for the level to be high, then low, until the time-out.
+    AwaitFall {
+        seen_high: bool,
+        until: Instant,
+    },
+    /// Width 0 is written; one whole period passes, then the channel is disabled.
+    Fading {
+        until: Instant,
+    },
+}
+
+/// A hobby servo on a hardware PWM channel: once each period it looks where its trajectory is and
+/// writes the width if it changed. At rest it does nothing; the hardware goes on pulsing.
+pub struct Servo {
+    s: ServoSetup,
+    period: u64,
+    /// A width is written this long before the pulse it is for begins: in the low phase.
+    lead: u64,
+    out: Outbox,
+    phase: Phase,
+    change: Option<Change>,
+    signal: Signal,
+    angle: f64,
+    finish: bool,
+    closed: bool,
+}
+
+impl Servo {
+    /// A servo without a signal.
+    pub fn new(setup: ServoSetup, out: Outbox) -> Servo {
+        let period = u64::try_from(setup.period.as_nanos()).unwrap_or(u64::MAX);
+        Servo {
+            s: setup,
+            period,
+            lead: period / 5,
+            out,
+            phase: Phase::Idle,
+            change: None,
+            signal: Signal::Off,
+            angle: 0.0,
+            finish: false,
+            closed: false,
+        }
+    }
+
+    fn fail(&mut self, kind: FaultKind) {
+        self.phase = Phase::Idle;
+        self.change = None;
+        self.closed = true;
+        self.out.say(Report::Fault(kind));
+    }
+
+    fn begin_end(&mut self, now: Instant) {
+        if matches!(self.signal, Signal::On { .. }) {
+            self.signal =
+                Signal::AwaitFall { seen_high: false, until: now.plus_nanos(self.period) };
+        }
+    }
+
+    /// The signal's way out: falling edge or one period, width 0, a whole period, disable.
+    fn end(&mut self, now: Instant) -> Result<Option<Wake>, HalError> {
+        if let Signal::AwaitFall { seen_high, until } = &mut self.signal {
+            let level = self.s.channel.level();
+            *seen_high |= level == Some(Level::High);
+            let fell = *seen_high && level == Some(Level::Low);
+            if !fell && now < *until {
+                // Often enough to see the shortest pulse, and the fall while the gap is still long.
+                let step = (u64::from(self.s.map.min.as_nanos()) / 4).clamp(10_000, 250_000);
+                return Ok(Some(Wake::about(now.plus_nanos(step).min(*until))));
+            }
+            let at = self.s.channel.set_width(PulseWidth::ZERO)?;
+            self.signal = Signal::Fading { until: at.plus_nanos(self.period + self.period / 64) };
+        }
+        if let Signal::Fading { until } = self.signal {
+            if now < until {
+                return Ok(Some(Wake::about(until)));
+            }
+            self.s.channel.disable()?;
+            self.signal = Signal::Off;
+        }
+        Ok(None)
+    }
+
+    fn advance(&mut self, now: Instant) -> Result<Wake, HalError> {
+        if let Some(wake) = self.end(now)? {
+            return Ok(wake);
+        }
+        if self.finish && matches!(self.signal, Signal::Off) {
+            self.finish = false;
+            self.out.say(Report::Safe);
+        }
+        match &mut self.phase {
+            Phase::Idle => Ok(Wake::IDLE),
+            Phase::Waiting(motion, ticket) => match (ticket.poll(), motion.epoch.get()) {
+                (TicketState::Released(_), Some(epoch)) => {
+                    let (id, trajectory) = (motion.id, motion.trajectory.clone());
+                    if let Signal::On { since, tick, .. } = &mut self.signal {
+                        // At rest no period was looked at: go on with the first one of the move.
+                        let ahead = epoch.plus_nanos(self.lead).nanos_since(*since);
+                        *tick = ahead.div_ceil(self.period);
+                    }
+                    self.phase =
+                        Phase::Running(Run { id, zero: epoch, trajectory, late_told: false });
+                    self.out.say(Report::Started(id));
+                    self.run(now)
+                }
+                (TicketState::Waiting, _) => Ok(Wake::about(now.plus_nanos(BARRIER_POLL_NANOS))),
+                _ => {
+                    let id = motion.id;
+                    self.phase = Phase::Idle;
+                    self.out.say(Report::NotStarted(id));
+                    Ok(Wake::IDLE)
+                }
+            },
+            Phase::Running(_) => self.run(now),
+        }
+    }
+
+    fn run(&mut self, now: Instant) -> Result<Wake, HalError> {
+        let Phase::Running(run) = &mut self.phase else { return Ok(Wake::IDLE) };
+        if let Some(at) = self.change.as_ref().map(|c| c.at)
+            && now >= at
+            && let Some(change) = self.change.take()
+            && change.gate.resolve() == Verdict::Committed
+        {
+            run.zero = change.at;
+            run.trajectory = change.trajectory;
+        }
+        if now < run.zero {
+            return Ok(Wake::edge(run.zero));
+        }
+        let end = run.zero.plus_nanos(run.trajectory.duration());
+        let (due, pulse_at) = match &self.signal {
+            Signal::On { since, tick, .. } => {
+                let pulse_at = since.plus_nanos(tick * self.period);
+                (Instant::from_nanos(pulse_at.as_nanos() - self.lead), pulse_at)
+            }
+            _ => (run.zero, run.zero),
+        };
+        if now < due {
+            let change = self.change.as_ref().map_or(Instant::FAR, |c| c.at);
+            return Ok(if change < due { Wake::about(change) } else { Wake::edge(due) });
+        }
+        // A loop that woke late speaks of the pulse that is next now, not of the one it missed.
+        let missed = now.nanos_since(due) / self.period;
+        let pulse_at = pulse_at.plus_nanos(missed * self.period);
+        let angle = run.trajectory.state_at(pulse_at.nanos_since(run.zero)).position;
+        let wanted = self.s.map.width(angle);
+        let mut at = now;
+        match &mut self.signal {
+            Signal::On { tick, width, .. } => {
+                *tick += missed + 1;
+                if *width != wanted {
+                    at = self.s.channel.set_width(wanted)?;
+                    *width = wanted;
+                }
+            }
+            signal => {
+                at = self.s.channel.start(self.s.period, wanted)?;
+                *signal = Signal::On { since: at, tick: 1, width: wanted };
+            }
+        }
+        self.angle = angle;
+        self.s.telemetry.set_position(angle);
+        let lateness = at.nanos_since(due);
+        self.s.telemetry.lateness.record(lateness);
+        if !run.late_told && self.s.max_lateness.is_some_and(|max| lateness > max) {
+            run.late_told = true;
+            self.out.say(Report::Late { id: run.id, by: lateness });
+        }
+        if pulse_at >= end && self.change.is_none() {
+            let id = run.id;
+            self.phase = Phase::Idle;
+            self.out.say(Report::Ended { id, at: end });
+            return Ok(Wake::IDLE);
+        }
+        match &self.signal {
+            Signal::On { since, tick, .. } => {
+                let next = since.plus_nanos(tick * self.period - self.lead);
+                let change = self.change.as_ref().map_or(Instant::FAR, |c| c.at);
+                Ok(Wake::edge(next.min(change)))
+            }
+            _ => Ok(Wake::IDLE),
+        }
+    }
+}
+
+impl Motor for Servo {
+    fn command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Arm(motion) => {
+                let free = matches!(self.phase, Phase::Idle)
+                    && matches!(self.signal, Signal::Off | Signal::On { .. });
+                if self.closed || !free {
+                    self.out.say(Report::NotStarted(motion.id));
+                    return;
+                }
+                match motion.barrier.arrive() {
+                    Ok(ticket) => {
+                        self.out.say(Report::Armed(motion.id));
+                        self.phase = Phase::Waiting(motion, ticket);
+                    }
+                    Err(_) => self.out.say(Report::NotStarted(motion.id)),
+                }
+            }
+            Command::Change(change) => {
+                self.out.say(Report::Acknowledged { change: change.number });
+                if matches!(&self.phase, Phase::Running(run) if run.id == change.id) {
+                    self.change = Some(change);
+                }
+            }
+            Command::Halt => {
+                self.phase = Phase::Idle;
+                self.change = None;
+                self.out.say(Report::Halted);
+            }
+            Command::Release => {
+                if matches!(self.phase, Phase::Idle) {
+                    self.begin_end(now);
+                }
+            }
+            Command::Finish => {
+                self.phase = Phase::Idle;
+                self.change = None;
+                self.closed = true;
+                self.finish = true;
+                self.begin_end(now);
+            }
+        }
+    }
+
+    fn poll(&mut self, now: Instant) -> Wake {
+        self.out.flush();
+        match self.advance(now) {
+            Ok(wake) => wake,
+            Err(e) => {
+                if matches!(self.signal, Signal::AwaitFall { .. } | Signal::Fading { .. }) {
+                    // The orderly way out is barred: better a pulse cut than a signal left on.
+                    let _ = self.s.channel.disable();
+                    self.signal = Signal::Off;
+                }
+                self.fail(FaultKind::Output(e));
+                if self.finish && matches!(self.signal, Signal::Off) {
+                    self.finish = false;
+                    self.out.say(Report::Safe);
+                }
+                Wake::IDLE
+            }
+        }
+    }
+
+    fn on_input(&mut self, input: Input, active: bool, _at: Instant) {
+        match input {
+            Input::Fault if active && !self.closed => self.fail(FaultKind::Driver),
+            Input::Fault => {}
+        }
+    }
+
+    fn position_at(&self, t: Instant) -> f64 {
+        match &self.phase {
+            Phase::Running(run) => run.trajectory.state_at(t.nanos_since(run.zero)).position,
+            _ => self.angle,
+        }
+    }
+
+    fn make_safe(&mut self) {
+        self.phase = Phase::Idle;
+        self.change = None;
+        self.closed = true;
+        if !matches!(self.signal, Signal::Off) {
+            let _ = end_signal(&mut *self.s.channel, self.s.period, &self.s.clock);
+            self.signal = Signal::Off;
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Who polls the motors, and when: a thread for each of them, or one thread in virtual time.
+//!
+//! Both stand behind [`Fleet`]; the machine above does not know which it has.
+
+mod scheduling;
+mod threads;
+mod virtual_time;
+mod wait;
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+pub use scheduling::Granted;
+pub use threads::{ThreadFleet, ThreadOptions};
+pub use virtual_time::VirtualFleet;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::hal::Clock;
+use crate::motor::{Command, Event, Input, Motor, MotorIndex};
+use crate::units::Instant;
+
+/// Asks for the calling thread what the motors' threads ask for: SCHED_FIFO at their priority. Says
+/// which priority was granted, or why none was.
+pub fn request_realtime() -> Result<u8, String> {
+    scheduling::exact_timers();
+    scheduling::realtime(scheduling::PRIORITY)
+}
+
+/// A motor with its name, ready to be run.
+pub struct Member {
+    /// The motor's name: its thread's name, too.
+    pub name: String,
+    /// Its loop.
+    pub motor: Box<dyn Motor>,
+}
+
+/// What reaches a motor's loop from outside.
+#[derive(Clone)]
+pub enum Mail {
+    /// A command of the machine.
+    Command(Command),
+    /// An input that changed: whether its meaning holds, and when it changed.
+    Input(Input, bool, Instant),
+}
+
+/// Both ends of a motor's mailbox. It is bounded: a command that finds it full is an error for the
+/// machine, an input waits for room in its own thread.
+pub struct Mailbox {
+    /// For the machine, and for the inputs' threads.
+    pub sender: Sender<Mail>,
+    /// For the loop.
+    pub receiver: Receiver<Mail>,
+}
+
+impl Default for Mailbox {
+    fn default() -> Self {
+        let (sender, receiver) = crossbeam_channel::bounded(16);
+        Mailbox { sender, receiver }
+    }
+}
+
+/// What [`Fleet::next`] came back with.
+#[derive(Debug)]
+pub enum Next {
+    /// A motor had something to say.
+    Event(Event),
+    /// The deadline came first.
+    Deadline,
+    /// A stop event is newly set.
+    Stop,
+}
+
+/// Why a command did not reach its motor.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum SendError {
+    /// The motor's mailbox is full: its loop does not answer.
+    #[error("the loop of {motor} does not answer: its mailbox is full")]
+    Full {
+        /// The motor's name.
+        motor: String,
+    },
+    /// The motor's loop has ended.
+    #[error("the loop of {motor} has ended")]
+    Gone {
+        /// The motor's name.
+        motor: String,
+    },
+}
+
+/// How a fleet came to its end.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct FleetEnd {
+    /// Motors whose loop had not ended by the deadline.
+    pub left: Vec<String>,
+}
+
+/// The motors of a machine, running.
+pub trait Fleet: Send {
+    /// The clock that all its motors live by.
+    fn clock(&self) -> &Clock;
+
+    /// Gives a motor a command.
+    ///
+    /// # Errors
+    ///
+    /// Its mailbox is full, or its loop has ended.
+    fn send(&mut self, motor: MotorIndex, command: Command) -> Result<(), SendError>;
+
+    /// Waits until a motor says something, `until` has come, or a stop event that `heed` asks for is
+    /// set. It may come back before `until` with [`Next::Deadline`] where that lies hours ahead.
+    fn next(&mut self, until: Instant, heed: Heed) -> Next;
+
+    /// A driver's fault, as if its line had become active: for tests of what follows.
+    fn inject_fault(&mut self, motor: MotorIndex, at: Instant);
+
+    /// Ends every loop, waiting no longer than `timeout`, and says which are left.
+    fn end(&mut self, timeout: Duration) -> FleetEnd;
+}
+
+/// Which stop events a wait of the machine listens to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Heed {
+    /// The orderly stop, and the halt.
+    Stop,
+    /// The halt alone: the orderly stop is under way.
+    Halt,
+    /// Neither: the halt is under way.
+    Nothing,
+}

@@ -1,0 +1,301 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
+use log::{info, warn};
+
+use super::scheduling::{self, Granted};
+use super::wait::{PreciseWait, sleep_until};
+use super::{Fleet, FleetEnd, Heed, Mail, Mailbox, Member, Next, SendError};
+use crate::hal::Clock;
+use crate::motor::{Command, Event, FaultKind, Input, Motor, MotorIndex, Report};
+use crate::sync::{Gather, StopEvent};
+use crate::units::Instant;
+
+/// How the motors' threads are run.
+#[derive(Clone, Debug)]
+pub struct ThreadOptions {
+    /// Ask for real-time scheduling and locked memory. What is refused is said in the log, and the
+    /// motors run all the same.
+    pub realtime: bool,
+}
+
+impl Default for ThreadOptions {
+    fn default() -> Self {
+        ThreadOptions { realtime: true }
+    }
+}
+
+/// A thread for each motor, named after it, each with its own timing.
+pub struct ThreadFleet {
+    clock: Clock,
+    members: Vec<Handle>,
+    events: Receiver<Event>,
+    stop: StopEvent,
+    halt: StopEvent,
+    quit: StopEvent,
+    done: Receiver<(MotorIndex, ())>,
+    granted: Granted,
+}
+
+struct Handle {
+    name: String,
+    mail: Sender<Mail>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Closer than this a wait no longer listens to the mailbox: an upper bound on how late a stop is
+/// heard.
+const NEAR_NANOS: u64 = 800_000;
+
+/// How long the threads may take to stand.
+const START_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl ThreadFleet {
+    /// Starts the threads and waits until all of them stand.
+    ///
+    /// `events` are both ends of the channel that the members' outboxes speak into.
+    ///
+    /// # Errors
+    ///
+    /// The system gave no thread, or one did not stand within 5 s.
+    pub fn start(
+        members: Vec<(Member, Mailbox)>,
+        events: (Sender<Event>, Receiver<Event>),
+        stop: StopEvent,
+        halt: StopEvent,
+        options: &ThreadOptions,
+    ) -> std::io::Result<ThreadFleet> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let yields = members.len() >= cores;
+        let (stand_tx, stand_rx) = bounded(members.len());
+        let (done_tx, done) = bounded(members.len());
+        let quit = StopEvent::new();
+        let mut handles = Vec::new();
+        for (index, (member, mailbox)) in members.into_iter().enumerate() {
+            let context = Loop {
+                index,
+                motor: member.motor,
+                clock: Clock::monotonic(),
+                mail: mailbox.receiver,
+                events: events.0.clone(),
+                halt: halt.clone(),
+                quit: quit.clone(),
+                wait: PreciseWait::new(yields),
+            };
+            let (stand, done, realtime) = (stand_tx.clone(), done_tx.clone(), options.realtime);
+            let thread =
+                std::thread::Builder::new().name(member.name.clone()).spawn(move || {
+                    let granted = if realtime {
+                        scheduling::realtime(scheduling::PRIORITY)
+                    } else {
+                        Err("not asked for".to_string())
+                    };
+                    scheduling::exact_timers();
+                    let _ = stand.try_send((index, granted));
+                    context.run();
+                    let _ = done.try_send((index, ()));
+                })?;
+            handles.push(Handle { name: member.name, mail: mailbox.sender, thread: Some(thread) });
+        }
+        let deadline = std::time::Instant::now() + START_TIMEOUT;
+        let report = Gather::new(0..handles.len(), stand_rx)
+            .run(deadline, None, |_, granted| granted.map(|_| ()));
+        let refused = report.failed.first().map(|(_, why)| why.clone());
+        let realtime = refused.map_or(Ok(scheduling::PRIORITY), Err);
+        if let Some(&index) = report.missing.first() {
+            quit.set();
+            return Err(std::io::Error::other(format!(
+                "the thread of {} did not stand within {START_TIMEOUT:?}",
+                handles[index].name
+            )));
+        }
+        let locked =
+            if options.realtime { scheduling::lock_memory() } else { Err("not asked for".into()) };
+        let granted = Granted { realtime, locked };
+        match granted {
+            Granted { realtime: Ok(_), locked: Ok(()) } => info!("{granted}"),
+            _ if options.realtime => warn!("{granted}"),
+            _ => info!("{granted}"),
+        }
+        let clock = Clock::monotonic();
+        Ok(ThreadFleet {
+            clock,
+            members: handles,
+            events: events.1,
+            stop,
+            halt,
+            quit,
+            done,
+            granted,
+        })
+    }
+
+    /// What the system granted.
+    pub fn granted(&self) -> &Granted {
+        &self.granted
+    }
+}
+
+impl Fleet for ThreadFleet {
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    fn send(&mut self, motor: MotorIndex, command: Command) -> Result<(), SendError> {
+        let member = &self.members[motor];
+        member.mail.try_send(Mail::Command(command)).map_err(|e| match e {
+            TrySendError::Full(_) => SendError::Full { motor: member.name.clone() },
+            TrySendError::Disconnected(_) => SendError::Gone { motor: member.name.clone() },
+        })
+    }
+
+    fn next(&mut self, until: Instant, heed: Heed) -> Next {
+        let (stop, halt) = match heed {
+            Heed::Stop => (self.stop.channel(), self.halt.channel()),
+            Heed::Halt => (crossbeam_channel::never(), self.halt.channel()),
+            Heed::Nothing => (crossbeam_channel::never(), crossbeam_channel::never()),
+        };
+        if let Ok(event) = self.events.try_recv() {
+            return Next::Event(event);
+        }
+        // Far deadlines are cut up, so that none can be too far for the system's timers.
+        let timeout = until.since(self.clock.now()).min(Duration::from_secs(3600));
+        select! {
+            recv(self.events) -> event => event.map_or(Next::Deadline, Next::Event),
+            recv(stop) -> _ => Next::Stop,
+            recv(halt) -> _ => Next::Stop,
+            default(timeout) => Next::Deadline,
+        }
+    }
+
+    fn inject_fault(&mut self, motor: MotorIndex, at: Instant) {
+        let mail = Mail::Input(Input::Fault, true, at);
+        if self.members[motor].mail.try_send(mail).is_err() {
+            warn!("{}: the injected fault found no room in the mailbox", self.members[motor].name);
+        }
+    }
+
+    fn end(&mut self, timeout: Duration) -> FleetEnd {
+        self.quit.set();
+        let alive = self.members.iter().enumerate().filter(|(_, m)| m.thread.is_some());
+        let keys: Vec<_> = alive.map(|(i, _)| i).collect();
+        let deadline = std::time::Instant::now() + timeout;
+        let report = Gather::new(keys, self.done.clone())
+            .run(deadline, None, |_, ()| Ok::<(), std::convert::Infallible>(()));
+        let mut end = FleetEnd::default();
+        for (i, member) in self.members.iter_mut().enumerate() {
+            let Some(thread) = member.thread.take() else { continue };
+            if report.missing.contains(&i) {
+                end.left.push(member.name.clone());
+            } else {
+                // It has said its last word: this join is a matter of microseconds.
+                let _ = thread.join();
+            }
+        }
+        end
+    }
+}
+
+impl Drop for ThreadFleet {
+    fn drop(&mut self) {
+        for name in self.end(Duration::from_secs(1)).left {
+            warn!("the loop of {name} did not end within 1 s");
+        }
+    }
+}
+
+/// What lives in a motor's thread.
+struct Loop {
+    index: MotorIndex,
+    motor: Box<dyn Motor>,
+    clock: Clock,
+    mail: Receiver<Mail>,
+    events: Sender<Event>,
+    halt: StopEvent,
+    quit: StopEvent,
+    wait: PreciseWait,
+}
+
+impl Loop {
+    fn run(mut self) {
+        if catch_unwind(AssertUnwindSafe(|| self.turn())).is_err() {
+            // The motor's state may be half changed: it only gets its last resort from here on.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.motor.make_safe()));
+            self.mourn();
+        } else if catch_unwind(AssertUnwindSafe(|| self.motor.make_safe())).is_err() {
+            warn!("motor {} panicked while it was made safe", self.index);
+        }
+    }
+
+    /// After a panic: says so, and answers what it is told, until the fleet ends.
+    fn mourn(&mut self) {
+        let say = |report| {
+            let event = Event { motor: self.index, report };
+            let _ = self.events.send_timeout(event, Duration::from_secs(1));
+        };
+        say(Report::Fault(FaultKind::Panic));
+        let quit = self.quit.channel();
+        loop {
+            let mail = select! {
+                recv(self.mail) -> mail => mail,
+                recv(quit) -> _ => return,
+            };
+            match mail {
+                Err(_) => return,
+                Ok(Mail::Input(..)) => {}
+                Ok(Mail::Command(command)) => match command {
+                    Command::Arm(motion) => say(Report::NotStarted(motion.id)),
+                    Command::Change(change) => say(Report::Acknowledged { change: change.number }),
+                    Command::Halt => say(Report::Halted),
+                    Command::Finish => say(Report::Safe),
+                    Command::Release => {}
+                },
+            }
+        }
+    }
+
+    fn turn(&mut self) {
+        let halt = self.halt.channel();
+        let quit = self.quit.channel();
+        let mut halted = false;
+        while !self.quit.is_set() {
+            while let Ok(mail) = self.mail.try_recv() {
+                self.take(mail);
+            }
+            if !halted && self.halt.is_set() {
+                halted = true;
+                self.motor.command(Command::Halt, self.clock.now());
+            }
+            let wake = self.motor.poll(self.clock.now());
+            let ahead = wake.at.nanos_since(self.clock.now());
+            if ahead > NEAR_NANOS {
+                // Far ahead: sleep in the mailbox, wake up a little early.
+                let far = Duration::from_nanos(ahead - NEAR_NANOS / 2);
+                let timeout = far.min(Duration::from_secs(3600));
+                let halt = if halted { crossbeam_channel::never() } else { halt.clone() };
+                select! {
+                    recv(self.mail) -> mail => match mail {
+                        Ok(mail) => self.take(mail),
+                        Err(_) => return,
+                    },
+                    recv(halt) -> _ => {}
+                    recv(quit) -> _ => {}
+                    default(timeout) => {}
+                }
+            } else if wake.precise {
+                self.wait.until(&self.clock, wake.at);
+            } else if ahead > 0 {
+                sleep_until(&self.clock, wake.at);
+            }
+        }
+    }
+
+    fn take(&mut self, mail: Mail) {
+        match mail {
+            Mail::Command(command) => self.motor.command(command, self.clock.now()),
+            Mail::Input(input, active, at) => self.motor.on_input(input, active, at),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+
+use super::{Fleet, FleetEnd, Heed, Mail, Mailbox, Member, Next, SendError};
+use crate::hal::Clock;
+use crate::motor::{Command, Event, Input, MotorIndex, Wake};
+use crate::sync::StopEvent;
+use crate::units::Instant;
+
+/// All motors on one thread in virtual time: every poll happens at exactly the instant that was asked
+/// for, and waiting costs nothing. The same commands give the same edges, to the nanosecond.
+pub struct VirtualFleet {
+    clock: Clock,
+    members: Vec<(Member, Mailbox)>,
+    /// When each motor wants to be polled next.
+    due: Vec<Instant>,
+    /// Faults to come, by instant.
+    faults: Vec<(Instant, MotorIndex)>,
+    events: Receiver<Event>,
+    stop: StopEvent,
+    halt: StopEvent,
+}
+
+/// How many polls may pass before the stop events are looked at again.
+const POLLS_BETWEEN_LOOKS: u32 = 10_000;
+
+impl VirtualFleet {
+    /// A fleet at virtual time zero. `clock` must be a virtual clock, `events` the receiving end of
+    /// the members' outboxes.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `clock` is not virtual: time would not pass.
+    pub fn new(
+        clock: Clock,
+        members: Vec<(Member, Mailbox)>,
+        events: Receiver<Event>,
+        stop: StopEvent,
+        halt: StopEvent,
+    ) -> VirtualFleet {
+        assert!(clock.is_virtual(), "a virtual fleet needs a virtual clock");
+        let due = members.iter().map(|_| Wake::IDLE.at).collect();
+        VirtualFleet { clock, members, due, faults: Vec::new(), events, stop, halt }
+    }
+
+    fn poll(&mut self, motor: MotorIndex, now: Instant) {
+        self.due[motor] = self.members[motor].0.motor.poll(now).at.max(now);
+    }
+
+    /// The motor that is due first, its instant, and the instant at which another one is.
+    fn first(&self) -> (MotorIndex, Instant, Instant) {
+        let (mut index, mut first, mut second) = (0, Instant::FAR, Instant::FAR);
+        for (i, &t) in self.due.iter().enumerate() {
+            if t < first {
+                (index, first, second) = (i, t, first);
+            } else if t < second {
+                second = t;
+            }
+        }
+        (index, first, second)
+    }
+
+    fn raise_faults(&mut self, now: Instant) {
+        while let Some(i) = self.faults.iter().position(|f| f.0 <= now) {
+            let (at, motor) = self.faults.remove(i);
+            self.members[motor].0.motor.on_input(Input::Fault, true, at);
+            self.poll(motor, now);
+        }
+    }
+
+    /// Inputs of the simulator, raised since the last look.
+    fn deliver(&mut self) {
+        let now = self.clock.now();
+        for i in 0..self.members.len() {
+            while let Ok(mail) = self.members[i].1.receiver.try_recv() {
+                match mail {
+                    Mail::Command(command) => self.members[i].0.motor.command(command, now),
+                    Mail::Input(input, active, at) => {
+                        self.members[i].0.motor.on_input(input, active, at);
+                    }
+                }
+                self.due[i] = now;
+            }
+        }
+    }
+
+    fn stopped(&self, heed: Heed) -> bool {
+        match heed {
+            Heed::Stop => self.stop.is_set() || self.halt.is_set(),
+            Heed::Halt => self.halt.is_set(),
+            Heed::Nothing => false,
+        }
+    }
+}
+
+impl Fleet for VirtualFleet {
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    fn send(&mut self, motor: MotorIndex, command: Command) -> Result<(), SendError> {
+        let now = self.clock.now();
+        self.members[motor].0.motor.command(command, now);
+        self.due[motor] = now;
+        Ok(())
+    }
+
+    fn next(&mut self, until: Instant, heed: Heed) -> Next {
+        loop {
+            if let Ok(event) = self.events.try_recv() {
+                return Next::Event(event);
+            }
+            self.deliver();
+            if self.stopped(heed) {
+                return Next::Stop;
+            }
+            let fault = self.faults.iter().map(|f| f.0).min().unwrap_or(Instant::FAR);
+            let (motor, first, second) = self.first();
+            let horizon = until.min(fault);
+            if first > horizon {
+                self.clock.set(horizon.max(self.clock.now()));
+                if fault <= until {
+                    self.raise_faults(fault);
+                    continue;
+                }
+                return Next::Deadline;
+            }
+            // One motor alone, as long as nobody else is due and nobody has anything to say.
+            let alone_until = second.min(horizon);
+            for _ in 0..POLLS_BETWEEN_LOOKS {
+                let at = self.due[motor];
+                self.clock.set(at);
+                self.poll(motor, at);
+                if self.due[motor] > alone_until || !self.events.is_empty() {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn inject_fault(&mut self, motor: MotorIndex, at: Instant) {
+        self.faults.push((at, motor));
+    }
+
+    fn end(&mut self, _timeout: Duration) -> FleetEnd {
+        FleetEnd::default()
+    }
+}

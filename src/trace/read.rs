@@ -1,0 +1,340 @@
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, BufRead};
+
+use thiserror::Error;
+use vcd::{Command, IdCode, ParseError, Parser, TimescaleUnit, VarType};
+
+use super::write::LOST;
+use super::{Signal, SignalId, SignalKind, Value, text};
+use crate::units::Instant;
+
+/// Why a file could not be read as VCD, and on which line.
+#[derive(Debug, Error)]
+pub enum TraceError {
+    /// The file itself could not be read.
+    #[error("line {line}: cannot read on: {source}")]
+    Read {
+        /// The line that was being read, from 1.
+        line: u64,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What stands there is no VCD, or none that makes sense.
+    #[error("line {line}: {reason}")]
+    Format {
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong, in words.
+        reason: String,
+    },
+}
+
+impl TraceError {
+    /// The line of the file, from 1.
+    pub fn line(&self) -> u64 {
+        match self {
+            TraceError::Read { line, .. } | TraceError::Format { line, .. } => *line,
+        }
+    }
+}
+
+/// A change that a [`VcdReader`] found.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Change {
+    /// When, on the trace's own clock.
+    pub at: Instant,
+    /// Which signal.
+    pub signal: SignalId,
+    /// Its value from then on.
+    pub value: Value,
+}
+
+/// Reads a VCD file change by change, however long it is, without keeping it in memory.
+///
+/// It takes files of any time unit (parts of a nanosecond are cut off) and nested scopes, whose
+/// names it joins with dots. Variables that are neither a single wire nor a number or text, such as
+/// buses, are passed over ([`VcdReader::passed_over`]).
+///
+/// ```
+/// use lockstep::trace::{Value, VcdReader};
+///
+/// let file = "$timescale 1 us $end
+/// $scope module x $end
+/// $var wire 1 ! step $end
+/// $upscope $end
+/// $enddefinitions $end
+/// #5
+/// 1!
+/// ";
+/// let mut reader = VcdReader::new(file.as_bytes())?;
+/// assert_eq!(reader.signals()[0].name(), "step");
+/// let change = reader.next().unwrap()?;
+/// assert_eq!((change.at.as_nanos(), change.value), (5_000, Value::High));
+/// assert!(reader.next().is_none());
+/// # Ok::<(), lockstep::trace::TraceError>(())
+/// ```
+pub struct VcdReader<R: BufRead> {
+    parser: Parser<io::Chain<R, &'static [u8]>>,
+    signals: Vec<Signal>,
+    /// The signals that share an identifier code; none for a variable that is passed over.
+    codes: HashMap<IdCode, Vec<SignalId>>,
+    passed_over: Vec<String>,
+    comments: Vec<String>,
+    /// Nanoseconds a time step: a fraction.
+    scale: Option<(u64, u64)>,
+    now: u64,
+    found: VecDeque<Change>,
+    failed: bool,
+}
+
+impl<R: BufRead> VcdReader<R> {
+    /// Reads the header, up to `$enddefinitions`.
+    ///
+    /// # Errors
+    ///
+    /// [`TraceError`] with the line where the file ends to make sense.
+    pub fn new(reader: R) -> Result<VcdReader<R>, TraceError> {
+        let mut this = VcdReader {
+            // The parser wants white space behind the last word, which not every file has.
+            parser: Parser::new(reader.chain(&b"\n"[..])),
+            signals: Vec::new(),
+            codes: HashMap::new(),
+            passed_over: Vec::new(),
+            comments: Vec::new(),
+            scale: None,
+            now: 0,
+            found: VecDeque::new(),
+            failed: false,
+        };
+        let mut scopes: Vec<String> = Vec::new();
+        loop {
+            let Some(command) = this.command()? else {
+                return Err(this.cut_off("the file ends before its `$enddefinitions`"));
+            };
+            match command {
+                Command::Enddefinitions => break,
+                Command::Timescale(n, unit) => this.scale = Some(scale(n, unit)),
+                Command::ScopeDef(_, name) => scopes.push(name),
+                Command::Upscope => {
+                    if scopes.pop().is_none() {
+                        return Err(this.wrong("an `$upscope` without its `$scope`"));
+                    }
+                }
+                Command::VarDef(kind, size, code, name, index) => {
+                    let name = index.map_or(name.clone(), |i| format!("{name}{i}"));
+                    this.declare(kind, size, code, scopes.join("."), name);
+                }
+                Command::Comment(comment) => this.comments.push(comment),
+                Command::Date(_) | Command::Version(_) => {}
+                _ => return Err(this.wrong("a value before `$enddefinitions`")),
+            }
+        }
+        if this.scale.is_none_or(|s| s.0 == 0) {
+            return Err(
+                this.wrong("the header has no `$timescale`, such as `$timescale 1 ns $end`")
+            );
+        }
+        Ok(this)
+    }
+
+    fn declare(&mut self, kind: VarType, size: u32, code: IdCode, scope: String, name: String) {
+        let kind = match kind {
+            VarType::Real => SignalKind::Real,
+            VarType::String => SignalKind::Text,
+            VarType::Event | VarType::Integer | VarType::Parameter | VarType::Time => {
+                return self.pass_over(code, &scope, &name);
+            }
+            _ if size == 1 => SignalKind::Wire,
+            _ => return self.pass_over(code, &scope, &name),
+        };
+        let id = SignalId(self.signals.len() as u32);
+        self.codes.entry(code).or_default().push(id);
+        self.signals.push(Signal { id, scope, name, kind });
+    }
+
+    fn pass_over(&mut self, code: IdCode, scope: &str, name: &str) {
+        self.codes.entry(code).or_default();
+        self.passed_over.push(format!("{scope}.{name}"));
+    }
+
+    /// The signals that the header names, in its order.
+    pub fn signals(&self) -> &[Signal] {
+        &self.signals
+    }
+
+    /// The variables that are passed over, as `scope.name`.
+    pub fn passed_over(&self) -> &[String] {
+        &self.passed_over
+    }
+
+    /// The comments read so far.
+    pub fn comments(&self) -> &[String] {
+        &self.comments
+    }
+
+    /// How many records the recording lost, where its file says so.
+    pub fn lost(&self) -> Option<u64> {
+        self.comments.iter().find_map(|c| c.strip_prefix(LOST)?.parse().ok())
+    }
+
+    /// The time reached so far, on the trace's own clock; behind the last change, the file's end.
+    pub fn now(&self) -> Instant {
+        Instant::from_nanos(self.now)
+    }
+
+    pub(super) fn wrong(&self, reason: impl Into<String>) -> TraceError {
+        TraceError::Format { line: self.parser.line(), reason: reason.into() }
+    }
+
+    /// The file ends too early. The line end that `new` puts behind the file does not count.
+    fn cut_off(&self, reason: &str) -> TraceError {
+        TraceError::Format {
+            line: self.parser.line().saturating_sub(1).max(1),
+            reason: reason.into(),
+        }
+    }
+
+    fn command(&mut self) -> Result<Option<Command>, TraceError> {
+        let Some(result) = self.parser.next() else {
+            return Ok(None);
+        };
+        result.map(Some).map_err(|error| {
+            let parse = error.get_ref().and_then(|e| e.downcast_ref::<ParseError>());
+            match parse {
+                Some(e) => TraceError::Format { line: e.line(), reason: e.kind().to_string() },
+                None if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    self.cut_off("the file ends in the middle of a command")
+                }
+                None => TraceError::Read { line: self.parser.line(), source: error },
+            }
+        })
+    }
+
+    /// Takes in one command; changes end up in `found`.
+    fn take(&mut self, command: Command) -> Result<(), TraceError> {
+        match command {
+            Command::Timestamp(time) => self.tick(time),
+            Command::ChangeScalar(code, value) => {
+                self.found(code, SignalKind::Wire, wire(value));
+                self.check(code, SignalKind::Wire)
+            }
+            Command::ChangeVector(code, bits) => match (bits.len(), bits.get(0)) {
+                (1, Some(bit)) => {
+                    self.found(code, SignalKind::Wire, wire(bit));
+                    self.check(code, SignalKind::Wire)
+                }
+                _ if self.codes.get(&code).is_some_and(Vec::is_empty) => Ok(()),
+                (n, _) => {
+                    Err(self.wrong(format!("{n} bits for `{code}`, which is no bus of this file")))
+                }
+            },
+            Command::ChangeReal(code, value) => {
+                self.found(code, SignalKind::Real, Value::Real(value));
+                self.check(code, SignalKind::Real)
+            }
+            Command::ChangeString(code, word) => {
+                let value = Value::Text(text::unescape(&word).into());
+                self.found(code, SignalKind::Text, value);
+                self.check(code, SignalKind::Text)
+            }
+            Command::Comment(comment) => {
+                self.comments.push(comment);
+                Ok(())
+            }
+            Command::Begin(_) | Command::End(_) | Command::Date(_) | Command::Version(_) => Ok(()),
+            _ => Err(self.wrong("a declaration behind `$enddefinitions`")),
+        }
+    }
+
+    fn tick(&mut self, time: u64) -> Result<(), TraceError> {
+        let (num, den) = self.scale.unwrap_or((1, 1));
+        let nanos = u128::from(time) * u128::from(num) / u128::from(den);
+        let Ok(nanos) = u64::try_from(nanos) else {
+            return Err(self.wrong(format!("time {time} is beyond 584 years")));
+        };
+        if nanos < self.now {
+            return Err(self.wrong(format!(
+                "time goes back to {nanos} ns from {} ns: times must rise",
+                self.now
+            )));
+        }
+        self.now = nanos;
+        Ok(())
+    }
+
+    fn found(&mut self, code: IdCode, kind: SignalKind, value: Value) {
+        for &signal in self.codes.get(&code).into_iter().flatten() {
+            if self.signals[signal.index()].kind == kind {
+                let (at, value) = (Instant::from_nanos(self.now), value.clone());
+                self.found.push_back(Change { at, signal, value });
+            }
+        }
+    }
+
+    /// Whether `code` is declared, and its signals are of `kind`.
+    fn check(&self, code: IdCode, kind: SignalKind) -> Result<(), TraceError> {
+        let Some(signals) = self.codes.get(&code) else {
+            return Err(self.wrong(format!("a value for `{code}`, which no `$var` declares")));
+        };
+        match signals.iter().map(|s| &self.signals[s.index()]).find(|s| s.kind != kind) {
+            None => Ok(()),
+            Some(Signal { scope, name, kind: declared, .. }) => Err(self.wrong(format!(
+                "{} for `{scope}.{name}`, which is {}",
+                words(kind),
+                words(*declared)
+            ))),
+        }
+    }
+}
+
+impl<R: BufRead> Iterator for VcdReader<R> {
+    type Item = Result<Change, TraceError>;
+
+    /// The next change; nothing more comes behind an error.
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.failed {
+            if let Some(change) = self.found.pop_front() {
+                return Some(Ok(change));
+            }
+            let step = match self.command() {
+                Ok(None) => return None,
+                Ok(Some(command)) => self.take(command),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = step {
+                self.failed = true;
+                return Some(Err(error));
+            }
+        }
+        None
+    }
+}
+
+fn words(kind: SignalKind) -> &'static str {
+    match kind {
+        SignalKind::Wire => "a wire",
+        SignalKind::Real => "a number",
+        SignalKind::Text => "a text",
+    }
+}
+
+fn wire(value: vcd::Value) -> Value {
+    match value {
+        vcd::Value::V0 => Value::Low,
+        vcd::Value::V1 => Value::High,
+        vcd::Value::X | vcd::Value::Z => Value::Unknown,
+    }
+}
+
+/// Nanoseconds in `n` of the unit, as a fraction.
+fn scale(n: u32, unit: TimescaleUnit) -> (u64, u64) {
+    let n = u64::from(n);
+    match unit {
+        TimescaleUnit::S => (n * 1_000_000_000, 1),
+        TimescaleUnit::MS => (n * 1_000_000, 1),
+        TimescaleUnit::US => (n * 1_000, 1),
+        TimescaleUnit::NS => (n, 1),
+        TimescaleUnit::PS => (n, 1_000),
+        TimescaleUnit::FS => (n, 1_000_000),
+    }
+}
