@@ -1,9 +1,11 @@
 use std::fmt::Write;
+use std::time::Duration;
 
 use crate::machine::{Cause, MotorReport, Outcome, Place, RunReport, RunResult};
 
 /// A run as a table for people, at most 100 columns wide where the motors' names are short.
-pub(super) fn table(report: &RunReport, place: &str) -> String {
+/// `limit` is the time it was given.
+pub(super) fn table(report: &RunReport, place: &str, limit: Option<Duration>) -> String {
     let mut out = format!("{} {place}\n\n", report.program);
     let header = ["motor", "outcome", "position", "steps", "late p50", "late p99", "late max"];
     let mut rows = vec![header.map(str::to_owned)];
@@ -16,8 +18,6 @@ pub(super) fn table(report: &RunReport, place: &str) -> String {
             // Writing to a `String` can't fail.
             let _ = match column {
                 0 | 1 => write!(line, "{cell:wide$}  "),
-                // The mark behind a position stands in a column of its own.
-                2 => write!(line, "{cell:>wide$}  "),
                 _ => write!(line, "{cell:>wide$}  "),
             };
         }
@@ -29,7 +29,7 @@ pub(super) fn table(report: &RunReport, place: &str) -> String {
         out += &note;
         out.push('\n');
     }
-    out += &result(report);
+    out += &result(report, limit);
     out.push('\n');
     out
 }
@@ -102,16 +102,17 @@ fn notes(report: &RunReport) -> Vec<String> {
     notes
 }
 
-fn result(report: &RunReport) -> String {
+fn result(report: &RunReport, limit: Option<Duration>) -> String {
     let took = format!("{:.3} s", report.duration.as_secs_f64());
     match report.result {
+        RunResult::Done if limit.is_some_and(|limit| report.duration >= limit) => {
+            format!("done: its time was up after {took}")
+        }
         RunResult::Done => format!("done in {took}"),
         RunResult::Stopped => format!("stopped after {took}"),
         RunResult::Failed => {
             let failed = |m: &&MotorReport| {
-                let stopped = |o: &Outcome| {
-                    matches!(o, Outcome::Short { cause, .. } if *cause != Cause::Stopped)
-                };
+                let stopped = |o: &Outcome| matches!(o, Outcome::Short { cause, .. } if *cause != Cause::Stopped);
                 m.fault.is_some() || m.outcome.as_ref().is_some_and(stopped)
             };
             let names: Vec<_> =
