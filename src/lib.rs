@@ -1,4 +1,30 @@
 //! Lockstep drives hobby servos and stepper axes from a Raspberry Pi's header.
+//!
+//! Every motor runs its own loop in its own thread, with its own timing. A move is planned once, for
+//! all its motors, on one time line; the loops meet at a barrier, which fixes the instant at which the
+//! time line starts, and from there each works alone against absolute deadlines. The same loops run in
+//! virtual time, on one thread, and leave a waveform to look at.
+//!
+//! ```
+//! use lockstep::config::Config;
+//! use lockstep::machine::{Machine, Move};
+//! use lockstep::units::Length;
+//!
+//! let config = Config::from_file("config/xyz-stage.toml")?.config;
+//! let mut machine = Machine::builder(config).virtual_time().build()?;
+//! let id = machine.start(&Move::new().to("x", Length(30.0)).to("y", Length(20.0)))?;
+//! for motor in machine.wait(id).motors {
+//!     println!("{}: {:?} at {} mm", motor.motor, motor.outcome, motor.position);
+//!     assert!(motor.outcome.is_reached());
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Where to start: [`config::Config`] reads a machine from a file or a text, [`machine::Machine`] runs
+//! it, [`sync`] has the events and barriers, [`motion`] the plans. Without the `cli` feature the crate
+//! has no command-line dependencies; on systems other than Linux it has the simulator alone.
+//!
+//! **Software that stops a motor is no safety function.** Motor power needs a switch of its own.
 
 pub mod board;
 #[cfg(feature = "cli")]

@@ -1,5 +1,7 @@
 //! Every shipped config passes its checks, and every wrong one gives the errors it should.
 
+#![allow(clippy::unwrap_used)] // a helper of tests
+
 use std::path::{Path, PathBuf};
 
 use lockstep::config::Config;

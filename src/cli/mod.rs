@@ -171,3 +171,15 @@ fn to_stdout(text: &str) -> Result<(), CliError> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+        assert_eq!(board("pi-5"), Ok(Model::Pi5));
+        assert!(board("pi-9").is_err_and(|e| e.contains("zero-2-w")));
+    }
+}

@@ -1,4 +1,8 @@
-//! Timing of common STEP/DIR drivers, each with the data sheet that it comes from.
+//! Timing of common STEP/DIR drivers, each with its source: the data sheet, and for the times also
+//! LinuxCNC's page on stepper timing, which lists them.
+//!
+//! The wake times of DRV8825 and A4988 are those from sleep; from ENABLE alone they need less, but what
+//! an enable line does on a given board is not known here.
 //!
 //! DRV8825 and A4988 want their times at the chip's own pins, which is where a carrier board brings
 //! them out. TB6600 and DM542 modules put slow optocouplers before the chip: their times are longer.
@@ -147,9 +151,9 @@ const TB6600: DriverPreset = DriverPreset {
     straps: Straps::Switches,
 };
 
-/// Leadshine's DM542 manual, "Sequence Chart of Control Signals" (2.5 us pulse and gap, DIR 10 us and
-/// 5 us ahead and behind), and its table of pulses a turn; it names no wake time that holds for every
-/// version.
+/// DM542 and M542: pulse, gap and DIR times of Leadshine's manuals, as LinuxCNC's page on stepper
+/// timing lists them. From ENA to the first DIR, published figures go from 5 us to 200 ms with the
+/// version of the drive: the longest holds here.
 const DM542: DriverPreset = DriverPreset {
     name: "dm542",
     timing: DriverTiming {
@@ -157,7 +161,7 @@ const DM542: DriverPreset = DriverPreset {
         step_low: 2_500,
         dir_setup: 10_000,
         dir_hold: 5_000,
-        wake: 0,
+        wake: 200_000_000,
     },
     microsteps: &[1, 2, 4, 5, 8, 10, 16, 20, 25, 32, 40, 50, 64, 100, 125, 128],
     straps: Straps::Switches,

@@ -143,7 +143,15 @@ fn load(source: Source, board: Option<Model>) -> Result<Loaded, ConfigErrors> {
             board: board.model,
             board_assumed: board.assumed,
         }),
-        _ => Err(ConfigErrors::new(source.clone(), found)),
+        _ => {
+            if found.is_empty() {
+                // Whoever refuses says why; should one have failed to, silence would be worse.
+                let why = "it is refused, and this program can't say why";
+                found
+                    .push(Diagnostic::of_file(why).help("report this as a mistake of the program"));
+            }
+            Err(ConfigErrors::new(source.clone(), found))
+        }
     }
 }
 

@@ -146,7 +146,7 @@ pub struct ServoDrive {
     pub angle_min: f64,
     /// Angle (degrees) at `pulse_max` (at `pulse_min` if `reverse`).
     pub angle_max: f64,
-    /// Added to every pulse, in nanoseconds; pulses stay within `pulse_min` and `pulse_max`.
+    /// Added to every pulse, the two ends included, in nanoseconds.
     pub trim_ns: i32,
     /// Whether the longer pulse is the smaller angle.
     pub reverse: bool,

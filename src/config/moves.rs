@@ -187,18 +187,16 @@ pub(super) fn sweep(
             continue;
         };
         let its = names.motors[motor].unit;
-        if let (Some(its), Some((first, other))) = (its, unit) {
-            if its != first {
-                r.error(
-                    span_of(name),
-                    format!(
-                        "`{name_text}` and `{other}` have different units, so no `step` fits both"
-                    ),
-                    "write a sweep for each, side by side in a `together`",
-                );
-                motors = None;
-                continue;
-            }
+        if let (Some(its), Some((first, other))) = (its, unit)
+            && its != first
+        {
+            r.error(
+                span_of(name),
+                format!("`{name_text}` and `{other}` have different units, so no `step` fits both"),
+                "write a sweep for each, side by side in a `together`",
+            );
+            motors = None;
+            continue;
         }
         unit = unit.or(its.map(|u| (u, name_text)));
         let value = Value { toml, key: key("sweep", SWEEP.example) };

@@ -245,10 +245,10 @@ impl<'s> Reader<'s> {
 
     /// Reports a number without a unit, where nothing else can be known of the value.
     pub fn has_unit(&self, value: Value<'_>, dimension: Dimension) {
-        if let Some(text) = self.quantity_text(value) {
-            if let Err(e @ UnitError::BareNumber { .. }) = Quantity::parse_as(text, dimension) {
-                self.unit_error(value, &e, "");
-            }
+        if let Some(text) = self.quantity_text(value)
+            && let Err(e @ UnitError::BareNumber { .. }) = Quantity::parse_as(text, dimension)
+        {
+            self.unit_error(value, &e, "");
         }
     }
 

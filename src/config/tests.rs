@@ -175,10 +175,38 @@ fn many_errors_are_cut_short() {
     assert!(errors.to_string().ends_with("\nt: error: and 400 more"));
 }
 
+const VALUES: [&str; 24] = [
+    "0",
+    "-1",
+    "18",
+    "300",
+    "1.5",
+    "inf",
+    "true",
+    "{}",
+    "[]",
+    "[[]]",
+    "1979-05-27",
+    "\"\"",
+    "\"x\"",
+    "\"pan\"",
+    "\"0mm\"",
+    "\"-5mm\"",
+    "\"1e15mm\"",
+    "\"10deg\"",
+    "\"1000deg\"",
+    "\"0us\"",
+    "\"3s\"",
+    "\"50%\"",
+    "{ gpio = 18 }",
+    "{ min = \"1mm\", max = \"2mm\" }",
+];
+
 // Nothing may panic, and what is refused can be shown.
 fn survives(text: &str) {
     if let Err(errors) = Config::from_str(text, "t") {
         assert!(!errors.diagnostics.is_empty());
+        assert!(!errors.to_string().contains("can't say why"), "{text}");
         assert!(!errors.to_string().is_empty());
         for d in errors.diagnostics {
             assert!(d.span.is_none_or(|s| s.start <= s.end && s.end <= text.len()), "{d:?}");
@@ -235,6 +263,38 @@ proptest! {
             .collect();
         let text: Vec<&str> = picks.iter().map(|(w, i)| lines[*w][i.index(lines[*w].len())]).collect();
         survives(&text.join("\n"));
+    }
+
+    /// Values that are whole, but the wrong ones: every refusal has its reason.
+    #[test]
+    fn any_exchange_of_values_is_read_or_refused(
+        which in 0usize..4,
+        swaps in prop::collection::vec((any::<prop::sample::Index>(), 0usize..VALUES.len()), 1..5),
+    ) {
+        // Everything between `= ` or `[` and the next `,`, `}`, `]` or blank.
+        let text = SHIPPED[which];
+        let mut places: Vec<usize> = Vec::new();
+        let mut at = 0;
+        for line in text.split_inclusive('\n') {
+            if !line.trim_start().starts_with('#') {
+                places.extend(line.match_indices("= ").map(|(i, _)| at + i + 2));
+            }
+            at += line.len();
+        }
+        let mut chosen: Vec<(usize, usize)> =
+            swaps.iter().map(|(i, v)| (places[i.index(places.len())], *v)).collect();
+        chosen.sort_unstable();
+        chosen.dedup_by_key(|c| c.0);
+        let mut out = text.to_owned();
+        for (start, value) in chosen.into_iter().rev() {
+            let rest = &out[start..];
+            let length = match rest.as_bytes()[0] {
+                b'{' | b'[' => continue,
+                _ => rest.find([',', ' ', '}', ']', '\n']).unwrap_or(rest.len()),
+            };
+            out.replace_range(start..start + length, VALUES[value]);
+        }
+        survives(&out);
     }
 
     /// A number in a quantity's place, whatever it is, is never taken.

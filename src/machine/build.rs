@@ -26,6 +26,7 @@ use crate::runtime::{
 };
 use crate::sync::StopEvent;
 use crate::trace::{Recorder, SignalId, SignalKind, TraceBuilder};
+use crate::units::PulseWidth;
 
 /// The default of `max-lateness` on hardware.
 const MAX_LATENESS_ON_HARDWARE: Duration = Duration::from_millis(1);
@@ -358,8 +359,11 @@ impl Opener<'_> {
         let channel = self.record_pwm(channel, signals.pulse);
         let (low, high) = (servo.angle_min, servo.angle_max);
         let (angle_at_min, angle_at_max) = if servo.reverse { (high, low) } else { (low, high) };
-        let (min, max) = (servo.pulse_min, servo.pulse_max);
-        let map = PulseMap { min, max, angle_at_min, angle_at_max, trim: servo.trim_ns };
+        let trimmed = |width: PulseWidth| {
+            PulseWidth::from_nanos(width.as_nanos().saturating_add_signed(servo.trim_ns))
+        };
+        let (min, max) = (trimmed(servo.pulse_min), trimmed(servo.pulse_max));
+        let map = PulseMap { min, max, angle_at_min, angle_at_max };
         let setup = ServoSetup {
             channel,
             period: servo.period,

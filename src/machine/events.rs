@@ -140,7 +140,7 @@ impl Machine {
         let outcome = if there {
             Outcome::Reached
         } else {
-            let by = (part.target - model.to_unit(stands)).abs();
+            let by = model.to_unit((goal - stands).abs());
             Outcome::Short { by: if by.is_nan() { 0.0 } else { by }, cause: cause(active) }
         };
         // A servo that is there is there exactly: what the trajectory's rounding left is no angle.

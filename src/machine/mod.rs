@@ -21,7 +21,9 @@ use std::time::Duration;
 
 use crate::config::{Config, OnFault};
 use crate::motion::Planner;
-use crate::motor::{Command, Epoch, FaultKind, Motion, MotorIndex, MoveId, Telemetry};
+use crate::motor::{
+    Command, Epoch, FaultKind, LatenessSummary, Motion, MotorIndex, MoveId, Telemetry,
+};
 use crate::runtime::{Fleet, Heed, Next};
 use crate::sync::{StepBarrier, StopEvent};
 use crate::trace::{Recorder, Recording, SignalId, Trace};
@@ -174,6 +176,12 @@ impl Machine {
     /// What is known of a motor's place.
     pub fn place(&self, motor: &str) -> Option<Place> {
         self.config.motor_index(motor).map(|i| self.motors[i].place)
+    }
+
+    /// How late a motor's edges were so far.
+    pub fn lateness(&self, motor: &str) -> Option<LatenessSummary> {
+        let index = self.config.motor_index(motor)?;
+        Some(self.motors[index].telemetry.lateness.summary())
     }
 
     /// A driver's fault in a motor at `at` from now, as if its fault line had become active.

@@ -10,8 +10,7 @@ use crate::motion::Trajectory;
 use crate::sync::{Ticket, TicketState};
 use crate::units::{Instant, PulseWidth};
 
-/// Which pulse stands for which angle: a straight line between two points, a trim, and the range that
-/// no pulse leaves.
+/// Which pulse stands for which angle: a straight line between two points, which no pulse leaves.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct PulseMap {
     /// Shortest pulse it may get.
@@ -22,8 +21,6 @@ pub struct PulseMap {
     pub angle_at_min: f64,
     /// Degrees at the longest pulse.
     pub angle_at_max: f64,
-    /// Added to every pulse, nanoseconds.
-    pub trim: i32,
 }
 
 impl PulseMap {
@@ -33,14 +30,14 @@ impl PulseMap {
     /// use lockstep::motor::PulseMap;
     /// use lockstep::units::PulseWidth;
     /// let (min, max) = (PulseWidth::from_micros(1000), PulseWidth::from_micros(2000));
-    /// let map = PulseMap { min, max, angle_at_min: -45.0, angle_at_max: 45.0, trim: 0 };
+    /// let map = PulseMap { min, max, angle_at_min: -45.0, angle_at_max: 45.0 };
     /// assert_eq!(map.width(36.0), PulseWidth::from_micros(1900));
     /// assert_eq!(map.width(99.0), max);
     /// ```
     pub fn width(&self, angle: f64) -> PulseWidth {
         let (min, max) = (f64::from(self.min.as_nanos()), f64::from(self.max.as_nanos()));
         let share = (angle - self.angle_at_min) / (self.angle_at_max - self.angle_at_min);
-        let nanos = min + share * (max - min) + f64::from(self.trim);
+        let nanos = min + share * (max - min);
         PulseWidth::from_nanos(nanos.round().clamp(min, max) as u32)
     }
 }

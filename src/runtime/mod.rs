@@ -21,6 +21,13 @@ use crate::hal::Clock;
 use crate::motor::{Command, Event, Input, Motor, MotorIndex};
 use crate::units::Instant;
 
+/// Asks for the calling thread what the motors' threads ask for: SCHED_FIFO at their priority. Says
+/// which priority was granted, or why none was.
+pub fn request_realtime() -> Result<u8, String> {
+    scheduling::exact_timers();
+    scheduling::realtime(scheduling::PRIORITY)
+}
+
 /// A motor with its name, ready to be run.
 pub struct Member {
     /// The motor's name: its thread's name, too.

@@ -37,6 +37,8 @@ pub struct ThreadFleet {
     quit: StopEvent,
     done: Receiver<(MotorIndex, ())>,
     granted: Granted,
+    /// Injected faults to come.
+    faults: Vec<(Instant, MotorIndex)>,
 }
 
 struct Handle {
@@ -129,7 +131,22 @@ impl ThreadFleet {
             quit,
             done,
             granted,
+            faults: Vec::new(),
         })
+    }
+
+    fn raise_faults(&mut self) {
+        let now = self.clock.now();
+        while let Some(i) = self.faults.iter().position(|f| f.0 <= now) {
+            let (at, motor) = self.faults.remove(i);
+            let mail = Mail::Input(Input::Fault, true, at);
+            if self.members[motor].mail.try_send(mail).is_err() {
+                warn!(
+                    "{}: the injected fault found no room in the mailbox",
+                    self.members[motor].name
+                );
+            }
+        }
     }
 
     /// What the system granted.
@@ -157,24 +174,26 @@ impl Fleet for ThreadFleet {
             Heed::Halt => (crossbeam_channel::never(), self.halt.channel()),
             Heed::Nothing => (crossbeam_channel::never(), crossbeam_channel::never()),
         };
+        self.raise_faults();
         if let Ok(event) = self.events.try_recv() {
             return Next::Event(event);
         }
+        let fault = self.faults.iter().map(|f| f.0).min().unwrap_or(Instant::FAR);
         // Far deadlines are cut up, so that none can be too far for the system's timers.
-        let timeout = until.since(self.clock.now()).min(Duration::from_secs(3600));
+        let timeout = until.min(fault).since(self.clock.now()).min(Duration::from_secs(3600));
         select! {
             recv(self.events) -> event => event.map_or(Next::Deadline, Next::Event),
             recv(stop) -> _ => Next::Stop,
             recv(halt) -> _ => Next::Stop,
-            default(timeout) => Next::Deadline,
+            default(timeout) => {
+                self.raise_faults();
+                Next::Deadline
+            }
         }
     }
 
     fn inject_fault(&mut self, motor: MotorIndex, at: Instant) {
-        let mail = Mail::Input(Input::Fault, true, at);
-        if self.members[motor].mail.try_send(mail).is_err() {
-            warn!("{}: the injected fault found no room in the mailbox", self.members[motor].name);
-        }
+        self.faults.push((at, motor));
     }
 
     fn end(&mut self, timeout: Duration) -> FleetEnd {

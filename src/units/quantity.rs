@@ -350,7 +350,7 @@ impl fmt::Display for Time {
         let ns = self.0.as_nanos();
         for (unit, size) in [("s", 1_000_000_000u128), ("ms", 1_000_000), ("us", 1_000)] {
             // The largest unit that leaves at most three decimals.
-            if ns >= size && ns * 1000 % size == 0 {
+            if ns >= size && (ns * 1000).is_multiple_of(size) {
                 return write!(f, "{}{unit}", ns as f64 / size as f64);
             }
         }

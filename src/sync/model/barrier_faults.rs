@@ -153,25 +153,41 @@ fn a_broken_barrier_is_whole_after_a_reset() {
     });
 }
 
-/// One of three panics after it arrived: its ticket is dropped while its stack unwinds.
+/// A party that arrives and then panics: its ticket is dropped while its stack unwinds. Returns
+/// its arrival index.
+fn dying(barrier: &StepBarrier) -> Body<Result<usize, BarrierError>> {
+    let barrier = barrier.clone();
+    Box::new(move || {
+        let ticket = barrier.arrive()?;
+        let index = ticket.index();
+        let result = catch_unwind(AssertUnwindSafe(move || {
+            let _ticket = ticket;
+            quiet_panic()
+        }));
+        assert!(result.is_err());
+        Ok(index)
+    })
+}
+
 #[test]
 fn a_party_that_panics_never_holds_the_others() {
     check(|| {
+        // One of the four never comes, so nobody can be released.
+        let barrier = StepBarrier::new(4);
+        let results = side_by_side(vec![party(&barrier), dying(&barrier), party(&barrier)]);
+        assert!(results[1].is_ok(), "it arrived: nothing was broken before it died");
+        for other in [&results[0], &results[2]] {
+            assert_eq!(cause(other), Some(BreakCause::PartyGone));
+        }
+        assert!(barrier.is_broken());
+    });
+}
+
+#[test]
+fn a_party_that_panics_around_the_release_spoils_it_for_all_or_none() {
+    check(|| {
         let barrier = StepBarrier::new(3);
-        let dying: Body<Result<usize, BarrierError>> = {
-            let barrier = barrier.clone();
-            Box::new(move || {
-                let ticket = barrier.arrive()?;
-                let index = ticket.index();
-                let result = catch_unwind(AssertUnwindSafe(move || {
-                    let _ticket = ticket;
-                    quiet_panic()
-                }));
-                assert!(result.is_err());
-                Ok(index)
-            })
-        };
-        let results = side_by_side(vec![party(&barrier), party(&barrier), dying]);
+        let results = side_by_side(vec![party(&barrier), party(&barrier), dying(&barrier)]);
         let (others, dead) = results.split_at(2);
         assert!(dead[0].is_ok(), "it arrived: nothing was broken before it died");
         if others.iter().any(Result::is_ok) {
@@ -231,37 +247,41 @@ fn an_action_may_abort_its_own_barrier() {
 }
 
 /// A generation breaks while its action runs, and after a reset the next fills: the action is
-/// never run twice at a time, and nobody waits for it.
+/// never run twice at a time, nobody waits for it, and nobody is released without it.
 #[test]
 fn an_action_never_runs_twice_at_a_time() {
     check(|| {
         let inside = Arc::new(AtomicBool::new(false));
-        let barrier = StepBarrier::new(2).with_action(move || {
-            assert!(!inside.swap(true, Ordering::SeqCst), "twice at a time");
-            yield_now();
-            yield_now();
-            inside.store(false, Ordering::SeqCst);
+        let barrier = StepBarrier::new(2).with_action({
+            let inside = Arc::clone(&inside);
+            move || {
+                assert!(!inside.swap(true, Ordering::SeqCst), "twice at a time");
+                yield_now();
+                yield_now();
+                inside.store(false, Ordering::SeqCst);
+            }
         });
-        let again = {
+        let attempt = {
             let barrier = barrier.clone();
-            shuttle::thread::spawn(move || {
-                if barrier.wait(AT_ANY_MOMENT).is_err() {
-                    let _ = barrier.wait(AT_ANY_MOMENT);
+            // The four attempts fill two generations at most, and the second only if the first
+            // broke. So where one is released, no action runs but an old one.
+            move || match barrier.wait(AT_ANY_MOMENT) {
+                Ok(_) => {
+                    assert!(!inside.load(Ordering::SeqCst), "released beside an old action");
+                    true
                 }
-            })
+                Err(_) => false,
+            }
         };
-        let once = {
-            let barrier = barrier.clone();
-            shuttle::thread::spawn(move || {
-                let _ = barrier.wait(AT_ANY_MOMENT);
-            })
-        };
+        let (once, again) = (attempt.clone(), attempt.clone());
+        let once = shuttle::thread::spawn(once);
+        let again = shuttle::thread::spawn(move || again() || again());
         barrier.expire();
         barrier.reset();
-        let _ = barrier.wait(AT_ANY_MOMENT);
-        again.join().unwrap();
+        attempt();
         once.join().unwrap();
-        // It came back from wherever it was.
+        again.join().unwrap();
+        // The action came back from wherever it was.
         barrier.reset();
         assert!(unanimous(&side_by_side(vec![party(&barrier), party(&barrier)])));
     });
