@@ -88,6 +88,9 @@ pub enum MoveError {
     /// A stop was asked for.
     #[error("the machine has been stopped")]
     Stopped,
+    /// The machine's motors have been ended.
+    #[error("the machine has ended its motors: build a new one")]
+    Finished,
     /// The plan takes longer than the move may.
     #[error("the move takes {}, longer than its time-out of {}", at_least(*.needs), Time(*.timeout))]
     LongerThanTimeout {
