@@ -77,6 +77,9 @@ pub enum MoveError {
     /// A stop was asked for.
     #[error("the machine has been stopped")]
     Stopped,
+    /// The machine's motors have been ended.
+    #[error("the machine has ended its motors: build a new one")]
+    Finished,
     /// The plan takes longer than the move may.
     #[error("the move takes {needs:?}, longer than its time-out of {timeout:?}")]
     LongerThanTimeout {

@@ -152,11 +152,14 @@ impl<'c> Walk<'c> {
     fn sweep(&mut self, sweep: &'c SweepAction, span: Span) -> Option<u64> {
         let every = nanos(sweep.every);
         let turn = 2 * sweep_length(sweep);
-        let mut last = 0;
+        let (mut last, mut overrun) = (0, 0);
         for index in 0..=turn.min(MOST_SWEEP_STEPS) {
             let Some(targets) = sweep_targets(sweep, index) else { break };
             last = self.plan(&targets, Arrive::Aligned, 1.0, span).map_or(0, |p| p.duration);
-            if index > 0 && last > every {
+            if index == 0 {
+                // Where it begins may be far: the second target waits for that.
+                overrun = last.saturating_sub(every);
+            } else if last > every {
                 let needs = Duration::from_nanos(last);
                 let help = format!(
                     "one of its steps takes {}: make `every` longer or `step` smaller",
@@ -168,7 +171,7 @@ impl<'c> Walk<'c> {
             }
         }
         let moves = turn.saturating_mul(u64::from(sweep.times?));
-        Some(every.saturating_mul(moves).saturating_add(last))
+        Some(every.saturating_mul(moves).saturating_add(overrun).saturating_add(last))
     }
 
     fn movement(&mut self, action: &'c MoveAction, home: &ProgramConfig, span: Span) -> u64 {
