@@ -29,47 +29,50 @@ fn widths(run: &Run, channel: &str) -> Vec<(u64, u64)> {
 fn the_sweep_goes_to_the_right_chip_step_by_step_and_ends_whole() {
     let config = Config::patient("servo-sweep.toml");
     for (options, channel) in BOARDS {
-        let run = lockstep(options, &config, "--backend rppal --for 2100ms").expect_success();
-        assert!(run.stdout.contains("on the header of a Raspberry Pi"), "{}", run.stdout);
-        let (chip, number) = channel.split_once("/pwm").unwrap();
-        let all = run.pwm_writes("");
-        assert_eq!((all[0].1, all[0].2), (&*format!("{chip}/export"), number), "{options}");
-        assert!(all.iter().all(|w| w.1.starts_with(chip)), "{options}: {all:#?}");
-        let last = all.last().unwrap();
-        assert_eq!((last.1, last.2), (&*format!("{chip}/unexport"), number), "{options}");
-        assert_whole_signal(&run, channel, PERIOD);
-        assert!(!run.log.iter().any(|(_, e)| matches!(e, Entry::Mode { .. } | Entry::Gpio { .. })));
-        let widths = widths(&run, channel);
-        assert_sweep(&widths, run.log[0].0);
-        // A width is written in the gap before the pulse that it is for.
-        let low = run.pwm_writes(&format!("{channel}/duty_cycle"));
-        let low = low.iter().skip(1).filter(|w| w.3 == Some(false)).count();
-        assert!(low * 2 > widths.len(), "{low} of {} were written in the gap", widths.len());
+        // A busy machine can hold the program up for longer than the whole run: then once more.
+        let seen = (0..5).any(|_| sweep_is_smooth(options, channel, &config));
+        assert!(seen, "{options}: no run of five showed a step's curve from its begin to its end");
     }
 }
 
-/// Up in steps of 100 us, one every half second: none too early, none left out, each by a curve that
-/// begins and ends slowly.
-fn assert_sweep(widths: &[(u64, u64)], began: u64) {
+/// Runs the sweep. What must hold however busy the machine is, is asserted; returns whether it went far
+/// enough, and as smoothly as it goes on a machine that has time for it.
+fn sweep_is_smooth(options: &str, channel: &str, config: &Config) -> bool {
+    let run = lockstep(options, config, "--backend rppal --for 2100ms").expect_success();
+    assert!(run.stdout.contains("on the header of a Raspberry Pi"), "{}", run.stdout);
+    let (chip, number) = channel.split_once("/pwm").unwrap();
+    let all = run.pwm_writes("");
+    assert_eq!((all[0].1, all[0].2), (&*format!("{chip}/export"), number), "{options}");
+    assert!(all.iter().all(|w| w.1.starts_with(chip)), "{options}: {all:#?}");
+    let last = all.last().unwrap();
+    assert_eq!((last.1, last.2), (&*format!("{chip}/unexport"), number), "{options}");
+    assert_whole_signal(&run, channel, PERIOD);
+    assert!(!run.log.iter().any(|(_, e)| matches!(e, Entry::Mode { .. } | Entry::Gpio { .. })));
+    let widths = widths(&run, channel);
+    // A width is written in the gap before the pulse that it is for.
+    let low = run.pwm_writes(&format!("{channel}/duty_cycle"));
+    let low = low.iter().skip(1).filter(|w| w.3 == Some(false)).count();
+    is_smooth(&widths, run.log[0].0) && low * 2 > widths.len()
+}
+
+/// Up in steps of 100 us, one every half second: none too early and none left out. Whether each went by
+/// a curve that begins and ends slowly.
+fn is_smooth(widths: &[(u64, u64)], began: u64) -> bool {
     assert_eq!(widths[0].1, 1_000_000, "{widths:?}");
     assert!(widths.windows(2).all(|w| w[0].1 < w[1].1 && w[1].1 <= 2_000_000), "{widths:?}");
     let top = widths.last().unwrap().1;
-    assert!(top >= 1_200_000, "{widths:?}");
+    let mut smooth = top >= 1_200_000;
     for step in 1..=(top - 1_000_000) / 100_000 {
         let (from, to) = (1_000_000 + (step - 1) * 100_000, 1_000_000 + step * 100_000);
         let at = widths.iter().position(|w| w.1 == from).expect("no step is left out");
         let reached = widths.iter().position(|w| w.1 == to);
         let reached = reached.unwrap_or_else(|| panic!("{to} is left out: {widths:?}"));
         assert!(widths[reached].0 >= began + step * 500 * MS, "{to} came early: {widths:?}");
-        let path = &widths[at..=reached];
-        assert!(path.len() >= 3, "it jumped to {to}: {widths:?}");
-        // Where no period was missed the curve shows.
-        if path.len() >= 5 && path[1..].windows(2).all(|w| w[1].0 - w[0].0 < 30 * MS) {
-            let gains: Vec<_> = path.windows(2).map(|w| w[1].1 - w[0].1).collect();
-            let most = *gains.iter().max().unwrap();
-            assert!(gains[0] < most && gains[gains.len() - 1] < most, "{gains:?}");
-        }
+        let gains: Vec<_> = widths[at..=reached].windows(2).map(|w| w[1].1 - w[0].1).collect();
+        let most = gains.iter().max().copied().unwrap_or_default();
+        smooth &= gains.len() >= 4 && gains[0] < most && gains[gains.len() - 1] < most;
     }
+    smooth
 }
 
 #[test]
