@@ -121,7 +121,9 @@ impl Machine {
     ) -> Result<(), MachineError> {
         let uses = super::preflight(config, &program.name).motors;
         for motor in uses {
-            if self.motors[motor].place == super::Place::Unknown {
+            // A servo is told its angle: it has no place to know.
+            let counts = self.models[motor].steps.is_some();
+            if counts && self.motors[motor].place == super::Place::Unknown {
                 let motor = self.models[motor].name.clone();
                 return Err(MoveError::UnknownPlace { motor }.into());
             }
