@@ -69,7 +69,11 @@ impl Machine {
         let mut root = Branch::program(program);
         let mut timed_out = false;
         let mut told = begun;
-        while !failed {
+        // Where a servo's start-up failed, nothing is begun.
+        loop {
+            if failed {
+                break;
+            }
             if self.is_stopped() {
                 root.cancel(self);
             } else if self.now() >= end && !timed_out {

@@ -1,5 +1,5 @@
 //! What the tests of the command line share.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::fs::File;
 use std::io::BufReader;
