@@ -69,11 +69,10 @@ impl Machine {
         let mut root = Branch::program(program);
         let mut timed_out = false;
         let mut told = begun;
-        // Where a servo's start-up failed, nothing is begun.
+        if failed {
+            root.cancel(self);
+        }
         loop {
-            if failed {
-                break;
-            }
             if self.is_stopped() {
                 root.cancel(self);
             } else if self.now() >= end && !timed_out {
