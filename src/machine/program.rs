@@ -69,7 +69,10 @@ impl Machine {
         let mut root = Branch::program(program);
         let mut timed_out = false;
         let mut told = begun;
-        while !failed {
+        if failed {
+            root.cancel(self);
+        }
+        loop {
             if self.is_stopped() {
                 root.cancel(self);
             } else if self.now() >= end && !timed_out {
