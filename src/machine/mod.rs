@@ -22,7 +22,9 @@ use std::time::Duration;
 use crate::config::{Config, OnFault};
 use crate::hal::InputLine;
 use crate::motion::Planner;
-use crate::motor::{Command, Epoch, FaultKind, LatenessSummary, Motion, MotorIndex, MoveId, Telemetry};
+use crate::motor::{
+    Command, Epoch, FaultKind, LatenessSummary, Motion, MotorIndex, MoveId, Telemetry,
+};
 use crate::runtime::{Fleet, Heed, Next};
 use crate::sync::{StepBarrier, StopEvent};
 use crate::trace::{Recorder, Recording, SignalId, Trace};
@@ -474,3 +476,6 @@ impl Machine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
