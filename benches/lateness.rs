@@ -147,8 +147,7 @@ fn motors(seconds: u64) {
 
 /// First edges of the axes after each barrier: the latest minus the earliest.
 fn skew(starts: usize) {
-    let mut machine =
-        Machine::builder(config()).trace(true).build().expect("the simulator builds");
+    let mut machine = Machine::builder(config()).trace(true).build().expect("the simulator builds");
     for i in 0..starts {
         let to = Length(if i % 2 == 0 { 0.05 } else { 0.0 });
         let id = machine.start(&Move::new().to("x", to).to("y", to).to("z", to)).expect("fine");

@@ -33,6 +33,7 @@
 //! All else that is in a table is needed, and nothing else may be there.
 
 mod axis;
+mod builder;
 pub mod drivers;
 mod flow;
 mod load;
@@ -48,6 +49,7 @@ mod source;
 mod stepping;
 mod syntax;
 
+pub use builder::{Axis, ConfigBuilder, Coordinate, Servo};
 pub use load::Loaded;
 pub use model::*;
 pub use source::{ConfigErrors, Diagnostic, Position, Source};

@@ -11,17 +11,20 @@ const LOOK: Duration = Duration::from_micros(50);
 ///
 /// It does no waiting itself: whoever has the channel reads its level now and then and passes it on.
 /// If no falling edge is seen for one whole period the signal has no pulses to cut, or the pin does
-/// not show them, and there is nothing better to wait for.
+/// not show them, and there is nothing better to wait for. A low that was read long after the last
+/// high does not count: by then the next pulse may be about to begin.
 #[derive(Clone, Copy, Debug)]
 pub struct PhaseWatch {
     until: Instant,
-    seen_high: bool,
+    /// How long after a high a low still tells of a falling edge: half a period.
+    fresh: Duration,
+    last_high: Option<Instant>,
 }
 
 impl PhaseWatch {
     /// Begins to watch at `now` a signal of that period.
     pub fn new(now: Instant, period: Duration) -> PhaseWatch {
-        PhaseWatch { until: now + period, seen_high: false }
+        PhaseWatch { until: now + period, fresh: period / 2, last_high: None }
     }
 
     /// Takes the level that the pin has at `now` ([`PwmChannel::level`]) and says whether width 0 may
@@ -30,10 +33,13 @@ impl PhaseWatch {
         match level {
             None => true,
             Some(Level::High) => {
-                self.seen_high = true;
+                self.last_high = Some(now);
                 now >= self.until
             }
-            Some(Level::Low) => self.seen_high || now >= self.until,
+            Some(Level::Low) => {
+                let fell = self.last_high.is_some_and(|high| now.since(high) <= self.fresh);
+                fell || now >= self.until
+            }
         }
     }
 
@@ -136,5 +142,8 @@ mod tests {
         let mut high = PhaseWatch::new(Instant::ZERO, PERIOD);
         assert!(!high.may_write(Some(Level::High), Instant::from_nanos(5)));
         assert!(high.may_write(Some(Level::Low), Instant::from_nanos(6)));
+        let mut late = PhaseWatch::new(Instant::ZERO, PERIOD);
+        assert!(!late.may_write(Some(Level::High), Instant::from_nanos(5)));
+        assert!(!late.may_write(Some(Level::Low), Instant::from_nanos(10_000_006)));
     }
 }

@@ -126,7 +126,7 @@ impl Clock {
         Clock(Source::Monotonic)
     }
 
-    /// A clock that stands at zero until [`Clock::set`].
+    /// A clock that stands at zero until a run in virtual time moves it.
     pub fn virtual_time() -> Clock {
         Clock(Source::Virtual(Arc::new(AtomicU64::new(0))))
     }

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::error::MoveError;
+use super::error::{MoveError, at_least};
 use super::model::MotorModel;
 use super::plan::{self, Planned, Start};
 use super::program::{keyframe_tracks, sweep_length, sweep_targets};
@@ -161,11 +161,8 @@ impl<'c> Walk<'c> {
                 overrun = last.saturating_sub(every);
             } else if last > every {
                 let needs = Duration::from_nanos(last);
-                let help = format!(
-                    "one of its steps takes {}: make `every` longer or `step` smaller",
-                    crate::units::Time(needs)
-                );
-                let error = MoveError::LongerThanTimeout { needs, timeout: sweep.every };
+                let help = "make `every` longer, `step` smaller, or the limits higher".to_string();
+                let error = MoveError::SweepTooFast { needs, every: sweep.every };
                 self.problem(span, error, help);
                 break;
             }
@@ -187,7 +184,7 @@ impl<'c> Walk<'c> {
             if let Some(timeout) = timeout.filter(|t| *t < needs) {
                 let help = format!(
                     "give it at least {} with `timeout`, or let it go faster",
-                    crate::units::Time(needs)
+                    at_least(needs)
                 );
                 self.problem(at, MoveError::LongerThanTimeout { needs, timeout }, help);
             }
@@ -221,7 +218,7 @@ impl<'c> Walk<'c> {
             Err(error) => {
                 let help = match &error {
                     MoveError::KeyframeTooSoon { needs, .. } => {
-                        format!("leave at least {} between them", crate::units::Time(*needs))
+                        format!("leave at least {} between them", at_least(*needs))
                     }
                     _ => String::new(),
                 };

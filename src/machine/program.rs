@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::outcome::MotorOutcome;
+use super::outcome::{Cause, MotorOutcome};
 use super::plan::Start;
 use super::report::{RunReport, RunResult};
 use super::spec::Move;
@@ -69,7 +69,10 @@ impl Machine {
         let mut root = Branch::program(program);
         let mut timed_out = false;
         let mut told = begun;
-        while !failed {
+        if failed {
+            root.cancel(self);
+        }
+        loop {
             if self.is_stopped() {
                 root.cancel(self);
             } else if self.now() >= end && !timed_out {
@@ -94,14 +97,15 @@ impl Machine {
         }
         failed |= root.failed;
         self.settle();
-        // A driver may fail at rest, too.
+        // A driver may fail at rest, too. What fell short because it was told to end has not failed.
         let faulty = self.motors.iter().any(|m| m.fault.is_some());
-        let result = match (failed, self.is_stopped()) {
-            _ if faulty => RunResult::Failed,
-            (true, false) => RunResult::Failed,
-            (true, true) if root.genuine => RunResult::Failed,
-            (_, true) => RunResult::Stopped,
-            (false, false) => RunResult::Done,
+        let told_to_end = timed_out || self.is_stopped();
+        let result = if faulty || root.genuine || (failed && !told_to_end) {
+            RunResult::Failed
+        } else if self.is_stopped() {
+            RunResult::Stopped
+        } else {
+            RunResult::Done
         };
         if result != RunResult::Failed {
             self.park(&config);
@@ -120,7 +124,9 @@ impl Machine {
     ) -> Result<(), MachineError> {
         let uses = super::preflight(config, &program.name).motors;
         for motor in uses {
-            if self.motors[motor].place == super::Place::Unknown {
+            // A servo is told its angle: it has no place to know.
+            let counts = self.models[motor].steps.is_some();
+            if counts && self.motors[motor].place == super::Place::Unknown {
                 let motor = self.models[motor].name.clone();
                 return Err(MoveError::UnknownPlace { motor }.into());
             }
@@ -409,7 +415,13 @@ impl<'c> Branch<'c> {
         let mut until = Instant::FAR;
         while let Some(done) = machine.take_outcome(*id) {
             let Outcome::Short { cause, .. } = &done.outcome else { continue };
-            log::warn!("{} fell short: {cause}", done.motor);
+            match cause {
+                // Asked for, or said before.
+                Cause::Stopped | Cause::Fault(_) | Cause::Late => {
+                    log::info!("{} fell short: {cause}", done.motor);
+                }
+                _ => log::warn!("{} fell short: {cause}", done.motor),
+            }
             let rescue = action.and_then(|a| {
                 let motor = config.motor_index(&done.motor)?;
                 a.on_short.iter().find(|r| r.0 == motor).map(|r| r.1)

@@ -10,28 +10,61 @@ const SLEEP_MIN_NANOS: u64 = 3_000;
 
 /// A precise wait for an absolute deadline: sleeps most of the way, spins the last stretch.
 ///
-/// The stretch is learnt from the wake-ups seen: it grows at once when the kernel woke the thread
-/// later than allowed for, and shrinks slowly. A wake-up worse than the longest spin is not chased:
-/// it would cost a core and still be late.
+/// The stretch is learnt from the wake-ups seen: it grows when the kernel woke the thread later than
+/// allowed for, and shrinks slowly. It takes no more than a fifth of the time between deadlines, so
+/// that a motor's spinning costs at most a fifth of a core, whatever its rate; only after a deadline
+/// missed by much it may take what it has learnt for a while, since a loop that falls behind at each
+/// wake-up would never catch up. A wake-up worse than the longest spin is not chased: it would cost
+/// much and still be late.
 #[derive(Debug)]
 pub(super) struct PreciseWait {
     spin: u64,
     yields: bool,
+    /// The last deadline that was slept for, and the running mean of the time between two of them.
+    last: Instant,
+    interval: u64,
+    /// Waits left in which the spin may take what it has learnt.
+    chasing: u32,
 }
+
+/// The share of the time between deadlines that may be spun away: one in this many.
+const SPIN_SHARE: u64 = 5;
+
+/// Missed by more than the interval over this: by much.
+const MISSED_SHARE: u64 = 4;
+
+/// How many waits a deadline missed by much lets the spin be long.
+const CHASE: u32 = 64;
 
 impl PreciseWait {
     /// `yields`: give the core away between two looks at the clock, since others wait for it.
     pub fn new(yields: bool) -> PreciseWait {
-        PreciseWait { spin: SPIN_MIN_NANOS * 5, yields }
+        PreciseWait {
+            spin: SPIN_MIN_NANOS * 5,
+            yields,
+            last: Instant::ZERO,
+            interval: 1_000_000,
+            chasing: 0,
+        }
     }
 
     /// Returns at `deadline` or as soon after it as the system allows; never before.
     pub fn until(&mut self, clock: &Clock, deadline: Instant) {
         let ahead = deadline.nanos_since(clock.now());
-        if ahead > self.spin + SLEEP_MIN_NANOS {
-            let wake = Instant::from_nanos(deadline.as_nanos() - self.spin);
+        let share = if self.chasing > 0 { self.spin } else { self.interval / SPIN_SHARE };
+        let spin = self.spin.min(share);
+        if ahead > spin + SLEEP_MIN_NANOS {
+            let gap = deadline.nanos_since(self.last).min(1_000_000);
+            self.interval = (self.interval * 7 + gap) / 8;
+            self.last = deadline;
+            let wake = Instant::from_nanos(deadline.as_nanos() - spin);
             sleep_until(clock, wake);
-            self.learn(clock.now().nanos_since(wake));
+            let overslept = clock.now().nanos_since(wake);
+            self.learn(overslept);
+            self.chasing = self.chasing.saturating_sub(1);
+            if overslept > spin + self.interval / MISSED_SHARE {
+                self.chasing = CHASE;
+            }
         }
         while clock.now() < deadline {
             if self.yields && deadline.nanos_since(clock.now()) > SLEEP_MIN_NANOS {

@@ -16,10 +16,23 @@ use crate::units::Instant;
 /// How long the thread waits for an edge at a stretch. Opening another input waits as long at most.
 const STRETCH: Duration = Duration::from_millis(50);
 
-/// Watches input lines.
+/// How long it waits while there is no line to watch.
+const IDLE: Duration = Duration::from_millis(5);
+
+/// Watches input lines, for as long as it or one of the lines lives.
 #[derive(Debug)]
 pub(super) struct Watcher {
-    shared: Arc<Shared>,
+    user: Arc<User>,
+}
+
+/// What the watcher and its lines hold: without it the thread ends.
+#[derive(Debug)]
+struct User(Arc<Shared>);
+
+impl Drop for User {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+    }
 }
 
 struct Shared {
@@ -27,7 +40,7 @@ struct Shared {
     /// How many calls wait for `lines`: the thread lets them go first.
     callers: AtomicUsize,
     stop: AtomicBool,
-    /// The thread has ended because watching failed.
+    /// The thread has ended.
     blind: AtomicBool,
     cause: Mutex<Option<Cause>>,
 }
@@ -54,9 +67,13 @@ impl Watcher {
             cause: Mutex::default(),
         });
         let of_thread = shared.clone();
-        // Nobody joins it: it ends within a stretch once the watcher is dropped.
-        thread::Builder::new().name("inputs".into()).spawn(move || of_thread.run(&gpio))?;
-        Ok(Watcher { shared })
+        let run = move || {
+            let _blind = BlindAtEnd(&of_thread);
+            of_thread.run(&gpio);
+        };
+        // Nobody joins it: it ends within a stretch once nobody needs it.
+        thread::Builder::new().name("inputs".into()).spawn(run)?;
+        Ok(Watcher { user: Arc::new(User(shared)) })
     }
 
     /// Makes `pin` an input. When this returns the kernel has armed its edges.
@@ -73,19 +90,22 @@ impl Watcher {
             Pull::None => pin.into_input(),
         };
         pin.set_reset_on_drop(false);
-        let mut lines = self.shared.lines_for_caller();
+        let mut lines = self.user.0.lines_for_caller();
         pin.set_interrupt(Trigger::Both, None)
             .map_err(|e| HalError::NoEdges { gpio, cause: cause(&e) })?;
         let pin = Arc::new(pin);
         let closed = Arc::new(AtomicBool::new(false));
         lines.push(Line { pin: pin.clone(), on_edge, closed: closed.clone() });
-        Ok(HeaderInput { gpio, pin, closed, shared: self.shared.clone() })
+        Ok(HeaderInput { gpio, pin, closed, user: self.user.clone() })
     }
 }
 
-impl Drop for Watcher {
+/// However the thread ends, also by a panic in an `on_edge`, its lines say so from then on.
+struct BlindAtEnd<'a>(&'a Shared);
+
+impl Drop for BlindAtEnd<'_> {
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
+        self.0.blind.store(true, Ordering::Release);
     }
 }
 
@@ -113,7 +133,7 @@ impl Shared {
             lines.retain_mut(Line::stays);
             if lines.is_empty() {
                 drop(lines);
-                thread::sleep(Duration::from_millis(1));
+                thread::sleep(IDLE);
                 continue;
             }
             let seen = {
@@ -133,7 +153,6 @@ impl Shared {
                     log::error!("the edges of the inputs cannot be watched any longer: {error}");
                     *self.cause.lock().unwrap_or_else(PoisonError::into_inner) =
                         Some(cause(&error));
-                    self.blind.store(true, Ordering::Release);
                     return;
                 }
             }
@@ -181,13 +200,14 @@ pub(super) struct HeaderInput {
     gpio: u8,
     pin: Arc<InputPin>,
     closed: Arc<AtomicBool>,
-    shared: Arc<Shared>,
+    user: Arc<User>,
 }
 
 impl InputLine for HeaderInput {
     fn level(&mut self) -> Result<Level, HalError> {
-        if self.shared.blind.load(Ordering::Acquire) {
-            let cause = *self.shared.cause.lock().unwrap_or_else(PoisonError::into_inner);
+        let shared = &self.user.0;
+        if shared.blind.load(Ordering::Acquire) {
+            let cause = *shared.cause.lock().unwrap_or_else(PoisonError::into_inner);
             let unknown = || Cause::from(&io::Error::from(io::ErrorKind::Other));
             return Err(HalError::NoEdges {
                 gpio: self.gpio,

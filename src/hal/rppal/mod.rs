@@ -174,8 +174,12 @@ impl Backend for RppalBackend {
         start: OutputStart,
         who: &str,
     ) -> Result<Box<dyn OutputLine>, HalError> {
-        let pin = self.pin(gpio, who)?;
+        let mut pin = self.pin(gpio, who)?;
         match pin.mode() {
+            Mode::Null if start == OutputStart::Adopt => {
+                outputs::make_readable(pin);
+                pin = self.pin(gpio, who)?;
+            }
             Mode::Input | Mode::Output | Mode::Null => {}
             other => log::warn!(
                 "GPIO{gpio} ({who}) had the function {other}: some device driver may be using it too"

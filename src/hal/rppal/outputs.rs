@@ -2,13 +2,21 @@
 
 use std::time::Duration;
 
-use ::rppal::gpio::{OutputPin, Pin};
+use ::rppal::gpio::{Mode, OutputPin, Pin};
 
 use super::from_rppal;
 use crate::hal::{
     Capabilities, Clock, Emission, HalError, JitterClass, Level, OutputLine, OutputStart,
 };
 use crate::units::Instant;
+
+/// Makes an input of a pin that has no function yet. On the RP1 such a pin's input buffer is off, and
+/// it reads low whatever its level. Its pull stays as it is.
+pub(super) fn make_readable(pin: Pin) {
+    pin.into_io(Mode::Input).set_reset_on_drop(false);
+    // The level has to get through the pad's synchroniser: a few clock cycles.
+    std::thread::sleep(Duration::from_micros(10));
+}
 
 /// An output of the header.
 #[derive(Debug)]

@@ -175,10 +175,7 @@ fn a_party_that_panics_never_holds_the_others() {
         // One of the four never comes, so nobody can be released.
         let barrier = StepBarrier::new(4);
         let results = side_by_side(vec![party(&barrier), dying(&barrier), party(&barrier)]);
-        assert!(
-            results[1].is_ok(),
-            "it arrived: nothing was broken before it died"
-        );
+        assert!(results[1].is_ok(), "it arrived: nothing was broken before it died");
         for other in [&results[0], &results[2]] {
             assert_eq!(cause(other), Some(BreakCause::PartyGone));
         }
@@ -270,10 +267,7 @@ fn an_action_never_runs_twice_at_a_time() {
             // broke. So where one is released, no action runs but an old one.
             move || match barrier.wait(AT_ANY_MOMENT) {
                 Ok(_) => {
-                    assert!(
-                        !inside.load(Ordering::SeqCst),
-                        "released beside an old action"
-                    );
+                    assert!(!inside.load(Ordering::SeqCst), "released beside an old action");
                     true
                 }
                 Err(_) => false,

@@ -9,11 +9,7 @@ use super::{LONG, SHORT, takes};
 use crate::sync::{BarrierError, BreakCause, Breakage, StepBarrier, Ticket, TicketState};
 
 fn broken(cause: BreakCause, arrived: usize, parties: usize) -> BarrierError {
-    BarrierError::Broken(Breakage {
-        cause,
-        arrived,
-        parties,
-    })
+    BarrierError::Broken(Breakage { cause, arrived, parties })
 }
 
 #[test]
@@ -21,14 +17,7 @@ fn a_wait_times_out_not_before_its_time() {
     takes(SHORT, || {
         let barrier = StepBarrier::new(2);
         let error = barrier.wait(SHORT).unwrap_err();
-        assert_eq!(
-            error,
-            BarrierError::TimedOut {
-                timeout: SHORT,
-                arrived: 1,
-                parties: 2
-            }
-        );
+        assert_eq!(error, BarrierError::TimedOut { timeout: SHORT, arrived: 1, parties: 2 });
         assert_eq!(barrier.wait(LONG), Err(broken(BreakCause::TimedOut, 1, 2)));
     });
 }
@@ -40,11 +29,7 @@ fn the_default_time_out_is_the_barriers_own() {
         let first = barrier.arrive().unwrap();
         assert!(matches!(
             barrier.wait_default(),
-            Err(BarrierError::TimedOut {
-                timeout: SHORT,
-                arrived: 2,
-                parties: 3
-            })
+            Err(BarrierError::TimedOut { timeout: SHORT, arrived: 2, parties: 3 })
         ));
         assert_eq!(first.wait(LONG), Err(broken(BreakCause::TimedOut, 2, 3)));
     });
@@ -53,10 +38,7 @@ fn the_default_time_out_is_the_barriers_own() {
 #[test]
 fn a_time_out_of_zero_takes_what_is_there() {
     let barrier = StepBarrier::new(2);
-    assert!(matches!(
-        barrier.wait(Duration::ZERO),
-        Err(BarrierError::TimedOut { .. })
-    ));
+    assert!(matches!(barrier.wait(Duration::ZERO), Err(BarrierError::TimedOut { .. })));
     barrier.reset();
     let first = barrier.arrive().unwrap();
     assert_eq!(barrier.wait(Duration::ZERO), Ok(1));
@@ -143,87 +125,41 @@ fn hanging() -> Hanging {
         move || barrier.arrive()
     });
     is_running.recv().unwrap();
-    Hanging {
-        barrier,
-        first,
-        runner,
-        go_on,
-        runs,
-    }
+    Hanging { barrier, first, runner, go_on, runs }
 }
 
 #[test]
 fn an_action_that_hangs_holds_nobody_but_its_own_thread() {
-    let Hanging {
-        barrier,
-        first,
-        runner,
-        go_on,
-        runs,
-    } = hanging();
+    let Hanging { barrier, first, runner, go_on, runs } = hanging();
     assert_eq!(barrier.n_waiting(), 2);
     assert_eq!(first.poll(), TicketState::Waiting);
-    let error = BarrierError::TimedOut {
-        timeout: SHORT,
-        arrived: 2,
-        parties: 2,
-    };
+    let error = BarrierError::TimedOut { timeout: SHORT, arrived: 2, parties: 2 };
     assert_eq!(first.wait(SHORT), Err(error));
-    assert_eq!(
-        barrier.arrive().unwrap_err(),
-        broken(BreakCause::TimedOut, 2, 2)
-    );
+    assert_eq!(barrier.arrive().unwrap_err(), broken(BreakCause::TimedOut, 2, 2));
     drop(go_on);
-    assert_eq!(
-        runner.join().unwrap().unwrap_err(),
-        broken(BreakCause::TimedOut, 2, 2)
-    );
+    assert_eq!(runner.join().unwrap().unwrap_err(), broken(BreakCause::TimedOut, 2, 2));
     assert_eq!(runs.load(Ordering::SeqCst), 1);
 }
 
 #[test]
 fn one_too_many_is_refused_and_the_others_are_released() {
-    let Hanging {
-        barrier,
-        first,
-        runner,
-        go_on,
-        ..
-    } = hanging();
-    assert_eq!(
-        barrier.arrive().unwrap_err(),
-        BarrierError::Full { parties: 2 }
-    );
+    let Hanging { barrier, first, runner, go_on, .. } = hanging();
+    assert_eq!(barrier.arrive().unwrap_err(), BarrierError::Full { parties: 2 });
     drop(go_on);
     assert_eq!(first.wait(LONG), Ok(0));
-    assert_eq!(
-        runner.join().unwrap().unwrap().poll(),
-        TicketState::Released(1)
-    );
+    assert_eq!(runner.join().unwrap().unwrap().poll(), TicketState::Released(1));
 }
 
 #[test]
 fn a_generation_that_fills_while_an_old_action_hangs_is_broken() {
-    let Hanging {
-        barrier,
-        first,
-        runner,
-        go_on,
-        runs,
-    } = hanging();
+    let Hanging { barrier, first, runner, go_on, runs } = hanging();
     barrier.reset();
     assert_eq!(first.wait(LONG), Err(broken(BreakCause::Reset, 2, 2)));
     let next = barrier.arrive().unwrap();
-    assert_eq!(
-        barrier.arrive().unwrap_err(),
-        broken(BreakCause::ActionBusy, 2, 2)
-    );
+    assert_eq!(barrier.arrive().unwrap_err(), broken(BreakCause::ActionBusy, 2, 2));
     assert_eq!(next.wait(LONG), Err(broken(BreakCause::ActionBusy, 2, 2)));
     drop(go_on);
-    assert_eq!(
-        runner.join().unwrap().unwrap_err(),
-        broken(BreakCause::Reset, 2, 2)
-    );
+    assert_eq!(runner.join().unwrap().unwrap_err(), broken(BreakCause::Reset, 2, 2));
     barrier.reset();
     let again = barrier.arrive().unwrap();
     assert_eq!(barrier.wait(LONG), Ok(1));
@@ -233,13 +169,7 @@ fn a_generation_that_fills_while_an_old_action_hangs_is_broken() {
 
 #[test]
 fn an_action_can_be_replaced_also_while_it_runs() {
-    let Hanging {
-        barrier,
-        first,
-        runner,
-        go_on,
-        runs,
-    } = hanging();
+    let Hanging { barrier, first, runner, go_on, runs } = hanging();
     let new_runs = Arc::new(AtomicUsize::new(0));
     let barrier = barrier.with_action({
         let new_runs = Arc::clone(&new_runs);
@@ -253,10 +183,7 @@ fn an_action_can_be_replaced_also_while_it_runs() {
     let again = barrier.arrive().unwrap();
     assert_eq!(barrier.wait(LONG), Ok(1));
     assert_eq!(again.poll(), TicketState::Released(0));
-    assert_eq!(
-        (runs.load(Ordering::SeqCst), new_runs.load(Ordering::SeqCst)),
-        (1, 1)
-    );
+    assert_eq!((runs.load(Ordering::SeqCst), new_runs.load(Ordering::SeqCst)), (1, 1));
 }
 
 #[test]
@@ -264,21 +191,13 @@ fn a_panic_of_the_action_is_told_in_its_words() {
     let barrier = StepBarrier::new(2).with_action(|| panic!("no epoch for {} motors", 2));
     let first = barrier.arrive().unwrap();
     let error = barrier.arrive().unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the barrier's action panicked: no epoch for 2 motors"
-    );
-    assert_eq!(
-        first.wait(LONG),
-        Err(broken(BreakCause::ActionPanicked, 2, 2))
-    );
+    assert_eq!(error.to_string(), "the barrier's action panicked: no epoch for 2 motors");
+    assert_eq!(first.wait(LONG), Err(broken(BreakCause::ActionPanicked, 2, 2)));
     // The one after a panic that is not text.
     let barrier = StepBarrier::new(1).with_action(|| std::panic::panic_any(7));
     assert_eq!(
         barrier.arrive().unwrap_err(),
-        BarrierError::ActionPanicked {
-            message: "(no text)".to_owned()
-        }
+        BarrierError::ActionPanicked { message: "(no text)".to_owned() }
     );
 }
 
@@ -294,12 +213,7 @@ fn the_errors_carry_the_facts() {
         "the barrier is broken: the time ran out; 1 of 3 parties had arrived"
     );
     assert_eq!(
-        BarrierError::TimedOut {
-            timeout: SHORT,
-            arrived: 1,
-            parties: 3
-        }
-        .to_string(),
+        BarrierError::TimedOut { timeout: SHORT, arrived: 1, parties: 3 }.to_string(),
         "the barrier timed out: 1 of 3 parties had arrived after 20ms"
     );
     assert_eq!(

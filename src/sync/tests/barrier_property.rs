@@ -41,10 +41,7 @@ struct Expected {
 
 impl Expected {
     fn new() -> Self {
-        Expected {
-            verdicts: vec![None],
-            ..Expected::default()
-        }
+        Expected { verdicts: vec![None], ..Expected::default() }
     }
 
     fn generation(&self) -> usize {

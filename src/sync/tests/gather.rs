@@ -42,23 +42,15 @@ fn the_deadline_comes_not_before_its_time() {
     let mut gather = Gather::new(["x", "y"], rx);
     tx.send(("y", ())).unwrap();
     let mut report = None;
-    takes(SHORT, || {
-        report = Some(gather.run(later(SHORT), None, fine))
-    });
+    takes(SHORT, || report = Some(gather.run(later(SHORT), None, fine)));
     let mut stop = StopEvent::new();
     takes(SHORT, || {
         stop = StopEvent::new();
-        assert_eq!(
-            gather.next(later(SHORT), Some(&stop)),
-            Err(GatherEnd::TimedOut)
-        );
+        assert_eq!(gather.next(later(SHORT), Some(&stop)), Err(GatherEnd::TimedOut));
     });
     assert_eq!(gather.missing().collect::<Vec<_>>(), [&"x"]);
     let report = report.unwrap();
-    assert_eq!(
-        (report.end, report.missing),
-        (GatherEnd::TimedOut, vec!["x"])
-    );
+    assert_eq!((report.end, report.missing), (GatherEnd::TimedOut, vec!["x"]));
 }
 
 #[test]
@@ -87,10 +79,7 @@ fn a_flood_of_surplus_results_ends_with_the_deadline() {
         let mut gather = Gather::new(["x", "y"], rx);
         let report = gather.run(later(SHORT), stop.as_ref(), fine);
         assert!(start.elapsed() >= SHORT && start.elapsed() < LONG / 2);
-        assert_eq!(
-            (report.end, report.missing),
-            (GatherEnd::TimedOut, vec!["y"])
-        );
+        assert_eq!((report.end, report.missing), (GatherEnd::TimedOut, vec!["y"]));
         assert!(report.surplus > 0);
         drop(gather);
         talker.join().unwrap();
@@ -110,15 +99,9 @@ fn a_stop_is_heard_before_and_during_the_wait() {
         }
     });
     let start = Instant::now();
-    assert_eq!(
-        gather.next(later(LONG), Some(&stop)),
-        Err(GatherEnd::Stopped)
-    );
+    assert_eq!(gather.next(later(LONG), Some(&stop)), Err(GatherEnd::Stopped));
     tx.send(("x", ())).unwrap();
-    assert_eq!(
-        gather.next(later(LONG), Some(&stop)),
-        Err(GatherEnd::Stopped)
-    );
+    assert_eq!(gather.next(later(LONG), Some(&stop)), Err(GatherEnd::Stopped));
     assert!(start.elapsed() < LONG / 2);
     stopper.join().unwrap();
     // What came all the same is not lost.
@@ -131,9 +114,7 @@ fn the_end_of_all_senders_ends_the_wait() {
     let talker = thread::spawn(move || tx.send(("x", 7)).unwrap());
     let mut gather = Gather::new(["x", "y", "x"], rx);
     let start = Instant::now();
-    let results: Vec<_> = gather
-        .iter_until(later(LONG), Some(&StopEvent::new()))
-        .collect();
+    let results: Vec<_> = gather.iter_until(later(LONG), Some(&StopEvent::new())).collect();
     assert_eq!(results, [("x", 7)]);
     assert!(start.elapsed() < LONG / 2);
     assert!(!gather.is_complete());
@@ -153,11 +134,7 @@ fn nobody_expected_is_complete_at_once() {
 #[test]
 fn a_report_names_who_failed_and_who_is_missing() {
     let (tx, rx) = bounded(4);
-    for (name, outcome) in [
-        ("x", Ok(())),
-        ("pan", Err("stalled")),
-        ("tilt", Err("late")),
-    ] {
+    for (name, outcome) in [("x", Ok(())), ("pan", Err("stalled")), ("tilt", Err("late"))] {
         tx.send((name, outcome)).unwrap();
     }
     drop(tx);
@@ -190,17 +167,11 @@ fn threads_are_joined_by_a_deadline() {
     drop(ended);
     let mut gather = Gather::new(threads.iter().map(|(name, _)| *name), results);
     let report = gather.run(later(LONG.min(SHORT * 10)), None, |name, ()| {
-        let place = threads
-            .iter()
-            .position(|(n, _)| n == name)
-            .ok_or("not there")?;
+        let place = threads.iter().position(|(n, _)| n == name).ok_or("not there")?;
         threads.swap_remove(place).1.join().map_err(|_| "panicked")
     });
     assert_eq!(report.missing, ["stuck"]);
-    assert_eq!(
-        report.arrived.iter().collect::<BTreeSet<_>>(),
-        BTreeSet::from([&"pan", &"x"])
-    );
+    assert_eq!(report.arrived.iter().collect::<BTreeSet<_>>(), BTreeSet::from([&"pan", &"x"]));
     drop(keep_busy);
     for (_, thread) in threads {
         thread.join().unwrap();

@@ -22,10 +22,7 @@ fn a_set_before_the_wait_returns_at_once() {
     assert!(stop.is_set());
     assert!(stop.wait(LONG));
     assert!(stop.wait(Duration::ZERO));
-    assert_eq!(
-        stop.channel().recv_timeout(LONG),
-        Err(RecvTimeoutError::Disconnected)
-    );
+    assert_eq!(stop.channel().recv_timeout(LONG), Err(RecvTimeoutError::Disconnected));
     assert!(start.elapsed() < LONG / 2);
 }
 

@@ -1,0 +1,299 @@
+//! Configs built in code. What is built is written as the text of a config and read like any other, so
+//! every check holds, and its errors show the same lines that a file would need.
+
+use std::fmt::{Display, Write};
+use std::time::Duration;
+
+use super::{Config, ConfigErrors};
+use crate::units::{
+    Angle, AngularAcceleration, AngularJerk, AngularSpeed, Frequency, Length, PulseWidth, Ratio,
+    Time,
+};
+
+/// Builds a [`Config`] in code.
+///
+/// ```
+/// use lockstep::config::{Axis, Config, Servo};
+/// use lockstep::units::{Acceleration, Angle, Length, Speed};
+///
+/// let config = Config::build("bench")
+///     .servo("pan", Servo::on_gpio(18).range(Angle(-30.0), Angle(30.0)))
+///     .axis(
+///         "x",
+///         Axis::step_dir(17, 27)
+///             .driver("drv8825", 16)
+///             .distance_per_revolution(Length(8.0))
+///             .travel(Length(0.0), Length(200.0))
+///             .limits(Speed(50.0), Acceleration(500.0))
+///             .assume(Length(0.0)),
+///     )
+///     .finish()?;
+/// assert_eq!(config.motors.len(), 2);
+/// # Ok::<(), lockstep::config::ConfigErrors>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ConfigBuilder {
+    name: String,
+    text: String,
+}
+
+/// A TOML string with everything in it that needs escaping.
+fn quoted(text: impl Display) -> String {
+    let mut out = String::from("\"");
+    for c in text.to_string().chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04X}", c as u32);
+            }
+            c => out.push(c),
+        }
+    }
+    out + "\""
+}
+
+impl Config {
+    /// Starts to build a config in code, for a machine of that name.
+    pub fn build(name: &str) -> ConfigBuilder {
+        let text = format!("[machine]\nname = {}\n", quoted(name));
+        ConfigBuilder { name: name.to_string(), text }
+    }
+}
+
+impl ConfigBuilder {
+    /// Beyond this lateness a move comes to rest.
+    pub fn max_lateness(mut self, limit: Duration) -> Self {
+        let line = format!("max-lateness = \"{}\"\n", Time(limit));
+        let head = "[machine]\n".len();
+        self.text.insert_str(head, &line);
+        self
+    }
+
+    /// Adds a servo.
+    pub fn servo(self, name: &str, servo: Servo) -> Self {
+        self.table("servo", name, &servo.keys)
+    }
+
+    /// Adds a stepper axis.
+    pub fn axis(self, name: &str, axis: Axis) -> Self {
+        self.table("axis", name, &axis.keys)
+    }
+
+    /// Adds tables as they would stand in a file: programs, say.
+    pub fn toml(mut self, text: &str) -> Self {
+        let _ = write!(self.text, "\n{text}\n");
+        self
+    }
+
+    fn table(mut self, kind: &str, name: &str, keys: &[(&'static str, String)]) -> Self {
+        let _ = write!(self.text, "\n[{kind}.{}]\n", quoted(name));
+        for (key, value) in keys {
+            let _ = writeln!(self.text, "{key} = {value}");
+        }
+        self
+    }
+
+    /// The text that a file with this config would have.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Checks it all.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, as for a file with [`ConfigBuilder::text`] in it.
+    pub fn finish(self) -> Result<Config, ConfigErrors> {
+        Config::from_str(&self.text, &self.name).map(|loaded| loaded.config)
+    }
+}
+
+macro_rules! keys {
+    ($name:ident) => {
+        impl $name {
+            /// A key set twice has the later value.
+            fn set(mut self, key: &'static str, value: String) -> Self {
+                self.keys.retain(|k| k.0 != key);
+                self.keys.push((key, value));
+                self
+            }
+        }
+    };
+}
+
+/// A hobby servo, to be added with [`ConfigBuilder::servo`]. What is not said has the defaults of a
+/// config file.
+#[derive(Clone, Debug)]
+pub struct Servo {
+    keys: Vec<(&'static str, String)>,
+}
+
+keys!(Servo);
+
+impl Servo {
+    /// A servo whose signal is the hardware PWM of that GPIO.
+    pub fn on_gpio(gpio: u8) -> Servo {
+        Servo { keys: vec![("pwm", format!("{{ gpio = {gpio} }}"))] }
+    }
+
+    /// The shortest and the longest pulse.
+    pub fn pulse(self, min: PulseWidth, max: PulseWidth) -> Servo {
+        self.set("pulse", format!("{{ min = \"{min}\", max = \"{max}\" }}"))
+    }
+
+    /// The angles at those pulses.
+    pub fn range(self, min: Angle, max: Angle) -> Servo {
+        self.set("angle", format!("{{ min = \"{min}\", max = \"{max}\" }}"))
+    }
+
+    /// Its limits; the jerk is ten times the acceleration, a second, unless [`Servo::jerk`] says else.
+    pub fn limits(self, speed: AngularSpeed, acceleration: AngularAcceleration) -> Servo {
+        self.set("max-speed", quoted(speed)).set("max-acceleration", quoted(acceleration))
+    }
+
+    /// Its largest jerk.
+    pub fn jerk(self, jerk: AngularJerk) -> Servo {
+        self.set("max-jerk", quoted(jerk))
+    }
+
+    /// Pulses a second.
+    pub fn frequency(self, frequency: Frequency) -> Servo {
+        self.set("frequency", quoted(frequency))
+    }
+
+    /// The longer pulse is the smaller angle.
+    pub fn reversed(self) -> Servo {
+        self.set("reverse", "true".into())
+    }
+}
+
+/// A stepper axis behind a STEP/DIR driver, to be added with [`ConfigBuilder::axis`]. What is not said
+/// has the defaults of a config file; a motor of 200 steps a revolution is taken.
+#[derive(Clone, Debug)]
+pub struct Axis {
+    keys: Vec<(&'static str, String)>,
+}
+
+keys!(Axis);
+
+/// A length for a linear axis, an angle for a rotary one.
+pub trait Coordinate: Display {}
+
+impl Coordinate for Length {}
+impl Coordinate for Angle {}
+
+impl Axis {
+    /// An axis whose STEP and DIR are on these GPIOs.
+    pub fn step_dir(step: u8, dir: u8) -> Axis {
+        let axis = Axis { keys: vec![("steps-per-revolution", "200".into())] };
+        axis.set("step", format!("{{ gpio = {step} }}")).set("dir", format!("{{ gpio = {dir} }}"))
+    }
+
+    /// The driver, by its preset's name, and the microsteps it is strapped to.
+    pub fn driver(self, preset: &str, microsteps: u32) -> Axis {
+        self.set("driver", quoted(preset)).set("microsteps", microsteps.to_string())
+    }
+
+    /// The driver's enable line, active low; axes may share it.
+    pub fn enable(self, gpio: u8) -> Axis {
+        self.set("enable", format!("{{ gpio = {gpio}, active = \"low\" }}"))
+    }
+
+    /// The driver's fault line, active low.
+    pub fn fault(self, gpio: u8) -> Axis {
+        self.set("fault", format!("{{ gpio = {gpio}, active = \"low\" }}"))
+    }
+
+    /// Full steps of the motor a revolution.
+    pub fn steps_per_revolution(self, steps: u32) -> Axis {
+        self.set("steps-per-revolution", steps.to_string())
+    }
+
+    /// Revolutions of the motor for one of the output.
+    pub fn gear_ratio(self, ratio: Ratio) -> Axis {
+        self.set("gear-ratio", quoted(ratio))
+    }
+
+    /// The way of one revolution: a length makes the axis linear, an angle rotary.
+    pub fn distance_per_revolution<C: Coordinate>(self, distance: C) -> Axis {
+        self.set("distance-per-revolution", quoted(distance))
+    }
+
+    /// The positions it may take.
+    pub fn travel<C: Coordinate>(self, min: C, max: C) -> Axis {
+        self.set("travel", format!("{{ min = \"{min}\", max = \"{max}\" }}"))
+    }
+
+    /// It may go anywhere: a turntable.
+    pub fn unlimited(self) -> Axis {
+        self.set("travel", quoted("unlimited"))
+    }
+
+    /// Its limits, such as `Speed(50.0)` and `Acceleration(500.0)`; the jerk is ten times the
+    /// acceleration, a second, unless [`Axis::jerk`] says else.
+    pub fn limits(self, speed: impl Display, acceleration: impl Display) -> Axis {
+        self.set("max-speed", quoted(speed)).set("max-acceleration", quoted(acceleration))
+    }
+
+    /// Its largest jerk.
+    pub fn jerk(self, jerk: impl Display) -> Axis {
+        self.set("max-jerk", quoted(jerk))
+    }
+
+    /// Where it stands when the machine starts, on your word.
+    pub fn assume<C: Coordinate>(self, position: C) -> Axis {
+        self.set("at-start", format!("{{ assume = \"{position}\" }}"))
+    }
+
+    /// It carries a load that would fall: its driver is never released.
+    pub fn holds_load(self) -> Axis {
+        self.set("holds-load", "true".into())
+    }
+
+    /// A positive move has DIR low.
+    pub fn reversed(self) -> Axis {
+        self.set("reverse", "true".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::{Acceleration, Jerk, Speed};
+
+    fn x() -> Axis {
+        Axis::step_dir(17, 27)
+            .driver("a4988", 8)
+            .distance_per_revolution(Length(40.0))
+            .travel(Length(-10.0), Length(300.0))
+            .limits(Speed(100.0), Acceleration(1000.0))
+    }
+
+    #[test]
+    fn what_is_built_is_what_a_file_would_be() {
+        let built = Config::build("a \"quoted\" name\n")
+            .max_lateness(Duration::from_micros(1500))
+            .axis("x", x().jerk(Jerk(5e4)).enable(22).fault(5).assume(Length(2.5)).reversed())
+            .servo(
+                "pan",
+                Servo::on_gpio(18).reversed().frequency(Frequency::from_hertz(100.0).unwrap()),
+            )
+            .toml("[program.p]\nsteps = [ { pause = \"1s\" } ]");
+        let config = Config::from_str(built.text(), "t").unwrap().config;
+        assert_eq!(config, built.finish().unwrap());
+        assert_eq!(config.machine.name, "a \"quoted\" name\n");
+        assert_eq!(config.machine.max_lateness, Some(Duration::from_micros(1500)));
+        assert_eq!(config.motors[0].limits.jerk, 5e4);
+        assert_eq!(config.programs.len(), 1);
+    }
+
+    #[test]
+    fn mistakes_are_found() {
+        let twice = Config::build("t").axis("x", x()).axis("y", x()).finish().unwrap_err();
+        assert!(twice.to_string().contains("GPIO17"), "{twice}");
+        let bare = Config::build("t").axis("x", Axis::step_dir(17, 27)).finish().unwrap_err();
+        assert!(bare.to_string().contains("driver"), "{bare}");
+        let mixed = x().limits(AngularSpeed(1.0), Acceleration(1.0));
+        assert!(Config::build("t").axis("x", mixed).finish().is_err());
+    }
+}
