@@ -1,4 +1,5 @@
 //! The motors' threads on the simulator, in real time: strict below, wide above.
+#![allow(clippy::unwrap_used)]
 
 #[allow(dead_code)]
 #[path = "machine_virtual/support.rs"]

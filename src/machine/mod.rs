@@ -38,7 +38,7 @@ pub use build::MachineBuilder;
 pub use error::{MachineError, MoveError};
 pub use outcome::{Cause, MotorOutcome, MoveOutcome, Outcome, Place};
 pub use preflight::{Preflight, Problem, preflight};
-pub use program::{Progress, RunOptions, choose_program};
+pub use program::{OnProgress, Progress, RunOptions, choose_program};
 pub use report::{MotorReport, RunReport, RunResult};
 pub use spec::{Move, Position};
 

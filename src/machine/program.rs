@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::outcome::{Cause, MotorOutcome};
-use super::plan::Start;
+use super::plan::{Start, Track};
 use super::report::{RunReport, RunResult};
 use super::spec::Move;
 use super::{Machine, MachineError, MoveError, Outcome};
@@ -27,13 +27,16 @@ pub struct Progress {
     pub moves: u64,
 }
 
+/// What is told while a program runs.
+pub type OnProgress<'a> = &'a mut dyn FnMut(&Machine, &Progress);
+
 /// How a program is run.
 #[derive(Default)]
 pub struct RunOptions<'a> {
     /// Ends the run after this long, in good order; the result is still `done`.
     pub duration: Option<Duration>,
     /// Called about ten times a second with how far the run is. It must return at once.
-    pub progress: Option<&'a mut dyn FnMut(&Machine, &Progress)>,
+    pub progress: Option<OnProgress<'a>>,
 }
 
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -636,9 +639,6 @@ pub(super) fn sweep_targets(sweep: &SweepAction, index: u64) -> Option<Vec<(Moto
     };
     Some(sweep.motors.iter().map(target).collect())
 }
-
-/// A motor with where it starts and its own keyframes: (time in nanoseconds, position).
-type Track = (MotorIndex, Start, Vec<(u64, f64)>);
 
 /// Each motor's own track through the keyframes.
 pub(super) fn keyframe_tracks(
