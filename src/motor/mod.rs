@@ -343,3 +343,6 @@ const RETRY_NANOS: u64 = 1_000_000;
 
 /// How far ahead of `now` a waiting motor looks at its barrier again.
 const BARRIER_POLL_NANOS: u64 = 200_000;
+
+#[cfg(test)]
+mod tests;
