@@ -11,6 +11,7 @@
 //! - *native unit*: what a motor's trajectories are in: steps for an axis, degrees for a servo.
 
 mod change;
+mod part;
 mod servo;
 mod step_dir;
 mod telemetry;
