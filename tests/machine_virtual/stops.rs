@@ -33,7 +33,7 @@ fn a_stopped_line_rests_on_the_line() {
                 Outcome::Reached => assert_eq!(count, goal),
                 Outcome::Short { by, cause } => {
                     shorts += 1;
-                    let exact = (target - count / axis.steps_per_unit.to_f64()).abs();
+                    let exact = (goal - count).abs() / axis.steps_per_unit.to_f64();
                     assert!((by - exact).abs() < 1e-9);
                     match begun.is_empty() {
                         true => assert_eq!(*cause, Cause::NotStarted(vec![])),
