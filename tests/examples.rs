@@ -1,5 +1,7 @@
 //! Runs every example on the simulator. `cargo test` has built them.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -30,10 +32,7 @@ fn every_example_is_here_and_short() {
 #[test]
 fn one_servo() {
     let out = run("one_servo");
-    assert_eq!(
-        out,
-        "pan: Reached at -45 deg\npan: Reached at 30 deg\npan: Reached at 0 deg\n"
-    );
+    assert_eq!(out, "pan: Reached at -45 deg\npan: Reached at 30 deg\npan: Reached at 0 deg\n");
 }
 
 #[test]

@@ -153,7 +153,9 @@ impl Machine {
         let outcome = if there {
             Outcome::Reached
         } else {
-            let by = model.to_unit((goal - stands).abs());
+            // From where it was asked to go, not from the nearest step; a millionth of a micrometre
+            // is no distance, only the rounding of the difference.
+            let by = ((part.target - model.to_unit(stands)).abs() * 1e9).round() / 1e9;
             Outcome::Short { by: if by.is_nan() { 0.0 } else { by }, cause: cause(active) }
         };
         // A servo that is there is there exactly: what the trajectory's rounding left is no angle.
