@@ -66,12 +66,9 @@ fn random_move(machine: &mut Machine, motors: &[lockstep::config::MotorConfig], 
             }
             Outcome::Short { cause, by } => {
                 assert!(stopped && cause.is_stop(), "{}: {cause:?}", motor.name);
-                let goal = axis(motor).map_or(target, |axis| {
-                    steps_at(axis, target) as f64 / axis.steps_per_unit.to_f64()
-                });
                 // A servo that never had a signal stands nobody knows where.
-                let off = (goal - end.position).abs() - by;
-                assert!(end.position.is_nan() || off.abs() < 1e-9, "{end:?} of {goal}");
+                let off = (target - end.position).abs() - by;
+                assert!(end.position.is_nan() || off.abs() < 1e-8, "{end:?} of {target}");
             }
         }
     }
