@@ -117,11 +117,18 @@ impl Machine {
 
     /// A motor of a move does not go on: what that means for the others.
     fn excuse(&mut self, id: MoveId, motor: MotorIndex) {
+        let now = self.now();
         let Some(active) = self.active.get_mut(&id) else { return };
         if active.stage == Stage::Arming {
             // Its place at the barrier stays empty, or is given up: nobody starts.
             active.missed.get_or_insert_default().insert(motor);
-            self.come_to_rest(id, Cause::Stopped);
+            if active.on_fault == OnFault::Continue {
+                // Should the barrier have let go already, the others go on.
+                active.patience = active.patience.min(now + STOP_PATIENCE);
+                active.barrier.abort();
+            } else {
+                self.come_to_rest(id, Cause::Stopped);
+            }
         } else if active.on_fault == OnFault::Stop {
             self.come_to_rest(id, Cause::Stopped);
         }
