@@ -392,8 +392,10 @@ impl Machine {
                 Drive::StepDir(axis) => axis.on_stop == AxisStop::Release && !axis.holds_load,
             };
             if release && self.motors[motor].fault.is_none() {
-                if self.models[motor].steps.is_none() {
-                    self.motors[motor].angle = None;
+                // Let go, a servo may be moved by hand, and a rotor falls to the nearest full step.
+                match self.models[motor].steps {
+                    None => self.motors[motor].angle = None,
+                    Some(_) => self.motors[motor].place = Place::Unverified,
                 }
                 if let Err(e) = self.fleet.send(motor, Command::Release) {
                     log::error!("{e}");

@@ -1,6 +1,5 @@
 //! Whole machines in virtual time, judged by the edges they leave.
 #![allow(clippy::unwrap_used)]
-#![allow(clippy::unwrap_used)]
 
 mod faults;
 mod moves;
