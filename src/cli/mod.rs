@@ -103,8 +103,7 @@ pub enum Command {
 /// `lockstep init`.
 #[derive(Args, Debug)]
 pub struct InitArgs {
-    /// What for
-    #[arg(value_parser = init::KINDS)]
+    /// What for: servo, drv8825 (one stepper axis) or xyz (three of them)
     kind: String,
     /// Where to write it; it must not be there yet [default: standard output]
     file: Option<PathBuf>,
