@@ -39,3 +39,4 @@ pub mod runtime;
 pub mod sync;
 pub mod trace;
 pub mod units;
+pub mod verify;
