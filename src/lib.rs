@@ -40,3 +40,7 @@ pub mod sync;
 pub mod trace;
 pub mod units;
 pub mod verify;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

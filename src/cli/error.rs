@@ -18,10 +18,10 @@ pub enum CliError {
     #[error("{0}")]
     Usage(String),
     /// The machine could not be built, or refused the program.
-    #[error("{0}")]
+    #[error(transparent)]
     Machine(#[from] MachineError),
     /// The hardware is not there, or may not be used.
-    #[error("{0}")]
+    #[error(transparent)]
     Hardware(#[from] HalError),
     /// The trace can't be written.
     #[error("can't write the trace {} ({error}): name a file in a folder that you may write to", file.display())]
@@ -39,6 +39,14 @@ pub enum CliError {
         /// What the system answered.
         error: io::Error,
     },
+    /// A trace that is to be looked at can't be read, or does not fit its config.
+    #[error("{}: {error}", file.display())]
+    Unreadable {
+        /// The file, as it was named.
+        file: PathBuf,
+        /// What is wrong, and where.
+        error: String,
+    },
     /// Standard output refused.
     #[error("standard output: {0}")]
     Output(io::Error),
@@ -51,7 +59,10 @@ impl CliError {
     /// The exit status that goes with it.
     pub fn status(&self) -> u8 {
         match self {
-            CliError::Config(_) | CliError::Usage(_) | CliError::Trace { .. } => USAGE,
+            CliError::Config(_)
+            | CliError::Usage(_)
+            | CliError::Trace { .. }
+            | CliError::Unreadable { .. } => USAGE,
             CliError::Machine(error) => match error {
                 MachineError::Hal { .. }
                 | MachineError::Backend(_)

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::progress::ProgressLine;
 use super::trace_file::TraceFile;
-use super::{CliError, DEFAULT_CONFIG, DONE, FAILED, json, table, to_stdout};
+use super::{CliError, DEFAULT_CONFIG, DONE, FAILED, json, table, to_stdout, verify};
 use crate::board::Model;
 use crate::config::{Action, AtStart, Config, Diagnostic, Drive, Loaded, StepConfig};
 use crate::machine::{
@@ -125,6 +125,8 @@ pub(super) struct Show<'a> {
     pub quiet: bool,
     /// Where it runs, in words: `on the simulator`.
     pub place: String,
+    /// Whether its trace is to be proved.
+    pub verify: bool,
 }
 
 /// Runs the program on a machine that is built, writes the trace, prints the report, and says the
@@ -139,7 +141,7 @@ pub(super) fn carry_out(
     let args = show.args;
     // A trace that can't be written is an error before anything moves, not after.
     let trace = args.trace.as_deref().map(TraceFile::create).transpose()?;
-    let mut machine = builder.trace(trace.is_some()).build()?;
+    let mut machine = builder.trace(trace.is_some() || show.verify).build()?;
     prepare(&mut machine)?;
     let report = {
         let mut line = ProgressLine::new(duration, args.json || show.quiet);
@@ -147,20 +149,32 @@ pub(super) fn carry_out(
         let options = RunOptions { duration, progress: Some(&mut update) };
         machine.run(Some(program), options)?
     };
-    let written = match (trace, machine.take_recording()) {
+    let recording = machine.take_recording();
+    let written = match (trace, &recording) {
         (Some(file), Some(recording)) => {
             if recording.lost() > 0 {
                 log::warn!("the trace lacks {} records that found no room", recording.lost());
             }
             let comment = format!("lockstep {}: {program}", env!("CARGO_PKG_VERSION"));
-            file.write(&recording, &comment)
+            file.write(recording, &comment)
         }
         _ => Ok(()),
     };
-    let text = if args.json { json::json(&report) } else { table::table(&report, &show.place) };
+    let proof = match &recording {
+        Some(recording) if show.verify => Some(verify::of_recording(recording, machine.config())?),
+        _ => None,
+    };
+    let mut text = match args.json {
+        true => json::json(&report, proof.as_ref()),
+        false => table::table(&report, &show.place, duration),
+    };
+    if let Some(proof) = proof.as_ref().filter(|_| !args.json) {
+        text += &format!("\n{proof}");
+    }
     to_stdout(&text)?;
     written?;
-    Ok(status(&report))
+    let proved = proof.is_none_or(|p| p.is_clean());
+    Ok(if proved { status(&report) } else { FAILED })
 }
 
 fn status(report: &RunReport) -> u8 {

@@ -14,6 +14,7 @@ use crate::units::Time;
 const EXAMPLES: &str = "\
 Examples:
   lockstep simulate tour --config config/xyz-stage.toml
+  lockstep simulate tour --config config/xyz-stage.toml --verify
   lockstep simulate tour --config config/xyz-stage.toml --fault y@2s
   lockstep simulate --config config/two-servos.toml --for 10min --json
 
@@ -31,6 +32,9 @@ pub struct SimulateArgs {
     /// A fault of this motor's driver, this long after the start, such as y@2s; may be repeated
     #[arg(long = "fault", value_name = "MOTOR@TIME")]
     faults: Vec<FaultAt>,
+    /// Prove what the motors were sent against the config, as `lockstep verify` does
+    #[arg(long)]
+    verify: bool,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -61,7 +65,7 @@ pub(super) fn simulate(args: &SimulateArgs, quiet: bool) -> Result<u8, CliError>
     let duration = given.or(checked.preflight.duration.is_none().then_some(ENDLESS));
     if given.is_none() && duration.is_some() && !quiet {
         logging::say(format_args!(
-            "note: {} never ends: these are its first {}; `--for 10min` simulates more",
+            "note: `{}` never ends: these are its first {}; `--for 10min` simulates more",
             checked.program,
             Time(ENDLESS)
         ));
@@ -71,7 +75,7 @@ pub(super) fn simulate(args: &SimulateArgs, quiet: bool) -> Result<u8, CliError>
         .stop_event(stops.stop)
         .halt_event(stops.halt);
     let place = "on the simulator, in virtual time".to_owned();
-    let show = Show { args: &args.program, quiet, place };
+    let show = Show { args: &args.program, quiet, place, verify: args.verify };
     shared::carry_out(builder, &checked.program, duration, &show, |machine| {
         let mut faults = args.faults.iter();
         faults.try_for_each(|fault| {
