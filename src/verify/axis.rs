@@ -188,11 +188,15 @@ impl Axis {
         if let Some(count) = &mut self.count {
             *count += step;
             let count = *count;
-            let range = self.range.get_or_insert((count, count));
-            *range = (range.0.min(count), range.1.max(count));
+            self.reach(count);
             let inside = (self.travel.0..=self.travel.1).contains(&(count as f64));
             self.inside.look(at, inside, || Self::place(&self.drive, self.unit, count));
         }
+    }
+
+    fn reach(&mut self, count: i64) {
+        let range = self.range.get_or_insert((count, count));
+        *range = (range.0.min(count), range.1.max(count));
     }
 
     fn place(drive: &StepDirDrive, unit: &str, count: i64) -> String {
@@ -270,6 +274,7 @@ impl Axis {
             _ => self.places.look(at, whole, text),
         }
         self.count = Some(told);
+        self.reach(told);
     }
 
     /// The trace ends.
@@ -300,7 +305,8 @@ impl Axis {
         let places = self.places;
         bounds.push(places.bound(name, "steps = position", "exact", |t| format!("{} positions", t.looked())));
         let range = self.range.map_or("-".to_owned(), |(low, high)| {
-            format!("{} to {}", Self::place(drive, self.unit, low), Self::place(drive, self.unit, high))
+            let low = figure(drive.steps_per_unit.unscale(low as f64));
+            format!("{low} to {}", Self::place(drive, self.unit, high))
         });
         bounds.push(self.inside.bound(name, "travel", self.travel_text, |_| range));
         bounds.push(self.ends_low.rule(name, "low at the end", "yes"));

@@ -87,9 +87,11 @@ impl AtLeast {
 
     pub fn bound(self, motor: &str, name: &'static str) -> Bound {
         let required = format!(">= {}", time(self.required));
-        self.tally.bound(motor, name, required, |_| match self.least {
+        self.tally.bound(motor, name, required, |tally| match self.least {
             u64::MAX => "-".to_owned(),
-            least => time(least),
+            // What is near its bound is shown to the nanosecond.
+            least if tally.count > 0 || least < 2 * self.required => time(least),
+            least => about(least),
         })
     }
 }
@@ -126,7 +128,11 @@ fn motion_bound(
 ) -> Bound {
     let show = |f: &super::kinematics::Found| {
         let (value, bar) = (f.estimate.value.abs() / scale, f.estimate.bar / scale);
-        format!("{} ±{} {unit}", figure(value), figure(bar))
+        // A bar that the five digits of the value do not show is left out.
+        if bar < value * 1e-5 {
+            return format!("{} {unit}", figure(value));
+        }
+        format!("{} ±{} {unit}", figure(value), figure(round_up(bar)))
     };
     let first = limit.broken().iter().map(|found| {
         let over = Time(Duration::from_nanos(found.to.saturating_sub(found.from)));
@@ -150,6 +156,22 @@ fn motion_bound(
 /// `1.9us`.
 pub(super) fn time(nanos: u64) -> String {
     Time(Duration::from_nanos(nanos)).to_string()
+}
+
+/// Rounded up to two digits that count.
+fn round_up(x: f64) -> f64 {
+    if !(x.is_finite() && x > 0.0) {
+        return x;
+    }
+    let grain = 10f64.powf(x.log10().floor() - 1.0);
+    (x / grain).ceil() * grain
+}
+
+/// `18.1ms`.
+fn about(nanos: u64) -> String {
+    let digits = nanos.checked_ilog10().unwrap_or(0);
+    let grain = 10u64.pow(digits.saturating_sub(2));
+    time(nanos / grain * grain)
 }
 
 /// A number with five digits that count.

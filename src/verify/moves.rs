@@ -327,7 +327,7 @@ impl Moves {
         }
         let required = format!("<= {} steps", figure(self.allowed));
         let required = if self.allowed == 1.0 { "<= 1 step".to_owned() } else { required };
-        let farthest = figure(self.farthest);
+        let farthest = figure((self.farthest * 1000.0).ceil() / 1000.0);
         let bound = std::mem::take(&mut self.line).bound("machine", "off the line", required, |_| format!("{farthest} steps"));
         (bound, std::mem::take(&mut self.notes))
     }
