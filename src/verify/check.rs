@@ -135,7 +135,7 @@ fn motion_bound(
         format!("{} ±{} {unit}", figure(value), figure(round_up(bar)))
     };
     let first = limit.broken().iter().map(|found| {
-        let over = Time(Duration::from_nanos(found.to.saturating_sub(found.from)));
+        let over = about(found.to.saturating_sub(found.from));
         Violation { at: found.begin(), what: format!("{} over {over}", show(found)) }
     });
     Bound {

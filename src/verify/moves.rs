@@ -44,6 +44,8 @@ struct Move {
 /// The moves that began at one instant: which motors belong to which may not be known.
 #[derive(Debug)]
 struct Group {
+    /// Whether any of the moves is on a line.
+    aligned: bool,
     moves: Vec<Move>,
     parts: Vec<Part>,
     /// (index of a part, of another part, where they were)
@@ -137,7 +139,7 @@ impl Moves {
                 pairs.extend((a + 1..parts.len()).map(|b| (a, b, Hull::new())));
             }
         }
-        self.groups.push(Group { moves, parts, pairs });
+        self.groups.push(Group { aligned, moves, parts, pairs });
     }
 
     /// `7:aligned`, or with its motors `7:aligned:x,y`.
@@ -153,7 +155,7 @@ impl Moves {
     /// Motors have moved in this instant; `place` gives a motor's position in grains.
     pub fn moved(&mut self, at: u64, motors: &[bool], place: impl Fn(usize) -> f64) {
         for group in &mut self.groups {
-            if group.pairs.is_empty() {
+            if !group.aligned {
                 continue;
             }
             let mut any = false;
