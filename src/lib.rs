@@ -35,6 +35,8 @@ pub mod hal;
 pub mod machine;
 pub mod motion;
 pub mod motor;
+#[cfg(feature = "plot")]
+pub mod plot;
 pub mod runtime;
 pub mod sync;
 pub mod trace;

@@ -139,7 +139,9 @@ fn live(config: Config, deeds: &[Deed]) -> lockstep::trace::Recording {
                 machine.wait(id);
             }
             Deed::Apart(a, b) => {
-                let one = Move::new().to("x", target(&config_of, 0, *a)).to("y", target(&config_of, 1, *b));
+                let one = Move::new()
+                    .to("x", target(&config_of, 0, *a))
+                    .to("y", target(&config_of, 1, *b));
                 let other = Move::new().to("table", target(&config_of, 2, *b));
                 let ids = [one, other].map(|m| machine.start(&m).unwrap());
                 machine.wait_all(&ids);
@@ -168,8 +170,15 @@ fn target(config: &Config, motor: usize, share: f64) -> lockstep::machine::Posit
     }
 }
 
+/// As many as `PROPTEST_CASES` says, else few: the whole suite has a minute.
+fn cases() -> ProptestConfig {
+    let config = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { config.cases } else { 64 };
+    ProptestConfig { cases, ..config }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(cases())]
 
     /// Moves together and apart, stopped anywhere, over any limits and ratios.
     #[test]
@@ -195,7 +204,10 @@ fn halted_moves_are_clean_and_said() {
     machine.finish();
     let report = prove(&vcd(&machine.take_recording().unwrap()), &config);
     assert!(report.is_clean(), "{report}");
-    assert!(report.notes.iter().any(|n| n.contains("x: its part of move 1 has no end")), "{report}");
+    assert!(
+        report.notes.iter().any(|n| n.contains("x: its part of move 1 has no end")),
+        "{report}"
+    );
 }
 
 #[test]

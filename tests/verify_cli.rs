@@ -26,7 +26,8 @@ fn every_shipped_program_is_clean() {
         let config = Config::from_file(&file).unwrap().config;
         for program in &config.programs {
             let (file, name) = (file.to_str().unwrap(), program.name.as_str());
-            let run = lockstep(&["simulate", name, "--config", file, "--for", "20s", "--verify", "-q"]);
+            let run =
+                lockstep(&["simulate", name, "--config", file, "--for", "20s", "--verify", "-q"]);
             let output = { run }.assert().success().get_output().clone();
             assert!(text(&output.stdout).contains("\nclean: every bound holds"), "{file} {name}");
             programs += 1;
@@ -48,7 +49,9 @@ fn a_trace_is_proved_and_a_broken_one_is_not() {
     let json: serde_json::Value = serde_json::from_slice(&json.get_output().stdout).unwrap();
     assert_eq!(json["result"], "clean");
     let bounds = json["bounds"].as_array().unwrap();
-    assert!(bounds.iter().any(|b| b["motor"] == "y" && b["bound"] == "speed" && b["verdict"] == "ok"));
+    assert!(
+        bounds.iter().any(|b| b["motor"] == "y" && b["bound"] == "speed" && b["verdict"] == "ok")
+    );
 
     // A config that asks for more.
     let strict = dir.path().join("strict.toml");
@@ -57,7 +60,10 @@ fn a_trace_is_proved_and_a_broken_one_is_not() {
     let strict = strict.to_str().unwrap();
     let bad = lockstep(&["verify", file, "--config", strict]).assert().code(1);
     let out = text(&bad.get_output().stdout);
-    assert!(out.contains("BROKEN") && out.contains("y: jerk at ") && out.contains("broken: 1 bound"), "{out}");
+    assert!(
+        out.contains("BROKEN") && out.contains("y: jerk at ") && out.contains("broken: 1 bound"),
+        "{out}"
+    );
     let bad = lockstep(&["verify", file, "--config", strict, "--json"]).assert().code(1);
     let json: serde_json::Value = serde_json::from_slice(&bad.get_output().stdout).unwrap();
     assert_eq!(json["result"], "broken");
@@ -73,8 +79,12 @@ fn a_trace_is_proved_and_a_broken_one_is_not() {
     let lossy = fs::read_to_string(&trace).unwrap().replace("records lost: 0", "records lost: 4");
     let lossy_file = dir.path().join("lossy.vcd");
     fs::write(&lossy_file, lossy).unwrap();
-    let refused = lockstep(&["verify", lossy_file.to_str().unwrap(), "--config", STAGE]).assert().code(1);
-    assert!(text(&refused.get_output().stdout).contains("nothing is proved: the recording lost 4 records"));
+    let refused =
+        lockstep(&["verify", lossy_file.to_str().unwrap(), "--config", STAGE]).assert().code(1);
+    assert!(
+        text(&refused.get_output().stdout)
+            .contains("nothing is proved: the recording lost 4 records")
+    );
 }
 
 #[test]
@@ -105,5 +115,8 @@ fn a_simulation_says_what_it_proved() {
     let args = ["simulate", "tour", "--config", STAGE, "--verify", "--fault", "y@2s", "-q"];
     let run = lockstep(&args).assert().code(1);
     let out = text(&run.get_output().stdout);
-    assert!(out.contains("clean: every bound holds") && out.contains("note: y: its part of move"), "{out}");
+    assert!(
+        out.contains("clean: every bound holds") && out.contains("note: y: its part of move"),
+        "{out}"
+    );
 }

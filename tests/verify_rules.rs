@@ -161,7 +161,11 @@ fn a_driver_that_goes_off_on_the_way() {
         t.add(at - 20_000, "y.enable", Value::High);
         t.add(at + 60_000, "y.enable", Value::Low);
     });
-    assert_eq!(broken(&report), ["y: enable before a step", "y: enabled while stepping"], "{report}");
+    assert_eq!(
+        broken(&report),
+        ["y: enable before a step", "y: enabled while stepping"],
+        "{report}"
+    );
     names(&report, "y: enabled while stepping", at);
     let report = stage(|t| {
         t.add(at + 1_000, "y.enable", Value::High);
@@ -530,13 +534,14 @@ fn a_lossy_recording_proves_nothing() {
 #[test]
 fn traces_of_other_machines_are_refused() {
     let vcd = Tape::record(STAGE, "go").vcd();
-    let refused = |config: &Config, vcd: &str| {
-        match verify(vcd.as_bytes(), config, &Options::default()) {
+    let refused =
+        |config: &Config, vcd: &str| match verify(vcd.as_bytes(), config, &Options::default()) {
             Err(VerifyError::Mismatch(text)) => text,
             other => panic!("{other:?}"),
-        }
-    };
-    assert!(refused(&config(SERVO), &vcd).contains("`x.step`, a motor that the config does not have"));
+        };
+    assert!(
+        refused(&config(SERVO), &vcd).contains("`x.step`, a motor that the config does not have")
+    );
     assert!(refused(&x_only(), &vcd).contains("`y.step`"));
     let mut bare = config(STAGE);
     axis(&mut bare, 1).enable = None;
@@ -548,5 +553,8 @@ fn traces_of_other_machines_are_refused() {
     assert!(refused(&config(STAGE), &other).contains("`x.dir` is of another kind"));
     let torn = &vcd[..vcd.len() / 2];
     let torn = format!("{torn}\n?\n");
-    assert!(matches!(verify(torn.as_bytes(), &config(STAGE), &Options::default()), Err(VerifyError::Trace(_))));
+    assert!(matches!(
+        verify(torn.as_bytes(), &config(STAGE), &Options::default()),
+        Err(VerifyError::Trace(_))
+    ));
 }

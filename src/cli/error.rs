@@ -47,6 +47,14 @@ pub enum CliError {
         /// What is wrong, and where.
         error: String,
     },
+    /// A picture can't be written.
+    #[error("can't write the picture {} ({error}): name a file in a folder that you may write to", file.display())]
+    Picture {
+        /// The file, as it was named.
+        file: PathBuf,
+        /// What the system answered.
+        error: io::Error,
+    },
     /// Standard output refused.
     #[error("standard output: {0}")]
     Output(io::Error),
@@ -62,6 +70,7 @@ impl CliError {
             CliError::Config(_)
             | CliError::Usage(_)
             | CliError::Trace { .. }
+            | CliError::Picture { .. }
             | CliError::Unreadable { .. } => USAGE,
             CliError::Machine(error) => match error {
                 MachineError::Hal { .. }

@@ -1,11 +1,15 @@
 //! What `run` and `simulate` have in common: the arguments, the way from a config to a checked
 //! program, and from a machine that has run to the report.
 
+#[cfg(feature = "plot")]
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
+#[cfg(feature = "plot")]
+use super::plot;
 use super::progress::ProgressLine;
 use super::trace_file::TraceFile;
 use super::{CliError, DEFAULT_CONFIG, DONE, FAILED, json, table, to_stdout, verify};
@@ -127,6 +131,19 @@ pub(super) struct Show<'a> {
     pub place: String,
     /// Whether its trace is to be proved.
     pub verify: bool,
+    /// Where a picture of it goes.
+    #[cfg(feature = "plot")]
+    pub plot: Option<&'a Path>,
+}
+
+impl Show<'_> {
+    fn needs_trace(&self) -> bool {
+        #[cfg(feature = "plot")]
+        if self.plot.is_some() {
+            return true;
+        }
+        self.verify
+    }
 }
 
 /// Runs the program on a machine that is built, writes the trace, prints the report, and says the
@@ -141,7 +158,7 @@ pub(super) fn carry_out(
     let args = show.args;
     // A trace that can't be written is an error before anything moves, not after.
     let trace = args.trace.as_deref().map(TraceFile::create).transpose()?;
-    let mut machine = builder.trace(trace.is_some() || show.verify).build()?;
+    let mut machine = builder.trace(trace.is_some() || show.needs_trace()).build()?;
     prepare(&mut machine)?;
     let report = {
         let mut line = ProgressLine::new(duration, args.json || show.quiet);
@@ -160,6 +177,11 @@ pub(super) fn carry_out(
         }
         _ => Ok(()),
     };
+    #[cfg(feature = "plot")]
+    if let (Some(file), Some(recording)) = (show.plot, &recording) {
+        let title = format!("{}: {program}", machine.config().machine.name);
+        plot::write(file, &plot::of_recording(recording, machine.config(), &title)?)?;
+    }
     let proof = match &recording {
         Some(recording) if show.verify => Some(verify::of_recording(recording, machine.config())?),
         _ => None,

@@ -139,7 +139,9 @@ impl Axis {
             (Some(true), Some(false)) => self.fall(at),
             // A trace that begins in a pulse does not tell when it rose.
             (Some(false), Some(true)) => self.rise(at),
-            (None, Some(true)) => self.in_moves.look(at, false, || "STEP is high from the start".into()),
+            (None, Some(true)) => {
+                self.in_moves.look(at, false, || "STEP is high from the start".into())
+            }
             _ => {}
         }
     }
@@ -178,7 +180,10 @@ impl Axis {
             let timing = self.drive.timing;
             if settled <= u64::from(timing.dir_setup) + self.late {
                 // It came as soon as DIR allowed, perhaps later than its time.
-                held = [timing.step_high, timing.dir_hold, timing.dir_setup].map(u64::from).iter().sum();
+                held = [timing.step_high, timing.dir_hold, timing.dir_setup]
+                    .map(u64::from)
+                    .iter()
+                    .sum();
             }
         }
         let up = self.dir.high != Some(self.drive.reverse);
@@ -303,7 +308,10 @@ impl Axis {
         }
         bounds.push(self.in_moves.rule(name, "steps in moves alone", "yes"));
         let places = self.places;
-        bounds.push(places.bound(name, "steps = position", "exact", |t| format!("{} positions", t.looked())));
+        bounds.push(
+            places
+                .bound(name, "steps = position", "exact", |t| format!("{} positions", t.looked())),
+        );
         let range = self.range.map_or("-".to_owned(), |(low, high)| {
             let low = figure(drive.steps_per_unit.unscale(low as f64));
             format!("{low} to {}", Self::place(drive, self.unit, high))

@@ -76,7 +76,9 @@ impl Checker {
             Motor::Servo(servo) => Grain {
                 late: servo.late_grains(),
                 end_within: match &config.drive {
-                    Drive::Servo(drive) => u64::try_from(drive.period.as_nanos()).unwrap_or(u64::MAX),
+                    Drive::Servo(drive) => {
+                        u64::try_from(drive.period.as_nanos()).unwrap_or(u64::MAX)
+                    }
                     Drive::StepDir(_) => 0,
                 },
                 rest: 0.0,
@@ -114,7 +116,9 @@ impl Checker {
                     Some(id) => ends.push(id.to_owned()),
                     None => begins.push(text.to_string()),
                 },
-                (Some(&Role::Position(motor)), Value::Real(position)) => places.push((motor, *position)),
+                (Some(&Role::Position(motor)), Value::Real(position)) => {
+                    places.push((motor, *position))
+                }
                 _ => {}
             }
         }
@@ -165,7 +169,9 @@ impl Checker {
         let mut done = vec![false; batch.len()];
         for pass in 0..3 {
             for (change, done) in batch.iter().zip(&mut done) {
-                let Some(&Role::Wire(motor, wire)) = self.roles.get(&change.signal) else { continue };
+                let Some(&Role::Wire(motor, wire)) = self.roles.get(&change.signal) else {
+                    continue;
+                };
                 let level = level(&change.value);
                 let now = match (pass, wire, &self.motors[motor]) {
                     (0, Wire::Step, Motor::Axis(axis)) => {
@@ -257,7 +263,8 @@ fn roles(signals: &[Signal], config: &Config) -> Result<HashMap<SignalId, Role>,
     let mismatch = |text: String| Err(VerifyError::Mismatch(text));
     let mut wanted: Vec<(String, &str, SignalKind, Role)> = Vec::new();
     for (index, motor) in config.motors.iter().enumerate() {
-        let mut want = |name: &'static str, kind, role| wanted.push((motor.name.clone(), name, kind, role));
+        let mut want =
+            |name: &'static str, kind, role| wanted.push((motor.name.clone(), name, kind, role));
         let mut wire = |name, wire| want(name, SignalKind::Wire, Role::Wire(index, wire));
         match &motor.drive {
             Drive::Servo(_) => wire("pulse", Wire::Pulse),
@@ -278,7 +285,9 @@ fn roles(signals: &[Signal], config: &Config) -> Result<HashMap<SignalId, Role>,
         let Some(found) = wanted.iter().find(|w| w.0 == scope && w.1 == name) else {
             let known = scope == "machine" || config.motor(scope).is_some();
             let what = if known { "signal" } else { "motor" };
-            return mismatch(format!("it has `{scope}.{name}`, a {what} that the config does not have"));
+            return mismatch(format!(
+                "it has `{scope}.{name}`, a {what} that the config does not have"
+            ));
         };
         if found.2 != signal.kind() {
             return mismatch(format!("`{scope}.{name}` is of another kind"));
@@ -287,7 +296,9 @@ fn roles(signals: &[Signal], config: &Config) -> Result<HashMap<SignalId, Role>,
     }
     let lacks = wanted.iter().find(|w| !roles.values().any(|r| *r == w.3));
     match lacks {
-        Some((scope, name, ..)) => mismatch(format!("it has no `{scope}.{name}`, which the config needs")),
+        Some((scope, name, ..)) => {
+            mismatch(format!("it has no `{scope}.{name}`, which the config needs"))
+        }
         None => Ok(roles),
     }
 }

@@ -45,7 +45,8 @@ impl Hull {
         self.points.sort_by(|a, b| a.x.total_cmp(&b.x).then(a.y.total_cmp(&b.y)));
         let mut hull: Vec<Point> = Vec::with_capacity(self.points.len());
         let backwards = self.points.iter().rev();
-        for side in [&mut self.points.iter() as &mut dyn Iterator<Item = &Point>, &mut { backwards }]
+        for side in
+            [&mut self.points.iter() as &mut dyn Iterator<Item = &Point>, &mut { backwards }]
         {
             let base = hull.len();
             for &point in side {

@@ -105,8 +105,7 @@ impl Limit {
     /// Takes the derivative of these samples; `hold` keeps it back.
     pub fn see(&mut self, samples: &[Sample], hold: bool) {
         let estimate = derivative(samples);
-        let found =
-            Found { from: samples[0].at, to: samples[samples.len() - 1].at, estimate };
+        let found = Found { from: samples[0].at, to: samples[samples.len() - 1].at, estimate };
         if hold {
             if found.worse_than(&self.held_best) {
                 self.held_best = Some(found);

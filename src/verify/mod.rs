@@ -141,7 +141,8 @@ pub fn verify(
     if lost.is_none() {
         report.notes.insert(
             0,
-            "the file does not say whether its recording is complete: lost edges would not show".into(),
+            "the file does not say whether its recording is complete: lost edges would not show"
+                .into(),
         );
     }
     Ok(report)

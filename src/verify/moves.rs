@@ -129,8 +129,13 @@ impl Moves {
         let aligned = moves.iter().any(|m| m.aligned);
         let parts: Vec<Part> = starts
             .iter()
-            .map(|&(motor, start)| {
-                Part { motor, start, lowest: start, highest: start, end: None, halted: false }
+            .map(|&(motor, start)| Part {
+                motor,
+                start,
+                lowest: start,
+                highest: start,
+                end: None,
+                halted: false,
             })
             .collect();
         let mut pairs = Vec::new();
@@ -284,7 +289,8 @@ impl Moves {
             let (low, high) = (part.start.min(end), part.start.max(end));
             let beyond = (low - part.lowest).max(part.highest - high).max(0.0);
             let name = &self.names[part.motor];
-            let text = || format!("{name} goes {} steps past an end of move {}", figure(beyond), one.id);
+            let text =
+                || format!("{name} goes {} steps past an end of move {}", figure(beyond), one.id);
             self.farthest = self.farthest.max(beyond);
             self.line.look(at, beyond <= 1.0 + self.grains[part.motor].late, text);
         }
@@ -303,7 +309,8 @@ impl Moves {
             }
             self.farthest = self.farthest.max(off);
             let (x, y) = (&self.names[a.motor], &self.names[b.motor]);
-            let text = || format!("{x} and {y} are {} steps off the line of move {}", figure(off), one.id);
+            let text =
+                || format!("{x} and {y} are {} steps off the line of move {}", figure(off), one.id);
             self.line.look(at, off <= allowed, text);
         }
     }
@@ -321,7 +328,10 @@ impl Moves {
         self.close(u64::MAX, &[], halted);
         for group in std::mem::take(&mut self.groups) {
             for one in &group.moves {
-                self.note(format!("move {}: still under way when the trace ends: not judged as a whole", one.id));
+                self.note(format!(
+                    "move {}: still under way when the trace ends: not judged as a whole",
+                    one.id
+                ));
             }
         }
         if self.more_notes > 0 {
@@ -330,7 +340,9 @@ impl Moves {
         let required = format!("<= {} steps", figure(self.allowed));
         let required = if self.allowed == 1.0 { "<= 1 step".to_owned() } else { required };
         let farthest = figure((self.farthest * 1000.0).ceil() / 1000.0);
-        let bound = std::mem::take(&mut self.line).bound("machine", "off the line", required, |_| format!("{farthest} steps"));
+        let bound =
+            std::mem::take(&mut self.line)
+                .bound("machine", "off the line", required, |_| format!("{farthest} steps"));
         (bound, std::mem::take(&mut self.notes))
     }
 }

@@ -125,8 +125,14 @@ impl fmt::Display for Report {
             }
         }
         if self.bounds.iter().any(|b| b.seen.contains('±')) {
-            writeln!(f, "± is what edges leave open: where a motor is between two steps, and when to a nanosecond.")?;
-            writeln!(f, "A limit is broken where a motion within it could not have left these edges.")?;
+            writeln!(
+                f,
+                "± is what edges leave open: where a motor is between two steps, and when to a nanosecond."
+            )?;
+            writeln!(
+                f,
+                "A limit is broken where a motion within it could not have left these edges."
+            )?;
         }
         for note in &self.notes {
             writeln!(f, "note: {note}")?;

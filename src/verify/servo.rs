@@ -93,9 +93,8 @@ impl Servo {
         // limit at most) that comes too late for a pulse is not in it. A late width comes a whole
         // period late.
         let settled = period as f64 / SETTLED as f64 / 1e9;
-        servo.radius = servo.degrees_per_nano() / 2.0
-            + limits.jerk * settled.powi(3) / 3.0
-            + servo.lag();
+        servo.radius =
+            servo.degrees_per_nano() / 2.0 + limits.jerk * settled.powi(3) / 3.0 + servo.lag();
         servo
     }
 
@@ -127,7 +126,8 @@ impl Servo {
     }
 
     fn angle_of(&self, width: u64) -> f64 {
-        let share = (width as f64 - self.pulse.0 as f64) / (self.pulse.1 - self.pulse.0).max(1) as f64;
+        let share =
+            (width as f64 - self.pulse.0 as f64) / (self.pulse.1 - self.pulse.0).max(1) as f64;
         self.angles.0 + share * (self.angles.1 - self.angles.0)
     }
 
@@ -154,7 +154,8 @@ impl Servo {
         }
         if !on_time {
             self.samples.clear();
-            self.in_moves.look(at, self.moving || !anew, || "a signal begins outside of any move".into());
+            self.in_moves
+                .look(at, self.moving || !anew, || "a signal begins outside of any move".into());
         }
         self.signal = true;
         self.rose = Some(at);
@@ -180,7 +181,12 @@ impl Servo {
             let off = (angle - wanted).abs() / self.degrees_per_nano();
             self.off_rest = self.off_rest.max(off as u64);
             self.at_rest.look(rose, off <= 1.0 + self.late as f64, || {
-                format!("a pulse of {} stands for {} deg, not {} deg", time(width), figure(angle), figure(wanted))
+                format!(
+                    "a pulse of {} stands for {} deg, not {} deg",
+                    time(width),
+                    figure(angle),
+                    figure(wanted)
+                )
             });
         }
         if self.last_width != Some(width) {
@@ -216,7 +222,8 @@ impl Servo {
         self.moving = true;
         self.rests_at = None;
         // Whether the signal goes on or has ended in between, the first pulse of the move shows.
-        self.signal &= self.rose.is_some_and(|rose| at.saturating_sub(rose) <= self.period + self.late);
+        self.signal &=
+            self.rose.is_some_and(|rose| at.saturating_sub(rose) <= self.period + self.late);
         self.shown = position;
     }
 
@@ -237,7 +244,9 @@ impl Servo {
 
     /// The trace ends.
     pub fn finish(mut self, at: u64) -> Vec<Bound> {
-        self.ends_low.look(at, self.high != Some(true), || "a pulse is under way when the trace ends".into());
+        self.ends_low.look(at, self.high != Some(true), || {
+            "a pulse is under way when the trace ends".into()
+        });
         self.limits.settle();
         let name = self.name.as_str();
         let (off_period, off_rest, range) = (self.off_period, self.off_rest, self.range);
@@ -248,13 +257,20 @@ impl Servo {
                 0 => time(self.period),
                 off => format!("{} off at most", time(off)),
             }),
-            self.whole.bound(name, "shortest pulse", format!(">= {}", time(self.pulse.0)), |_| shortest),
-            self.widths.bound(name, "longest pulse", format!("<= {}", time(self.pulse.1)), |_| longest),
+            self.whole
+                .bound(name, "shortest pulse", format!(">= {}", time(self.pulse.0)), |_| shortest),
+            self.widths
+                .bound(name, "longest pulse", format!("<= {}", time(self.pulse.1)), |_| longest),
             self.in_moves.rule(name, "signal begins in a move", "yes"),
-            self.at_rest.bound(name, "pulse at rest = position", "within 1ns", |t| match off_rest {
-                0 => format!("{} pulses", t.looked()),
-                off => format!("{} off", time(off)),
-            }),
+            self.at_rest.bound(
+                name,
+                "pulse at rest = position",
+                "within 1ns",
+                |t| match off_rest {
+                    0 => format!("{} pulses", t.looked()),
+                    off => format!("{} off", time(off)),
+                },
+            ),
             self.ends_low.rule(name, "low at the end", "yes"),
         ];
         bounds.extend(motion_bounds(name, "deg", self.limits, self.required, 1.0));

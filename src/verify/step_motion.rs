@@ -84,8 +84,7 @@ impl StepMotion {
         let radius = 1.0 + slip;
         let of_acceleration = (4.0 * radius / acceleration).sqrt();
         let of_jerk = (8.0 * radius / jerk).cbrt();
-        let (mut width, end) =
-            (of_acceleration.min(of_jerk), 8.0 * of_acceleration.max(of_jerk));
+        let (mut width, end) = (of_acceleration.min(of_jerk), 8.0 * of_acceleration.max(of_jerk));
         let mut grids = Vec::new();
         while width < end && grids.len() < GRIDS {
             let stride = ((width * 1e9) as u64 / PHASES as u64).max(1);
@@ -138,7 +137,8 @@ impl StepMotion {
                 let mut samples = [Sample { at: 0, mid: 0.0, radius: 0.0 }; 4];
                 for (k, sample) in samples[..count].iter_mut().enumerate() {
                     let edge = self.run[newest - (count - 1 - k) * width];
-                    *sample = edge_sample(edge.at, (edge.count - self.count) as f64, edge.up, edge.slip);
+                    *sample =
+                        edge_sample(edge.at, (edge.count - self.count) as f64, edge.up, edge.slip);
                 }
                 self.limits.see(&samples[..count], false);
             }

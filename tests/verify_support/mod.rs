@@ -161,7 +161,10 @@ impl Tape {
                 SignalKind::Real => "real 64",
                 SignalKind::Text => "string 1",
             };
-            let _ = writeln!(out, "$scope module {scope} $end $var {kind} s{n} {name} $end $upscope $end");
+            let _ = writeln!(
+                out,
+                "$scope module {scope} $end $var {kind} s{n} {name} $end $upscope $end"
+            );
         }
         out += "$enddefinitions $end\n";
         let mut order: Vec<_> = self.events.iter().collect();
@@ -176,7 +179,8 @@ impl Tape {
             };
             let _ = writeln!(out, "#{at}\n{value}s{signal}");
         }
-        let _ = writeln!(out, "#{}", self.end.max(self.events.iter().map(|e| e.0).max().unwrap_or(0)));
+        let _ =
+            writeln!(out, "#{}", self.end.max(self.events.iter().map(|e| e.0).max().unwrap_or(0)));
         out
     }
 
