@@ -26,6 +26,9 @@
 //!
 //! **Software that stops a motor is no safety function.** Motor power needs a switch of its own.
 
+#[cfg(test)]
+extern crate self as lockstep;
+
 pub mod board;
 #[cfg(feature = "cli")]
 #[doc(hidden)]

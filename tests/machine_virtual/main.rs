@@ -1,4 +1,6 @@
 //! Whole machines in virtual time, judged by the edges they leave.
+#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used)]
 
 mod faults;
 mod moves;
