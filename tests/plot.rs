@@ -1,5 +1,6 @@
 //! Pictures of traces.
 #![cfg(feature = "plot")]
+#![allow(clippy::unwrap_used)]
 
 mod verify_support;
 

@@ -1,4 +1,5 @@
 //! `lockstep verify` and `simulate --verify`, as a person calls them.
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::Path;

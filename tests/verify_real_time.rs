@@ -1,4 +1,5 @@
 //! A run in real time, on the simulator. A file of its own, so that no other test runs beside it.
+#![allow(clippy::unwrap_used)]
 
 mod verify_support;
 

@@ -1,4 +1,5 @@
 //! One thing is broken on purpose in a good trace: the checker must find it, name it, and say when.
+#![allow(clippy::unwrap_used)]
 
 mod verify_support;
 

@@ -1,5 +1,6 @@
 //! Traces to be proved: recorded from a machine in virtual time, or made by hand, and broken on purpose.
 #![allow(dead_code)] // Each test file uses its own part.
+#![allow(clippy::unwrap_used)]
 
 use std::fmt::Write;
 
