@@ -8,6 +8,8 @@ mod error;
 pub mod init;
 mod json;
 pub mod logging;
+#[cfg(feature = "plot")]
+mod plot;
 mod progress;
 mod run;
 mod shared;
@@ -15,6 +17,7 @@ mod signals;
 mod simulate;
 mod table;
 mod trace_file;
+mod verify;
 mod wiring;
 
 use std::io::Write;
@@ -98,6 +101,11 @@ pub enum Command {
     Run(run::RunArgs),
     /// Run a program in virtual time, as fast as this computer goes
     Simulate(simulate::SimulateArgs),
+    /// Prove a trace against a config: every pulse, count, limit and line
+    Verify(verify::VerifyArgs),
+    /// Draw a trace: position, speed, acceleration and path
+    #[cfg(feature = "plot")]
+    Plot(plot::PlotArgs),
 }
 
 /// `lockstep init`.
@@ -153,6 +161,9 @@ pub fn run(cli: Cli) -> Result<u8, CliError> {
         }
         Command::Run(args) => run::run(&args, cli.quiet),
         Command::Simulate(args) => simulate::simulate(&args, cli.quiet),
+        Command::Verify(args) => verify::verify(&args),
+        #[cfg(feature = "plot")]
+        Command::Plot(args) => plot::plot(&args, cli.quiet),
     }
 }
 
