@@ -378,25 +378,4 @@ fn least_off_line(points: &[Point], (x, y): (f64, f64), rest: (f64, f64)) -> f64
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn distances_are_per_motor() {
-        let at = |x, y| [Point { x, y, at: 7 }];
-        assert_eq!(off_line(&at(5.0, 5.0), (10.0, 10.0)), (0.0, 7));
-        assert_eq!(off_line(&at(6.0, 4.0), (10.0, 10.0)).0, 1.0);
-        assert_eq!(off_line(&at(6.0, 2.0), (10.0, 0.0)).0, 2.0);
-        assert_eq!(off_line(&at(0.0, -2.0), (0.0, 0.0)).0, 2.0);
-        assert_eq!(off_line(&[], (1.0, 1.0)).0, 0.0);
-    }
-
-    #[test]
-    fn a_stop_may_rest_beside_its_steps() {
-        let points: Vec<_> =
-            (0..100).map(|n| Point { x: f64::from(n), y: f64::from(n) * 1.01, at: 0 }).collect();
-        let exact = off_line(&points, (100.0, 100.0)).0;
-        let best = least_off_line(&points, (100.0, 100.0), (1.0, 1.0));
-        assert!(best < 0.1 * exact, "{best} {exact}");
-    }
-}
+mod tests;

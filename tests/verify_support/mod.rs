@@ -194,3 +194,11 @@ impl Tape {
 pub fn broken(report: &Report) -> Vec<String> {
     report.broken().map(|b| format!("{}: {}", b.motor, b.name)).collect()
 }
+
+/// The stage without its y.
+pub fn x_only() -> Config {
+    let mut config = config(STAGE);
+    config.motors.truncate(1);
+    config.programs.clear();
+    config
+}
