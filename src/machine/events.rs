@@ -55,7 +55,10 @@ impl Machine {
             active.zero = Some(zero);
             active.stage = Stage::Running;
             active.deadline = zero + active.allowance;
-            self.recorder.text(self.move_signal, zero, &format!("{id}:{}", active.kind));
+            let names: Vec<_> =
+                active.parts.iter().map(|p| self.models[p.motor].name.as_str()).collect();
+            let marker = format!("{id}:{}:{}", active.kind, names.join(","));
+            self.recorder.text(self.move_signal, zero, &marker);
         }
         let start = active.part(motor).map(|p| p.start);
         if let Some(start) = start {
