@@ -117,7 +117,9 @@ impl Machine {
     ) -> Result<(), MachineError> {
         let uses = super::preflight(config, &program.name).motors;
         for motor in uses {
-            if self.motors[motor].place == super::Place::Unknown {
+            // A servo goes to an angle from anywhere.
+            let has_place = self.models[motor].steps.is_some();
+            if has_place && self.motors[motor].place == super::Place::Unknown {
                 let motor = self.models[motor].name.clone();
                 return Err(MoveError::UnknownPlace { motor }.into());
             }
