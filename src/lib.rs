@@ -39,3 +39,7 @@ pub mod runtime;
 pub mod sync;
 pub mod trace;
 pub mod units;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -18,10 +18,10 @@ pub enum CliError {
     #[error("{0}")]
     Usage(String),
     /// The machine could not be built, or refused the program.
-    #[error("{0}")]
+    #[error(transparent)]
     Machine(#[from] MachineError),
     /// The hardware is not there, or may not be used.
-    #[error("{0}")]
+    #[error(transparent)]
     Hardware(#[from] HalError),
     /// The trace can't be written.
     #[error("can't write the trace {} ({error}): name a file in a folder that you may write to", file.display())]

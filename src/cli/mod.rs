@@ -58,22 +58,20 @@ Examples:
   lockstep run --backend sim --config my-servo.toml  in real time, without hardware
   lockstep run --config my-servo.toml                the real motors
 
-Signals: the first SIGINT (Ctrl-C), SIGTERM or SIGHUP brings every motor to rest on its path and ends
-the program; a second one stands them still after their last whole pulse. Stopping by software is no
-safety function: motor power needs a switch of its own.
+Signals: the first SIGINT (Ctrl-C), SIGTERM or SIGHUP brings every motor to rest
+on its path and ends the program; a second one stands them still after their last
+whole pulse. That is no safety function: motor power needs a switch of its own.
 
-Exit status: 0 done, or stopped by a signal in good order; 1 a motor failed; 2 wrong usage or a wrong
-config; 3 the hardware is not there, or may not be used.";
+Exit status: 0 done, or stopped by a signal in good order; 1 a motor failed;
+2 wrong usage or a wrong config; 3 the hardware is not there, or may not be used.";
 
 /// The whole command line.
 #[derive(Parser, Debug)]
 #[command(
     name = "lockstep",
     version,
-    about = "Drives hobby servos and stepper axes from a Raspberry Pi's header",
-    long_about = "Drives hobby servos and stepper axes from a Raspberry Pi's header: each motor in a \
-                  thread of its own, all of a move on one time line. Without a Raspberry Pi it \
-                  simulates them.",
+    about = "Drives hobby servos and stepper axes from a Raspberry Pi's header: a thread for each motor, \
+             one time line for each move. It simulates them, too.",
     after_help = AFTER_HELP,
     max_term_width = 100
 )]
@@ -171,5 +169,17 @@ fn to_stdout(text: &str) -> Result<(), CliError> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(CliError::Output(e)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+        assert_eq!(board("pi-5"), Ok(Model::Pi5));
+        assert!(board("pi-9").is_err_and(|e| e.contains("zero-2-w")));
     }
 }

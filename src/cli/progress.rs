@@ -43,7 +43,6 @@ impl ProgressLine {
             bar
         });
         bar.set_message(text(machine, progress, self.duration));
-        bar.tick();
     }
 }
 

@@ -22,26 +22,30 @@ A program that never ends runs until a signal (Ctrl-C) or the time of --for ends
 pub struct RunArgs {
     #[command(flatten)]
     program: ProgramArgs,
-    /// What the motors hang on
-    #[arg(long, value_enum, default_value_t = Choice::Auto)]
+    /// What the motors hang on: rppal, a Raspberry Pi's header; sim, the simulator in real time; auto,
+    /// the header on a Raspberry Pi and elsewhere the simulator
+    #[arg(long, value_enum, default_value_t = Choice::Auto, hide_possible_values = true)]
     backend: Choice,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Choice {
-    /// The header on a Raspberry Pi, else the simulator
     Auto,
-    /// A Raspberry Pi's header, through rppal
     Rppal,
-    /// The simulator, in real time
     Sim,
 }
 
 /// Carries it out, and says the exit status.
 pub(super) fn run(args: &RunArgs, quiet: bool) -> Result<u8, CliError> {
     let stops = signals::catch()?;
-    let board = choose(args.backend, quiet)?;
+    let board = choose(args.backend)?;
     let checked = shared::check(&args.program, board, board.is_some())?;
+    if args.backend == Choice::Auto && !quiet {
+        logging::say(match board {
+            Some(board) => format!("note: running on the header of this {}", board.name()),
+            None => "note: this is no Raspberry Pi: running on the simulator".to_owned(),
+        });
+    }
     let mut builder =
         Machine::builder(checked.config).stop_event(stops.stop).halt_event(stops.halt);
     let place = match board {
@@ -57,30 +61,18 @@ pub(super) fn run(args: &RunArgs, quiet: bool) -> Result<u8, CliError> {
 }
 
 /// The board whose header is to be driven; `None`: the simulator.
-fn choose(choice: Choice, quiet: bool) -> Result<Option<Model>, CliError> {
-    let can = cfg!(target_os = "linux");
+fn choose(choice: Choice) -> Result<Option<Model>, CliError> {
     match (choice, identify_board()) {
         (Choice::Sim, _) => Ok(None),
-        (Choice::Rppal, _) if !can => {
-            let said = Some(std::env::consts::OS.to_owned());
-            Err(HalError::UnknownBoard { said }.into())
-        }
-        (Choice::Rppal, board) => Ok(Some(board?)),
-        (Choice::Auto, Ok(board)) if can => {
-            note(quiet, &format!("running on the header of this {}", board.name()));
-            Ok(Some(board))
-        }
-        (Choice::Auto, _) => {
-            note(quiet, "this is no Raspberry Pi: running on the simulator");
-            Ok(None)
-        }
+        (Choice::Auto, board) => Ok(board.ok().filter(|_| cfg!(target_os = "linux"))),
+        (Choice::Rppal, board) if cfg!(target_os = "linux") => Ok(Some(board?)),
+        (Choice::Rppal, _) => Err(no_header().into()),
     }
 }
 
-fn note(quiet: bool, text: &str) {
-    if !quiet {
-        logging::say(format_args!("note: {text}"));
-    }
+/// The header can only be driven from Linux.
+fn no_header() -> HalError {
+    HalError::UnknownBoard { said: Some(std::env::consts::OS.to_owned()) }
 }
 
 #[cfg(target_os = "linux")]
@@ -90,5 +82,5 @@ fn header() -> Result<Box<dyn Backend>, CliError> {
 
 #[cfg(not(target_os = "linux"))]
 fn header() -> Result<Box<dyn Backend>, CliError> {
-    Err(HalError::UnknownBoard { said: Some(std::env::consts::OS.to_owned()) }.into())
+    Err(no_header().into())
 }

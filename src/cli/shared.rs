@@ -157,7 +157,8 @@ pub(super) fn carry_out(
         }
         _ => Ok(()),
     };
-    let text = if args.json { json::json(&report) } else { table::table(&report, &show.place) };
+    let text =
+        if args.json { json::json(&report) } else { table::table(&report, &show.place, duration) };
     to_stdout(&text)?;
     written?;
     Ok(status(&report))

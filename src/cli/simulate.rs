@@ -61,7 +61,7 @@ pub(super) fn simulate(args: &SimulateArgs, quiet: bool) -> Result<u8, CliError>
     let duration = given.or(checked.preflight.duration.is_none().then_some(ENDLESS));
     if given.is_none() && duration.is_some() && !quiet {
         logging::say(format_args!(
-            "note: {} never ends: these are its first {}; `--for 10min` simulates more",
+            "note: `{}` never ends: these are its first {}; `--for 10min` simulates more",
             checked.program,
             Time(ENDLESS)
         ));

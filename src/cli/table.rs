@@ -1,9 +1,11 @@
 use std::fmt::Write;
+use std::time::Duration;
 
 use crate::machine::{Cause, MotorReport, Outcome, Place, RunReport, RunResult};
 
 /// A run as a table for people, at most 100 columns wide where the motors' names are short.
-pub(super) fn table(report: &RunReport, place: &str) -> String {
+/// `limit` is the time it was given.
+pub(super) fn table(report: &RunReport, place: &str, limit: Option<Duration>) -> String {
     let mut out = format!("{} {place}\n\n", report.program);
     let header = ["motor", "outcome", "position", "steps", "late p50", "late p99", "late max"];
     let mut rows = vec![header.map(str::to_owned)];
@@ -16,8 +18,6 @@ pub(super) fn table(report: &RunReport, place: &str) -> String {
             // Writing to a `String` can't fail.
             let _ = match column {
                 0 | 1 => write!(line, "{cell:wide$}  "),
-                // The mark behind a position stands in a column of its own.
-                2 => write!(line, "{cell:>wide$}  "),
                 _ => write!(line, "{cell:>wide$}  "),
             };
         }
@@ -29,7 +29,7 @@ pub(super) fn table(report: &RunReport, place: &str) -> String {
         out += &note;
         out.push('\n');
     }
-    out += &result(report);
+    out += &result(report, limit);
     out.push('\n');
     out
 }
@@ -102,9 +102,12 @@ fn notes(report: &RunReport) -> Vec<String> {
     notes
 }
 
-fn result(report: &RunReport) -> String {
+fn result(report: &RunReport, limit: Option<Duration>) -> String {
     let took = format!("{:.3} s", report.duration.as_secs_f64());
     match report.result {
+        RunResult::Done if limit.is_some_and(|limit| report.duration >= limit) => {
+            format!("done: its time was up after {took}")
+        }
         RunResult::Done => format!("done in {took}"),
         RunResult::Stopped => format!("stopped after {took}"),
         RunResult::Failed => {
@@ -127,4 +130,70 @@ pub(super) fn number(value: f64) -> String {
     let rounded = (value * 1e4).round() / 1e4;
     // Adding zero makes a negative zero a plain one.
     format!("{}", rounded + 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::MotorUnit;
+    use crate::motor::LatenessSummary;
+
+    fn motor(name: &str, outcome: Option<Outcome>, place: Place) -> MotorReport {
+        let lateness =
+            LatenessSummary { count: 3, p50: 400, p99: 6_100, max: 31_049, ..Default::default() };
+        let (motor, unit) = (name.to_owned(), MotorUnit::Millimetre);
+        let (position, steps) = (Some(-0.00001), Some(40_000));
+        MotorReport { motor, outcome, fault: None, position, unit, steps, place, lateness }
+    }
+
+    fn report(result: RunResult, motors: Vec<MotorReport>) -> RunReport {
+        let duration = Duration::from_millis(12_346);
+        RunReport { program: "tour".into(), result, duration, motors, left: vec![] }
+    }
+
+    #[test]
+    fn each_place_has_its_mark_and_its_note() {
+        let mut still = motor("pan", None, Place::Unknown);
+        (still.position, still.steps, still.lateness.count) = (None, None, 0);
+        let short = |cause| Some(Outcome::Short { by: 0.35000000000000142, cause });
+        let motors = vec![
+            motor("x", Some(Outcome::Reached), Place::Assumed),
+            motor("y", short(Cause::Timeout), Place::Unverified),
+            motor("long-name", short(Cause::Stopped), Place::Unknown),
+            still,
+        ];
+        let expected = "\
+tour here
+
+motor      outcome                     position  steps  late p50  late p99  late max
+x          reached                       0 mm *  40000    0.4 us    6.1 us   31.0 us
+y          short by 0.35 mm (timeout)    0 mm !  40000    0.4 us    6.1 us   31.0 us
+long-name  short by 0.35 mm (stopped)    0 mm ?  40000    0.4 us    6.1 us   31.0 us
+pan        not moved                          -      -         -         -         -
+
+reached: every pulse to the target was sent; nothing measures whether the motor followed
+*: counted from a place that was assumed, not measured
+!: the motor may have lost steps: it may stand elsewhere
+?: nobody told where it stands: counted from 0
+y: its time-out passed
+
+failed after 12.346 s: y
+";
+        assert_eq!(table(&report(RunResult::Failed, motors), "here", None), expected);
+    }
+
+    #[test]
+    fn the_last_line_says_how_it_ended() {
+        let last = |result, limit: Option<u64>| {
+            let motors = vec![motor("x", Some(Outcome::Reached), Place::Commanded)];
+            let text = table(&report(result, motors), "here", limit.map(Duration::from_secs));
+            text.lines().last().map(str::to_owned).unwrap()
+        };
+        assert_eq!(last(RunResult::Done, None), "done in 12.346 s");
+        assert_eq!(last(RunResult::Done, Some(13)), "done in 12.346 s");
+        assert_eq!(last(RunResult::Done, Some(12)), "done: its time was up after 12.346 s");
+        assert_eq!(last(RunResult::Stopped, Some(12)), "stopped after 12.346 s");
+        let refused = "failed after 12.346 s: see the errors above";
+        assert_eq!(last(RunResult::Failed, None), refused);
+    }
 }

@@ -24,11 +24,7 @@ pub struct PhaseWatch {
 impl PhaseWatch {
     /// Begins to watch at `now` a signal of that period.
     pub fn new(now: Instant, period: Duration) -> PhaseWatch {
-        PhaseWatch {
-            until: now + period,
-            fresh: period / 2,
-            last_high: None,
-        }
+        PhaseWatch { until: now + period, fresh: period / 2, last_high: None }
     }
 
     /// Takes the level that the pin has at `now` ([`PwmChannel::level`]) and says whether width 0 may
@@ -41,9 +37,7 @@ impl PhaseWatch {
                 now >= self.until
             }
             Some(Level::Low) => {
-                let fell = self
-                    .last_high
-                    .is_some_and(|high| now.since(high) <= self.fresh);
+                let fell = self.last_high.is_some_and(|high| now.since(high) <= self.fresh);
                 fell || now >= self.until
             }
         }

@@ -1,11 +1,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::STOP_PATIENCE;
 use super::outcome::{Cause, MotorOutcome};
 use super::plan::{Line, Part};
 use crate::config::OnFault;
 use crate::motion::{Planner, Trajectory};
-use crate::motor::{Change, Epoch, Gate, MotorIndex, MoveId};
+use crate::motor::{Change, Epoch, Gate, MotorIndex, MoveId, Verdict};
 use crate::sync::StepBarrier;
 use crate::units::Instant;
 
@@ -49,12 +51,18 @@ pub(super) struct Active {
     pub on_fault: OnFault,
     /// Why it falls short, once it does.
     pub cause: Option<Cause>,
-    /// When its time-out passes.
+    /// Because of whom it did not start, once that is known.
+    pub missed: Option<BTreeSet<MotorIndex>>,
+    /// How long it may take from its epoch on.
+    pub allowance: Duration,
+    /// When its time-out passes, from its start on.
     pub deadline: Instant,
     /// When a barrier that is not complete breaks, or when a stop is given up.
     pub patience: Instant,
     pub proposal: Option<Proposal>,
     pub attempts: u32,
+    /// Who had not acknowledged the last proposal when it expired.
+    pub silent: BTreeSet<MotorIndex>,
     /// How its motors ended, in the order they came, and how many of those have been handed out.
     pub ended: Vec<MotorOutcome>,
     pub told: usize,
@@ -105,6 +113,18 @@ impl Active {
         }
         let missing = self.parts.iter().map(|p| p.motor).collect();
         Some(Proposal { number, at, gate: Arc::default(), missing, line, trajectories })
+    }
+
+    /// Commits the proposal if no acknowledgement is missing.
+    pub fn commit(&mut self) {
+        let complete = self.proposal.as_ref().is_some_and(|p| p.missing.is_empty());
+        // Else: not all yet; or expired, which is seen when its instant has passed.
+        if complete
+            && let Some(proposal) = self.proposal.take_if(|p| p.gate.commit() == Verdict::Committed)
+        {
+            self.patience = proposal.at.plus_nanos(proposal.duration()) + STOP_PATIENCE;
+            self.adopt(proposal);
+        }
     }
 
     /// The proposal is what holds now.

@@ -13,7 +13,7 @@ use crate::config::{
     AtStart, AxisStop, Config, Drive, LineConfig, MotorConfig, ServoDrive, StepDirDrive,
 };
 use crate::hal::{
-    Backend, Clock, HalError, Level, OutputLine, OutputStart, PwmChannel, RecordedOutput,
+    Backend, Clock, HalError, InputLine, Level, OutputLine, OutputStart, PwmChannel, RecordedOutput,
     RecordedPwm, SharedLine, SimBackend,
 };
 use crate::motion::Planner;
@@ -36,6 +36,9 @@ const TRACE_QUEUE: usize = 1 << 16;
 
 /// How long a fault line's thread waits for room in its motor's mailbox.
 const INPUT_PATIENCE: Duration = Duration::from_millis(100);
+
+/// Both ends of the channel that the motors speak into.
+pub(super) type Events = (Sender<Event>, Receiver<Event>);
 
 /// Builds a [`Machine`]: which back end, which kind of time, whether with a trace.
 ///
@@ -104,7 +107,15 @@ impl MachineBuilder {
     /// # Errors
     ///
     /// The back end refused an output, a driver reports a fault, or the threads could not be started.
-    pub fn build(mut self) -> Result<Machine, MachineError> {
+    pub fn build(self) -> Result<Machine, MachineError> {
+        self.build_on(MachineBuilder::fleet)
+    }
+
+    /// The same, on a fleet that `make` makes of the members and both ends of their events' channel.
+    pub(super) fn build_on(
+        mut self,
+        make: impl FnOnce(&Self, Clock, Vec<(Member, Mailbox)>, Events) -> Result<Box<dyn Fleet>, MachineError>,
+    ) -> Result<Machine, MachineError> {
         let clock = if self.virtual_time { Clock::virtual_time() } else { Clock::monotonic() };
         let mut backend = match self.backend.take() {
             Some(backend) if !self.virtual_time => backend,
@@ -136,13 +147,15 @@ impl MachineBuilder {
             enables: BTreeMap::new(),
             max_lateness: limit.map(|l| u64::try_from(l.as_nanos()).unwrap_or(u64::MAX)),
             events: event_tx.clone(),
+            inputs: Vec::new(),
         };
         let (members, motors) = opener.open(&self.config, &names)?;
+        let inputs = opener.inputs;
         let finish_patience = self.config.motors.iter().map(longest_period).max();
         let wake = self.config.motors.iter().map(wake_time).max().unwrap_or_default();
         let safe = vec![false; motors.len()];
         let models = self.config.motors.iter().map(MotorModel::new).collect();
-        let fleet = self.fleet(clock, members, (event_tx, event_rx))?;
+        let fleet = make(&self, clock, members, (event_tx, event_rx))?;
         Ok(Machine {
             config: Arc::new(self.config),
             models,
@@ -163,6 +176,7 @@ impl MachineBuilder {
             wake_slack: wake,
             backend: backend.name(),
             hardware,
+            _inputs: inputs,
             safe,
             // The way out of a servo's signal takes up to two periods and a little.
             finish_patience: finish_patience.unwrap_or_default() * 3 + Duration::from_secs(1),
@@ -174,7 +188,7 @@ impl MachineBuilder {
         &self,
         clock: Clock,
         members: Vec<(Member, Mailbox)>,
-        events: (Sender<Event>, Receiver<Event>),
+        events: Events,
     ) -> Result<Box<dyn Fleet>, MachineError> {
         let (stop, halt) = (self.stop.clone(), self.halt.clone());
         if self.virtual_time {
@@ -245,6 +259,7 @@ struct Opener<'b> {
     enables: BTreeMap<u8, SharedLine>,
     max_lateness: Option<u64>,
     events: Sender<Event>,
+    inputs: Vec<Box<dyn InputLine>>,
 }
 
 type Opened = (Vec<(Member, Mailbox)>, Vec<MotorState>);
@@ -439,6 +454,7 @@ impl Opener<'_> {
             let (motor, gpio) = (motor.name.clone(), line.gpio);
             return Err(MachineError::FaultAtStart { motor, gpio });
         }
+        self.inputs.push(input);
         Ok(())
     }
 }

@@ -4,6 +4,17 @@ use thiserror::Error;
 
 use crate::hal::HalError;
 use crate::motion::PlanError;
+use crate::units::Time;
+
+/// A time rounded up to three digits or so, for a person who has to allow for it.
+pub(super) fn at_least(time: Duration) -> Time {
+    let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let grain = [1_000_000_000u64, 10_000_000, 1_000_000, 10_000, 1_000]
+        .into_iter()
+        .find(|grain| nanos >= grain.saturating_mul(100))
+        .unwrap_or(1);
+    Time(Duration::from_nanos(nanos.div_ceil(grain).saturating_mul(grain)))
+}
 
 /// Why a move was refused. Nothing has moved.
 #[derive(Clone, PartialEq, Debug, Error)]
@@ -77,16 +88,27 @@ pub enum MoveError {
     /// A stop was asked for.
     #[error("the machine has been stopped")]
     Stopped,
+    /// The machine's motors have been ended.
+    #[error("the machine has ended its motors: build a new one")]
+    Finished,
     /// The plan takes longer than the move may.
-    #[error("the move takes {needs:?}, longer than its time-out of {timeout:?}")]
+    #[error("the move takes {}, longer than its time-out of {}", at_least(*.needs), Time(*.timeout))]
     LongerThanTimeout {
         /// The planned duration.
         needs: Duration,
         /// The time-out.
         timeout: Duration,
     },
+    /// A step of a sweep takes longer than the time from one to the next.
+    #[error("a step of this sweep takes {}, longer than its `every` of {}", at_least(*.needs), Time(*.every))]
+    SweepTooFast {
+        /// The planned duration of the step.
+        needs: Duration,
+        /// The time from one step to the next.
+        every: Duration,
+    },
     /// A keyframe comes too soon after the one before.
-    #[error("{motor} needs {needs:?} for this, but has {has:?}: give it more time")]
+    #[error("{motor} needs {} for this, but has {}", at_least(*.needs), Time(*.has))]
     KeyframeTooSoon {
         /// The motor.
         motor: String,

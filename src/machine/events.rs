@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::active::{Active, Stage};
 use super::outcome::{Cause, Outcome, Place};
-use super::{CHANGE_ATTEMPTS, CHANGE_LEAD, Machine, STOP_PATIENCE};
+use super::{CHANGE_ATTEMPTS, CHANGE_LEAD, MOST_ENDED, Machine, STOP_PATIENCE};
 use crate::config::{AxisStop, Drive, OnFault, ServoStop};
 use crate::motor::{Command, Event, FaultKind, MotorIndex, MoveId, Report, Verdict};
 use crate::runtime::Heed;
@@ -31,8 +31,8 @@ impl Machine {
                 self.come_to_rest(id, Cause::Late);
             }
             Report::Acknowledged { change } => self.on_acknowledged(motor, change),
-            Report::Halted => {
-                if let Some(id) = self.motors[motor].busy {
+            Report::Halted { id } => {
+                if let Some(id) = id.filter(|&id| self.motors[motor].busy == Some(id)) {
                     let moving = self.active.get(&id).is_some_and(|a| a.zero.is_some());
                     if moving && self.models[motor].steps.is_some() {
                         self.motors[motor].place = Place::Unverified;
@@ -54,6 +54,7 @@ impl Machine {
         if active.zero.is_none() {
             active.zero = Some(zero);
             active.stage = Stage::Running;
+            active.deadline = zero + active.allowance;
             self.recorder.text(self.move_signal, zero, &format!("{id}:{}", active.kind));
         }
         let start = active.part(motor).map(|p| p.start);
@@ -69,13 +70,15 @@ impl Machine {
     }
 
     fn on_not_started(&mut self, id: MoveId, motor: MotorIndex) {
-        let names = |a: &Active| a.absent.iter().map(|&m| self.models[m].name.clone()).collect();
-        let Some(active) = self.active.get(&id) else { return };
-        let absent: Vec<String> = names(active);
-        self.end_part(id, motor, |a| match &a.cause {
-            Some(cause) => cause.clone(),
-            None => Cause::NotStarted(absent),
-        });
+        let Some(active) = self.active.get_mut(&id) else { return };
+        if active.missed.is_none() && active.cause.is_none() {
+            // Nobody else broke the barrier: it is this motor's doing, or of those who never came.
+            let alone = active.absent.contains(&motor);
+            active.missed = Some(if alone { [motor].into() } else { active.absent.clone() });
+        }
+        let missed = active.missed.iter().flatten();
+        let names = missed.map(|&m| self.models[m].name.clone()).collect();
+        self.end_part(id, motor, |_| Cause::NotStarted(names));
     }
 
     fn on_ended(&mut self, id: MoveId, motor: MotorIndex, at: Instant) {
@@ -94,16 +97,9 @@ impl Machine {
     fn on_acknowledged(&mut self, motor: MotorIndex, change: u64) {
         let holds = |a: &Active| a.proposal.as_ref().is_some_and(|p| p.number == change);
         let Some(active) = self.active.values_mut().find(|a| holds(a)) else { return };
-        let Some(proposal) = &mut active.proposal else { return };
-        proposal.missing.remove(&motor);
-        if !proposal.missing.is_empty() || proposal.gate.commit() != Verdict::Committed {
-            // Not all yet; or expired, which `check_deadlines` sees and proposes anew.
-            return;
-        }
-        if let Some(proposal) = active.proposal.take() {
-            let braked = proposal.at.plus_nanos(proposal.duration());
-            active.patience = braked + STOP_PATIENCE;
-            active.adopt(proposal);
+        if let Some(proposal) = &mut active.proposal {
+            proposal.missing.remove(&motor);
+            active.commit();
         }
     }
 
@@ -115,8 +111,18 @@ impl Machine {
             state.place = Place::Unverified;
         }
         let Some(id) = state.busy else { return };
+        self.excuse(id, motor);
         self.end_part(id, motor, |_| Cause::Fault(kind));
-        if self.active.get(&id).is_some_and(|a| a.on_fault == OnFault::Stop) {
+    }
+
+    /// A motor of a move does not go on: what that means for the others.
+    fn excuse(&mut self, id: MoveId, motor: MotorIndex) {
+        let Some(active) = self.active.get_mut(&id) else { return };
+        if active.stage == Stage::Arming {
+            // Its place at the barrier stays empty, or is given up: nobody starts.
+            active.missed.get_or_insert_default().insert(motor);
+            self.come_to_rest(id, Cause::Stopped);
+        } else if active.on_fault == OnFault::Stop {
             self.come_to_rest(id, Cause::Stopped);
         }
     }
@@ -140,14 +146,15 @@ impl Machine {
         let outcome = if there {
             Outcome::Reached
         } else {
-            let by = (part.target - model.to_unit(stands)).abs();
+            let by = model.to_unit((goal - stands).abs());
             Outcome::Short { by: if by.is_nan() { 0.0 } else { by }, cause: cause(active) }
         };
         // A servo that is there is there exactly: what the trajectory's rounding left is no angle.
         let exact = there && steps.is_none();
         let position = if exact { part.target } else { model.to_unit(stands) };
         let outcome = self.outcome(motor, id, outcome, position, steps);
-        if exact {
+        if steps.is_none() && !position.is_nan() {
+            // The next move begins where this one left it.
             self.motors[motor].angle = Some(position);
         }
         self.motors[motor].busy = None;
@@ -155,15 +162,27 @@ impl Machine {
         if let Some(active) = self.active.get_mut(&id) {
             active.parts.retain(|p| p.motor != motor);
             active.ended.push(outcome);
+            if let Some(proposal) = &mut active.proposal {
+                // It is at rest: nobody waits for its answer.
+                proposal.missing.remove(&motor);
+                active.commit();
+            }
         }
         self.retire(id);
     }
 
-    /// A motor whose loop does not do what it was told.
-    pub(super) fn give_up(&mut self, id: MoveId, motor: MotorIndex, cause: Cause) {
-        self.motors[motor].fault = Some(FaultKind::Silent);
-        self.motors[motor].place = Place::Unverified;
-        self.end_part(id, motor, |_| cause);
+    /// A motor whose loop does not do what it was told. Should it come to itself, it shall stand still.
+    pub(super) fn give_up(&mut self, id: MoveId, motor: MotorIndex) {
+        let name = &self.models[motor].name;
+        log::error!("{name}: {}", FaultKind::Silent);
+        if let Err(e) = self.fleet.send(motor, Command::Halt) {
+            log::error!("{e}");
+        }
+        let state = &mut self.motors[motor];
+        state.fault.get_or_insert(FaultKind::Silent);
+        state.place = Place::Unverified;
+        self.excuse(id, motor);
+        self.end_part(id, motor, |_| Cause::NoAnswer);
     }
 
     /// Puts a move away once all its motors have ended.
@@ -176,6 +195,10 @@ impl Machine {
                 self.recorder.text(self.move_signal, self.fleet.clock().now(), &end);
             }
             self.ended.insert(id, active);
+            // Outcomes that nobody asks for are not kept for ever.
+            while self.ended.len() > MOST_ENDED {
+                self.ended.pop_first();
+            }
         }
     }
 
@@ -199,8 +222,9 @@ impl Machine {
 
     fn propose(&mut self, id: MoveId) {
         let now = self.now();
+        self.leave_silent(id);
         let Some(active) = self.active.get_mut(&id) else { return };
-        if active.attempts == CHANGE_ATTEMPTS {
+        if active.attempts >= CHANGE_ATTEMPTS {
             log::error!("move {id}: its motors did not agree to a stop in time, halting them");
             self.halt_move(id);
             return;
@@ -223,12 +247,26 @@ impl Machine {
         }
     }
 
+    /// Where the last try has failed because of some motors alone, the others come to rest without
+    /// them.
+    fn leave_silent(&mut self, id: MoveId) {
+        let Some(active) = self.active.get_mut(&id) else { return };
+        let silent = std::mem::take(&mut active.silent);
+        let others = active.parts.iter().any(|p| !silent.contains(&p.motor));
+        if active.attempts == CHANGE_ATTEMPTS && others && !silent.is_empty() {
+            active.attempts = CHANGE_ATTEMPTS - 2;
+            silent.into_iter().for_each(|motor| self.give_up(id, motor));
+        }
+    }
+
     /// The motors of a move stand still after their last whole pulse.
     fn halt_move(&mut self, id: MoveId) {
         let now = self.now();
         let Some(active) = self.active.get_mut(&id) else { return };
         active.stage = Stage::Stopping;
         active.patience = now + STOP_PATIENCE;
+        active.attempts = active.attempts.max(CHANGE_ATTEMPTS);
+        active.proposal = None;
         let motors: Vec<_> = active.parts.iter().map(|p| p.motor).collect();
         for motor in motors {
             if let Err(e) = self.fleet.send(motor, Command::Halt) {
@@ -240,7 +278,7 @@ impl Machine {
     /// The first instant at which the machine itself has to look at a move.
     pub(super) fn next_deadline(&self) -> Instant {
         let of = |a: &Active| match a.stage {
-            Stage::Arming => a.patience.min(a.deadline),
+            Stage::Arming => a.patience,
             Stage::Running => a.deadline,
             Stage::Stopping => {
                 a.patience.min(a.proposal.as_ref().map_or(Instant::FAR, |p| p.at.plus_nanos(1)))
@@ -259,10 +297,14 @@ impl Machine {
                     if active.barrier.is_broken() {
                         // Broken, and some motor still does not say so.
                         let silent: Vec<_> = active.parts.iter().map(|p| p.motor).collect();
-                        silent.into_iter().for_each(|m| self.give_up(id, m, Cause::NoAnswer));
+                        silent.into_iter().for_each(|m| self.give_up(id, m));
                     } else {
                         active.patience = now + STOP_PATIENCE;
-                        active.barrier.expire();
+                        active.missed.get_or_insert(active.absent.clone());
+                        if !active.barrier.expire() {
+                            // Not one has come, so there was nothing to break.
+                            active.barrier.abort();
+                        }
                     }
                 }
                 Stage::Running if now >= active.deadline => {
@@ -282,7 +324,10 @@ impl Machine {
             // A commit that the acknowledgements made stands; else nobody has changed.
             match proposal.gate.resolve() {
                 Verdict::Committed => active.adopt(proposal),
-                Verdict::Expired => self.propose(id),
+                Verdict::Expired => {
+                    active.silent = proposal.missing;
+                    self.propose(id);
+                }
             }
             return;
         }
@@ -293,7 +338,7 @@ impl Machine {
                 self.halt_move(id);
             } else {
                 let silent: Vec<_> = active.parts.iter().map(|p| p.motor).collect();
-                silent.into_iter().for_each(|m| self.give_up(id, m, Cause::NoAnswer));
+                silent.into_iter().for_each(|m| self.give_up(id, m));
             }
         }
     }
@@ -346,11 +391,10 @@ impl Machine {
         if std::mem::replace(&mut self.finished, true) {
             return Vec::new();
         }
-        if !self.active.is_empty() {
-            self.stop.set();
-            self.on_stop();
-            self.settle();
-        }
+        // This machine's moves alone: others may share the stop event.
+        let ids: Vec<_> = self.active.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.come_to_rest(id, Cause::Stopped));
+        self.settle();
         for motor in 0..self.models.len() {
             if let Err(e) = self.fleet.send(motor, Command::Finish) {
                 log::error!("{e}");

@@ -15,11 +15,12 @@ mod program;
 mod report;
 mod spec;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, OnFault};
+use crate::hal::InputLine;
 use crate::motion::Planner;
 use crate::motor::{
     Command, Epoch, FaultKind, LatenessSummary, Motion, MotorIndex, MoveId, Telemetry,
@@ -58,6 +59,9 @@ const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long a move may take beyond its planned duration, where nobody gave it a time-out.
 const DEFAULT_SLACK: Duration = Duration::from_secs(5);
+
+/// How many ended moves are kept whose outcomes nobody has asked for yet.
+const MOST_ENDED: usize = 1000;
 
 /// What the machine knows of a motor.
 struct MotorState {
@@ -105,6 +109,8 @@ pub struct Machine {
     wake_slack: Duration,
     backend: &'static str,
     hardware: bool,
+    /// The drivers' fault lines: they are watched as long as these live.
+    _inputs: Vec<Box<dyn InputLine>>,
     /// Motors that have said that their hardware is safe.
     safe: Vec<bool>,
     finish_patience: Duration,
@@ -155,7 +161,9 @@ impl Machine {
 
     /// Allows moves again after a stop. After a halt the machine has to be built anew.
     pub fn clear_stop(&mut self) {
-        if self.heed == Heed::Halt && !self.halt.is_set() {
+        // A stop that was not heard yet still stops what moves now.
+        self.on_stop();
+        if self.heed == Heed::Halt {
             self.stop.clear();
             self.heed = Heed::Stop;
         }
@@ -276,6 +284,9 @@ impl Machine {
         timeout: Option<Duration>,
         on_fault: OnFault,
     ) -> Result<MoveId, MoveError> {
+        if self.finished {
+            return Err(MoveError::Finished);
+        }
         if self.is_stopped() {
             return Err(MoveError::Stopped);
         }
@@ -297,6 +308,7 @@ impl Machine {
         self.next_move += 1;
         let now = self.now();
         let arming = ARMING_PATIENCE + self.wake_slack;
+        let allowance = timeout.unwrap_or(needs + DEFAULT_SLACK);
         let (epoch, clock) = (Arc::new(Epoch::default()), self.fleet.clock().clone());
         let at_release = epoch.clone();
         let barrier = StepBarrier::new(planned.parts.len().max(1))
@@ -312,10 +324,13 @@ impl Machine {
             zero: None,
             on_fault,
             cause: None,
-            deadline: now + arming + timeout.unwrap_or(needs + DEFAULT_SLACK),
+            missed: None,
+            allowance,
+            deadline: now + arming + allowance,
             patience: now + arming,
             proposal: None,
             attempts: 0,
+            silent: BTreeSet::new(),
             ended: Vec::new(),
             told: 0,
         };
@@ -323,6 +338,7 @@ impl Machine {
             let steps = self.models[motor].steps.map(|_| self.motors[motor].telemetry.steps());
             let position = self.position(&self.models[motor].name).unwrap_or(target);
             let outcome = self.outcome(motor, id, Outcome::Reached, position, steps);
+            self.motors[motor].last = Some(outcome.clone());
             active.ended.push(outcome);
         }
         let motions: Vec<(MotorIndex, Motion)> = active
@@ -338,7 +354,7 @@ impl Machine {
             self.motors[motor].busy = Some(id);
             if let Err(e) = self.fleet.send(motor, Command::Arm(motion)) {
                 log::error!("{e}");
-                self.give_up(id, motor, Cause::NoAnswer);
+                self.give_up(id, motor);
             }
         }
         self.retire(id);
@@ -368,10 +384,12 @@ impl Machine {
         self.check_deadlines();
     }
 
-    /// Runs the machine for that long.
+    /// Runs the machine for that long. A stop that comes meanwhile ends it earlier: as soon as nothing
+    /// moves.
     pub fn run_for(&mut self, duration: Duration) {
         let until = self.now() + duration;
-        while self.now() < until {
+        let stopped = self.is_stopped();
+        while self.now() < until && (stopped || !self.is_stopped() || !self.active.is_empty()) {
             self.pump(until);
         }
     }
@@ -379,7 +397,8 @@ impl Machine {
     /// Waits until a move has ended, and takes its outcome. The wait is bounded by the move's own
     /// time-out and the time it takes to come to rest.
     ///
-    /// A number that no move has, or whose outcome was taken before, gives an empty outcome.
+    /// A number that no move has, or whose outcome was taken before, gives an empty outcome. So does
+    /// a move that ended a thousand moves ago.
     pub fn wait(&mut self, id: MoveId) -> MoveOutcome {
         while self.active.contains_key(&id) {
             self.pump(Instant::FAR);
@@ -444,6 +463,8 @@ impl Machine {
         self.on_stop();
         self.settle();
         if self.heed == Heed::Halt {
+            let config = self.config.clone();
+            self.park(&config);
             self.apply_on_stop();
         }
     }

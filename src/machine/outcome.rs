@@ -35,6 +35,17 @@ impl Cause {
     }
 }
 
+impl Cause {
+    /// Whether it was the stop that was asked for, running or before the start; else something failed.
+    pub fn is_stop(&self) -> bool {
+        match self {
+            Cause::Stopped => true,
+            Cause::NotStarted(who) => who.is_empty(),
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::error::MoveError;
+use super::error::{MoveError, at_least};
 use super::model::MotorModel;
 use super::plan::{self, Planned, Start};
 use super::program::{keyframe_tracks, sweep_length, sweep_targets};
@@ -152,23 +152,23 @@ impl<'c> Walk<'c> {
     fn sweep(&mut self, sweep: &'c SweepAction, span: Span) -> Option<u64> {
         let every = nanos(sweep.every);
         let turn = 2 * sweep_length(sweep);
-        let mut last = 0;
+        let (mut last, mut overrun) = (0, 0);
         for index in 0..=turn.min(MOST_SWEEP_STEPS) {
             let Some(targets) = sweep_targets(sweep, index) else { break };
             last = self.plan(&targets, Arrive::Aligned, 1.0, span).map_or(0, |p| p.duration);
-            if index > 0 && last > every {
+            if index == 0 {
+                // Where it begins may be far: the second target waits for that.
+                overrun = last.saturating_sub(every);
+            } else if last > every {
                 let needs = Duration::from_nanos(last);
-                let help = format!(
-                    "one of its steps takes {}: make `every` longer or `step` smaller",
-                    crate::units::Time(needs)
-                );
-                let error = MoveError::LongerThanTimeout { needs, timeout: sweep.every };
+                let help = "make `every` longer, `step` smaller, or the limits higher".to_string();
+                let error = MoveError::SweepTooFast { needs, every: sweep.every };
                 self.problem(span, error, help);
                 break;
             }
         }
         let moves = turn.saturating_mul(u64::from(sweep.times?));
-        Some(every.saturating_mul(moves).saturating_add(last))
+        Some(every.saturating_mul(moves).saturating_add(overrun).saturating_add(last))
     }
 
     fn movement(&mut self, action: &'c MoveAction, home: &ProgramConfig, span: Span) -> u64 {
@@ -184,7 +184,7 @@ impl<'c> Walk<'c> {
             if let Some(timeout) = timeout.filter(|t| *t < needs) {
                 let help = format!(
                     "give it at least {} with `timeout`, or let it go faster",
-                    crate::units::Time(needs)
+                    at_least(needs)
                 );
                 self.problem(at, MoveError::LongerThanTimeout { needs, timeout }, help);
             }
@@ -218,7 +218,7 @@ impl<'c> Walk<'c> {
             Err(error) => {
                 let help = match &error {
                     MoveError::KeyframeTooSoon { needs, .. } => {
-                        format!("leave at least {} between them", crate::units::Time(*needs))
+                        format!("leave at least {} between them", at_least(*needs))
                     }
                     _ => String::new(),
                 };

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::outcome::MotorOutcome;
+use super::outcome::{Cause, MotorOutcome};
 use super::plan::Start;
 use super::report::{RunReport, RunResult};
 use super::spec::Move;
@@ -51,6 +51,9 @@ impl Machine {
         program: Option<&str>,
         mut options: RunOptions<'_>,
     ) -> Result<RunReport, MachineError> {
+        if self.finished {
+            return Err(MoveError::Finished.into());
+        }
         let config = self.config.clone();
         let program = choose_program(&config, program)?;
         let problems = super::preflight(&config, &program.name).problems;
@@ -91,14 +94,15 @@ impl Machine {
         }
         failed |= root.failed;
         self.settle();
-        // A driver may fail at rest, too.
+        // A driver may fail at rest, too. What fell short because it was told to end has not failed.
         let faulty = self.motors.iter().any(|m| m.fault.is_some());
-        let result = match (failed, self.is_stopped()) {
-            _ if faulty => RunResult::Failed,
-            (true, false) => RunResult::Failed,
-            (true, true) if root.genuine => RunResult::Failed,
-            (_, true) => RunResult::Stopped,
-            (false, false) => RunResult::Done,
+        let told_to_end = timed_out || self.is_stopped();
+        let result = if faulty || root.genuine || (failed && !told_to_end) {
+            RunResult::Failed
+        } else if self.is_stopped() {
+            RunResult::Stopped
+        } else {
+            RunResult::Done
         };
         if result != RunResult::Failed {
             self.park(&config);
@@ -129,7 +133,7 @@ impl Machine {
 
     /// Servos that have a start-up position go there. Says whether all did.
     fn start_up(&mut self, config: &Config) -> bool {
-        let mut ids = Vec::new();
+        let (mut ids, mut refused) = (Vec::new(), false);
         for (motor, c) in config.motors.iter().enumerate() {
             let Drive::Servo(servo) = &c.drive else { continue };
             let angle = match servo.startup {
@@ -139,14 +143,17 @@ impl Machine {
             };
             match self.start_targets(&[(motor, angle)], &Move::new()) {
                 Ok(id) => ids.push(id),
-                Err(e) => log::error!("{e}"),
+                Err(e) => {
+                    log::error!("{e}");
+                    refused = true;
+                }
             }
         }
-        self.wait_all(&ids).iter().all(super::MoveOutcome::all_reached)
+        self.wait_all(&ids).iter().all(super::MoveOutcome::all_reached) && !refused
     }
 
     /// Servos with `on-stop = { park = ... }` go to their parking place, each alone.
-    fn park(&mut self, config: &Config) {
+    pub(super) fn park(&mut self, config: &Config) {
         let mut parks = Vec::new();
         for (motor, c) in config.motors.iter().enumerate() {
             if let Drive::Servo(servo) = &c.drive
@@ -222,12 +229,15 @@ enum Frame<'c> {
     Repeat {
         steps: &'c [StepConfig],
         left: Option<u32>,
-        turn_began: Instant,
+        /// How many waits the branch had had when the turn began; `None` before the first.
+        turn_began: Option<u64>,
     },
     Sweep {
         sweep: &'c SweepAction,
         next: u64,
         begun: Instant,
+        /// The next target's time was waited for: the move before it was over in time.
+        waited: bool,
     },
     OneByOne {
         action: &'c MoveAction,
@@ -262,6 +272,8 @@ struct Branch<'c> {
     cancelled: bool,
     /// Motors that fell short and were not rescued.
     shorts: Vec<MotorOutcome>,
+    /// How often it had to wait for anything.
+    waits: u64,
 }
 
 impl<'c> Branch<'c> {
@@ -281,6 +293,7 @@ impl<'c> Branch<'c> {
             genuine: false,
             cancelled: false,
             shorts: Vec::new(),
+            waits: 0,
         }
     }
 
@@ -333,6 +346,7 @@ impl<'c> Branch<'c> {
     fn poll(&mut self, machine: &mut Machine, config: &'c Config) -> Turn {
         loop {
             if let Some(until) = self.wait(machine, config) {
+                self.waits += 1;
                 return Turn::Wait(until);
             }
             if self.frames.is_empty() {
@@ -398,7 +412,13 @@ impl<'c> Branch<'c> {
         let mut until = Instant::FAR;
         while let Some(done) = machine.take_outcome(*id) {
             let Outcome::Short { cause, .. } = &done.outcome else { continue };
-            log::warn!("{} fell short: {cause}", done.motor);
+            match cause {
+                // Asked for, or said before.
+                Cause::Stopped | Cause::Fault(_) | Cause::Late => {
+                    log::info!("{} fell short: {cause}", done.motor);
+                }
+                _ => log::warn!("{} fell short: {cause}", done.motor),
+            }
             let rescue = action.and_then(|a| {
                 let motor = config.motor_index(&done.motor)?;
                 a.on_short.iter().find(|r| r.0 == motor).map(|r| r.1)
@@ -408,8 +428,9 @@ impl<'c> Branch<'c> {
                     rescues.push(Branch::program(&config.programs[program]));
                 }
                 _ => {
-                    *bad = true;
-                    self.genuine |= *cause != super::Cause::Stopped;
+                    // What a branch that is told to end leaves undone is no failure of its own.
+                    *bad |= !(cancelled && cause.is_stop());
+                    self.genuine |= !cause.is_stop();
                     self.shorts.push(done);
                 }
             }
@@ -456,25 +477,30 @@ impl<'c> Branch<'c> {
                     self.frames.pop();
                     return;
                 }
-                if *turn_began == now {
+                // A turn that waited for nothing would be followed by the next one without end.
+                if turn_began.replace(self.waits) == Some(self.waits) {
                     self.pending = Pending::Until(now + IDLE_TURN);
-                    *turn_began = Instant::ZERO;
                     return;
                 }
-                *turn_began = now;
                 *left = left.map(|n| n - 1);
                 let steps = *steps;
                 self.frames.push(Frame::Steps { steps, next: 0, program: None });
             }
-            Frame::Sweep { sweep, next, begun } => {
-                let at = *begun + Duration::from_nanos(nanos(sweep.every).saturating_mul(*next));
+            Frame::Sweep { sweep, next, begun, waited } => {
+                let gone = Duration::from_nanos(nanos(sweep.every).saturating_mul(*next));
+                let at = *begun + gone;
                 let Some(targets) = sweep_targets(sweep, *next) else {
                     self.frames.pop();
                     return;
                 };
                 if now < at {
                     self.pending = Pending::Until(at);
+                    *waited = true;
                     return;
+                }
+                if !std::mem::take(waited) {
+                    // The move before took longer: no two targets closer than `every` to make it up.
+                    *begun = Instant::from_nanos(now.nanos_since(Instant::ZERO + gone));
                 }
                 *next += 1;
                 self.start_move(machine, &targets, &Move::new(), None);
@@ -511,11 +537,10 @@ impl<'c> Branch<'c> {
                 self.start_move(machine, &targets, &spec, Some(action));
             }
             Action::Sweep(sweep) => {
-                self.frames.push(Frame::Sweep { sweep, next: 0, begun: now });
+                self.frames.push(Frame::Sweep { sweep, next: 0, begun: now, waited: false });
             }
             Action::Repeat(left, steps) => {
-                let turn_began = Instant::ZERO;
-                self.frames.push(Frame::Repeat { steps, left: *left, turn_began });
+                self.frames.push(Frame::Repeat { steps, left: *left, turn_began: None });
             }
             Action::Run(program) => {
                 let program = &config.programs[*program];

@@ -37,21 +37,33 @@ impl Trajectory {
     pub fn extremes(&self) -> Extremes {
         let mut extremes = Extremes::at_rest(self.end());
         for segment in self.segments() {
-            let length = seconds(segment.duration);
-            extremes.widen(segment, 0.0);
-            extremes.widen(segment, length);
-            extremes.jerk = extremes.jerk.max(segment.jerk.abs());
-            let turn = -segment.state.acceleration / segment.jerk;
-            let [first, second] = velocity_zeros(segment);
-            for root in [turn, first, second] {
-                // A root that is no number fails both comparisons.
-                if root > 0.0 && root < length {
-                    extremes.widen(segment, root);
-                }
-            }
+            let own = segment_extremes(segment);
+            extremes.min = extremes.min.min(own.min);
+            extremes.max = extremes.max.max(own.max);
+            extremes.velocity = extremes.velocity.max(own.velocity);
+            extremes.acceleration = extremes.acceleration.max(own.acceleration);
+            extremes.jerk = extremes.jerk.max(own.jerk);
         }
         extremes
     }
+}
+
+/// The extremes of one segment.
+pub(super) fn segment_extremes(segment: &Segment) -> Extremes {
+    let length = seconds(segment.duration);
+    let mut extremes = Extremes::at_rest(segment.state.position);
+    extremes.widen(segment, 0.0);
+    extremes.widen(segment, length);
+    extremes.jerk = segment.jerk.abs();
+    let turn = -segment.state.acceleration / segment.jerk;
+    let [first, second] = velocity_zeros(segment);
+    for root in [turn, first, second] {
+        // A root that is no number fails both comparisons.
+        if root > 0.0 && root < length {
+            extremes.widen(segment, root);
+        }
+    }
+    extremes
 }
 
 /// The seconds after the segment's start at which its velocity `v + a h + j h²/2` is 0, the lesser

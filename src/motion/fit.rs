@@ -1,5 +1,7 @@
 //! From phases in seconds to segments of whole nanoseconds that end where they should.
 
+use std::ops::Range;
+
 use super::solver::Phase;
 use super::{Segment, State, Trajectory, seconds};
 
@@ -33,67 +35,25 @@ pub(super) fn fit(from: State, phases: &[Phase], end: Option<f64>) -> Option<Tra
             last = boundary;
         }
     }
-    let segments = settle(from, pieces, end)?;
+    if pieces.is_empty() {
+        return None;
+    }
+    let segments = settle(from, pieces, end);
     let reached = segments.last().map(|s| s.state_after(s.duration).position);
     Some(Trajectory::from_segments(segments, end.or(reached)?))
 }
 
-/// [`Trajectory::stretched`] for a trajectory with segments, from rest, and a longer duration.
-pub(super) fn stretch(trajectory: &Trajectory, duration: u64) -> Option<Trajectory> {
-    let now = trajectory.duration();
-    let factor = now as f64 / duration as f64;
-    let moved = |t: u64| {
-        let scaled = (u128::from(t) * u128::from(duration) + u128::from(now / 2)) / u128::from(now);
-        scaled as u64
-    };
-    let all = trajectory.segments();
-    let mut segments = Vec::with_capacity(all.len() + 4);
-    let mut first = 0;
-    while let Some(start) = all.get(first) {
-        // One part: up to the next rest.
-        let later = all.get(first + 1..)?;
-        let length = 1 + later.iter().take_while(|s| !s.state.is_at_rest()).count();
-        let part = all.get(first..first + length)?;
-        first += length;
-        let end = all.get(first).map_or(trajectory.end(), |s| s.state.position);
-        let begin = moved(start.start);
-        if part.len() == 1 && start.jerk == 0.0 {
-            let until = moved(start.start + start.duration);
-            segments.push(Segment { start: begin, duration: until - begin, ..*start });
-            continue;
-        }
-        let pieces = part.iter().map(|s| Piece {
-            nanos: moved(s.start + s.duration) - moved(s.start),
-            jerk: s.jerk * factor * factor * factor,
-        });
-        let pieces = pieces.collect();
-        let mut part_segments = settle(start.state, pieces, Some(end))?;
-        for segment in &mut part_segments {
-            segment.start += begin;
-        }
-        segments.extend(part_segments);
-    }
-    let stretched = Trajectory::from_segments(segments, trajectory.end());
-    let (old, new) = (trajectory.extremes(), stretched.extremes());
-    let kept = |new: f64, old: f64| new <= old * (1.0 + 1e-6);
-    let ok = kept(new.velocity, old.velocity * factor)
-        && kept(new.acceleration, old.acceleration * factor * factor)
-        && kept(new.jerk, old.jerk * factor * factor * factor);
-    ok.then_some(stretched)
-}
-
 /// Corrects the jerks of the pieces and works out the segments.
-fn settle(from: State, mut pieces: Vec<Piece>, end: Option<f64>) -> Option<Vec<Segment>> {
+fn settle(from: State, mut pieces: Vec<Piece>, end: Option<f64>) -> Vec<Segment> {
     let distance = end.map(|end| end - from.position);
     let mut cruise = find_cruise(from, &pieces);
     // Before the cruise: its acceleration, and its speed for the position. After it, or in all:
     // acceleration, velocity, position. And one more: the least of many corrections, not the only.
-    if cruise.is_some_and(|c| c > 0) {
-        let added = cut_longest(&mut pieces, |i| cruise.is_some_and(|c| i < c), 2);
-        cruise = cruise.map(|c| c + added);
+    if let Some(c) = cruise {
+        cruise = Some(c + cut_longest(&mut pieces, 0..c, 2));
     }
-    let after = cruise.unwrap_or(0);
-    cut_longest(&mut pieces, |i| i >= after, if distance.is_some() { 4 } else { 3 });
+    let after = cruise.unwrap_or(0)..pieces.len();
+    cut_longest(&mut pieces, after, if distance.is_some() { 4 } else { 3 });
     let solve = Correction::new(&pieces, cruise, distance.is_some());
     for _ in 0..4 {
         let left = shortfall(from, &pieces, cruise, distance);
@@ -112,32 +72,29 @@ fn settle(from: State, mut pieces: Vec<Piece>, end: Option<f64>) -> Option<Vec<S
         segments.push(Segment { start, duration: piece.nanos, state, jerk: piece.jerk });
         start += piece.nanos;
     });
-    Some(segments)
+    segments
 }
 
-/// Cuts the longest piece with a jerk in two until there are `wanted` among those asked for;
-/// returns how many there are more than before.
-fn cut_longest(pieces: &mut Vec<Piece>, among: impl Fn(usize) -> bool, wanted: usize) -> usize {
-    let mut added = 0;
+/// Cuts the longest piece with a jerk in two until there are `wanted` of them in the range, not
+/// counting those too short to correct anything; returns how many pieces were added.
+fn cut_longest(pieces: &mut Vec<Piece>, mut range: Range<usize>, wanted: usize) -> usize {
+    let before = pieces.len();
     while pieces.len() < MOST {
-        let jerks = pieces.iter().enumerate();
-        let jerks = jerks.filter(|(i, p)| (*i < added || among(*i - added)) && p.jerk != 0.0);
-        let (count, longest) = jerks.fold((0, None), |(n, most), (i, p)| match most {
-            Some((_, nanos)) if nanos >= p.nanos => (n + 1, most),
-            _ => (n + 1, Some((i, p.nanos))),
-        });
-        let Some((longest, nanos)) = longest else {
+        let jerks = range.clone().filter(|&i| pieces[i].jerk != 0.0);
+        let Some(longest) = jerks.clone().max_by_key(|&i| pieces[i].nanos) else {
             break;
         };
-        if count >= wanted || nanos < 2 {
+        let whole = pieces[longest];
+        let long = jerks.filter(|&i| pieces[i].nanos >= whole.nanos / 16);
+        if long.count() >= wanted || whole.nanos < 2 {
             break;
         }
-        let half = Piece { nanos: nanos / 2, ..pieces[longest] };
-        pieces[longest].nanos -= half.nanos;
-        pieces.insert(longest + 1, half);
-        added += 1;
+        let half = whole.nanos / 2;
+        pieces[longest].nanos = whole.nanos - half;
+        pieces.insert(longest + 1, Piece { nanos: half, ..whole });
+        range.end += 1;
     }
-    added
+    pieces.len() - before
 }
 
 /// The longest piece, if any, after a jerk, that has neither jerk nor acceleration.
@@ -238,7 +195,7 @@ impl Correction {
             }
         }
         let mut mix = [[0.0; ROWS]; ROWS];
-        for k in 0..ROWS {
+        for (k, mix) in mix.iter_mut().enumerate() {
             let (done, rest) = rows.split_at_mut(k);
             let row = &mut rest[0];
             let before = dot(row, row).sqrt();
@@ -246,7 +203,7 @@ impl Correction {
             for _ in 0..2 {
                 for (l, other) in done.iter().enumerate() {
                     let share = dot(row, other);
-                    mix[k][l] += share;
+                    mix[l] += share;
                     for (x, y) in row.iter_mut().zip(other) {
                         *x -= share * y;
                     }
@@ -254,7 +211,7 @@ impl Correction {
             }
             let length = dot(row, row).sqrt();
             if length > 1e-13 * before {
-                mix[k][k] = length;
+                mix[k] = length;
                 row.iter_mut().for_each(|x| *x /= length);
             } else {
                 *row = [0.0; MOST];

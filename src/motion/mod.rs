@@ -48,6 +48,7 @@
 //! Only `+ - * /` and square roots are used, so that a plan is the same, to the bit, on every
 //! target.
 
+mod check;
 mod error;
 mod extremes;
 mod fit;
@@ -55,6 +56,7 @@ mod limits;
 mod planner;
 mod solver;
 mod step_times;
+mod symmetric;
 mod trajectory;
 
 pub use error::PlanError;

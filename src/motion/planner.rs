@@ -1,8 +1,10 @@
 use rsruckig::prelude::{Ruckig, ThrowErrorHandler};
 
+use super::check::{Excess, check};
 use super::fit::fit;
 use super::solver::{Goal, PHASES, Phase, Solve, Solver, Trouble};
-use super::{LONGEST, Limits, PlanError, Segment, State, Trajectory, seconds};
+use super::symmetric::Symmetric;
+use super::{LONGEST, Limits, PlanError, State, Trajectory, seconds};
 
 /// Plans motions that take the least time within limits and end at rest.
 ///
@@ -47,7 +49,9 @@ impl Planner {
     /// The fastest way from a state to rest at `target`.
     ///
     /// From rest it goes straight there. From a moving state it may have to pass the target and
-    /// come back: check the [`extremes`](Trajectory::extremes) against the travel.
+    /// come back: check the [`extremes`](Trajectory::extremes) against the travel. A start that can
+    /// only just stop at the target (as in the last part of a plan to it) may pass it by a hair, for
+    /// the rounding to nanoseconds: by no more than its speed covers in 200 ns.
     ///
     /// # Errors
     ///
@@ -59,7 +63,7 @@ impl Planner {
         target: f64,
         limits: Limits,
     ) -> Result<Trajectory, PlanError> {
-        self.engine.to_position(from, target, limits)
+        self.engine.position(from, target, limits)
     }
 
     /// The fastest way from a state to rest, wherever that ends.
@@ -68,7 +72,7 @@ impl Planner {
     ///
     /// As [`to_position`](Planner::to_position).
     pub fn to_rest(&mut self, from: State, limits: Limits) -> Result<Trajectory, PlanError> {
-        self.engine.to_rest(from, limits)
+        self.engine.rest(from, limits)
     }
 }
 
@@ -84,12 +88,6 @@ impl std::fmt::Debug for Planner {
     }
 }
 
-/// How much of a limit a plan may exceed it by.
-const LIMIT_TOLERANCE: f64 = 1e-9;
-
-/// How much of the speed limit a start above it may add on its way down, beyond what it must.
-const START_TOLERANCE: f64 = 1e-3;
-
 /// After so many rounds it takes more than lower limits: longer phases.
 const SMALL_CUTS: usize = 12;
 
@@ -102,7 +100,7 @@ pub(super) struct Engine<S> {
 }
 
 impl<S: Solve> Engine<S> {
-    pub(super) fn to_position(
+    pub(super) fn position(
         &mut self,
         from: State,
         target: f64,
@@ -119,10 +117,10 @@ impl<S: Solve> Engine<S> {
         if distance == 0.0 {
             return Ok(Trajectory::rest(target));
         }
-        self.from_rest(from.position, target, limits)
+        self.straight(from.position, target, limits)
     }
 
-    pub(super) fn to_rest(&mut self, from: State, limits: Limits) -> Result<Trajectory, PlanError> {
+    pub(super) fn rest(&mut self, from: State, limits: Limits) -> Result<Trajectory, PlanError> {
         check_start(from, limits)?;
         if from.is_at_rest() {
             return Ok(Trajectory::rest(from.position));
@@ -131,7 +129,7 @@ impl<S: Solve> Engine<S> {
     }
 
     /// From rest to rest: the solver's durations, rounded up (see the module's formulae).
-    fn from_rest(
+    fn straight(
         &mut self,
         start: f64,
         target: f64,
@@ -206,16 +204,6 @@ impl<S: Solve> Engine<S> {
                 return Ok(trajectory);
             };
             last = Some(error.explain(limits));
-            if cfg!(test) && std::env::var("DBG").is_ok() {
-                println!(
-                    "{round} {asked:?} {error:?} {:?}",
-                    trajectory
-                        .segments()
-                        .iter()
-                        .map(|s| (s.duration, s.jerk / limits.jerk))
-                        .collect::<Vec<_>>()
-                );
-            }
             cut.raise(error);
             if round >= SMALL_CUTS || error.most() > 0.1 {
                 jerk *= 0.5;
@@ -259,150 +247,6 @@ fn explain(trouble: Trouble, from: State, target: Option<f64>) -> PlanError {
             code,
         },
     }
-}
-
-/// A motion from rest to rest: jerk, hold, jerk back, cruise, and the same mirrored, nanoseconds.
-struct Symmetric {
-    start: f64,
-    target: f64,
-    jerk: u64,
-    hold: u64,
-    cruise: u64,
-}
-
-impl Symmetric {
-    fn trajectory(&self) -> Trajectory {
-        let Symmetric { start, target, .. } = *self;
-        let (tj, ta, tv) = (seconds(self.jerk), seconds(self.hold), seconds(self.cruise));
-        let speed = (target - start) / (2.0 * tj + ta + tv);
-        let acceleration = speed / (tj + ta);
-        let jerk = acceleration / tj;
-        // Where the jerk ends, where the hold ends, where the cruise begins.
-        let first = State { position: 0.0, ..State::default() }.after(tj, jerk);
-        let first = State { acceleration, ..first };
-        let second = State { acceleration, ..first.after(ta, 0.0) };
-        let way = speed * (2.0 * tj + ta) / 2.0;
-        let at = |position: f64, velocity: f64, acceleration: f64| State {
-            position,
-            velocity,
-            acceleration,
-        };
-        let states = [
-            (self.jerk, State::at_rest(start), jerk),
-            (self.hold, at(start + first.position, first.velocity, acceleration), 0.0),
-            (self.jerk, at(start + second.position, second.velocity, acceleration), -jerk),
-            (self.cruise, at(start + way, speed, 0.0), 0.0),
-            (self.jerk, at(target - way, speed, 0.0), -jerk),
-            (self.hold, at(target - second.position, second.velocity, -acceleration), 0.0),
-            (self.jerk, at(target - first.position, first.velocity, -acceleration), jerk),
-        ];
-        let mut segments = Vec::with_capacity(states.len());
-        let mut begin = 0;
-        for (duration, state, jerk) in states {
-            if duration > 0 {
-                segments.push(Segment { start: begin, duration, state, jerk });
-                begin += duration;
-            }
-        }
-        Trajectory::from_segments(segments, target)
-    }
-}
-
-/// By how much a plan exceeds its limits, as a share of them; 0 where it keeps them.
-#[derive(Clone, Copy, Debug, Default)]
-struct Excess {
-    speed: f64,
-    acceleration: f64,
-    jerk: f64,
-    /// What of the end is wrong, if it is: what, its value, the most it may be.
-    end: Option<(&'static str, f64, f64)>,
-}
-
-impl Excess {
-    fn most(&self) -> f64 {
-        self.speed.max(self.acceleration).max(self.jerk)
-    }
-
-    /// Four times as much as before, or as was seen, where something was seen.
-    fn raise(&mut self, seen: Excess) {
-        let raise = |cut: &mut f64, seen: f64| {
-            if seen > 0.0 {
-                *cut = (4.0 * cut.max(seen)).min(0.25);
-            }
-        };
-        raise(&mut self.speed, seen.speed);
-        raise(&mut self.acceleration, seen.acceleration);
-        raise(&mut self.jerk, seen.jerk);
-    }
-
-    /// The limits, lower by these shares.
-    fn below(&self, limits: Limits) -> Limits {
-        Limits {
-            speed: limits.speed * (1.0 - self.speed),
-            acceleration: limits.acceleration * (1.0 - self.acceleration),
-            jerk: limits.jerk * (1.0 - self.jerk),
-        }
-    }
-
-    fn explain(&self, limits: Limits) -> PlanError {
-        let unfaithful = |what, over: f64, wanted: f64| PlanError::Unfaithful {
-            what,
-            value: wanted * (1.0 + over),
-            wanted,
-        };
-        match *self {
-            Excess { end: Some((what, value, wanted)), .. } => {
-                PlanError::Unfaithful { what, value, wanted }
-            }
-            Excess { jerk, .. } if jerk > 0.0 => unfaithful("jerk limit", jerk, limits.jerk),
-            Excess { acceleration, .. } if acceleration > 0.0 => {
-                unfaithful("acceleration limit", acceleration, limits.acceleration)
-            }
-            Excess { speed, .. } => unfaithful("speed limit", speed, limits.speed),
-        }
-    }
-}
-
-/// Checks a plan's segments against the limits and its end.
-fn check(plan: &Trajectory, from: State, limits: Limits) -> Result<(), Excess> {
-    let extremes = plan.extremes();
-    // The speed when the start's acceleration is taken back at once, by the plan's least jerk;
-    // that may be less than the limit by what the rounding to nanoseconds means.
-    let taken_back = |jerk: f64| {
-        let added = from.acceleration * from.acceleration.abs() / (2.0 * jerk);
-        (from.velocity + added).abs()
-    };
-    let jerks = plan.segments().iter().map(|s| s.jerk.abs()).filter(|&jerk| jerk > 0.0);
-    let least = jerks.fold(limits.jerk, f64::min);
-    let inevitable =
-        taken_back(least).min(taken_back(limits.jerk) + START_TOLERANCE * limits.speed);
-    let speed = limits.speed.max(from.velocity.abs()).max(inevitable);
-    let acceleration = limits.acceleration.max(from.acceleration.abs());
-    let over = |value: f64, most: f64| {
-        let share = value / most - 1.0;
-        // Not a number is an excess, too.
-        if share <= LIMIT_TOLERANCE { 0.0 } else { share.max(LIMIT_TOLERANCE) }
-    };
-    let mut excess = Excess {
-        speed: over(extremes.velocity, speed),
-        acceleration: over(extremes.acceleration, acceleration),
-        jerk: over(extremes.jerk, limits.jerk),
-        end: None,
-    };
-    if let Some(last) = plan.segments().last() {
-        let end = last.state_after(last.duration);
-        let size = extremes.max.abs().max(extremes.min.abs()).max(extremes.max - extremes.min);
-        let position = (end.position - plan.end()).abs();
-        let far = |value: f64, most: f64| !(value <= most);
-        if far(position, 1e-12 * size) {
-            excess.end = Some(("end", end.position, plan.end()));
-        } else if far(end.velocity.abs(), 1e-9 * extremes.velocity) {
-            excess.end = Some(("end velocity", end.velocity, 0.0));
-        } else if far(end.acceleration.abs(), 1e-9 * extremes.acceleration) {
-            excess.end = Some(("end acceleration", end.acceleration, 0.0));
-        }
-    }
-    if excess.end.is_none() && excess.most() == 0.0 { Ok(()) } else { Err(excess) }
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ impl Dice {
     }
 
     pub(super) fn sign(&mut self) -> f64 {
-        if self.next() % 2 == 0 { 1.0 } else { -1.0 }
+        if self.below(2) == 0 { 1.0 } else { -1.0 }
     }
 
     pub(super) fn below(&mut self, n: u64) -> u64 {

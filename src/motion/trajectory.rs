@@ -1,4 +1,5 @@
-use super::{LONGEST, fit, seconds};
+use super::symmetric::Symmetric;
+use super::{LONGEST, seconds};
 
 /// Position, velocity and acceleration at one moment, in a unit, unit/s, unit/s².
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
@@ -181,25 +182,40 @@ impl Trajectory {
     }
 
     /// The same path in a longer time: with `k` = `duration` / [`duration`](Trajectory::duration),
-    /// speeds are divided by `k`, accelerations by `k²`, jerks by `k³`, each to within what the
-    /// rounding of the segments to whole nanoseconds means.
+    /// speeds are divided by `k`, accelerations by `k²`, jerks by `k³`, each to within what some
+    /// nanoseconds mean in it; and none becomes greater than it was.
     ///
     /// Rests inside it (between the parts of a [`chain`](Trajectory::chain)) stay rests, at
     /// exactly the same places. `None` if it does not begin at rest, if `duration` is shorter than
-    /// now or longer than a hundred days, if there is no motion to stretch, or if its
-    /// segments are too few nanoseconds long to be stretched without passing the speed,
-    /// acceleration or jerk it has now (by more than a millionth).
+    /// now or longer than a hundred days, or if it has no duration to stretch.
     pub fn stretched(&self, duration: u64) -> Option<Trajectory> {
-        if !self.start().is_at_rest() || duration < self.duration || duration > LONGEST {
+        if duration < self.duration || duration > LONGEST {
             return None;
         }
         if duration == self.duration {
-            return Some(self.clone());
+            return self.start().is_at_rest().then(|| self.clone());
         }
-        if self.segments.is_empty() {
-            return None;
+        let moved = |t: u64| {
+            let exact = u128::from(t) * u128::from(duration) / u128::from(self.duration.max(1));
+            exact as u64
+        };
+        let mut parts = Vec::new();
+        let mut left = self.segments.as_slice();
+        while let Some(first) = left.first() {
+            // One part: up to the next rest.
+            let inside = left.iter().skip(1).take_while(|s| !s.state.is_at_rest()).count();
+            let (part, rest) = left.split_at(1 + inside);
+            let ends = part.last().map_or(0, |s| s.start + s.duration);
+            let to = moved(ends) - moved(first.start);
+            let place = rest.first().map_or(self.end, |s| s.state.position);
+            parts.push(if part.len() == 1 && first.jerk == 0.0 && first.state.is_at_rest() {
+                Trajectory::dwell(place, to)
+            } else {
+                Symmetric::of(part, place)?.stretched(ends - first.start, to).trajectory()
+            });
+            left = rest;
         }
-        fit::stretch(self, duration)
+        Trajectory::chain(&parts)
     }
 }
 

@@ -137,7 +137,10 @@ pub enum Report {
         change: u64,
     },
     /// Still, after [`Command::Halt`].
-    Halted,
+    Halted {
+        /// The move it dropped; `None`: it had none under way.
+        id: Option<MoveId>,
+    },
     /// Still, because of a fault.
     Fault(FaultKind),
     /// The hardware is in the state it shall be left in.
@@ -228,6 +231,19 @@ impl Outbox {
         self.flush();
     }
 
+    /// Whether something is still waiting for room in the channel.
+    #[inline]
+    fn is_blocked(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// `wake`, or sooner where something is waiting: a loop with nothing else to do comes back for it.
+    #[inline]
+    fn or_retry(&self, wake: Wake, now: Instant) -> Wake {
+        let retry = Wake::about(now.plus_nanos(RETRY_NANOS));
+        if self.is_blocked() && retry.at < wake.at { retry } else { wake }
+    }
+
     /// Offers what is still waiting.
     #[inline]
     pub fn flush(&mut self) {
@@ -240,6 +256,9 @@ impl Outbox {
         }
     }
 }
+
+/// How soon a report that found no room is offered again.
+const RETRY_NANOS: u64 = 1_000_000;
 
 /// How far ahead of `now` a waiting motor looks at its barrier again.
 const BARRIER_POLL_NANOS: u64 = 200_000;

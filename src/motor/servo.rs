@@ -67,6 +67,8 @@ struct Run {
 
 enum Phase {
     Idle,
+    /// The signal that was let go is still on its way out.
+    Preparing(Motion),
     Waiting(Motion, Ticket),
     Running(Run),
 }
@@ -124,11 +126,48 @@ impl Servo {
         }
     }
 
-    fn fail(&mut self, kind: FaultKind) {
-        self.phase = Phase::Idle;
+    /// Drops what is under way and says which move that was. A ticket dropped here breaks its
+    /// barrier; who has not arrived yet breaks it, too.
+    fn drop_move(&mut self) -> Option<MoveId> {
         self.change = None;
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Idle => None,
+            Phase::Preparing(motion) => {
+                motion.barrier.abort();
+                Some(motion.id)
+            }
+            Phase::Waiting(motion, _) => Some(motion.id),
+            Phase::Running(run) => Some(run.id),
+        }
+    }
+
+    fn fail(&mut self, kind: FaultKind) {
         self.closed = true;
+        // Said before the barrier breaks, so that the others' 'not started' comes after it.
         self.out.say(Report::Fault(kind));
+        self.drop_move();
+    }
+
+    /// The move that it belongs to is the present one, begun or about to begin.
+    fn follows(&self, id: MoveId) -> bool {
+        match &self.phase {
+            Phase::Idle => false,
+            Phase::Preparing(motion) | Phase::Waiting(motion, _) => motion.id == id,
+            Phase::Running(run) => run.id == id,
+        }
+    }
+
+    fn arrive(&mut self, motion: Motion) {
+        match motion.barrier.arrive() {
+            Ok(ticket) => {
+                self.out.say(Report::Armed(motion.id));
+                self.phase = Phase::Waiting(motion, ticket);
+            }
+            Err(_) => {
+                self.change = None;
+                self.out.say(Report::NotStarted(motion.id));
+            }
+        }
     }
 
     fn begin_end(&mut self, now: Instant) {
@@ -170,8 +209,13 @@ impl Servo {
             self.finish = false;
             self.out.say(Report::Safe);
         }
+        if matches!(self.phase, Phase::Preparing(_))
+            && let Phase::Preparing(motion) = std::mem::replace(&mut self.phase, Phase::Idle)
+        {
+            self.arrive(motion);
+        }
         match &mut self.phase {
-            Phase::Idle => Ok(Wake::IDLE),
+            Phase::Idle | Phase::Preparing(_) => Ok(Wake::IDLE),
             Phase::Waiting(motion, ticket) => match (ticket.poll(), motion.epoch.get()) {
                 (TicketState::Released(_), Some(epoch)) => {
                     let (id, trajectory) = (motion.id, motion.trajectory.clone());
@@ -188,7 +232,7 @@ impl Servo {
                 (TicketState::Waiting, _) => Ok(Wake::about(now.plus_nanos(BARRIER_POLL_NANOS))),
                 _ => {
                     let id = motion.id;
-                    self.phase = Phase::Idle;
+                    self.drop_move();
                     self.out.say(Report::NotStarted(id));
                     Ok(Wake::IDLE)
                 }
@@ -223,7 +267,10 @@ impl Servo {
             return Ok(if change < due { Wake::about(change) } else { Wake::edge(due) });
         }
         // A loop that woke late speaks of the pulse that is next now, not of the one it missed.
-        let missed = now.nanos_since(due) / self.period;
+        let missed = match now > pulse_at && matches!(self.signal, Signal::On { .. }) {
+            true => now.nanos_since(pulse_at) / self.period + 1,
+            false => 0,
+        };
         let pulse_at = pulse_at.plus_nanos(missed * self.period);
         let angle = run.trajectory.state_at(pulse_at.nanos_since(run.zero)).position;
         let wanted = self.s.map.width(angle);
@@ -270,30 +317,25 @@ impl Motor for Servo {
     fn command(&mut self, command: Command, now: Instant) {
         match command {
             Command::Arm(motion) => {
-                let free = matches!(self.phase, Phase::Idle)
-                    && matches!(self.signal, Signal::Off | Signal::On { .. });
-                if self.closed || !free {
+                if self.closed || !matches!(self.phase, Phase::Idle) {
                     self.out.say(Report::NotStarted(motion.id));
-                    return;
-                }
-                match motion.barrier.arrive() {
-                    Ok(ticket) => {
-                        self.out.say(Report::Armed(motion.id));
-                        self.phase = Phase::Waiting(motion, ticket);
-                    }
-                    Err(_) => self.out.say(Report::NotStarted(motion.id)),
+                    motion.barrier.abort();
+                } else if matches!(self.signal, Signal::Off | Signal::On { .. }) {
+                    self.arrive(motion);
+                } else {
+                    self.phase = Phase::Preparing(motion);
                 }
             }
             Command::Change(change) => {
                 self.out.say(Report::Acknowledged { change: change.number });
-                if matches!(&self.phase, Phase::Running(run) if run.id == change.id) {
+                // Also when it has not yet seen that the barrier let it go: the others have.
+                if self.follows(change.id) {
                     self.change = Some(change);
                 }
             }
             Command::Halt => {
-                self.phase = Phase::Idle;
-                self.change = None;
-                self.out.say(Report::Halted);
+                let id = self.drop_move();
+                self.out.say(Report::Halted { id });
             }
             Command::Release => {
                 if matches!(self.phase, Phase::Idle) {
@@ -301,8 +343,7 @@ impl Motor for Servo {
                 }
             }
             Command::Finish => {
-                self.phase = Phase::Idle;
-                self.change = None;
+                self.drop_move();
                 self.closed = true;
                 self.finish = true;
                 self.begin_end(now);
@@ -312,7 +353,7 @@ impl Motor for Servo {
 
     fn poll(&mut self, now: Instant) -> Wake {
         self.out.flush();
-        match self.advance(now) {
+        let wake = match self.advance(now) {
             Ok(wake) => wake,
             Err(e) => {
                 if matches!(self.signal, Signal::AwaitFall { .. } | Signal::Fading { .. }) {
@@ -327,7 +368,8 @@ impl Motor for Servo {
                 }
                 Wake::IDLE
             }
-        }
+        };
+        self.out.or_retry(wake, now)
     }
 
     fn on_input(&mut self, input: Input, active: bool, _at: Instant) {
@@ -345,8 +387,7 @@ impl Motor for Servo {
     }
 
     fn make_safe(&mut self) {
-        self.phase = Phase::Idle;
-        self.change = None;
+        self.drop_move();
         self.closed = true;
         if !matches!(self.signal, Signal::Off) {
             let _ = end_signal(&mut *self.s.channel, self.s.period, &self.s.clock);

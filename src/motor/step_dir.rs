@@ -79,8 +79,8 @@ pub struct StepDir {
     dir_settled_from: Instant,
     enabled: bool,
     awake_from: Instant,
-    /// What to say once the pulse under way has ended.
-    halted: bool,
+    /// What to say once the pulse under way has ended. `halted`: with the move that was dropped.
+    halted: Option<Option<MoveId>>,
     fault: Option<FaultKind>,
     finish: bool,
     /// A fault or the end of the program: takes no more moves.
@@ -104,23 +104,46 @@ impl StepDir {
             dir_settled_from: Instant::ZERO,
             enabled: false,
             awake_from: Instant::ZERO,
-            halted: false,
+            halted: None,
             fault: None,
             finish: false,
             closed: false,
         }
     }
 
-    /// Ends whatever is under way, without cutting a pulse. A ticket dropped here breaks its barrier.
-    fn drop_move(&mut self) {
-        self.phase = Phase::Idle;
+    /// Ends whatever is under way, without cutting a pulse, and says which move that was. A ticket
+    /// dropped here breaks its barrier; who has not arrived yet breaks it, too.
+    fn drop_move(&mut self) -> Option<MoveId> {
         self.change = None;
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Idle => None,
+            Phase::Preparing(motion) => {
+                motion.barrier.abort();
+                Some(motion.id)
+            }
+            Phase::Waiting(motion, _) => Some(motion.id),
+            Phase::Running(run) => Some(run.id),
+        }
     }
 
     fn fail(&mut self, kind: FaultKind) {
-        self.drop_move();
         self.closed = true;
-        self.fault = Some(kind);
+        if self.pulse_until.is_some() {
+            self.fault = Some(kind);
+        } else {
+            // Said before the barrier breaks, so that the others' 'not started' comes after it.
+            self.out.say(Report::Fault(kind));
+        }
+        self.drop_move();
+    }
+
+    /// The move that it belongs to is the present one, begun or about to begin.
+    fn follows(&self, id: MoveId) -> bool {
+        match &self.phase {
+            Phase::Idle => false,
+            Phase::Preparing(motion) | Phase::Waiting(motion, _) => motion.id == id,
+            Phase::Running(run) => run.id == id,
+        }
     }
 
     fn set_dir(&mut self, up: bool) -> Result<(), HalError> {
@@ -145,7 +168,7 @@ impl StepDir {
             self.rise_from = self.rise_from.max(fell.plus_nanos(self.s.step_low));
             self.dir_free_from = fell.plus_nanos(self.s.dir_hold);
         }
-        if self.halted || self.finish || self.fault.is_some() {
+        if self.finish || self.halted.is_some() || self.fault.is_some() {
             self.say_still()?;
         }
         match &self.phase {
@@ -160,9 +183,8 @@ impl StepDir {
         if let Some(kind) = self.fault.take() {
             self.out.say(Report::Fault(kind));
         }
-        if self.halted {
-            self.halted = false;
-            self.out.say(Report::Halted);
+        if let Some(id) = self.halted.take() {
+            self.out.say(Report::Halted { id });
         }
         if self.finish {
             self.finish = false;
@@ -215,6 +237,7 @@ impl StepDir {
                 self.await_barrier(now)
             }
             Err(_) => {
+                self.change = None;
                 self.out.say(Report::NotStarted(motion.id));
                 Ok(Wake::IDLE)
             }
@@ -239,7 +262,7 @@ impl StepDir {
             (TicketState::Waiting, _) => Ok(Wake::about(now.plus_nanos(BARRIER_POLL_NANOS))),
             _ => {
                 let id = motion.id;
-                self.phase = Phase::Idle;
+                self.drop_move();
                 self.out.say(Report::NotStarted(id));
                 Ok(Wake::IDLE)
             }
@@ -254,7 +277,7 @@ impl StepDir {
             && due.is_none_or(|(t, _)| t >= at)
         {
             if now < at {
-                return Ok(Wake::about(at));
+                return Ok(Wake::edge(at));
             }
             if let Some(change) = self.change.take()
                 && change.gate.resolve() == Verdict::Committed
@@ -318,19 +341,21 @@ impl Motor for StepDir {
             Command::Arm(motion) => {
                 if self.closed || !matches!(self.phase, Phase::Idle) {
                     self.out.say(Report::NotStarted(motion.id));
+                    motion.barrier.abort();
                 } else {
                     self.phase = Phase::Preparing(motion);
                 }
             }
             Command::Change(change) => {
                 self.out.say(Report::Acknowledged { change: change.number });
-                if matches!(&self.phase, Phase::Running(run) if run.id == change.id) {
+                // Also when it has not yet seen that the barrier let it go: the others have.
+                if self.follows(change.id) {
                     self.change = Some(change);
                 }
             }
             Command::Halt => {
-                self.drop_move();
-                self.halted = true;
+                let dropped = self.drop_move();
+                self.halted = Some(self.halted.flatten().or(dropped));
             }
             Command::Release => {
                 if matches!(self.phase, Phase::Idle)
@@ -350,7 +375,7 @@ impl Motor for StepDir {
 
     fn poll(&mut self, now: Instant) -> Wake {
         self.out.flush();
-        match self.advance(now) {
+        let wake = match self.advance(now) {
             Ok(wake) => wake,
             Err(e) => {
                 // The line is lost: no wait on a pulse that can no longer be ended.
@@ -359,15 +384,16 @@ impl Motor for StepDir {
                 if let Some(kind) = self.fault.take() {
                     self.out.say(Report::Fault(kind));
                 }
-                if std::mem::take(&mut self.halted) {
-                    self.out.say(Report::Halted);
+                if let Some(id) = self.halted.take() {
+                    self.out.say(Report::Halted { id });
                 }
                 if std::mem::take(&mut self.finish) {
                     self.out.say(Report::Safe);
                 }
                 Wake::IDLE
             }
-        }
+        };
+        self.out.or_retry(wake, now)
     }
 
     fn on_input(&mut self, input: Input, active: bool, _at: Instant) {
@@ -387,7 +413,8 @@ impl Motor for StepDir {
     fn make_safe(&mut self) {
         self.drop_move();
         self.closed = true;
-        if self.pulse_until.take().is_some() {
+        self.pulse_until = None;
+        if self.s.step.level().is_high() {
             // The panic came within the pulse: give it its full width, then end it.
             std::thread::sleep(std::time::Duration::from_nanos(self.s.step_high));
             let _ = self.s.step.set(Level::Low);

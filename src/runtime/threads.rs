@@ -36,6 +36,8 @@ pub struct ThreadFleet {
     halt: StopEvent,
     quit: StopEvent,
     done: Receiver<(MotorIndex, ())>,
+    /// Faults to come, by instant.
+    faults: Vec<(Instant, MotorIndex)>,
     granted: Granted,
 }
 
@@ -96,7 +98,9 @@ impl ThreadFleet {
                     let _ = stand.try_send((index, granted));
                     context.run();
                     let _ = done.try_send((index, ()));
-                })?;
+                });
+            // Those that stand already shall not outlive the one that could not be had.
+            let thread = thread.inspect_err(|_| quit.set())?;
             handles.push(Handle { name: member.name, mail: mailbox.sender, thread: Some(thread) });
         }
         let deadline = std::time::Instant::now() + START_TIMEOUT;
@@ -128,6 +132,7 @@ impl ThreadFleet {
             halt,
             quit,
             done,
+            faults: Vec::new(),
             granted,
         })
     }
@@ -135,6 +140,19 @@ impl ThreadFleet {
     /// What the system granted.
     pub fn granted(&self) -> &Granted {
         &self.granted
+    }
+
+    /// Raises the faults whose instant has come, and says when the next one will be.
+    fn raise_faults(&mut self) -> Instant {
+        let now = self.clock.now();
+        while let Some(i) = self.faults.iter().position(|f| f.0 <= now) {
+            let (at, motor) = self.faults.swap_remove(i);
+            let member = &self.members[motor];
+            if member.mail.try_send(Mail::Input(Input::Fault, true, at)).is_err() {
+                warn!("{}: the injected fault found no room in the mailbox", member.name);
+            }
+        }
+        self.faults.iter().map(|f| f.0).min().unwrap_or(Instant::FAR)
     }
 }
 
@@ -160,7 +178,9 @@ impl Fleet for ThreadFleet {
         if let Ok(event) = self.events.try_recv() {
             return Next::Event(event);
         }
+        let fault = self.raise_faults();
         // Far deadlines are cut up, so that none can be too far for the system's timers.
+        let until = until.min(fault);
         let timeout = until.since(self.clock.now()).min(Duration::from_secs(3600));
         select! {
             recv(self.events) -> event => event.map_or(Next::Deadline, Next::Event),
@@ -171,10 +191,8 @@ impl Fleet for ThreadFleet {
     }
 
     fn inject_fault(&mut self, motor: MotorIndex, at: Instant) {
-        let mail = Mail::Input(Input::Fault, true, at);
-        if self.members[motor].mail.try_send(mail).is_err() {
-            warn!("{}: the injected fault found no room in the mailbox", self.members[motor].name);
-        }
+        self.faults.push((at, motor));
+        self.raise_faults();
     }
 
     fn end(&mut self, timeout: Duration) -> FleetEnd {
@@ -221,21 +239,27 @@ struct Loop {
 impl Loop {
     fn run(mut self) {
         if catch_unwind(AssertUnwindSafe(|| self.turn())).is_err() {
+            // Said at once, so that the others come to rest while this one is made safe; and before its
+            // place at the barrier is given up, so that theirs come to know whose fault it is.
+            let event = Event { motor: self.index, report: Report::Fault(FaultKind::Panic) };
+            let unsaid = self.events.try_send(event).is_err();
             // The motor's state may be half changed: it only gets its last resort from here on.
             let _ = catch_unwind(AssertUnwindSafe(|| self.motor.make_safe()));
-            self.mourn();
+            self.mourn(unsaid);
         } else if catch_unwind(AssertUnwindSafe(|| self.motor.make_safe())).is_err() {
             warn!("motor {} panicked while it was made safe", self.index);
         }
     }
 
     /// After a panic: says so, and answers what it is told, until the fleet ends.
-    fn mourn(&mut self) {
+    fn mourn(&mut self, unsaid: bool) {
         let say = |report| {
             let event = Event { motor: self.index, report };
             let _ = self.events.send_timeout(event, Duration::from_secs(1));
         };
-        say(Report::Fault(FaultKind::Panic));
+        if unsaid {
+            say(Report::Fault(FaultKind::Panic));
+        }
         let quit = self.quit.channel();
         loop {
             let mail = select! {
@@ -246,9 +270,12 @@ impl Loop {
                 Err(_) => return,
                 Ok(Mail::Input(..)) => {}
                 Ok(Mail::Command(command)) => match command {
-                    Command::Arm(motion) => say(Report::NotStarted(motion.id)),
+                    Command::Arm(motion) => {
+                        say(Report::NotStarted(motion.id));
+                        motion.barrier.abort();
+                    }
                     Command::Change(change) => say(Report::Acknowledged { change: change.number }),
-                    Command::Halt => say(Report::Halted),
+                    Command::Halt => say(Report::Halted { id: None }),
                     Command::Finish => say(Report::Safe),
                     Command::Release => {}
                 },

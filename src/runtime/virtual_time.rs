@@ -118,9 +118,9 @@ impl Fleet for VirtualFleet {
             let fault = self.faults.iter().map(|f| f.0).min().unwrap_or(Instant::FAR);
             let (motor, first, second) = self.first();
             let horizon = until.min(fault);
-            if first > horizon {
+            if first > horizon || first == Instant::FAR {
                 self.clock.set(horizon.max(self.clock.now()));
-                if fault <= until {
+                if fault <= until && fault < Instant::FAR {
                     self.raise_faults(fault);
                     continue;
                 }

@@ -11,16 +11,7 @@ fn main() {
     println!("cargo:rustc-env=FAKE_PI_PRELOAD={}", out.display());
     let compiler = env::var("CC").unwrap_or_else(|_| "cc".to_owned());
     let status = Command::new(&compiler)
-        .args([
-            "-std=gnu11",
-            "-O2",
-            "-Wall",
-            "-Wextra",
-            "-Werror",
-            "-shared",
-            "-fPIC",
-            "-o",
-        ])
+        .args(["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"])
         .arg(&out)
         .args(["preload.c", "-ldl"])
         .status();

@@ -73,9 +73,7 @@ impl Watcher {
         };
         // Nobody joins it: it ends within a stretch once nobody needs it.
         thread::Builder::new().name("inputs".into()).spawn(run)?;
-        Ok(Watcher {
-            user: Arc::new(User(shared)),
-        })
+        Ok(Watcher { user: Arc::new(User(shared)) })
     }
 
     /// Makes `pin` an input. When this returns the kernel has armed its edges.
@@ -97,17 +95,8 @@ impl Watcher {
             .map_err(|e| HalError::NoEdges { gpio, cause: cause(&e) })?;
         let pin = Arc::new(pin);
         let closed = Arc::new(AtomicBool::new(false));
-        lines.push(Line {
-            pin: pin.clone(),
-            on_edge,
-            closed: closed.clone(),
-        });
-        Ok(HeaderInput {
-            gpio,
-            pin,
-            closed,
-            user: self.user.clone(),
-        })
+        lines.push(Line { pin: pin.clone(), on_edge, closed: closed.clone() });
+        Ok(HeaderInput { gpio, pin, closed, user: self.user.clone() })
     }
 }
 

@@ -1,210 +1,360 @@
 use super::super::testing::Dice;
-use super::super::{Extremes, Planner};
+use super::super::{Planner, line_limits};
 use super::*;
 
-#[test]
-fn stat() {
-    let mut planner = Planner::new();
-    let mut dice = Dice(1);
-    let (mut slow, mut worst) = (0, 1.0_f64);
-    let (mut bad, mut p, mut v, mut a) = (0, 0.0_f64, 0.0_f64, 0.0_f64);
-    let mut kinds = std::collections::BTreeMap::new();
-    for i in 0..500_000 {
-        let limits = dice.limits();
-        let from = dice.state(limits);
-        let target = from.position + dice.sign() * dice.size(-9.0, 5.0).min(limits.speed * 1e5);
-        let kind = i % 3;
-        let from = if kind == 0 { State::at_rest(from.position) } else { from };
-        let r = match kind {
-            0 | 1 => planner.to_position(from, target, limits),
-            _ => planner.to_rest(from, limits),
-        };
-        match r {
-            Ok(t) => {
-                if from.velocity.abs() <= limits.speed
-                    && from.acceleration.abs() <= limits.acceleration
-                    && kind != 0
-                {
-                    let less = Limits {
-                        speed: limits.speed * 0.9999,
-                        acceleration: limits.acceleration * 0.9999,
-                        jerk: limits.jerk * 0.9999,
-                    };
-                    let r = if kind == 1 {
-                        planner.to_position(from, target, less)
-                    } else {
-                        planner.to_rest(from, less)
-                    };
-                    if let Ok(u) = r {
-                        let ratio = t.duration() as f64 / (u.duration() as f64 + 3.0);
-                        if ratio > 1.0 + 1e-9 {
-                            slow += 1;
-                            worst = worst.max(ratio);
-                            if slow < 30 {
-                                println!(
-                                    "{limits:?} {from:?} {target} slow {ratio} {kind} v {:e} a {:e} vin {:e} d {:e} j {:e} {:?} {:?}",
-                                    from.velocity / limits.speed,
-                                    from.acceleration / limits.acceleration,
-                                    (from.velocity
-                                        + from.acceleration * from.acceleration.abs()
-                                            / 2.0
-                                            / limits.jerk)
-                                        / limits.speed,
-                                    (target - from.position) * limits.acceleration
-                                        / limits.speed
-                                        / limits.speed,
-                                    limits.jerk * limits.speed
-                                        / limits.acceleration
-                                        / limits.acceleration,
-                                    t.segments()
-                                        .iter()
-                                        .map(|s| (s.duration, s.jerk / limits.jerk))
-                                        .collect::<Vec<_>>(),
-                                    u.segments()
-                                        .iter()
-                                        .map(|s| (s.duration, s.jerk / limits.jerk))
-                                        .collect::<Vec<_>>()
-                                );
-                            }
-                        }
-                    }
-                }
-                if let Some(last) = t.segments().last() {
-                    let e = last.state_after(last.duration);
-                    let x = t.extremes();
-                    p = p.max(
-                        (e.position - t.end()).abs()
-                            / x.max.abs().max(x.min.abs()).max(x.max - x.min),
-                    );
-                    v = v.max(e.velocity.abs() / x.velocity);
-                    a = a.max(e.acceleration.abs() / x.acceleration);
-                }
-            }
-            Err(PlanError::TooLong { .. }) => {}
-            Err(e) => {
-                bad += 1;
-                let s = e.to_string();
-                *kinds
-                    .entry((
-                        kind,
-                        s[..s.len().min(if s.starts_with("no plan") { 12 } else { 30 })]
-                            .to_string(),
-                    ))
-                    .or_insert(0) += 1;
-                if true {
-                    println!(
-                        "{kind} {from:?} v {:e} a {:e} d {:e} j {:e}| {}",
-                        from.velocity / limits.speed,
-                        from.acceleration / limits.acceleration,
-                        (target - from.position) * limits.acceleration
-                            / limits.speed
-                            / limits.speed,
-                        limits.jerk * limits.speed / limits.acceleration / limits.acceleration,
-                        s
-                    );
-                    println!("   {limits:?} {}", &s[s.len() - 100..]);
-                }
-            }
-        }
+/// Everything that every plan promises, from its segments alone.
+fn assert_sound(plan: &Trajectory, from: State, limits: Limits) {
+    let told = || format!("{from:?} {limits:?} {plan:?}");
+    assert_eq!(plan.start(), from, "{}", told());
+    let x = plan.extremes();
+    let size = x.max.abs().max(x.min.abs()).max(x.max - x.min);
+    let mut time = 0;
+    for (i, segment) in plan.segments().iter().enumerate() {
+        assert!(segment.duration > 0 && segment.start == time, "{}", told());
+        time += segment.duration;
+        let next = plan.segments().get(i + 1).map_or(State::at_rest(plan.end()), |s| s.state);
+        let end = segment.state_after(segment.duration);
+        assert!((end.position - next.position).abs() <= 1e-12 * size, "{}", told());
+        assert!((end.velocity - next.velocity).abs() <= 1e-9 * x.velocity, "{}", told());
+        let jump = (end.acceleration - next.acceleration).abs();
+        assert!(jump <= 1e-9 * x.acceleration, "{}", told());
+        assert!(segment.jerk.abs() <= limits.jerk * (1.0 + 1e-9), "{}", told());
     }
-    println!("slow {slow} {worst}");
-    println!("bad {bad} residual {p:e} {v:e} {a:e}");
-    for k in kinds {
-        println!("{k:?}");
-    }
+    assert_eq!(time, plan.duration(), "{}", told());
+    // What the start's acceleration adds, at the jerk limit and a thousandth of the speed more.
+    let added = from.acceleration * from.acceleration.abs() / (2.0 * limits.jerk);
+    let inevitable = (from.velocity + added).abs();
+    let over = if inevitable > limits.speed * (1.0 - 1e-3) { 1e-3 } else { 0.0 };
+    let speed = limits.speed.max(from.velocity.abs()).max(inevitable + over * limits.speed);
+    assert!(x.velocity <= speed * (1.0 + 1e-9), "{}", told());
+    let acceleration = limits.acceleration.max(from.acceleration.abs());
+    assert!(x.acceleration <= acceleration * (1.0 + 1e-9), "{}", told());
 }
-#[test]
-fn probe() {
-    let l = Limits {
-        speed: 0.0919729927908236,
-        acceleration: 8.891240124033107,
-        jerk: 0.9319534941112751,
-    };
-    let mut s = super::super::solver::Solver::new();
-    for d in [1.0, 10.0, 25., 26.0, 26.1, 26.7, 27., 28.0, 30.0, 40.0, 50.0, 60.0, 70.0, 90.0] {
-        let r = s.phases(0.0, 0.41403997873461246, Goal::Distance(d), l);
-        match r {
-            Ok(p) => println!("{d} {:?}", p.map(|p| (p.seconds, p.jerk))),
-            e => println!("{d} {e:?}"),
+
+/// Once within the limits it stays there, and it keeps no speed or acceleration above them.
+fn assert_comes_down(plan: &Trajectory, limits: Limits) {
+    let mut within = (false, false);
+    let told = || format!("{limits:?} {plan:?}");
+    for (i, segment) in plan.segments().iter().enumerate() {
+        let State { velocity, acceleration, .. } = segment.state;
+        let inevitable = velocity + acceleration * acceleration.abs() / (2.0 * limits.jerk);
+        within.0 |= velocity.abs().max(inevitable.abs()) <= 0.99 * limits.speed;
+        within.0 |= i > 0 && acceleration == 0.0 && segment.jerk == 0.0;
+        within.1 |= acceleration.abs() <= limits.acceleration;
+        within.1 |= i > 0 && segment.jerk == 0.0;
+        let end = segment.state_after(segment.duration);
+        if within.0 {
+            assert!(end.velocity.abs() <= limits.speed * (1.0 + 2e-9), "{}", told());
         }
-    }
-}
-#[test]
-fn probe2() {
-    let mut dice = Dice(1);
-    let mut s = super::super::solver::Solver::new();
-    let (mut n, mut slow) = ([0; 3], [0; 3]);
-    let mut shown = 0;
-    for i in 0..300_000 {
-        let limits = dice.limits();
-        let from = dice.state(limits);
-        let d = dice.sign() * dice.size(-9.0, 5.0).min(limits.speed * 1e3);
-        if from.velocity.abs() > limits.speed || from.acceleration.abs() > limits.acceleration {
-            continue;
+        if within.1 {
+            let end = end.acceleration.abs();
+            assert!(end <= limits.acceleration * (1.0 + 2e-9), "{}", told());
         }
-        let taken_back = (from.velocity
-            + from.acceleration * from.acceleration.abs() / (2.0 * limits.jerk))
-            .abs();
-        let kind = i % 2 + if taken_back > limits.speed { 1 } else { 0 };
-        let goal = if i % 2 == 0 { Goal::Rest } else { Goal::Distance(d) };
-        let less = Limits {
-            speed: limits.speed * 0.999,
-            acceleration: limits.acceleration * 0.999,
-            jerk: limits.jerk * 0.999,
-        };
-        let len = |r: Result<[Phase; PHASES], Trouble>| {
-            r.map(|p| p.iter().map(|p| p.seconds).sum::<f64>())
-        };
-        let t = s.phases(from.velocity, from.acceleration, goal, limits);
-        let u = s.phases(from.velocity, from.acceleration, goal, less);
-        if let (Ok(t1), Ok(u1)) = (len(t.clone()), len(u.clone())) {
-            n[kind] += 1;
-            if t1 > u1 * (1.0 + 1e-9) {
-                slow[kind] += 1;
-                shown += 1;
-                if shown < 20 {
-                    println!(
-                        "{kind} {} v {:e} a {:e} vin {:e} d {:e} j {:e}\n  {:?}\n  {:?}\n {limits:?}",
-                        t1 / u1,
-                        from.velocity / limits.speed,
-                        from.acceleration / limits.acceleration,
-                        taken_back / limits.speed,
-                        d * limits.acceleration / limits.speed / limits.speed,
-                        limits.jerk * limits.speed / limits.acceleration / limits.acceleration,
-                        t.unwrap().map(|p| (p.seconds, p.jerk)),
-                        u.unwrap().map(|p| (p.seconds, p.jerk))
-                    );
-                }
-            }
-        }
-    }
-    println!("{n:?} {slow:?}");
-}
-#[test]
-fn probe3() {
-    let l = Limits {
-        speed: 0.00853400680737516,
-        acceleration: 64.3139156995449,
-        jerk: 702539.7776661656,
-    };
-    let from =
-        State { position: -21.313888370595024, velocity: 0.0, acceleration: 64.3139156995449 };
-    let t = Planner::new().to_position(from, 5.07556564581725, l).unwrap();
-    for s in t.segments() {
-        println!("{s:?}");
     }
 }
 
-/// Short moves reach neither the speed nor the acceleration limit: four phases of full jerk, each
-/// the cube root of distance / (2 jerk).
-#[test]
-fn short_moves_take_no_longer_than_they_must() {
-    for (distance, speed, acceleration, jerk) in
-        [(9.0, 600.0, 6000.0, 60_000.0), (1.0, 50.0, 500.0, 5000.0), (0.01, 50.0, 500.0, 5000.0)]
-    {
-        let limits = Limits { speed, acceleration, jerk };
-        let t = Planner::new().to_position(State::at_rest(0.0), distance, limits).unwrap();
-        let best = 4.0 * (distance / (2.0 * jerk)).cbrt() * 1e9;
-        assert!((t.duration() as f64 - best).abs() < 10.0, "{} for {best} ns", t.duration());
+fn target(dice: &mut Dice, from: State, limits: Limits) -> f64 {
+    match dice.below(10) {
+        0 => from.position,
+        _ => from.position + dice.sign() * dice.size(-9.0, 5.0).min(limits.speed * 1e5),
     }
 }
+
+/// `None` only where the plan is truly too long.
+fn unless_too_long(plan: Result<Trajectory, PlanError>) -> Option<Trajectory> {
+    match plan {
+        Ok(plan) => Some(plan),
+        Err(PlanError::TooLong { seconds }) if seconds > 8_640_000.0 => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn from_rest_it_goes_straight_there_within_the_limits() {
+    let (mut planner, mut dice) = (Planner::new(), Dice(1));
+    for _ in 0..50_000 {
+        let limits = dice.limits();
+        let from = State::at_rest(dice.between(-100.0, 100.0));
+        let to = target(&mut dice, from, limits);
+        let plan = planner.to_position(from, to, limits).unwrap();
+        assert_sound(&plan, from, limits);
+        assert_eq!(plan.end(), to);
+        let x = plan.extremes();
+        let slack = 1e-9 * (to - from.position).abs() + f64::EPSILON * to.abs();
+        let (low, high) = (to.min(from.position), to.max(from.position));
+        assert!(x.min >= low - slack && x.max <= high + slack, "{plan:?}");
+    }
+}
+
+/// The least time from rest to rest, nanoseconds, by the formulae of the textbook.
+fn least_time(distance: f64, Limits { speed, acceleration, jerk }: Limits) -> f64 {
+    let whole = (acceleration / jerk).min((speed / jerk).sqrt());
+    let hold = (speed / acceleration - whole).max(0.0);
+    let seconds = if distance >= speed * (2.0 * whole + hold) {
+        distance / speed + 2.0 * whole + hold
+    } else if distance >= 2.0 * acceleration * (acceleration / jerk) * (acceleration / jerk) {
+        let tj = acceleration / jerk;
+        4.0 * tj + 2.0 * ((distance / acceleration + tj * tj / 4.0).sqrt() - 1.5 * tj)
+    } else {
+        4.0 * (distance / (2.0 * jerk)).cbrt()
+    };
+    seconds * 1e9
+}
+
+#[test]
+fn from_rest_it_takes_no_longer_than_it_must() {
+    let (mut planner, mut dice) = (Planner::new(), Dice(9));
+    for _ in 0..50_000 {
+        let limits = dice.limits();
+        let distance = target(&mut dice, State::default(), limits);
+        let plan = planner.to_position(State::default(), distance, limits).unwrap();
+        let (best, took) = (least_time(distance.abs(), limits), plan.duration() as f64);
+        assert!(took >= best * (1.0 - 2e-9) - 1.0, "{took} for {best} ns: {distance} {limits:?}");
+        assert!(took <= best * (1.0 + 1e-9) + 16.0, "{took} for {best} ns: {distance} {limits:?}");
+    }
+}
+
+#[test]
+fn from_motion_it_ends_at_the_target_within_the_limits() {
+    let (mut planner, mut dice) = (Planner::new(), Dice(2));
+    let mut planned = 0;
+    for _ in 0..60_000 {
+        let limits = dice.limits();
+        let from = dice.state(limits);
+        let to = target(&mut dice, from, limits);
+        let Some(plan) = unless_too_long(planner.to_position(from, to, limits)) else {
+            continue;
+        };
+        planned += 1;
+        assert_sound(&plan, from, limits);
+        assert_comes_down(&plan, limits);
+        assert_eq!(plan.end(), to);
+    }
+    assert!(planned > 55_000);
+}
+
+#[test]
+fn to_rest_it_comes_to_rest_within_the_limits() {
+    let (mut planner, mut dice) = (Planner::new(), Dice(3));
+    for _ in 0..60_000 {
+        let limits = dice.limits();
+        let from = dice.state(limits);
+        let plan =
+            planner.to_rest(from, limits).unwrap_or_else(|e| panic!("{from:?} {limits:?} {e}"));
+        assert_sound(&plan, from, limits);
+        let last = plan.segments().last().map_or(from, |s| s.state_after(s.duration));
+        assert_eq!(plan.end(), last.position);
+        if from.acceleration == 0.0 {
+            // Straight on: it does not come back.
+            let x = plan.extremes();
+            let slack = 1e-9 * (x.max - x.min) + 1e-12 * from.position.abs();
+            assert!((x.max.max(x.min) - plan.end().max(from.position)).abs() <= slack);
+            assert!((x.min - plan.end().min(from.position)).abs() <= slack);
+        }
+    }
+}
+
+#[test]
+fn lower_limits_never_make_a_plan_faster() {
+    // A plan that is feasible within lower limits is so within higher ones: the fastest way can't
+    // be slower. This finds a solver that takes a detour.
+    let (mut planner, mut dice) = (Planner::new(), Dice(4));
+    let mut compared = 0;
+    for i in 0..60_000 {
+        let limits = dice.limits();
+        let from = dice.state(limits);
+        let to = target(&mut dice, from, limits);
+        let added = from.acceleration * from.acceleration.abs() / (2.0 * limits.jerk);
+        let inevitable = (from.velocity + added).abs().max(from.velocity.abs());
+        let over = from.acceleration.abs() > limits.acceleration;
+        if over || inevitable > limits.speed * (1.0 + 1e-9) {
+            continue;
+        }
+        let lower = |limit: f64| 0.999 * limit;
+        let less = Limits {
+            speed: lower(limits.speed),
+            acceleration: lower(limits.acceleration),
+            jerk: lower(limits.jerk),
+        };
+        let mut plan = |limits| {
+            let plan = match i % 2 {
+                0 => planner.to_rest(from, limits),
+                _ => planner.to_position(from, to, limits),
+            };
+            unless_too_long(plan).map(|plan| plan.duration() as f64)
+        };
+        let (Some(fast), Some(slow)) = (plan(limits), plan(less)) else {
+            continue;
+        };
+        compared += 1;
+        // In a matter of microseconds, whole nanoseconds decide.
+        assert!(fast <= slow * (1.0 + 1e-3) + 20_000.0, "{fast} {slow}: {from:?} {to} {limits:?}");
+    }
+    assert!(compared > 30_000);
+}
+
+#[test]
+fn a_plan_changed_at_any_moment_of_a_plan_goes_on_as_planned() {
+    // Every moment of a plan is a start at the edge of some limit. The rest of the fastest way is
+    // the fastest way from there. But on the braking curve there is no choice left: what some
+    // nanoseconds of the speed are, it goes too far, and coming back takes the cube root of that.
+    let (mut planner, mut dice) = (Planner::new(), Dice(5));
+    for _ in 0..3000 {
+        let speed = dice.size(0.0, 5.0);
+        let acceleration = speed / dice.size(-2.5, 0.5);
+        let limits = Limits { speed, acceleration, jerk: acceleration / dice.size(-3.0, 0.5) };
+        let to = dice.sign() * speed * dice.size(-3.0, 1.0);
+        let plan = planner.to_position(State::at_rest(0.0), to, limits).unwrap();
+        let borders = plan.segments().iter().map(|s| s.start);
+        let mut moments: Vec<u64> = borders.flat_map(|t| [t, t + 1, t + 2, t + 1000]).collect();
+        moments.extend((0..20).map(|_| dice.below(plan.duration())));
+        moments.extend([1, 2, 10, 1000].map(|before| plan.duration().saturating_sub(before)));
+        for t in moments {
+            let from = plan.state_at(t);
+            let again = planner.to_position(from, to, limits).unwrap();
+            assert_sound(&again, from, limits);
+            let left = plan.duration().saturating_sub(t) as f64;
+            let now = again.duration() as f64;
+            let beyond = 2e-7 * from.velocity.abs() + 1e-12 * to.abs();
+            let back = 4e9 * (32.0 * beyond / limits.jerk).cbrt();
+            assert!(now <= left * 1.001 + back + 100.0, "{now} for {left} at {t} of {plan:?}");
+            let (x, whole) = (again.extremes(), plan.extremes());
+            let passes = (x.max - whole.max).max(whole.min - x.min);
+            assert!(passes <= beyond, "{passes} and {beyond}: at {t} of {plan:?}");
+            let stop = planner.to_rest(from, limits).unwrap();
+            assert_sound(&stop, from, limits);
+            assert!(stop.duration() as f64 <= now + back + 100.0);
+        }
+    }
+}
+
+#[test]
+fn tiny_distances_and_single_nanoseconds_have_plans() {
+    let mut planner = Planner::new();
+    let fast = Limits { speed: 1e6, acceleration: 1e9, jerk: 1e15 };
+    let stiff = Limits { speed: 1.0, acceleration: 1e3, jerk: 1e15 };
+    let soft = Limits { speed: 1e6, acceleration: 1e9, jerk: 1e-3 };
+    for limits in [fast, stiff, soft] {
+        for distance in [1e-15, 1e-12, 1e-9, 1e-6, 1e-3, 1.0] {
+            let plan = planner.to_position(State::at_rest(0.0), distance, limits).unwrap();
+            assert_sound(&plan, State::at_rest(0.0), limits);
+            for (velocity, acceleration) in [(distance, 0.0), (-distance, 0.0), (0.0, distance)] {
+                let from = State { position: 0.0, velocity, acceleration };
+                let stop = planner.to_rest(from, limits).unwrap();
+                assert_sound(&stop, from, limits);
+                let plan = planner.to_position(from, distance, limits).unwrap();
+                assert_sound(&plan, from, limits);
+                let back = planner.to_position(from, 0.0, limits).unwrap();
+                assert_sound(&back, from, limits);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_line_of_motors_keeps_each_motors_limits() {
+    let (mut planner, mut dice) = (Planner::new(), Dice(6));
+    for _ in 0..1000 {
+        let motors: Vec<_> = (0..1 + dice.below(5))
+            .map(|_| (dice.sign() * dice.size(-3.0, 3.0), dice.limits()))
+            .collect();
+        let line = line_limits(motors.iter().copied()).unwrap();
+        let Some(s) = unless_too_long(planner.to_position(State::at_rest(0.0), 1.0, line)) else {
+            continue;
+        };
+        for (distance, limits) in motors {
+            let x = s.scaled_to(0.0, distance, distance).extremes();
+            assert!(x.velocity <= limits.speed * (1.0 + 2e-9));
+            assert!(x.acceleration <= limits.acceleration * (1.0 + 2e-9));
+            assert!(x.jerk <= limits.jerk * (1.0 + 2e-9));
+        }
+    }
+}
+
+#[test]
+fn nowhere_to_go_is_rest() {
+    let mut planner = Planner::new();
+    let limits = Limits { speed: 1.0, acceleration: 1.0, jerk: 1.0 };
+    let here = State::at_rest(4.25);
+    assert_eq!(planner.to_position(here, 4.25, limits), Ok(Trajectory::rest(4.25)));
+    assert_eq!(planner.to_rest(here, limits), Ok(Trajectory::rest(4.25)));
+}
+
+#[test]
+fn plans_are_the_same_to_the_bit_each_time() {
+    let mut dice = Dice(7);
+    let mut used = Planner::new();
+    for _ in 0..1000 {
+        let limits = dice.limits();
+        let from = dice.state(limits);
+        let fresh = Planner::new().to_rest(from, limits);
+        assert_eq!(used.to_rest(from, limits), fresh);
+    }
+}
+
+#[test]
+fn wrong_numbers_are_named() {
+    let mut planner = Planner::new();
+    let good = Limits { speed: 1.0, acceleration: 1.0, jerk: 1.0 };
+    let here = State::at_rest(0.0);
+    for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        for (limit, limits) in [
+            ("speed", Limits { speed: bad, ..good }),
+            ("acceleration", Limits { acceleration: bad, ..good }),
+            ("jerk", Limits { jerk: bad, ..good }),
+        ] {
+            let text = planner.to_position(here, 1.0, limits).unwrap_err().to_string();
+            assert_eq!(text, format!("the {limit} limit is {bad}: it must be above 0 and finite"));
+            assert!(planner.to_rest(here, limits).is_err());
+        }
+    }
+    for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let error = planner.to_position(here, bad, good).unwrap_err();
+        assert!(error.to_string().starts_with("the target is "), "{error}");
+        for (what, from) in [
+            ("start position", State { position: bad, ..here }),
+            ("start velocity", State { velocity: bad, ..here }),
+            ("start acceleration", State { acceleration: bad, ..here }),
+        ] {
+            let error = planner.to_rest(from, good).unwrap_err();
+            assert!(error.to_string().starts_with(&format!("the {what} is ")), "{error}");
+        }
+    }
+    let far = planner.to_position(here, 1e9, good).unwrap_err();
+    assert!(matches!(far, PlanError::TooLong { seconds } if seconds > 9e8), "{far}");
+    let farther = planner.to_position(State::at_rest(-1e308), 1e308, good);
+    assert!(matches!(farther, Err(PlanError::NotFinite { .. })));
+}
+
+#[test]
+fn no_size_of_numbers_panics_or_gives_an_unsound_plan() {
+    let (mut planner, mut dice) = (Planner::new(), Dice(8));
+    let mut planned = 0;
+    for _ in 0..20_000 {
+        let limits = Limits {
+            speed: dice.size(-300.0, 300.0),
+            acceleration: dice.size(-300.0, 300.0),
+            jerk: dice.size(-300.0, 300.0),
+        };
+        let from = State {
+            position: dice.sign() * dice.size(-300.0, 300.0),
+            velocity: dice.sign() * dice.size(-300.0, 300.0),
+            acceleration: dice.sign() * dice.size(-300.0, 300.0),
+        };
+        let to = dice.sign() * dice.size(-300.0, 300.0);
+        let at_rest = State::at_rest(from.position);
+        for (from, plan) in [
+            (from, planner.to_rest(from, limits)),
+            (from, planner.to_position(from, to, limits)),
+            (at_rest, planner.to_position(at_rest, to, limits)),
+        ] {
+            if let Ok(plan) = plan {
+                assert_sound(&plan, from, limits);
+                planned += 1;
+            }
+        }
+    }
+    assert!(planned > 0);
+}
+
+mod solvers;

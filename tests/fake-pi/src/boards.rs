@@ -52,14 +52,7 @@ pub const BOARDS: &[Board] = &[
         gpiomem: "/dev/gpiomem0",
         pwm_device: "../../../1f00098000.pwm",
         pwm_channels: 4,
-        pwm_pins: &[
-            (12, 0, 0),
-            (13, 1, 0),
-            (14, 2, 0),
-            (15, 3, 0),
-            (18, 2, 3),
-            (19, 3, 3),
-        ],
+        pwm_pins: &[(12, 0, 0), (13, 1, 0), (14, 2, 0), (15, 3, 0), (18, 2, 3), (19, 3, 3)],
         rp1: true,
     },
     Board {

@@ -20,9 +20,7 @@ impl Log {
         let file = File::options().append(true).open(path)?;
         // The program under test inherits it.
         rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty())?;
-        Ok(Log {
-            file: Arc::new(file),
-        })
+        Ok(Log { file: Arc::new(file) })
     }
 
     pub fn fd(&self) -> RawFd {

@@ -41,11 +41,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let result = if env::var_os(INSIDE).is_some() {
-        inside(&options)
-    } else {
-        Err(enter())
-    };
+    let result = if env::var_os(INSIDE).is_some() { inside(&options) } else { Err(enter()) };
     result.unwrap_or_else(|error| {
         eprintln!("fake-pi: {error}");
         ExitCode::from(TROUBLE)
@@ -69,26 +65,16 @@ fn enter() -> io::Error {
 fn inside(options: &Options) -> io::Result<ExitCode> {
     let log = Log::create(&options.log)?;
     let memory = world::build(options)?;
-    let pins = Arc::new(Pins::new(
-        &memory,
-        options.board,
-        &options.pwm,
-        log.clone(),
-    )?);
+    let pins = Arc::new(Pins::new(&memory, options.board, &options.pwm, log.clone())?);
     for &(pin, high) in &options.levels {
         pins.put(pin, high);
     }
     let chips: Chips = Arc::new(Mutex::new(chips(options)));
     let mut config = fuser::Config::default();
-    config.mount_options = vec![
-        fuser::MountOption::FSName("fake-pi".into()),
-        fuser::MountOption::DefaultPermissions,
-    ];
+    config.mount_options =
+        vec![fuser::MountOption::FSName("fake-pi".into()), fuser::MountOption::DefaultPermissions];
     config.acl = fuser::SessionACL::All;
-    let files = PwmFs {
-        chips: chips.clone(),
-        log: log.clone(),
-    };
+    let files = PwmFs { chips: chips.clone(), log: log.clone() };
     let _mounted = fuser::spawn_mount(files, "/sys/class/pwm", &config)
         .map_err(|e| io::Error::other(format!("/sys/class/pwm cannot be mounted (FUSE): {e}")))?;
     show_levels(chips, pins.clone());
@@ -103,15 +89,8 @@ fn inside(options: &Options) -> io::Result<ExitCode> {
 fn chips(options: &Options) -> Vec<Chip> {
     let mut chips = Vec::new();
     if let Some(number) = options.fan_chip {
-        let fan = Channel {
-            kernel_has: true,
-            ..Channel::new(None)
-        };
-        chips.push(Chip {
-            number,
-            device: "../../../1f0009c000.pwm",
-            channels: vec![fan; 4],
-        });
+        let fan = Channel { kernel_has: true, ..Channel::new(None) };
+        chips.push(Chip { number, device: "../../../1f0009c000.pwm", channels: vec![fan; 4] });
     }
     if options.pwm.is_empty() {
         return chips;
@@ -133,11 +112,7 @@ fn chips(options: &Options) -> Vec<Chip> {
             channel.enabled = Some(log::now());
         }
     }
-    chips.push(Chip {
-        number: options.pwmchip,
-        device: board.pwm_device,
-        channels,
-    });
+    chips.push(Chip { number: options.pwmchip, device: board.pwm_device, channels });
     chips
 }
 
@@ -159,22 +134,15 @@ fn show_levels(chips: Chips, pins: Arc<Pins>) {
 }
 
 fn start(options: &Options, log: &Log) -> io::Result<Child> {
-    let (program, arguments) = options
-        .program
-        .split_first()
-        .ok_or_else(|| io::Error::other("no program"))?;
+    let (program, arguments) =
+        options.program.split_first().ok_or_else(|| io::Error::other("no program"))?;
     let mut command = match options.user {
         User::Root => Command::new(program),
         User::Member | User::Stranger => {
-            let groups = if options.user == User::Member {
-                GPIO_GROUP.to_string()
-            } else {
-                ORDINARY.into()
-            };
+            let groups =
+                if options.user == User::Member { GPIO_GROUP.to_string() } else { ORDINARY.into() };
             let mut command = Command::new("setpriv");
-            command.args([
-                "--reuid", ORDINARY, "--regid", ORDINARY, "--groups", &groups, "--",
-            ]);
+            command.args(["--reuid", ORDINARY, "--regid", ORDINARY, "--groups", &groups, "--"]);
             command.arg(world::copy_program(program)?);
             command
         }
@@ -186,9 +154,7 @@ fn start(options: &Options, log: &Log) -> io::Result<Child> {
         .env("FAKE_PI_LOG_FD", log.fd().to_string())
         .env("FAKE_PI_CHIP_LABEL", options.board.chip_label)
         .env("FAKE_PI_BUSY_LINES", &options.busy_lines);
-    command
-        .spawn()
-        .map_err(|e| io::Error::other(format!("{program}: {e}")))
+    command.spawn().map_err(|e| io::Error::other(format!("{program}: {e}")))
 }
 
 /// Waits for the program, sends it its signals, and kills it when it takes too long.
@@ -205,10 +171,7 @@ fn supervise(child: &mut Child, options: &Options) -> io::Result<u8> {
             send(child, &name)?;
         }
         if began.elapsed() > options.timeout {
-            eprintln!(
-                "fake-pi: the program did not end within {:?}",
-                options.timeout
-            );
+            eprintln!("fake-pi: the program did not end within {:?}", options.timeout);
             child.kill()?;
             child.wait()?;
             return Ok(TIMED_OUT);
@@ -223,9 +186,7 @@ fn send(child: &Child, name: &str) -> io::Result<()> {
         "TERM" => Signal::TERM,
         "HUP" => Signal::HUP,
         _ => {
-            return Err(io::Error::other(format!(
-                "--signal {name}: INT, TERM or HUP"
-            )));
+            return Err(io::Error::other(format!("--signal {name}: INT, TERM or HUP")));
         }
     };
     Ok(kill_process(Pid::from_child(child), signal)?)

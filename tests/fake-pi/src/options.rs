@@ -82,17 +82,10 @@ impl Options {
                 o.program = words.collect();
                 break;
             }
-            let value = words
-                .next()
-                .ok_or_else(|| format!("{option} needs a value"))?;
-            o.set(&option, &value)
-                .map_err(|e| format!("{option} {value}: {e}"))?;
+            let value = words.next().ok_or_else(|| format!("{option} needs a value"))?;
+            o.set(&option, &value).map_err(|e| format!("{option} {value}: {e}"))?;
         }
-        if o.program.is_empty() {
-            Err("no program to run".to_owned())
-        } else {
-            Ok(o)
-        }
+        if o.program.is_empty() { Err("no program to run".to_owned()) } else { Ok(o) }
     }
 
     fn set(&mut self, option: &str, value: &str) -> Result<(), String> {
@@ -127,8 +120,7 @@ impl Options {
             }
             "--signal" => {
                 let (name, ms) = value.split_once('@').ok_or("NAME@MS")?;
-                self.signals
-                    .push((name.to_owned(), Duration::from_millis(number(ms)?)));
+                self.signals.push((name.to_owned(), Duration::from_millis(number(ms)?)));
             }
             "--timeout" => self.timeout = Duration::from_secs(number(value)?),
             "--log" => self.log = value.into(),

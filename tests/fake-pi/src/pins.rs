@@ -36,26 +36,16 @@ impl Pins {
         file.set_len((board.registers() + 4096) as u64)?;
         let memory = MmapRaw::map_raw(file)?;
         let levels = if board.rp1 { 0x10008 } else { 0x34 };
-        let pins = Pins {
-            memory,
-            registers: board.registers(),
-            levels,
-            rp1: board.rp1,
-            log,
-        };
+        let pins = Pins { memory, registers: board.registers(), levels, rp1: board.rp1, log };
         for gpio in 0..28u8 {
-            let function = board
-                .pwm_pin(gpio)
-                .filter(|_| pwm.contains(&gpio))
-                .map(|pin| pin.2);
+            let function = board.pwm_pin(gpio).filter(|_| pwm.contains(&gpio)).map(|pin| pin.2);
             if board.rp1 {
                 // After power-on RP1's pins have no function (31), and cannot be read; the kernel's
                 // pin controller switches both on.
                 let ctrl = pins.word(4 + usize::from(gpio) * 8);
                 ctrl.store(function.unwrap_or(31), Ordering::SeqCst);
                 let readable = if function.is_some() { READABLE } else { 0 };
-                pins.pad(gpio)
-                    .store(0x96 & !READABLE | readable, Ordering::SeqCst);
+                pins.pad(gpio).store(0x96 & !READABLE | readable, Ordering::SeqCst);
             } else {
                 let select = pins.word(usize::from(gpio / 10) * 4);
                 select.fetch_or(function.unwrap_or(0) << (gpio % 10 * 3), Ordering::SeqCst);
@@ -134,10 +124,7 @@ impl Pins {
             place.copy_from_slice(&word.to_ne_bytes());
         }
         let fifo = format!("/dev/.fake-pi/line-{pin}");
-        let written = File::options()
-            .write(true)
-            .open(&fifo)
-            .and_then(|mut f| f.write_all(&event));
+        let written = File::options().write(true).open(&fifo).and_then(|mut f| f.write_all(&event));
         if let Err(error) = written {
             eprintln!("fake-pi: no event on {fifo}: {error}");
         }

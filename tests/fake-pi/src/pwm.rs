@@ -69,12 +69,7 @@ impl Channel {
             "period" => format!("{}\n", self.period),
             "duty_cycle" => format!("{}\n", self.duty),
             "enable" => format!("{}\n", u8::from(self.enabled.is_some())),
-            "polarity" => if self.inverse {
-                "inversed\n"
-            } else {
-                "normal\n"
-            }
-            .to_owned(),
+            "polarity" => if self.inverse { "inversed\n" } else { "normal\n" }.to_owned(),
             _ => String::new(),
         }
     }

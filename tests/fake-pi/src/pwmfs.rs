@@ -141,9 +141,9 @@ impl PwmFs {
     fn read_text(&self, node: Node) -> String {
         self.with(|chips| match node {
             Node::ChipFile(c, 2) => chips.get(c).map(|c| format!("{}\n", c.channels.len())),
-            Node::ChannelFile(c, k, f) => chips
-                .get(c)
-                .and_then(|c| Some(c.channels.get(k)?.read(CHANNEL_FILES.get(f)?))),
+            Node::ChannelFile(c, k, f) => {
+                chips.get(c).and_then(|c| Some(c.channels.get(k)?.read(CHANNEL_FILES.get(f)?)))
+            }
             _ => None,
         })
         .unwrap_or_default()
@@ -155,25 +155,15 @@ impl PwmFs {
             Node::ChipFile(c, f @ (0 | 1)) => {
                 let chip = chips.get_mut(c).ok_or(Errno::ENODEV)?;
                 let result = chip.export(value, f == 0);
-                Ok((
-                    format!("pwmchip{}/{} {value} -", chip.number, CHIP_FILES[f]),
-                    result,
-                ))
+                Ok((format!("pwmchip{}/{} {value} -", chip.number, CHIP_FILES[f]), result))
             }
             Node::ChannelFile(c, k, f) => {
                 let chip = chips.get_mut(c).ok_or(Errno::ENODEV)?;
                 let channel = chip.channels.get_mut(k).ok_or(Errno::ENODEV)?;
-                let level = if channel.is_high(now()) {
-                    "high"
-                } else {
-                    "low"
-                };
+                let level = if channel.is_high(now()) { "high" } else { "low" };
                 let result = channel.write(CHANNEL_FILES[f], value);
                 let file = CHANNEL_FILES[f];
-                Ok((
-                    format!("pwmchip{}/pwm{k}/{file} {value} {level}", chip.number),
-                    result,
-                ))
+                Ok((format!("pwmchip{}/pwm{k}/{file} {value} {level}", chip.number), result))
             }
             _ => Err(Errno::EACCES),
         })?;
@@ -249,9 +239,7 @@ impl Filesystem for PwmFs {
         reply: ReplyData,
     ) {
         let text = self.read_text(Node::from_ino(ino));
-        let from = usize::try_from(offset)
-            .unwrap_or(usize::MAX)
-            .min(text.len());
+        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
         reply.data(&text.as_bytes()[from..]);
     }
 

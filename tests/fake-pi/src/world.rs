@@ -49,9 +49,7 @@ fn devices(options: &Options) -> io::Result<File> {
     fs::create_dir(&old)?;
     mount(&["--rbind", "/dev", &old])?;
     mount(&["-t", "tmpfs", "-o", "mode=755", "fake-pi", "/dev"])?;
-    for node in [
-        "null", "zero", "full", "random", "urandom", "tty", "ptmx", "fuse",
-    ] {
+    for node in ["null", "zero", "full", "random", "urandom", "tty", "ptmx", "fuse"] {
         let from = format!("{old}/{node}");
         if Path::new(&from).exists() {
             File::create(format!("/dev/{node}"))?;
@@ -81,16 +79,8 @@ fn devices(options: &Options) -> io::Result<File> {
     }
     let gpiomem = options.board.gpiomem;
     // Without it the pins still need their memory.
-    let path = if is_missing("gpiomem") {
-        format!("{HIDDEN}/gpiomem")
-    } else {
-        gpiomem.to_owned()
-    };
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .open(&path)?;
+    let path = if is_missing("gpiomem") { format!("{HIDDEN}/gpiomem") } else { gpiomem.to_owned() };
+    let file = File::options().read(true).write(true).create_new(true).open(&path)?;
     give(&path)?;
     Ok(file)
 }

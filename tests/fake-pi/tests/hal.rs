@@ -19,21 +19,9 @@ fn widths(run: &Run, channel: &str) -> Vec<u64> {
 #[test]
 fn servo_signals_go_to_the_right_chip_and_end_whole() {
     for (options, pins, channels) in [
-        (
-            "--board pi-3 --pwm 18,19",
-            "18,19",
-            &["pwmchip0/pwm0", "pwmchip0/pwm1"][..],
-        ),
-        (
-            "--board pi-4 --pwm 12,13",
-            "12,13",
-            &["pwmchip0/pwm0", "pwmchip0/pwm1"],
-        ),
-        (
-            "--board pi-4 --pwm 19 --pwmchip 3",
-            "19",
-            &["pwmchip3/pwm1"],
-        ),
+        ("--board pi-3 --pwm 18,19", "18,19", &["pwmchip0/pwm0", "pwmchip0/pwm1"][..]),
+        ("--board pi-4 --pwm 12,13", "12,13", &["pwmchip0/pwm0", "pwmchip0/pwm1"]),
+        ("--board pi-4 --pwm 19 --pwmchip 3", "19", &["pwmchip3/pwm1"]),
         // Kernel 6.12 and 6.6: the header's chip is 0 or 2, and the fan's the other.
         (
             "--board pi-5 --pwm 12,13 --pwmchip 0 --fan-chip 2",
@@ -49,42 +37,21 @@ fn servo_signals_go_to_the_right_chip_and_end_whole() {
         let run = probe(options, &format!("servo {pins}")).expect_success();
         for channel in channels {
             assert_whole_signal(&run, channel, PERIOD);
-            assert_eq!(
-                widths(&run, channel),
-                [1_500_000, 1_000_000, 2_000_000, 0],
-                "{options}"
-            );
+            assert_eq!(widths(&run, channel), [1_500_000, 1_000_000, 2_000_000, 0], "{options}");
         }
         // Nothing else was touched, and everything given back.
         let chip = channels[0].split('/').next().unwrap();
-        assert!(
-            run.pwm_writes("").iter().all(|w| w.1.starts_with(chip)),
-            "{options}"
-        );
-        assert_eq!(
-            run.pwm_writes(&format!("{chip}/unexport")).len(),
-            channels.len()
-        );
-        assert!(
-            !run.log
-                .iter()
-                .any(|(_, e)| matches!(e, Entry::Mode { .. } | Entry::Gpio { .. }))
-        );
+        assert!(run.pwm_writes("").iter().all(|w| w.1.starts_with(chip)), "{options}");
+        assert_eq!(run.pwm_writes(&format!("{chip}/unexport")).len(), channels.len());
+        assert!(!run.log.iter().any(|(_, e)| matches!(e, Entry::Mode { .. } | Entry::Gpio { .. })));
     }
 }
 
 #[test]
 fn a_longer_width_left_by_another_program_is_taken_back_first() {
     let run = probe("--pwm 12 --idle 0", "servo 12").expect_success();
-    assert_eq!(
-        widths(&run, "pwmchip0/pwm0"),
-        [0, 1_500_000, 1_000_000, 2_000_000, 0]
-    );
-    assert!(
-        run.log
-            .iter()
-            .all(|(_, e)| !matches!(e, Entry::Pwm { ok: false, .. }))
-    );
+    assert_eq!(widths(&run, "pwmchip0/pwm0"), [0, 1_500_000, 1_000_000, 2_000_000, 0]);
+    assert!(run.log.iter().all(|(_, e)| !matches!(e, Entry::Pwm { ok: false, .. })));
     // It was exported before, so it stays.
     assert_eq!(run.pwm_writes("pwmchip0/unexport"), []);
 }
@@ -114,10 +81,7 @@ fn every_step_leaves_the_pin_with_its_width() {
         // The enable line is inactive from its first moment as an output, and pins stay outputs.
         assert_eq!(run.modes(22), [("output", Some(true))]);
         assert_eq!(run.modes(17), [("output", Some(false))]);
-        assert_eq!(
-            enable.iter().map(|e| e.1).collect::<Vec<_>>(),
-            [true, false, true]
-        );
+        assert_eq!(enable.iter().map(|e| e.1).collect::<Vec<_>>(), [true, false, true]);
         assert!(enable[1].0 < step[0].0 && enable[2].0 > step[9_999].0);
     }
 }
@@ -130,11 +94,7 @@ fn an_adopted_output_keeps_the_level_it_finds() {
             let run = run.expect_success();
             assert_eq!(run.stdout.trim(), level);
             // After power-on a pin of the Pi 5 cannot even be read: it is made an input first.
-            let outputs: Vec<_> = run
-                .modes(22)
-                .into_iter()
-                .filter(|m| m.0 != "input")
-                .collect();
+            let outputs: Vec<_> = run.modes(22).into_iter().filter(|m| m.0 != "input").collect();
             assert_eq!(outputs, [("output", Some(high))], "{board} {level}");
             assert_eq!(run.edges(22), [], "{board} {level}");
         }
@@ -186,86 +146,26 @@ fn an_ordinary_user_waits_one_second_for_all_channels_together() {
 #[test]
 fn refusals_name_the_pin_the_file_and_the_mend() {
     for (options, arguments, parts) in [
-        (
-            "",
-            "servo 18,19",
-            &[
-                "GPIO18",
-                "/sys/class/pwm",
-                "`dtoverlay=pwm-2chan`",
-                "reboot",
-            ][..],
-        ),
-        (
-            "--board pi-5 --fan-chip 2",
-            "servo 12",
-            &["pwmchip2 is 1f0009c000.pwm", "pin=12,func=4"],
-        ),
+        ("", "servo 18,19", &["GPIO18", "/sys/class/pwm", "`dtoverlay=pwm-2chan`", "reboot"][..]),
+        ("--board pi-5 --fan-chip 2", "servo 12", &["pwmchip2 is 1f0009c000.pwm", "pin=12,func=4"]),
         ("--board pi-3", "servo 12", &["dtparam=audio=off"]),
-        (
-            "--pwm 18",
-            "servo 12",
-            &["GPIO12 is set to input, not to PWM (ALT0)", "pin=12,func=4"],
-        ),
-        (
-            "--board pi-5 --pwm 18",
-            "servo 19",
-            &["GPIO19 is set to nothing", "(ALT3)"],
-        ),
+        ("--pwm 18", "servo 12", &["GPIO12 is set to input, not to PWM (ALT0)", "pin=12,func=4"]),
+        ("--board pi-5 --pwm 18", "servo 19", &["GPIO19 is set to nothing", "(ALT3)"]),
         (
             "--pwm 12",
             "servo 17",
-            &[
-                "GPIO17 has no hardware PWM",
-                "GPIO12, GPIO13, GPIO18 or GPIO19",
-            ],
+            &["GPIO17 has no hardware PWM", "GPIO12, GPIO13, GPIO18 or GPIO19"],
         ),
-        (
-            "--pwm 12",
-            "servo 12,18",
-            &["GPIO18 and GPIO12 are the same PWM channel"],
-        ),
-        (
-            "--pwm 12 --running 0",
-            "servo 12",
-            &["pwmchip0/pwm0", "another program", "echo 0"],
-        ),
-        (
-            "--pwm 12 --kernel-has 0",
-            "servo 12",
-            &["pwmchip0/pwm0", "the kernel"],
-        ),
-        (
-            "--pwm 12 --user stranger",
-            "servo 12",
-            &["/dev/gpiomem", "group `gpio`", "usermod"],
-        ),
-        (
-            "--board pi-5 --user stranger",
-            "adopt 5",
-            &["/dev/gpiomem0", "group `gpio`"],
-        ),
+        ("--pwm 12", "servo 12,18", &["GPIO18 and GPIO12 are the same PWM channel"]),
+        ("--pwm 12 --running 0", "servo 12", &["pwmchip0/pwm0", "another program", "echo 0"]),
+        ("--pwm 12 --kernel-has 0", "servo 12", &["pwmchip0/pwm0", "the kernel"]),
+        ("--pwm 12 --user stranger", "servo 12", &["/dev/gpiomem", "group `gpio`", "usermod"]),
+        ("--board pi-5 --user stranger", "adopt 5", &["/dev/gpiomem0", "group `gpio`"]),
         ("--missing gpiomem", "adopt 5", &["/dev/gpiomem is missing"]),
-        (
-            "--board pi-5 --missing gpiochip",
-            "adopt 5",
-            &["/dev/gpiochip0", "pinctrl-rp1"],
-        ),
-        (
-            "--busy-lines 24",
-            "watch 24 100",
-            &["GPIO24", "Device or resource busy", "gpioinfo"],
-        ),
-        (
-            "--board other",
-            "adopt 5",
-            &["`Pine64 Rock64`", "--backend sim"],
-        ),
-        (
-            "",
-            "adopt 28",
-            &["GPIO28 is not on the header of a Raspberry Pi 4"],
-        ),
+        ("--board pi-5 --missing gpiochip", "adopt 5", &["/dev/gpiochip0", "pinctrl-rp1"]),
+        ("--busy-lines 24", "watch 24 100", &["GPIO24", "Device or resource busy", "gpioinfo"]),
+        ("--board other", "adopt 5", &["`Pine64 Rock64`", "--backend sim"]),
+        ("", "adopt 28", &["GPIO28 is not on the header of a Raspberry Pi 4"]),
     ] {
         let run = probe(options, arguments);
         assert_eq!(run.status, 3, "{options} {arguments}: {}", run.stderr);
@@ -273,15 +173,8 @@ fn refusals_name_the_pin_the_file_and_the_mend() {
             assert!(run.stderr.contains(part), "{part}: {}", run.stderr);
         }
         // Nothing moved: no level changed, no signal began.
-        assert!(
-            !run.log.iter().any(|(_, e)| matches!(e, Entry::Gpio { .. })),
-            "{options}"
-        );
-        assert!(
-            run.pwm_writes("")
-                .iter()
-                .all(|w| !w.1.ends_with("enable") || w.2 == "0")
-        );
+        assert!(!run.log.iter().any(|(_, e)| matches!(e, Entry::Gpio { .. })), "{options}");
+        assert!(run.pwm_writes("").iter().all(|w| !w.1.ends_with("enable") || w.2 == "0"));
     }
 }
 

@@ -34,10 +34,9 @@ fn act(words: &[&str]) -> Result<(), Box<dyn Error>> {
             Ok(servo(&pins?)?)
         }
         ["leave", pin] => Ok(leave(pin.parse()?)?),
-        ["steps", step, dir, enable, n] => Ok(steps(
-            [step.parse()?, dir.parse()?, enable.parse()?],
-            n.parse()?,
-        )?),
+        ["steps", step, dir, enable, n] => {
+            Ok(steps([step.parse()?, dir.parse()?, enable.parse()?], n.parse()?)?)
+        }
         ["adopt", pin] => {
             let line =
                 RppalBackend::open()?.open_output(pin.parse()?, OutputStart::Adopt, "probe")?;
@@ -45,9 +44,10 @@ fn act(words: &[&str]) -> Result<(), Box<dyn Error>> {
             Ok(())
         }
         ["watch", pin, ms] => Ok(watch(pin.parse()?, Duration::from_millis(ms.parse()?))?),
-        _ => Err(
-            "servo PINS | leave PIN | steps STEP DIR ENABLE N | adopt PIN | watch PIN MS".into(),
-        ),
+        _ => {
+            Err("servo PINS | leave PIN | steps STEP DIR ENABLE N | adopt PIN | watch PIN MS"
+                .into())
+        }
     }
 }
 
@@ -122,12 +122,7 @@ fn watch(gpio: u8, time: Duration) -> Result<(), HalError> {
     println!("{}", line.level()?);
     let until = clock.now() + time;
     while let Ok(edge) = edges.recv_timeout(until.since(clock.now())) {
-        println!(
-            "{} {} {}",
-            edge.level,
-            edge.at.as_nanos(),
-            clock.now().nanos_since(edge.at)
-        );
+        println!("{} {} {}", edge.level, edge.at.as_nanos(), clock.now().nanos_since(edge.at));
     }
     println!("{}", line.level()?);
     Ok(())

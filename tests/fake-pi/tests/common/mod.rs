@@ -8,20 +8,11 @@ use std::process::Command;
 pub enum Entry {
     /// A write below `/sys/class/pwm`: the pin's level at that moment (where it has one), and whether
     /// the kernel took it.
-    Pwm {
-        path: String,
-        value: String,
-        high: Option<bool>,
-        ok: bool,
-    },
+    Pwm { path: String, value: String, high: Option<bool>, ok: bool },
     /// A pin that the program drives changed its level.
     Gpio { pin: u8, high: bool },
     /// A pin's function changed; with the level it drives from then on, if it is an output.
-    Mode {
-        pin: u8,
-        function: String,
-        drives: Option<bool>,
-    },
+    Mode { pin: u8, function: String, drives: Option<bool> },
     /// The program watches a line; how, in the kernel's words.
     Line { pin: u8, how: String },
     /// An edge from outside, with the kernel's time stamp.
@@ -42,11 +33,7 @@ pub struct Run {
 /// A program built in this workspace, by its name.
 pub fn program(name: &str) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_BIN_EXE_fake-pi")).with_file_name(name);
-    assert!(
-        path.exists(),
-        "{} is missing: tests/fake-pi/run builds it",
-        path.display()
-    );
+    assert!(path.exists(), "{} is missing: tests/fake-pi/run builds it", path.display());
     path
 }
 
@@ -66,10 +53,7 @@ pub fn run(options: &str, name: &str, arguments: &str) -> Run {
     let status = output.status.code().expect("the fake Pi exits by itself");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     // 125: the fake Pi could not do its work, so nothing was tested. 124: the program hung.
-    assert!(
-        !matches!(status, 124 | 125),
-        "fake-pi: status {status}: {stderr}"
-    );
+    assert!(!matches!(status, 124 | 125), "fake-pi: status {status}: {stderr}");
     let text = std::fs::read_to_string(&log).unwrap();
     Run {
         status,
@@ -96,10 +80,7 @@ fn entry(line: &str) -> Option<(u64, Entry)> {
             },
             ok: next()? == "ok",
         },
-        "gpio" => Entry::Gpio {
-            pin: next()?.parse().ok()?,
-            high: level(next()?)?,
-        },
+        "gpio" => Entry::Gpio { pin: next()?.parse().ok()?, high: level(next()?)? },
         "mode" => Entry::Mode {
             pin: next()?.parse().ok()?,
             function: next()?.to_owned(),
@@ -107,10 +88,7 @@ fn entry(line: &str) -> Option<(u64, Entry)> {
         },
         "line" => {
             let pin = next()?.parse().ok()?;
-            Entry::Line {
-                pin,
-                how: words.collect::<Vec<_>>().join(" "),
-            }
+            Entry::Line { pin, how: words.collect::<Vec<_>>().join(" ") }
         }
         "inject" => Entry::Inject {
             pin: next()?.parse().ok()?,
@@ -143,12 +121,9 @@ impl Run {
         self.log
             .iter()
             .filter_map(|(at, entry)| match entry {
-                Entry::Pwm {
-                    path: p,
-                    value,
-                    high,
-                    ok: true,
-                } if p.starts_with(path) => Some((*at, p.as_str(), value.as_str(), *high)),
+                Entry::Pwm { path: p, value, high, ok: true } if p.starts_with(path) => {
+                    Some((*at, p.as_str(), value.as_str(), *high))
+                }
                 _ => None,
             })
             .collect()
@@ -170,11 +145,9 @@ impl Run {
         self.log
             .iter()
             .filter_map(|(_, entry)| match entry {
-                Entry::Mode {
-                    pin: p,
-                    function,
-                    drives,
-                } if *p == pin => Some((function.as_str(), *drives)),
+                Entry::Mode { pin: p, function, drives } if *p == pin => {
+                    Some((function.as_str(), *drives))
+                }
                 _ => None,
             })
             .collect()
@@ -190,48 +163,20 @@ pub fn assert_whole_signal(run: &Run, channel: &str, period: u64) {
         .map(|(at, path, value, high)| (*at, path.rsplit('/').next().unwrap(), *value, *high))
         .collect();
     let place = |file: &str, value: Option<&str>| {
-        writes
-            .iter()
-            .position(|w| w.1 == file && value.is_none_or(|v| w.2 == v))
+        writes.iter().position(|w| w.1 == file && value.is_none_or(|v| w.2 == v))
     };
     let enabled = place("enable", Some("1")).unwrap_or_else(|| panic!("no signal: {writes:#?}"));
     let set_period = place("period", Some(&period.to_string())).expect("the period is set");
-    let set_width = writes
-        .iter()
-        .rposition(|w| w.1 == "duty_cycle" && w.0 < writes[enabled].0);
-    assert!(
-        set_period < set_width.expect("a width is set first"),
-        "{writes:#?}"
-    );
-    assert_eq!(
-        writes.iter().filter(|w| w.1 == "period").count(),
-        1,
-        "{writes:#?}"
-    );
+    let set_width = writes.iter().rposition(|w| w.1 == "duty_cycle" && w.0 < writes[enabled].0);
+    assert!(set_period < set_width.expect("a width is set first"), "{writes:#?}");
+    assert_eq!(writes.iter().filter(|w| w.1 == "period").count(), 1, "{writes:#?}");
     let end = &writes[enabled + 1..];
-    let off = end
-        .iter()
-        .position(|w| (w.1, w.2) == ("enable", "0"))
-        .expect("it is disabled");
+    let off = end.iter().position(|w| (w.1, w.2) == ("enable", "0")).expect("it is disabled");
     let last_width = end[..off].last().expect("a width before the end");
-    assert_eq!(
-        (last_width.1, last_width.2),
-        ("duty_cycle", "0"),
-        "{writes:#?}"
-    );
-    assert_eq!(
-        last_width.3,
-        Some(false),
-        "width 0 was written into a pulse: {writes:#?}"
-    );
+    assert_eq!((last_width.1, last_width.2), ("duty_cycle", "0"), "{writes:#?}");
+    assert_eq!(last_width.3, Some(false), "width 0 was written into a pulse: {writes:#?}");
     assert_eq!(end[off].3, Some(false), "disabled in a pulse: {writes:#?}");
-    assert!(
-        end[off].0 >= last_width.0 + period,
-        "less than a period: {writes:#?}"
-    );
+    assert!(end[off].0 >= last_width.0 + period, "less than a period: {writes:#?}");
     let after = &end[off + 1..];
-    assert!(
-        after.iter().all(|w| (w.1, w.2) == ("enable", "0")),
-        "{writes:#?}"
-    );
+    assert!(after.iter().all(|w| (w.1, w.2) == ("enable", "0")), "{writes:#?}");
 }
