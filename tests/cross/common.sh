@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # What tests/cross and tests/virtual-pi have in common: the cache folder, Debian packages unpacked into it,
 # compilers and linker for the Raspberry Pi. Source it; it does nothing by itself.
 #
@@ -174,6 +174,17 @@ make_libraries() {
 }
 
 libraries=libc-$suite
+
+# Emulators of single programs. Programs that are not static find their C library below -L.
+make_emulators() {
+    say "fetching qemu-user"
+    unpack "$cache/$emulators" qemu-user-static:amd64
+}
+
+emulators=qemu-user-$suite
+on_aarch64=("$cache/$emulators/usr/bin/qemu-aarch64-static" -L "$cache/$libraries/usr/aarch64-linux-gnu")
+on_armv7=("$cache/$emulators/usr/bin/qemu-arm-static" -cpu cortex-a7 -L "$cache/$libraries/usr/arm-linux-gnueabihf")
+on_armv6=("$cache/$emulators/usr/bin/qemu-arm-static" -cpu arm1176)
 
 # ---- the linker
 

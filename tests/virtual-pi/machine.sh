@@ -97,7 +97,7 @@ make_initrd() {
 # a run does not depend on how fast or how busy this machine is.
 boot() {
     local folder=$1 limit=$2 status=0
-    gcc -O2 -Wall -Wextra -shared -fPIC -fvisibility=hidden -o "$folder/register-log.so" "$virtual_pi/register-log.c"
+    cc -O2 -Wall -Wextra -shared -fPIC -fvisibility=hidden -o "$folder/register-log.so" "$virtual_pi/register-log.c"
     rm -f "$folder/console" "$folder/registers.log"
     timeout --kill-after=5 "$limit" bash "$cache/$emulator/qemu" -M raspi3b \
         -kernel "$cache/$guest/kernel" -dtb "$cache/$guest/bcm2837-rpi-3-b.dtb" -initrd "$folder/initrd" \

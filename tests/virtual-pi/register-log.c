@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 // The parts of qemu-plugin.h (API version 4) and of glib that are used here: no header has to be installed.
@@ -67,6 +68,8 @@ void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *, vcpu_call
 void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *,
                                       void (*)(unsigned, qemu_plugin_meminfo_t, uint64_t, void *),
                                       int flags, int accesses, void *data);
+uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *);
+uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *);
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
 size_t qemu_plugin_insn_data(const struct qemu_plugin_insn *, void *, size_t);
@@ -76,9 +79,7 @@ qemu_plugin_mem_value qemu_plugin_mem_get_value(qemu_plugin_meminfo_t);
 
 enum { NO_REGISTERS = 0, READS_REGISTERS = 1, STORES = 2 };
 enum { GPIO = 0x3f200000, GPIO_SIZE = 0xb4, PWM = 0x3f20c000, PWM_SIZE = 0x28 };
-enum { GENERAL_REGISTERS = 31, NONE = -1 };
-// No two readings of the time counter are further apart, in ticks: 2 s.
-static const uint64_t LONGEST_GAP = 2 * 62500000;
+enum { GENERAL_REGISTERS = 31 };
 
 static const char *const gpio_names[] = {
     "GPFSEL0", "GPFSEL1", "GPFSEL2", "GPFSEL3", "GPFSEL4", "GPFSEL5", "-",       "GPSET0",    "GPSET1",
@@ -91,9 +92,14 @@ static const char *const pwm_names[] = {"CTL", "STA", "DMAC", "-", "RNG1", "DAT1
 static FILE *out;
 static struct qemu_plugin_register *general[GENERAL_REGISTERS];
 static GByteArray *scratch;
-// The last reading of the time counter, and the register that one is about to appear in.
-static uint64_t ticks;
-static int awaited = NONE;
+// An instruction that reads the time counter: the register that the reading is in from `next` on.
+struct reader {
+    uint64_t next;
+    unsigned into;
+};
+
+static uint64_t ticks; // the last reading
+static const struct reader *awaited;
 
 static void on_store(unsigned cpu, qemu_plugin_meminfo_t info, uint64_t vaddr, void *unused)
 {
@@ -116,45 +122,45 @@ static void on_store(unsigned cpu, qemu_plugin_meminfo_t info, uint64_t vaddr, v
     fflush(out);
 }
 
-// Before a read of the time counter: notes the register it will be in.
-static void before_reading(unsigned cpu, void *which)
+static void before_reading(unsigned cpu, void *reader)
 {
     (void)cpu;
-    awaited = (int)(intptr_t)which;
+    awaited = reader;
 }
 
-// Before whatever comes next: takes the reading out of the register.
-static void after_reading(unsigned cpu, void *unused)
+// At the begin of a block: if it is what follows a reading, takes that out of the register. Another processor's
+// turn may come in between; then this waits. A reading is always the end of a block.
+static void on_block(unsigned cpu, void *begin)
 {
-    (void)cpu, (void)unused;
-    if (awaited == NONE) return;
-    struct qemu_plugin_register *from = awaited < GENERAL_REGISTERS ? general[awaited] : NULL;
-    awaited = NONE;
-    if (!from) return;
+    (void)cpu;
+    if (!awaited || awaited->next != (uintptr_t)begin) return;
+    struct qemu_plugin_register *from = general[awaited->into];
+    awaited = NULL;
     uint64_t reading;
     g_byte_array_set_size(scratch, 0);
-    if (qemu_plugin_read_register(from, scratch) != sizeof reading) return;
+    if (!from || qemu_plugin_read_register(from, scratch) != sizeof reading) return;
     memcpy(&reading, scratch->data, sizeof reading);
-    // If another processor's turn came in between, this is something else that stands in its register.
-    if (reading >= ticks && reading - ticks <= LONGEST_GAP) ticks = reading;
+    // One that was taken some turns ago may be older than another's.
+    if (reading > ticks) ticks = reading;
 }
 
 static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
     (void)id;
-    qemu_plugin_register_vcpu_tb_exec_cb(tb, after_reading, READS_REGISTERS, NULL);
-    bool read_before = false;
+    qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, READS_REGISTERS, (void *)(uintptr_t)qemu_plugin_tb_vaddr(tb));
     size_t n = qemu_plugin_tb_n_insns(tb);
     for (size_t i = 0; i < n; i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
         uint32_t word = 0;
         qemu_plugin_insn_data(insn, &word, sizeof word);
-        if (read_before) qemu_plugin_register_vcpu_insn_exec_cb(insn, after_reading, READS_REGISTERS, NULL);
         // MRS Xt, CNTVCT_EL0 (programs) or CNTPCT_EL0 (the kernel, which leaves no offset between them).
-        read_before = (word & 0xffffffe0) == 0xd53be040 || (word & 0xffffffe0) == 0xd53be020;
-        if (read_before)
-            qemu_plugin_register_vcpu_insn_exec_cb(insn, before_reading, NO_REGISTERS,
-                                                   (void *)(intptr_t)(word & 31));
+        uint32_t reads = word & 0xffffffe0, into = word & 31;
+        if ((reads == 0xd53be040 || reads == 0xd53be020) && into < GENERAL_REGISTERS) {
+            struct reader *reader = malloc(sizeof *reader); // for as long as QEMU runs
+            if (!reader) abort();
+            *reader = (struct reader){qemu_plugin_insn_vaddr(insn) + 4, into};
+            qemu_plugin_register_vcpu_insn_exec_cb(insn, before_reading, NO_REGISTERS, reader);
+        }
         // STR Wt, with an immediate or a register as offset: what writel() and volatile writes compile to.
         if ((word & 0xffc00000) == 0xb9000000 || (word & 0xffe00c00) == 0xb8200800)
             qemu_plugin_register_vcpu_mem_cb(insn, on_store, NO_REGISTERS, STORES, NULL);
