@@ -1,6 +1,7 @@
 //! `lockstep simulate`: virtual time, from the outside.
 
 #![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used)]
 
 mod cli_common;
 

@@ -1,6 +1,7 @@
 //! The command line's help, its errors and its exit statuses.
 
 #![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used)]
 
 mod cli_common;
 

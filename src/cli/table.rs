@@ -155,7 +155,7 @@ mod tests {
     fn each_place_has_its_mark_and_its_note() {
         let mut still = motor("pan", None, Place::Unknown);
         (still.position, still.steps, still.lateness.count) = (None, None, 0);
-        let short = |cause| Some(Outcome::Short { by: 0.35000000000000142, cause });
+        let short = |cause| Some(Outcome::Short { by: 0.1 + 0.25 + 1e-12, cause });
         let motors = vec![
             motor("x", Some(Outcome::Reached), Place::Assumed),
             motor("y", short(Cause::Timeout), Place::Unverified),

@@ -13,8 +13,8 @@ use crate::config::{
     AtStart, AxisStop, Config, Drive, LineConfig, MotorConfig, ServoDrive, StepDirDrive,
 };
 use crate::hal::{
-    Backend, Clock, HalError, InputLine, Level, OutputLine, OutputStart, PwmChannel, RecordedOutput,
-    RecordedPwm, SharedLine, SimBackend,
+    Backend, Clock, HalError, InputLine, Level, OutputLine, OutputStart, PwmChannel,
+    RecordedOutput, RecordedPwm, SharedLine, SimBackend,
 };
 use crate::motion::Planner;
 use crate::motor::{
@@ -114,7 +114,12 @@ impl MachineBuilder {
     /// The same, on a fleet that `make` makes of the members and both ends of their events' channel.
     pub(super) fn build_on(
         mut self,
-        make: impl FnOnce(&Self, Clock, Vec<(Member, Mailbox)>, Events) -> Result<Box<dyn Fleet>, MachineError>,
+        make: impl FnOnce(
+            &Self,
+            Clock,
+            Vec<(Member, Mailbox)>,
+            Events,
+        ) -> Result<Box<dyn Fleet>, MachineError>,
     ) -> Result<Machine, MachineError> {
         let clock = if self.virtual_time { Clock::virtual_time() } else { Clock::monotonic() };
         let mut backend = match self.backend.take() {

@@ -7,7 +7,7 @@ use super::outcome::{Cause, Outcome, Place};
 use super::{CHANGE_ATTEMPTS, CHANGE_LEAD, MOST_ENDED, Machine, STOP_PATIENCE};
 use crate::config::{AxisStop, Drive, OnFault, ServoStop};
 use crate::motor::{Command, Event, FaultKind, MotorIndex, MoveId, Report, Verdict};
-use crate::runtime::Heed;
+use crate::runtime::{Heed, Next};
 use crate::units::Instant;
 
 impl Machine {
@@ -287,7 +287,18 @@ impl Machine {
         self.active.values().map(of).min().unwrap_or(Instant::FAR)
     }
 
+    /// Takes what the motors have said already. This thread may have been late itself: a motor that
+    /// has answered is not silent because its answer was not read in time.
+    fn hear_out(&mut self) {
+        while let Next::Event(event) = self.fleet.next(self.now(), Heed::Nothing) {
+            self.on_event(event);
+        }
+    }
+
     pub(super) fn check_deadlines(&mut self) {
+        if self.now() >= self.next_deadline() {
+            self.hear_out();
+        }
         let now = self.now();
         let due: Vec<MoveId> = self.active.keys().copied().collect();
         for id in due {
@@ -405,6 +416,7 @@ impl Machine {
             self.pump(deadline);
         }
         let mut left = self.fleet.end(Duration::from_secs(1)).left;
+        self.hear_out();
         for (motor, safe) in self.safe.iter().enumerate() {
             let name = &self.models[motor].name;
             if !safe && !left.contains(name) {

@@ -4,6 +4,7 @@
 //! and listens to what they say; it never times an edge. Its calls that wait hear the stop event.
 
 mod active;
+mod branch;
 mod build;
 mod error;
 mod events;
@@ -13,6 +14,7 @@ mod plan;
 mod preflight;
 mod program;
 mod report;
+mod shapes;
 mod spec;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +40,7 @@ pub use build::MachineBuilder;
 pub use error::{MachineError, MoveError};
 pub use outcome::{Cause, MotorOutcome, MoveOutcome, Outcome, Place};
 pub use preflight::{Preflight, Problem, preflight};
-pub use program::{Progress, RunOptions, choose_program};
+pub use program::{Progress, ProgressFn, RunOptions, choose_program};
 pub use report::{MotorReport, RunReport, RunResult};
 pub use spec::{Move, Position};
 

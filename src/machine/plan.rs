@@ -135,11 +135,14 @@ fn align(
     Ok(())
 }
 
+/// A motor with where it starts and its own keyframes: (time in nanoseconds, position).
+pub(crate) type Track = (MotorIndex, Start, Vec<(u64, f64)>);
+
 /// One motor's way through its keyframes, each at its time (nanoseconds), at rest in each of them.
 pub(crate) fn plan_keyframes(
     planner: &mut Planner,
     models: &[MotorModel],
-    tracks: &[(MotorIndex, Start, Vec<(u64, f64)>)],
+    tracks: &[Track],
 ) -> Result<Planned, MoveError> {
     let (parts, there) = (vec![], vec![]);
     let mut planned = Planned { parts, there, line: None, duration: 0, kind: "keyframes" };

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::error::{MoveError, at_least};
 use super::model::MotorModel;
 use super::plan::{self, Planned, Start};
-use super::program::{keyframe_tracks, sweep_length, sweep_targets};
+use super::shapes::{keyframe_tracks, nanos, sweep_length, sweep_targets};
 use crate::config::{
     Action, Arrive, AtStart, Config, Drive, MoveAction, Order, ProgramConfig, Span, StepConfig,
     SweepAction,
@@ -227,8 +227,4 @@ impl<'c> Walk<'c> {
             }
         }
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -190,6 +190,87 @@ pub enum Input {
 /// A motor's loop.
 ///
 /// Nothing here waits, and between two edges nothing allocates, locks, formats or logs.
+///
+/// The smallest kind of motor there is: a relay that is on while its trajectory is above a half. It
+/// meets the others at the barrier like any motor, and looks at its trajectory each millisecond.
+///
+/// ```
+/// use lockstep::hal::{Backend, Clock, Level, OutputLine, OutputStart, SimBackend};
+/// use lockstep::motor::{Command, Input, Motion, Motor, Outbox, Report, Wake};
+/// use lockstep::sync::{Ticket, TicketState};
+/// use lockstep::units::Instant;
+///
+/// struct Relay {
+///     line: Box<dyn OutputLine>,
+///     out: Outbox,
+///     motion: Option<(Motion, Ticket)>,
+/// }
+///
+/// impl Motor for Relay {
+///     fn command(&mut self, command: Command, _now: Instant) {
+///         match command {
+///             Command::Arm(motion) => match motion.barrier.arrive() {
+///                 Ok(ticket) => {
+///                     self.out.say(Report::Armed(motion.id));
+///                     self.motion = Some((motion, ticket));
+///                 }
+///                 Err(_) => self.out.say(Report::NotStarted(motion.id)),
+///             },
+///             // Without a plan of its own to change it has nothing to wait for.
+///             Command::Change(change) => {
+///                 self.out.say(Report::Acknowledged { change: change.number });
+///             }
+///             Command::Halt => {
+///                 let id = self.motion.take().map(|(motion, _)| motion.id);
+///                 self.out.say(Report::Halted { id });
+///             }
+///             Command::Release => {}
+///             Command::Finish => {
+///                 self.make_safe();
+///                 self.out.say(Report::Safe);
+///             }
+///         }
+///     }
+///
+///     fn poll(&mut self, now: Instant) -> Wake {
+///         self.out.flush();
+///         let Some((motion, ticket)) = &self.motion else { return Wake::IDLE };
+///         let (TicketState::Released(_), Some(epoch)) = (ticket.poll(), motion.epoch.get()) else {
+///             return Wake::about(now.plus_nanos(200_000));
+///         };
+///         let t = now.nanos_since(epoch);
+///         let on = motion.trajectory.state_at(t).position > 0.5;
+///         let _ = self.line.set(Level::from_bool(on));
+///         if t >= motion.trajectory.duration() {
+///             let at = epoch.plus_nanos(motion.trajectory.duration());
+///             self.out.say(Report::Ended { id: motion.id, at });
+///             self.motion = None;
+///             return Wake::IDLE;
+///         }
+///         Wake::edge(now.max(epoch).plus_nanos(1_000_000))
+///     }
+///
+///     fn on_input(&mut self, _: Input, _active: bool, _at: Instant) {}
+///
+///     fn position_at(&self, _: Instant) -> f64 {
+///         f64::from(u8::from(self.line.level().is_high()))
+///     }
+///
+///     fn make_safe(&mut self) {
+///         self.motion = None; // a ticket dropped here breaks its barrier: nobody waits for us
+///         let _ = self.line.set(Level::Low);
+///     }
+/// }
+///
+/// let mut sim = SimBackend::new(Clock::virtual_time());
+/// let line = sim.open_output(21, OutputStart::Level(Level::Low), "relay")?;
+/// let (events, heard) = crossbeam_channel::bounded(8);
+/// let mut relay = Relay { line, out: Outbox::new(0, events), motion: None };
+/// assert_eq!(relay.poll(Instant::ZERO), Wake::IDLE);
+/// relay.command(Command::Finish, Instant::ZERO);
+/// assert_eq!(heard.try_recv()?.report, Report::Safe);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Motor: Send {
     /// Takes a command. It may act at once; the next [`Motor::poll`] follows immediately.
     fn command(&mut self, command: Command, now: Instant);

@@ -5,7 +5,7 @@ use super::{
     BARRIER_POLL_NANOS, Change, Command, FaultKind, Input, Motion, Motor, MoveId, Outbox, Report,
     Telemetry, Verdict, Wake,
 };
-use crate::hal::{Clock, HalError, Level, PwmChannel, end_signal};
+use crate::hal::{Clock, HalError, PhaseWatch, PwmChannel, end_signal};
 use crate::motion::Trajectory;
 use crate::sync::{Ticket, TicketState};
 use crate::units::{Instant, PulseWidth};
@@ -81,11 +81,8 @@ enum Signal {
         tick: u64,
         width: PulseWidth,
     },
-    /// Waiting for the level to be high, then low, until the time-out.
-    AwaitFall {
-        seen_high: bool,
-        until: Instant,
-    },
+    /// Waiting for the level to be high, then low, or the watch's time-out.
+    AwaitFall(PhaseWatch),
     /// Width 0 is written; one whole period passes, then the channel is disabled.
     Fading {
         until: Instant,
@@ -172,21 +169,18 @@ impl Servo {
 
     fn begin_end(&mut self, now: Instant) {
         if matches!(self.signal, Signal::On { .. }) {
-            self.signal =
-                Signal::AwaitFall { seen_high: false, until: now.plus_nanos(self.period) };
+            self.signal = Signal::AwaitFall(PhaseWatch::new(now, self.s.period));
         }
     }
 
     /// The signal's way out: falling edge or one period, width 0, a whole period, disable.
     fn end(&mut self, now: Instant) -> Result<Option<Wake>, HalError> {
-        if let Signal::AwaitFall { seen_high, until } = &mut self.signal {
-            let level = self.s.channel.level();
-            *seen_high |= level == Some(Level::High);
-            let fell = *seen_high && level == Some(Level::Low);
-            if !fell && now < *until {
+        if let Signal::AwaitFall(watch) = &mut self.signal {
+            // A loop that woke late must not take a low that is nearly over for a fresh one.
+            if !watch.may_write(self.s.channel.level(), now) {
                 // Often enough to see the shortest pulse, and the fall while the gap is still long.
                 let step = (u64::from(self.s.map.min.as_nanos()) / 4).clamp(10_000, 250_000);
-                return Ok(Some(Wake::about(now.plus_nanos(step).min(*until))));
+                return Ok(Some(Wake::about(now.plus_nanos(step).min(watch.until()))));
             }
             let at = self.s.channel.set_width(PulseWidth::ZERO)?;
             self.signal = Signal::Fading { until: at.plus_nanos(self.period + self.period / 64) };
@@ -356,7 +350,7 @@ impl Motor for Servo {
         let wake = match self.advance(now) {
             Ok(wake) => wake,
             Err(e) => {
-                if matches!(self.signal, Signal::AwaitFall { .. } | Signal::Fading { .. }) {
+                if matches!(self.signal, Signal::AwaitFall(_) | Signal::Fading { .. }) {
                     // The orderly way out is barred: better a pulse cut than a signal left on.
                     let _ = self.s.channel.disable();
                     self.signal = Signal::Off;

@@ -87,18 +87,17 @@ impl ThreadFleet {
                 wait: PreciseWait::new(yields),
             };
             let (stand, done, realtime) = (stand_tx.clone(), done_tx.clone(), options.realtime);
-            let thread =
-                std::thread::Builder::new().name(member.name.clone()).spawn(move || {
-                    let granted = if realtime {
-                        scheduling::realtime(scheduling::PRIORITY)
-                    } else {
-                        Err("not asked for".to_string())
-                    };
-                    scheduling::exact_timers();
-                    let _ = stand.try_send((index, granted));
-                    context.run();
-                    let _ = done.try_send((index, ()));
-                });
+            let thread = std::thread::Builder::new().name(member.name.clone()).spawn(move || {
+                let granted = if realtime {
+                    scheduling::realtime(scheduling::PRIORITY)
+                } else {
+                    Err("not asked for".to_string())
+                };
+                scheduling::exact_timers();
+                let _ = stand.try_send((index, granted));
+                context.run();
+                let _ = done.try_send((index, ()));
+            });
             // Those that stand already shall not outlive the one that could not be had.
             let thread = thread.inspect_err(|_| quit.set())?;
             handles.push(Handle { name: member.name, mail: mailbox.sender, thread: Some(thread) });

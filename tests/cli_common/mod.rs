@@ -1,5 +1,5 @@
 //! What the tests of the command line share.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::fs::File;
 use std::io::BufReader;
@@ -89,7 +89,7 @@ impl Wires {
     /// The pulses of a wire that is low at both ends.
     pub fn pulses(&self, name: &str) -> Vec<Pulse> {
         let edges = self.edges(name);
-        assert!(edges.len() % 2 == 0, "{name}: its last pulse does not end");
+        assert!(edges.len().is_multiple_of(2), "{name}: its last pulse does not end");
         let pulse = |pair: &[(u64, bool)]| {
             assert!(pair[0].1 && !pair[1].1, "{name}");
             Pulse { rise: pair[0].0, width: pair[1].0 - pair[0].0 }

@@ -1,5 +1,7 @@
 //! Whole machines in virtual time, judged by the edges they leave.
 
+#![allow(clippy::unwrap_used)]
+
 mod faults;
 mod moves;
 mod programs;

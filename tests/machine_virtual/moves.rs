@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::support::*;
 use lockstep::config::Arrive;
 use lockstep::machine::{Machine, Move, MoveError, Outcome};
-use crate::support::*;
 
 /// After any moves and stops: edges counted = steps reported = position, and every rule of the driver
 /// kept.
@@ -14,8 +14,7 @@ fn the_count_is_exact_whatever_happens() {
         let dice = &mut Dice(seed);
         let (axes, servos) = (1 + dice.below(4) as usize, dice.below(3) as usize);
         let text = random_machine(dice, axes, servos);
-        let mut machine =
-            virtual_machine(&text);
+        let mut machine = virtual_machine(&text);
         let motors = machine.config().motors.clone();
         let quiet = dice.below(3) * 1_000_000;
         machine.run_for(Duration::from_nanos(quiet));
@@ -27,11 +26,7 @@ fn the_count_is_exact_whatever_happens() {
 }
 
 /// A move of some of the motors, which may be stopped on the way, in any of the ways there are.
-fn random_move(
-    machine: &mut Machine,
-    motors: &[lockstep::config::MotorConfig],
-    dice: &mut Dice,
-) {
+fn random_move(machine: &mut Machine, motors: &[lockstep::config::MotorConfig], dice: &mut Dice) {
     let mut spec = Move::new();
     let mut targets = Vec::new();
     for (i, motor) in motors.iter().enumerate() {
@@ -94,8 +89,7 @@ fn each_step_comes_when_its_plan_says() {
         let dice = &mut Dice(seed);
         let axes = 1 + dice.below(4) as usize;
         let text = random_machine(dice, axes, 0);
-        let mut machine =
-            virtual_machine(&text);
+        let mut machine = virtual_machine(&text);
         let motors = machine.config().motors.clone();
         let speed = *dice.pick(&[1.0, 0.5, 0.07]);
         let asap = dice.chance(30);
@@ -157,4 +151,3 @@ fn each_step_comes_when_its_plan_says() {
         }
     }
 }
-

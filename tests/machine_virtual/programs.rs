@@ -168,7 +168,9 @@ fn run_failing(programs: &str) -> Ran {
 #[test]
 fn a_failure_ends_a_program_or_not_as_it_says() {
     let inner = |rule: &str| {
-        format!("[program.inner]\non-failure = \"{rule}\"\nsteps = [ {WONT}, {{ move = {{ b = \"1mm\" }} }} ]\n")
+        format!(
+            "[program.inner]\non-failure = \"{rule}\"\nsteps = [ {WONT}, {{ move = {{ b = \"1mm\" }} }} ]\n"
+        )
     };
     let outer = |rule: &str| {
         format!(
@@ -295,7 +297,8 @@ fn a_stop_ends_any_step() {
         let stop = if dice.chance(20) { machine.halt_event() } else { machine.stop_event() };
         let when = Duration::from_nanos(dice.between(0.0, 1.2e10) as u64);
         let mut asked = None;
-        let mut progress = |machine: &lockstep::machine::Machine, progress: &lockstep::machine::Progress| {
+        let mut progress = |machine: &lockstep::machine::Machine,
+                            progress: &lockstep::machine::Progress| {
             if progress.elapsed >= when && asked.is_none() {
                 asked = Some(machine.now());
                 stop.set();

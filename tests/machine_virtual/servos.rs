@@ -92,7 +92,8 @@ fn startup_says_where_the_signal_begins() {
         ("\"centre\"", Some(width(0.0))),
         ("{ angle = \"-30deg\" }", Some(width(-30.0))),
     ] {
-        let mut machine = virtual_machine(&format!("{}\n{program}", servo(&format!("startup = {startup}"))));
+        let mut machine =
+            virtual_machine(&format!("{}\n{program}", servo(&format!("startup = {startup}"))));
         let report = machine.run(Some("p"), RunOptions::default()).unwrap();
         assert_eq!(report.result.word(), "done");
         let pulses = pulses(&mut machine);

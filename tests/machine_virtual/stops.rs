@@ -12,8 +12,7 @@ fn a_stopped_line_rests_on_the_line() {
     let mut shorts = 0;
     for seed in seeds(300) {
         let dice = &mut Dice(seed);
-        let mut machine =
-            virtual_machine(STAGE);
+        let mut machine = virtual_machine(STAGE);
         let motors = machine.config().motors.clone();
         let id = machine.start(&stage_move()).unwrap();
         machine.run_for(Duration::from_nanos(dice.between(1e6, 1.05e9) as u64));
@@ -73,8 +72,7 @@ fn check_speeds(motor: &lockstep::config::MotorConfig, steps: &[Step]) {
 fn a_stopped_line_ends_together() {
     for seed in seeds(40) {
         let dice = &mut Dice(seed);
-        let mut machine =
-            virtual_machine(STAGE);
+        let mut machine = virtual_machine(STAGE);
         let id = machine.start(&stage_move()).unwrap();
         machine.run_for(Duration::from_nanos(dice.between(5e7, 6e8) as u64));
         machine.stop_move(id);
@@ -92,8 +90,7 @@ fn a_stopped_line_ends_together() {
 #[test]
 fn a_stop_before_the_start_moves_nothing() {
     for nanos in [0, 1, 500_000, 1_699_999] {
-        let mut machine =
-            virtual_machine(STAGE);
+        let mut machine = virtual_machine(STAGE);
         let id = machine.start(&stage_move()).unwrap();
         machine.run_for(Duration::from_nanos(nanos));
         machine.stop_event().set();
@@ -116,8 +113,7 @@ fn a_stop_before_the_start_moves_nothing() {
 fn a_halt_cuts_no_pulse() {
     for seed in seeds(60) {
         let dice = &mut Dice(seed);
-        let mut machine =
-            virtual_machine(STAGE);
+        let mut machine = virtual_machine(STAGE);
         let id = machine.start(&stage_move()).unwrap();
         machine.run_for(Duration::from_nanos(dice.between(1e6, 9e8) as u64));
         machine.halt_event().set();

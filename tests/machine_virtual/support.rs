@@ -64,8 +64,7 @@ pub fn config(text: &str) -> Config {
 }
 
 /// GPIOs for axes; 12 and 13 are the servos'.
-const PINS: [u8; 20] =
-    [4, 5, 6, 16, 17, 20, 21, 22, 23, 24, 25, 26, 27, 7, 8, 9, 10, 11, 14, 15];
+const PINS: [u8; 20] = [4, 5, 6, 16, 17, 20, 21, 22, 23, 24, 25, 26, 27, 7, 8, 9, 10, 11, 14, 15];
 
 const PRESETS: [(&str, f64, u32); 6] = [
     ("a4988", 500_000.0, 16),
@@ -267,7 +266,11 @@ pub fn check_axis(recording: &Recording, motor: &MotorConfig, quiet_until: u64) 
 }
 
 /// Proves the rules for one servo from its pulses: whole, in phase, of a width it may have, and over.
-pub fn check_servo(recording: &Recording, motor: &MotorConfig, quiet_until: u64) -> Vec<(u64, u64)> {
+pub fn check_servo(
+    recording: &Recording,
+    motor: &MotorConfig,
+    quiet_until: u64,
+) -> Vec<(u64, u64)> {
     let name = &motor.name;
     let Drive::Servo(servo) = &motor.drive else { panic!("{name} is no servo") };
     let edges = edges(recording, &format!("{name}.pulse"));

@@ -54,7 +54,7 @@ pub(super) fn open_all(
         let channel = board.pwm_channel(gpio).ok_or(HalError::NoHardwarePwm { gpio, board })?;
         let (path, chip, done) = (chip.path.clone(), chip.clone(), done.clone());
         let work = move || {
-            // The receiver is gone when another channel failed first: nothing is left to do.
+            // The receiver is gone when this took too long: nothing is left to do.
             let _ = done.send((gpio, open(&chip, channel, gpio)));
         };
         thread::Builder::new()
@@ -65,16 +65,23 @@ pub(super) fn open_all(
     }
     let until = StdInstant::now() + OPEN_TIME;
     let mut opened = HashMap::new();
+    let mut refused = None;
     while !waiting.is_empty() {
         let left = until.saturating_duration_since(StdInstant::now());
         let (gpio, result) = results.recv_timeout(left).map_err(|_| HalError::Open {
             path: chip.path.clone(),
             cause: Cause::from(&io::Error::from(io::ErrorKind::TimedOut)),
         })?;
-        opened.insert(gpio, result?);
+        match result {
+            Ok(channel) => {
+                opened.insert(gpio, channel);
+            }
+            // The others are waited for: a channel that comes later would stay exported.
+            Err(error) => refused = refused.or(Some(error)),
+        }
         waiting.retain(|&w| w != gpio);
     }
-    Ok(opened)
+    refused.map_or(Ok(opened), Err)
 }
 
 fn open(chip: &Chip, channel: u8, gpio: u8) -> Result<Opened, HalError> {

@@ -105,6 +105,7 @@ fn chips(options: &Options) -> Vec<Chip> {
     for (k, channel) in channels.iter_mut().enumerate() {
         let is_in = |list: &[u8]| list.iter().any(|&c| usize::from(c) == k);
         channel.kernel_has = is_in(&options.kernel_has);
+        channel.refusal = options.refusals.iter().find(|r| usize::from(r.channel) == k).copied();
         if is_in(&options.idle) || is_in(&options.running) {
             (channel.exported, channel.period, channel.duty) = (Some(0), 25_000_000, 24_000_000);
         }
@@ -119,6 +120,9 @@ fn chips(options: &Options) -> Vec<Chip> {
 /// Has the pins show the levels of their PWM channels, a fifth of a millisecond late at most.
 fn show_levels(chips: Chips, pins: Arc<Pins>) {
     thread::spawn(move || {
+        // Best effort: a stale level would show the program a pulse that is over. Where it is refused
+        // the machine has to be less busy.
+        let _ = realtime();
         loop {
             let now = log::now();
             for chip in chips.lock().unwrap_or_else(PoisonError::into_inner).iter() {
@@ -131,6 +135,19 @@ fn show_levels(chips: Chips, pins: Arc<Pins>) {
             thread::sleep(Duration::from_micros(200));
         }
     });
+}
+
+/// Puts the calling thread in front of the program's own.
+fn realtime() -> Result<(), thread_priority::Error> {
+    use thread_priority::unix::{
+        RealtimeThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
+        thread_native_id,
+    };
+    use thread_priority::{ThreadPriority, ThreadPriorityValue};
+    let value =
+        ThreadPriorityValue::try_from(60u8).map_err(|_| thread_priority::Error::Priority("60"))?;
+    let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
+    set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Crossplatform(value), policy)
 }
 
 fn start(options: &Options, log: &Log) -> io::Result<Child> {

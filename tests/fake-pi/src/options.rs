@@ -13,6 +13,8 @@ pub const USAGE: &str = "usage: fake-pi [OPTION...] -- PROGRAM [ARGUMENT...]
   --kernel-has CHANNELS  a kernel driver uses these PWM channels
   --running CHANNELS     another program left a signal on these PWM channels
   --idle CHANNELS        another program exported these PWM channels and does nothing with them
+  --refuse CHANNEL@N     the Nth width written while this PWM channel's signal runs is refused (EIO);
+                         N+: that one and all after it
   --user NAME            run the program as an ordinary user: member or stranger (of the group gpio)
   --missing FILE         this device file does not exist: gpiomem or gpiochip (may be repeated)
   --busy-lines PINS      these GPIO lines belong to somebody else
@@ -28,6 +30,16 @@ pub struct Injection {
     pub pin: u8,
     pub high: bool,
     pub after: Duration,
+}
+
+/// Widths that a PWM channel refuses.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal {
+    pub channel: u8,
+    /// The first one, counted from 1 while the signal runs.
+    pub from: u32,
+    /// Also all that come after it.
+    pub for_ever: bool,
 }
 
 /// Who runs the program.
@@ -46,6 +58,7 @@ pub struct Options {
     pub kernel_has: Vec<u8>,
     pub running: Vec<u8>,
     pub idle: Vec<u8>,
+    pub refusals: Vec<Refusal>,
     pub user: User,
     pub missing: Vec<String>,
     pub busy_lines: String,
@@ -67,6 +80,7 @@ impl Options {
             kernel_has: Vec::new(),
             running: Vec::new(),
             idle: Vec::new(),
+            refusals: Vec::new(),
             user: User::Root,
             missing: Vec::new(),
             busy_lines: String::new(),
@@ -100,6 +114,12 @@ impl Options {
             "--kernel-has" => self.kernel_has = numbers(value)?,
             "--running" => self.running = numbers(value)?,
             "--idle" => self.idle = numbers(value)?,
+            "--refuse" => {
+                let (channel, n) = value.split_once('@').ok_or("CHANNEL@N or CHANNEL@N+")?;
+                let from = number(n.trim_end_matches('+'))?;
+                let (channel, for_ever) = (number(channel)?, n.ends_with('+'));
+                self.refusals.push(Refusal { channel, from, for_ever });
+            }
             "--user" => {
                 self.user = match value {
                     "member" => User::Member,

@@ -1,6 +1,7 @@
 //! PWM chips as the kernel keeps them, with the checks that it makes.
 
 use crate::log::now;
+use crate::options::Refusal;
 
 /// What the kernel answers to a bad request.
 pub use fuser::Errno;
@@ -18,6 +19,10 @@ pub struct Channel {
     pub inverse: bool,
     /// When it was enabled.
     pub enabled: Option<u64>,
+    /// Which of the widths that are written while the signal runs are refused, and how many came.
+    pub refusal: Option<Refusal>,
+    /// Widths written while a signal ran, as far as `refusal` counts them.
+    pub widths: u32,
 }
 
 impl Channel {
@@ -30,7 +35,19 @@ impl Channel {
             duty: 0,
             inverse: false,
             enabled: None,
+            refusal: None,
+            widths: 0,
         }
+    }
+
+    /// Whether this write, a width while the signal runs, is one that shall fail.
+    fn refuses(&mut self, file: &str) -> bool {
+        let Some(refusal) = self.refusal.filter(|_| file == "duty_cycle" && self.enabled.is_some())
+        else {
+            return false;
+        };
+        self.widths += 1;
+        self.widths == refusal.from || refusal.for_ever && self.widths > refusal.from
     }
 
     /// The level of the pin. The model is the harsh one: a new width counts at once, so whoever
@@ -42,6 +59,9 @@ impl Channel {
 
     /// A write to one of the channel's files (drivers/pwm/sysfs.c and core.c).
     pub fn write(&mut self, file: &str, value: &str) -> Result<(), Errno> {
+        if self.refuses(file) {
+            return Err(Errno::EIO);
+        }
         let mut new = self.clone();
         match file {
             "period" => new.period = number(value)?,

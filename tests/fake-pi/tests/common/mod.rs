@@ -1,6 +1,10 @@
 //! Runs a program under the fake Pi and reads what happened.
 
-use std::path::PathBuf;
+// Each test program has its own copy, and none uses all of it.
+#![allow(dead_code)]
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Something that happened, with its time on the monotonic clock in nanoseconds.
@@ -35,6 +39,41 @@ pub fn program(name: &str) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_BIN_EXE_fake-pi")).with_file_name(name);
     assert!(path.exists(), "{} is missing: tests/fake-pi/run builds it", path.display());
     path
+}
+
+/// A config in a folder of its own, which anybody may read.
+pub struct Config {
+    _folder: tempfile::TempDir,
+    pub path: String,
+}
+
+impl Config {
+    pub fn new(text: &str) -> Config {
+        let folder = tempfile::tempdir().unwrap();
+        let open = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(folder.path(), open).unwrap();
+        let path = folder.path().join("test.toml");
+        std::fs::write(&path, text).unwrap();
+        Config { path: path.to_str().unwrap().to_owned(), _folder: folder }
+    }
+
+    /// One that comes with the program, on a machine that may be busy with other things.
+    pub fn patient(name: &str) -> Config {
+        let text = shipped(name);
+        assert!(text.contains("\n[machine]\n"));
+        Config::new(&text.replacen("[machine]", "[machine]\nmax-lateness = \"10s\"", 1))
+    }
+}
+
+/// The text of a config that comes with the program.
+pub fn shipped(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Runs `lockstep run --config CONFIG` with more arguments.
+pub fn lockstep(options: &str, config: &Config, arguments: &str) -> Run {
+    run(options, "lockstep", &format!("run --config {} {arguments}", config.path))
 }
 
 /// Runs `name` with `arguments` under the fake Pi with `options`, both as on a command line.
@@ -140,6 +179,27 @@ impl Run {
             .collect()
     }
 
+    /// The report of `--json`.
+    pub fn report(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|e| panic!("{e}: {}\n{}", self.stdout, self.stderr))
+    }
+
+    /// Whether any pin or PWM channel was given something to do.
+    pub fn touched(&self) -> bool {
+        let moved = |e: &Entry| matches!(e, Entry::Mode { .. } | Entry::Gpio { .. });
+        let signal = |e: &Entry| {
+            matches!(e, Entry::Pwm { path, value, ok: true, .. }
+                if path.ends_with("/enable") && value == "1")
+        };
+        self.log.iter().any(|(_, e)| moved(e) || signal(e))
+    }
+
+    /// The errors on standard error; warnings are none.
+    pub fn errors(&self) -> Vec<&str> {
+        self.stderr.lines().filter(|l| l.contains("error: ")).collect()
+    }
+
     /// The functions that a pin got, each with the level it drives as an output.
     pub fn modes(&self, pin: u8) -> Vec<(&str, Option<bool>)> {
         self.log
@@ -151,6 +211,14 @@ impl Run {
                 _ => None,
             })
             .collect()
+    }
+}
+
+/// Asserts that no signal ever ran on `channel`, or that it ran and ended by the rules.
+pub fn assert_no_signal_or_whole(run: &Run, channel: &str, period: u64) {
+    let enable = run.pwm_writes(&format!("{channel}/enable"));
+    if enable.iter().any(|w| w.2 == "1") {
+        assert_whole_signal(run, channel, period);
     }
 }
 

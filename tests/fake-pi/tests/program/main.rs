@@ -1,0 +1,10 @@
+//! The whole program, `lockstep run`, on the header of a fake Pi. Run by `tests/fake-pi/run`, as root.
+//!
+//! The machine that the tests run on may be busy: nothing may come too early, anything may come late.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod axis;
+mod refusals;
+mod servo;
