@@ -315,3 +315,8 @@ def an_error_that_ends_well(part):
 @change("no-overlay", "message")
 def an_error_that_names_no_overlay(part):
     part.say("dtoverlay=pwm", "something")
+
+
+@change("after-killed", "pins")
+def a_signal_of_another_is_cut(part):
+    part.lines.insert(1, re.sub("DMAC.*", "CTL 0x00008080", part.lines[0]))

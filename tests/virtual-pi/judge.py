@@ -106,9 +106,35 @@ def no_overlay(scenario, _plan):
     return []
 
 
+def killed(scenario, _plan):
+    need(scenario.status == 128 + 9, "status", None, f"it ended with status {scenario.status}")
+    for channel in (0, 1):
+        last = scenario.pwm[channel][-1:]
+        need(last and last[0].on and last[0].width, "hazard", scenario.end, f"channel {channel} is off after SIGKILL")
+    return []
+
+
+def after_killed(scenario, _plan):
+    need(scenario.status == 3, "status", None, f"it ended with status {scenario.status}, not 3")
+    for part in ("GPIO1", "in use", "left running by one that died"):
+        need(part in scenario.stderr, "message", None, f"the error does not say `{part}`: {scenario.stderr!r}")
+    need(scenario.was_on == {0: True, 1: True}, "hazard", scenario.begin, "the signals did not stay")
+    need(not scenario.touched(), "pins", scenario.end, "it changes what another program has left")
+    return []
+
+
+JUDGES = {
+    "servos": servos,
+    "axes": axes,
+    "axes-load-off": axes,
+    "no-overlay": no_overlay,
+    "killed": killed,
+    "after-killed": after_killed,
+}
+
+
 def judge_of(name):
-    exact = {"servos": servos, "axes": axes, "axes-load-off": axes, "no-overlay": no_overlay}
-    return exact.get(name) or (interrupted if re.match("signals?-", name) else None)
+    return JUDGES.get(name) or (interrupted if re.match("signals?-", name) else None)
 
 
 def merged(parts):

@@ -86,7 +86,10 @@ make_initrd() {
     cp "$virtual_pi/guest/scenarios" "$root/etc/"
     install -m 755 "$virtual_pi/guest/init" "$root/init"
     need cpio cpio
-    (cd "$root" && find . | sort | cpio --create --format=newc --quiet --reproducible --owner=0:0 | gzip -1) >"$folder/initrd"
+    # The same bytes each time: runs are comparable to the instruction.
+    find "$root" -exec touch --no-dereference --date=@0 {} +
+    (cd "$root" && find . | LC_ALL=C sort |
+        cpio --create --format=newc --quiet --reproducible --owner=0:0 | gzip -1 --no-name) >"$folder/initrd"
     rm -r "$root"
 }
 
