@@ -41,6 +41,11 @@ lock_cache() {
     export LOCKSTEP_CACHE_LOCKED=$cache
 }
 
+# The packages and the compilers that are fetched here are for this one.
+want_x86_64() {
+    [[ $(uname -sm) == "Linux x86_64" ]] || fail "this needs Linux on x86-64, and this is $(uname -sm)"
+}
+
 as_root() {
     if ((EUID == 0)); then
         "$@"
