@@ -10,7 +10,6 @@ and each change has to be caught by the rule it is meant for.
 Needs Python 3.10 or newer and nothing else.
 """
 
-import copy
 import re
 import sys
 
@@ -204,10 +203,7 @@ def main():
         console = file.read()
     with open(plan_name, encoding="utf-8") as file:
         plan = read_plan(file)
-    try:
-        good, bad = judge(lines, console, plan)
-    except Wrong as wrong:
-        sys.exit(f"virtual-pi: {log_name}:{wrong.line}: [{wrong.rule}] {wrong.text}")
+    good, bad = judge(lines, console, plan)
     names = [name for name, _ in good + bad]
     for pattern in expected_names(sys.path[0] + "/guest/scenarios"):
         if not any(re.fullmatch(pattern, name) for name in names):
@@ -227,7 +223,7 @@ def main():
 
     missed = 0
     for change in broken.CHANGES:
-        changed, its_console = change.make(copy.copy(lines), console)
+        changed, its_console = change.make(list(lines), console)
         _, found = judge(changed, its_console, plan, change.scenario)
         caught = [wrong.rule for _, wrong in found]
         if caught != [change.rule]:
@@ -239,4 +235,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Wrong as wrong:
+        sys.exit(f"virtual-pi: {sys.argv[1]}:{wrong.line}: [{wrong.rule}] {wrong.text}")
