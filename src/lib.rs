@@ -26,6 +26,9 @@
 //!
 //! **Software that stops a motor is no safety function.** Motor power needs a switch of its own.
 
+#[cfg(test)]
+extern crate self as lockstep;
+
 pub mod board;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
@@ -35,10 +38,13 @@ pub mod hal;
 pub mod machine;
 pub mod motion;
 pub mod motor;
+#[cfg(feature = "plot")]
+pub mod plot;
 pub mod runtime;
 pub mod sync;
 pub mod trace;
 pub mod units;
+pub mod verify;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -39,6 +39,22 @@ pub enum CliError {
         /// What the system answered.
         error: io::Error,
     },
+    /// A trace that is to be looked at can't be read, or does not fit its config.
+    #[error("{}: {error}", file.display())]
+    Unreadable {
+        /// The file, as it was named.
+        file: PathBuf,
+        /// What is wrong, and where.
+        error: String,
+    },
+    /// A picture can't be written.
+    #[error("can't write the picture {} ({error}): name a file in a folder that you may write to", file.display())]
+    Picture {
+        /// The file, as it was named.
+        file: PathBuf,
+        /// What the system answered.
+        error: io::Error,
+    },
     /// Standard output refused.
     #[error("standard output: {0}")]
     Output(io::Error),
@@ -51,7 +67,11 @@ impl CliError {
     /// The exit status that goes with it.
     pub fn status(&self) -> u8 {
         match self {
-            CliError::Config(_) | CliError::Usage(_) | CliError::Trace { .. } => USAGE,
+            CliError::Config(_)
+            | CliError::Usage(_)
+            | CliError::Trace { .. }
+            | CliError::Picture { .. }
+            | CliError::Unreadable { .. } => USAGE,
             CliError::Machine(error) => match error {
                 MachineError::Hal { .. }
                 | MachineError::Backend(_)

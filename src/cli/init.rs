@@ -41,10 +41,9 @@ pub fn starter(kind: &str, gpio: Option<u8>) -> Result<String, String> {
         }
         "xyz" => include_str!("../../config/xyz-stage.toml").to_owned(),
         "28byj48" => {
-            return Err(format!(
-                "the coils of a 28BYJ-48 are not driven yet: write one of {}",
-                KINDS.join(", ")
-            ));
+            return Err("a 28BYJ-48 is driven coil by coil, which this version does not do yet; \
+                        for a stepper behind a STEP/DIR driver: lockstep init drv8825"
+                .to_owned());
         }
         _ => {
             return Err(format!("there is no starter `{kind}`: write one of {}", KINDS.join(", ")));
@@ -133,7 +132,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_yet_says_so() {
-        assert!(starter("28byj48", None).unwrap_err().contains("not driven yet"));
+        assert!(starter("28byj48", None).unwrap_err().contains("coil by coil"));
         assert_eq!(
             starter("stepper", None).unwrap_err(),
             "there is no starter `stepper`: write one of servo, drv8825, xyz"

@@ -1,19 +1,60 @@
 use serde_json::{Map, Value, json};
 
 use crate::machine::{MotorReport, Outcome, RunReport};
+use crate::verify;
 
-/// A run as one JSON object on one line.
-pub(super) fn json(report: &RunReport) -> String {
+/// A run as one JSON object on one line, with its proof where one was asked for.
+pub(super) fn json(report: &RunReport, proof: Option<&verify::Report>) -> String {
     let motors: Map<String, Value> =
         report.motors.iter().map(|m| (m.motor.clone(), motor(m))).collect();
-    let object = json!({
+    let mut object = json!({
         "program": report.program,
         "result": report.result.word(),
         // Whole nanoseconds: nine decimals, the last zeros left out.
         "duration_s": report.duration.as_nanos() as f64 / 1e9,
         "motors": motors,
     });
+    if let Some(proof) = proof {
+        object["verify"] = self::proof(proof);
+    }
     format!("{object}\n")
+}
+
+/// What a trace proved.
+pub(super) fn proof(report: &verify::Report) -> Value {
+    let bound = |b: &verify::Bound| {
+        let first: Vec<_> = b
+            .first
+            .iter()
+            .map(|v| json!({ "at_s": v.at.as_nanos() as f64 / 1e9, "what": v.what }))
+            .collect();
+        let verdict = match b.verdict {
+            verify::Verdict::Kept => "ok",
+            verify::Verdict::NothingSeen => "none-seen",
+            verify::Verdict::Broken => "broken",
+        };
+        json!({
+            "motor": b.motor,
+            "bound": b.name,
+            "required": b.required,
+            "seen": b.seen,
+            "verdict": verdict,
+            "violations": b.count,
+            "first": first,
+        })
+    };
+    let result = match report.is_clean() {
+        true => "clean",
+        false if report.lost > 0 => "refused",
+        false => "broken",
+    };
+    json!({
+        "result": result,
+        "lost": report.lost,
+        "end_s": report.end.as_nanos() as f64 / 1e9,
+        "bounds": report.bounds.iter().map(bound).collect::<Vec<_>>(),
+        "notes": report.notes,
+    })
 }
 
 fn motor(motor: &MotorReport) -> Value {

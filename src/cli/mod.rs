@@ -8,6 +8,8 @@ mod error;
 pub mod init;
 mod json;
 pub mod logging;
+#[cfg(feature = "plot")]
+mod plot;
 mod progress;
 mod run;
 mod shared;
@@ -15,6 +17,7 @@ mod signals;
 mod simulate;
 mod table;
 mod trace_file;
+mod verify;
 mod wiring;
 
 use std::io::Write;
@@ -98,13 +101,17 @@ pub enum Command {
     Run(run::RunArgs),
     /// Run a program in virtual time, as fast as this computer goes
     Simulate(simulate::SimulateArgs),
+    /// Prove a trace against a config: every pulse, count, limit and line
+    Verify(verify::VerifyArgs),
+    /// Draw a trace: position, speed, acceleration and path
+    #[cfg(feature = "plot")]
+    Plot(plot::PlotArgs),
 }
 
 /// `lockstep init`.
 #[derive(Args, Debug)]
 pub struct InitArgs {
-    /// What for
-    #[arg(value_parser = init::KINDS)]
+    /// What for: servo, drv8825 (one stepper axis) or xyz (three of them)
     kind: String,
     /// Where to write it; it must not be there yet [default: standard output]
     file: Option<PathBuf>,
@@ -154,6 +161,9 @@ pub fn run(cli: Cli) -> Result<u8, CliError> {
         }
         Command::Run(args) => run::run(&args, cli.quiet),
         Command::Simulate(args) => simulate::simulate(&args, cli.quiet),
+        Command::Verify(args) => verify::verify(&args),
+        #[cfg(feature = "plot")]
+        Command::Plot(args) => plot::plot(&args, cli.quiet),
     }
 }
 

@@ -56,7 +56,14 @@ pub(super) fn run(args: &RunArgs, quiet: bool) -> Result<u8, CliError> {
         None => "on the simulator, in real time".to_owned(),
     };
     let duration = args.program.duration.map(|d| d.0);
-    let show = Show { args: &args.program, quiet, place };
+    let show = Show {
+        args: &args.program,
+        quiet,
+        place,
+        verify: false,
+        #[cfg(feature = "plot")]
+        plot: None,
+    };
     shared::carry_out(builder, &checked.program, duration, &show, |_| Ok(()))
 }
 

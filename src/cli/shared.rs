@@ -1,14 +1,18 @@
 //! What `run` and `simulate` have in common: the arguments, the way from a config to a checked
 //! program, and from a machine that has run to the report.
 
+#[cfg(feature = "plot")]
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
+#[cfg(feature = "plot")]
+use super::plot;
 use super::progress::ProgressLine;
 use super::trace_file::TraceFile;
-use super::{CliError, DEFAULT_CONFIG, DONE, FAILED, json, table, to_stdout};
+use super::{CliError, DEFAULT_CONFIG, DONE, FAILED, json, table, to_stdout, verify};
 use crate::board::Model;
 use crate::config::{Action, AtStart, Config, Diagnostic, Drive, Loaded, StepConfig};
 use crate::machine::{
@@ -125,6 +129,21 @@ pub(super) struct Show<'a> {
     pub quiet: bool,
     /// Where it runs, in words: `on the simulator`.
     pub place: String,
+    /// Whether its trace is to be proved.
+    pub verify: bool,
+    /// Where a picture of it goes.
+    #[cfg(feature = "plot")]
+    pub plot: Option<&'a Path>,
+}
+
+impl Show<'_> {
+    fn needs_trace(&self) -> bool {
+        #[cfg(feature = "plot")]
+        if self.plot.is_some() {
+            return true;
+        }
+        self.verify
+    }
 }
 
 /// Runs the program on a machine that is built, writes the trace, prints the report, and says the
@@ -139,7 +158,7 @@ pub(super) fn carry_out(
     let args = show.args;
     // A trace that can't be written is an error before anything moves, not after.
     let trace = args.trace.as_deref().map(TraceFile::create).transpose()?;
-    let mut machine = builder.trace(trace.is_some()).build()?;
+    let mut machine = builder.trace(trace.is_some() || show.needs_trace()).build()?;
     prepare(&mut machine)?;
     let report = {
         let mut line = ProgressLine::new(duration, args.json || show.quiet);
@@ -147,21 +166,37 @@ pub(super) fn carry_out(
         let options = RunOptions { duration, progress: Some(&mut update) };
         machine.run(Some(program), options)?
     };
-    let written = match (trace, machine.take_recording()) {
+    let recording = machine.take_recording();
+    let written = match (trace, &recording) {
         (Some(file), Some(recording)) => {
             if recording.lost() > 0 {
                 log::warn!("the trace lacks {} records that found no room", recording.lost());
             }
             let comment = format!("lockstep {}: {program}", env!("CARGO_PKG_VERSION"));
-            file.write(&recording, &comment)
+            file.write(recording, &comment)
         }
         _ => Ok(()),
     };
-    let text =
-        if args.json { json::json(&report) } else { table::table(&report, &show.place, duration) };
+    #[cfg(feature = "plot")]
+    if let (Some(file), Some(recording)) = (show.plot, &recording) {
+        let title = format!("{}: {program}", machine.config().machine.name);
+        plot::write(file, &plot::of_recording(recording, machine.config(), &title)?)?;
+    }
+    let proof = match &recording {
+        Some(recording) if show.verify => Some(verify::of_recording(recording, machine.config())?),
+        _ => None,
+    };
+    let mut text = match args.json {
+        true => json::json(&report, proof.as_ref()),
+        false => table::table(&report, &show.place, duration),
+    };
+    if let Some(proof) = proof.as_ref().filter(|_| !args.json) {
+        text += &format!("\n{proof}");
+    }
     to_stdout(&text)?;
     written?;
-    Ok(status(&report))
+    let proved = proof.is_none_or(|p| p.is_clean());
+    Ok(if proved { status(&report) } else { FAILED })
 }
 
 fn status(report: &RunReport) -> u8 {

@@ -1,5 +1,7 @@
 //! `lockstep simulate`: a program in virtual time.
 
+#[cfg(feature = "plot")]
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use crate::units::Time;
 const EXAMPLES: &str = "\
 Examples:
   lockstep simulate tour --config config/xyz-stage.toml
+  lockstep simulate tour --config config/xyz-stage.toml --verify --plot tour.svg
   lockstep simulate tour --config config/xyz-stage.toml --fault y@2s
   lockstep simulate --config config/two-servos.toml --for 10min --json
 
@@ -31,6 +34,13 @@ pub struct SimulateArgs {
     /// A fault of this motor's driver, this long after the start, such as y@2s; may be repeated
     #[arg(long = "fault", value_name = "MOTOR@TIME")]
     faults: Vec<FaultAt>,
+    /// Prove what the motors were sent against the config, as `lockstep verify` does
+    #[arg(long)]
+    verify: bool,
+    /// Draw position, speed and acceleration of every motor, and the path
+    #[cfg(feature = "plot")]
+    #[arg(long, value_name = "FILE.svg", help_heading = "Output")]
+    plot: Option<PathBuf>,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -71,7 +81,14 @@ pub(super) fn simulate(args: &SimulateArgs, quiet: bool) -> Result<u8, CliError>
         .stop_event(stops.stop)
         .halt_event(stops.halt);
     let place = "on the simulator, in virtual time".to_owned();
-    let show = Show { args: &args.program, quiet, place };
+    let show = Show {
+        args: &args.program,
+        quiet,
+        place,
+        verify: args.verify,
+        #[cfg(feature = "plot")]
+        plot: args.plot.as_deref(),
+    };
     shared::carry_out(builder, &checked.program, duration, &show, |machine| {
         let mut faults = args.faults.iter();
         faults.try_for_each(|fault| {

@@ -49,8 +49,8 @@ pub struct MachineBuilder {
     virtual_time: bool,
     trace: bool,
     realtime: bool,
-    stop: StopEvent,
-    halt: StopEvent,
+    pub(super) stop: StopEvent,
+    pub(super) halt: StopEvent,
 }
 
 impl MachineBuilder {

@@ -117,11 +117,18 @@ impl Machine {
 
     /// A motor of a move does not go on: what that means for the others.
     fn excuse(&mut self, id: MoveId, motor: MotorIndex) {
+        let now = self.now();
         let Some(active) = self.active.get_mut(&id) else { return };
         if active.stage == Stage::Arming {
             // Its place at the barrier stays empty, or is given up: nobody starts.
             active.missed.get_or_insert_default().insert(motor);
-            self.come_to_rest(id, Cause::Stopped);
+            if active.on_fault == OnFault::Continue {
+                // Should the barrier have let go already, the others go on.
+                active.patience = active.patience.min(now + STOP_PATIENCE);
+                active.barrier.abort();
+            } else {
+                self.come_to_rest(id, Cause::Stopped);
+            }
         } else if active.on_fault == OnFault::Stop {
             self.come_to_rest(id, Cause::Stopped);
         }
@@ -146,7 +153,9 @@ impl Machine {
         let outcome = if there {
             Outcome::Reached
         } else {
-            let by = model.to_unit((goal - stands).abs());
+            // From where it was asked to go, not from the nearest step; a millionth of a micrometre
+            // is no distance, only the rounding of the difference.
+            let by = ((part.target - model.to_unit(stands)).abs() * 1e9).round() / 1e9;
             Outcome::Short { by: if by.is_nan() { 0.0 } else { by }, cause: cause(active) }
         };
         // A servo that is there is there exactly: what the trajectory's rounding left is no angle.
@@ -383,8 +392,10 @@ impl Machine {
                 Drive::StepDir(axis) => axis.on_stop == AxisStop::Release && !axis.holds_load,
             };
             if release && self.motors[motor].fault.is_none() {
-                if self.models[motor].steps.is_none() {
-                    self.motors[motor].angle = None;
+                // Let go, a servo may be moved by hand, and a rotor falls to the nearest full step.
+                match self.models[motor].steps {
+                    None => self.motors[motor].angle = None,
+                    Some(_) => self.motors[motor].place = Place::Unverified,
                 }
                 if let Err(e) = self.fleet.send(motor, Command::Release) {
                     log::error!("{e}");

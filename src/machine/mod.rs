@@ -478,3 +478,6 @@ impl Machine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@
 //! - *native unit*: what a motor's trajectories are in: steps for an axis, degrees for a servo.
 
 mod change;
+mod part;
 mod servo;
 mod step_dir;
 mod telemetry;
@@ -343,3 +344,6 @@ const RETRY_NANOS: u64 = 1_000_000;
 
 /// How far ahead of `now` a waiting motor looks at its barrier again.
 const BARRIER_POLL_NANOS: u64 = 200_000;
+
+#[cfg(test)]
+mod tests;

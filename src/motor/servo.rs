@@ -1,13 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{
-    BARRIER_POLL_NANOS, Change, Command, FaultKind, Input, Motion, Motor, MoveId, Outbox, Report,
-    Telemetry, Verdict, Wake,
-};
+use super::part::{Met, Part, Stage};
+use super::{Command, FaultKind, Input, Motor, Outbox, Report, Telemetry, Verdict, Wake};
 use crate::hal::{Clock, HalError, PhaseWatch, PwmChannel, end_signal};
-use crate::motion::Trajectory;
-use crate::sync::{Ticket, TicketState};
 use crate::units::{Instant, PulseWidth};
 
 /// Which pulse stands for which angle: a straight line between two points, which no pulse leaves.
@@ -58,21 +54,6 @@ pub struct ServoSetup {
     pub telemetry: Arc<Telemetry>,
 }
 
-struct Run {
-    id: MoveId,
-    zero: Instant,
-    trajectory: Arc<Trajectory>,
-    late_told: bool,
-}
-
-enum Phase {
-    Idle,
-    /// The signal that was let go is still on its way out.
-    Preparing(Motion),
-    Waiting(Motion, Ticket),
-    Running(Run),
-}
-
 enum Signal {
     Off,
     /// `since`: when the first period began; `tick`: the period whose width is to be looked at next.
@@ -97,8 +78,7 @@ pub struct Servo {
     /// A width is written this long before the pulse it is for begins: in the low phase.
     lead: u64,
     out: Outbox,
-    phase: Phase,
-    change: Option<Change>,
+    part: Part<()>,
     signal: Signal,
     angle: f64,
     finish: bool,
@@ -114,8 +94,7 @@ impl Servo {
             period,
             lead: period / 5,
             out,
-            phase: Phase::Idle,
-            change: None,
+            part: Part::new(),
             signal: Signal::Off,
             angle: 0.0,
             finish: false,
@@ -123,48 +102,11 @@ impl Servo {
         }
     }
 
-    /// Drops what is under way and says which move that was. A ticket dropped here breaks its
-    /// barrier; who has not arrived yet breaks it, too.
-    fn drop_move(&mut self) -> Option<MoveId> {
-        self.change = None;
-        match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Idle => None,
-            Phase::Preparing(motion) => {
-                motion.barrier.abort();
-                Some(motion.id)
-            }
-            Phase::Waiting(motion, _) => Some(motion.id),
-            Phase::Running(run) => Some(run.id),
-        }
-    }
-
     fn fail(&mut self, kind: FaultKind) {
         self.closed = true;
         // Said before the barrier breaks, so that the others' 'not started' comes after it.
         self.out.say(Report::Fault(kind));
-        self.drop_move();
-    }
-
-    /// The move that it belongs to is the present one, begun or about to begin.
-    fn follows(&self, id: MoveId) -> bool {
-        match &self.phase {
-            Phase::Idle => false,
-            Phase::Preparing(motion) | Phase::Waiting(motion, _) => motion.id == id,
-            Phase::Running(run) => run.id == id,
-        }
-    }
-
-    fn arrive(&mut self, motion: Motion) {
-        match motion.barrier.arrive() {
-            Ok(ticket) => {
-                self.out.say(Report::Armed(motion.id));
-                self.phase = Phase::Waiting(motion, ticket);
-            }
-            Err(_) => {
-                self.change = None;
-                self.out.say(Report::NotStarted(motion.id));
-            }
-        }
+        self.part.drop_move();
     }
 
     fn begin_end(&mut self, now: Instant) {
@@ -203,43 +145,34 @@ impl Servo {
             self.finish = false;
             self.out.say(Report::Safe);
         }
-        if matches!(self.phase, Phase::Preparing(_))
-            && let Phase::Preparing(motion) = std::mem::replace(&mut self.phase, Phase::Idle)
-        {
-            self.arrive(motion);
+        // A signal that was let go is off by now: ready for the next move.
+        self.part.arrive(&mut self.out);
+        match self.part.stage() {
+            Stage::Idle | Stage::Preparing => Ok(Wake::IDLE),
+            Stage::Waiting => self.await_barrier(now),
+            Stage::Running => self.run(now),
         }
-        match &mut self.phase {
-            Phase::Idle | Phase::Preparing(_) => Ok(Wake::IDLE),
-            Phase::Waiting(motion, ticket) => match (ticket.poll(), motion.epoch.get()) {
-                (TicketState::Released(_), Some(epoch)) => {
-                    let (id, trajectory) = (motion.id, motion.trajectory.clone());
-                    if let Signal::On { since, tick, .. } = &mut self.signal {
-                        // At rest no period was looked at: go on with the first one of the move.
-                        let ahead = epoch.plus_nanos(self.lead).nanos_since(*since);
-                        *tick = ahead.div_ceil(self.period);
-                    }
-                    self.phase =
-                        Phase::Running(Run { id, zero: epoch, trajectory, late_told: false });
-                    self.out.say(Report::Started(id));
-                    self.run(now)
-                }
-                (TicketState::Waiting, _) => Ok(Wake::about(now.plus_nanos(BARRIER_POLL_NANOS))),
-                _ => {
-                    let id = motion.id;
-                    self.drop_move();
-                    self.out.say(Report::NotStarted(id));
-                    Ok(Wake::IDLE)
-                }
-            },
-            Phase::Running(_) => self.run(now),
+    }
+
+    fn await_barrier(&mut self, now: Instant) -> Result<Wake, HalError> {
+        let (signal, lead, period) = (&mut self.signal, self.lead, self.period);
+        match self.part.meet(now, &mut self.out, |_, epoch| {
+            if let Signal::On { since, tick, .. } = signal {
+                // At rest no period was looked at: go on with the first one of the move.
+                *tick = epoch.plus_nanos(lead).nanos_since(*since).div_ceil(period);
+            }
+        }) {
+            Met::Released => self.run(now),
+            Met::NotYet(wake) => Ok(wake),
+            Met::Broken => Ok(Wake::IDLE),
         }
     }
 
     fn run(&mut self, now: Instant) -> Result<Wake, HalError> {
-        let Phase::Running(run) = &mut self.phase else { return Ok(Wake::IDLE) };
-        if let Some(at) = self.change.as_ref().map(|c| c.at)
+        let Some((run, change)) = self.part.running() else { return Ok(Wake::IDLE) };
+        if let Some(at) = change.as_ref().map(|c| c.at)
             && now >= at
-            && let Some(change) = self.change.take()
+            && let Some(change) = change.take()
             && change.gate.resolve() == Verdict::Committed
         {
             run.zero = change.at;
@@ -249,6 +182,7 @@ impl Servo {
             return Ok(Wake::edge(run.zero));
         }
         let end = run.zero.plus_nanos(run.trajectory.duration());
+        let change_at = change.as_ref().map_or(Instant::FAR, |c| c.at);
         let (due, pulse_at) = match &self.signal {
             Signal::On { since, tick, .. } => {
                 let pulse_at = since.plus_nanos(tick * self.period);
@@ -257,8 +191,7 @@ impl Servo {
             _ => (run.zero, run.zero),
         };
         if now < due {
-            let change = self.change.as_ref().map_or(Instant::FAR, |c| c.at);
-            return Ok(if change < due { Wake::about(change) } else { Wake::edge(due) });
+            return Ok(if change_at < due { Wake::about(change_at) } else { Wake::edge(due) });
         }
         // A loop that woke late speaks of the pulse that is next now, not of the one it missed.
         let missed = match now > pulse_at && matches!(self.signal, Signal::On { .. }) {
@@ -286,21 +219,15 @@ impl Servo {
         self.s.telemetry.set_position(angle);
         let lateness = at.nanos_since(due);
         self.s.telemetry.lateness.record(lateness);
-        if !run.late_told && self.s.max_lateness.is_some_and(|max| lateness > max) {
-            run.late_told = true;
-            self.out.say(Report::Late { id: run.id, by: lateness });
-        }
-        if pulse_at >= end && self.change.is_none() {
-            let id = run.id;
-            self.phase = Phase::Idle;
-            self.out.say(Report::Ended { id, at: end });
+        run.tell_late(lateness, self.s.max_lateness, &mut self.out);
+        if pulse_at >= end && change_at == Instant::FAR {
+            self.part.end(end, &mut self.out);
             return Ok(Wake::IDLE);
         }
         match &self.signal {
             Signal::On { since, tick, .. } => {
                 let next = since.plus_nanos(tick * self.period - self.lead);
-                let change = self.change.as_ref().map_or(Instant::FAR, |c| c.at);
-                Ok(Wake::edge(next.min(change)))
+                Ok(Wake::edge(next.min(change_at)))
             }
             _ => Ok(Wake::IDLE),
         }
@@ -311,33 +238,23 @@ impl Motor for Servo {
     fn command(&mut self, command: Command, now: Instant) {
         match command {
             Command::Arm(motion) => {
-                if self.closed || !matches!(self.phase, Phase::Idle) {
-                    self.out.say(Report::NotStarted(motion.id));
-                    motion.barrier.abort();
-                } else if matches!(self.signal, Signal::Off | Signal::On { .. }) {
-                    self.arrive(motion);
-                } else {
-                    self.phase = Phase::Preparing(motion);
+                self.part.arm(motion, self.closed, &mut self.out);
+                if matches!(self.signal, Signal::Off | Signal::On { .. }) {
+                    self.part.arrive(&mut self.out);
                 }
             }
-            Command::Change(change) => {
-                self.out.say(Report::Acknowledged { change: change.number });
-                // Also when it has not yet seen that the barrier let it go: the others have.
-                if self.follows(change.id) {
-                    self.change = Some(change);
-                }
-            }
+            Command::Change(change) => self.part.take_change(change, &mut self.out),
             Command::Halt => {
-                let id = self.drop_move();
+                let id = self.part.drop_move();
                 self.out.say(Report::Halted { id });
             }
             Command::Release => {
-                if matches!(self.phase, Phase::Idle) {
+                if self.part.is_idle() {
                     self.begin_end(now);
                 }
             }
             Command::Finish => {
-                self.drop_move();
+                self.part.drop_move();
                 self.closed = true;
                 self.finish = true;
                 self.begin_end(now);
@@ -374,14 +291,11 @@ impl Motor for Servo {
     }
 
     fn position_at(&self, t: Instant) -> f64 {
-        match &self.phase {
-            Phase::Running(run) => run.trajectory.state_at(t.nanos_since(run.zero)).position,
-            _ => self.angle,
-        }
+        self.part.position_at(t).unwrap_or(self.angle)
     }
 
     fn make_safe(&mut self) {
-        self.drop_move();
+        self.part.drop_move();
         self.closed = true;
         if !matches!(self.signal, Signal::Off) {
             let _ = end_signal(&mut *self.s.channel, self.s.period, &self.s.clock);

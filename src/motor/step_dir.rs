@@ -1,12 +1,9 @@
 use std::sync::Arc;
 
-use super::{
-    BARRIER_POLL_NANOS, Change, Command, FaultKind, Input, Motion, Motor, MoveId, Outbox, Report,
-    Telemetry, Verdict, Wake,
-};
+use super::part::{Met, Part, Stage};
+use super::{Command, FaultKind, Input, Motor, MoveId, Outbox, Report, Telemetry, Verdict, Wake};
 use crate::hal::{HalError, Level, OutputLine, SharedLine};
-use crate::motion::{StepTimes, Trajectory};
-use crate::sync::{Ticket, TicketState};
+use crate::motion::StepTimes;
 use crate::units::Instant;
 
 /// What a STEP/DIR motor is made of. Times are in nanoseconds.
@@ -43,30 +40,11 @@ pub struct StepDirSetup {
     pub telemetry: Arc<Telemetry>,
 }
 
-struct Run {
-    id: MoveId,
-    /// The instant of the trajectory's time zero.
-    zero: Instant,
-    trajectory: Arc<Trajectory>,
-    times: StepTimes,
-    late_told: bool,
-}
-
-enum Phase {
-    Idle,
-    /// Enabling the driver, settling DIR.
-    Preparing(Motion),
-    /// At the barrier.
-    Waiting(Motion, Ticket),
-    Running(Run),
-}
-
 /// A stepper behind a STEP/DIR driver: the loop that turns a trajectory into edges.
 pub struct StepDir {
     s: StepDirSetup,
     out: Outbox,
-    phase: Phase,
-    change: Option<Change>,
+    part: Part<StepTimes>,
     count: i64,
     /// STEP is high, and may fall from this instant on.
     pulse_until: Option<Instant>,
@@ -95,8 +73,7 @@ impl StepDir {
             count: setup.count,
             s: setup,
             out,
-            phase: Phase::Idle,
-            change: None,
+            part: Part::new(),
             pulse_until: None,
             rise_from: Instant::ZERO,
             dir_free_from: Instant::ZERO,
@@ -111,21 +88,6 @@ impl StepDir {
         }
     }
 
-    /// Ends whatever is under way, without cutting a pulse, and says which move that was. A ticket
-    /// dropped here breaks its barrier; who has not arrived yet breaks it, too.
-    fn drop_move(&mut self) -> Option<MoveId> {
-        self.change = None;
-        match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Idle => None,
-            Phase::Preparing(motion) => {
-                motion.barrier.abort();
-                Some(motion.id)
-            }
-            Phase::Waiting(motion, _) => Some(motion.id),
-            Phase::Running(run) => Some(run.id),
-        }
-    }
-
     fn fail(&mut self, kind: FaultKind) {
         self.closed = true;
         if self.pulse_until.is_some() {
@@ -134,16 +96,7 @@ impl StepDir {
             // Said before the barrier breaks, so that the others' 'not started' comes after it.
             self.out.say(Report::Fault(kind));
         }
-        self.drop_move();
-    }
-
-    /// The move that it belongs to is the present one, begun or about to begin.
-    fn follows(&self, id: MoveId) -> bool {
-        match &self.phase {
-            Phase::Idle => false,
-            Phase::Preparing(motion) | Phase::Waiting(motion, _) => motion.id == id,
-            Phase::Running(run) => run.id == id,
-        }
+        self.part.drop_move();
     }
 
     fn set_dir(&mut self, up: bool) -> Result<(), HalError> {
@@ -171,11 +124,11 @@ impl StepDir {
         if self.finish || self.halted.is_some() || self.fault.is_some() {
             self.say_still()?;
         }
-        match &self.phase {
-            Phase::Idle => Ok(Wake::IDLE),
-            Phase::Preparing(_) => self.prepare(now),
-            Phase::Waiting(..) => self.await_barrier(now),
-            Phase::Running(_) => self.run(now),
+        match self.part.stage() {
+            Stage::Idle => Ok(Wake::IDLE),
+            Stage::Preparing => self.prepare(now),
+            Stage::Waiting => self.await_barrier(now),
+            Stage::Running => self.run(now),
         }
     }
 
@@ -213,7 +166,7 @@ impl StepDir {
             }
             self.enabled = true;
         }
-        let Phase::Preparing(motion) = &self.phase else { return Ok(Wake::IDLE) };
+        let Some(motion) = self.part.preparing() else { return Ok(Wake::IDLE) };
         let mut times = StepTimes::new(motion.trajectory.clone(), self.count);
         if let Some(first) = times.peek()
             && !self.points(first.up)
@@ -227,65 +180,39 @@ impl StepDir {
         if now < ready {
             return Ok(Wake::about(ready));
         }
-        let Phase::Preparing(motion) = std::mem::replace(&mut self.phase, Phase::Idle) else {
-            return Ok(Wake::IDLE);
-        };
-        match motion.barrier.arrive() {
-            Ok(ticket) => {
-                self.out.say(Report::Armed(motion.id));
-                self.phase = Phase::Waiting(motion, ticket);
-                self.await_barrier(now)
-            }
-            Err(_) => {
-                self.change = None;
-                self.out.say(Report::NotStarted(motion.id));
-                Ok(Wake::IDLE)
-            }
-        }
+        self.part.arrive(&mut self.out);
+        self.await_barrier(now)
     }
 
     fn await_barrier(&mut self, now: Instant) -> Result<Wake, HalError> {
-        let Phase::Waiting(motion, ticket) = &mut self.phase else { return Ok(Wake::IDLE) };
-        match (ticket.poll(), motion.epoch.get()) {
-            (TicketState::Released(_), Some(epoch)) => {
-                let run = Run {
-                    id: motion.id,
-                    zero: epoch,
-                    trajectory: motion.trajectory.clone(),
-                    times: StepTimes::new(motion.trajectory.clone(), self.count),
-                    late_told: false,
-                };
-                self.out.say(Report::Started(run.id));
-                self.phase = Phase::Running(run);
-                self.run(now)
-            }
-            (TicketState::Waiting, _) => Ok(Wake::about(now.plus_nanos(BARRIER_POLL_NANOS))),
-            _ => {
-                let id = motion.id;
-                self.drop_move();
-                self.out.say(Report::NotStarted(id));
-                Ok(Wake::IDLE)
-            }
+        let count = self.count;
+        match self
+            .part
+            .meet(now, &mut self.out, |motion, _| StepTimes::new(motion.trajectory.clone(), count))
+        {
+            Met::Released => self.run(now),
+            Met::NotYet(wake) => Ok(wake),
+            Met::Broken => Ok(Wake::IDLE),
         }
     }
 
     fn run(&mut self, now: Instant) -> Result<Wake, HalError> {
-        let Phase::Running(run) = &mut self.phase else { return Ok(Wake::IDLE) };
-        let mut due = run.times.peek().map(|d| (run.zero.plus_nanos(d.at), d.up));
+        let Some((run, change)) = self.part.running() else { return Ok(Wake::IDLE) };
+        let mut due = run.own.peek().map(|d| (run.zero.plus_nanos(d.at), d.up));
         // What the old plan still owes before the change's instant comes first.
-        if let Some(at) = self.change.as_ref().map(|c| c.at)
+        if let Some(at) = change.as_ref().map(|c| c.at)
             && due.is_none_or(|(t, _)| t >= at)
         {
             if now < at {
                 return Ok(Wake::edge(at));
             }
-            if let Some(change) = self.change.take()
+            if let Some(change) = change.take()
                 && change.gate.resolve() == Verdict::Committed
             {
                 run.zero = change.at;
-                run.times = StepTimes::new(change.trajectory.clone(), self.count);
+                run.own = StepTimes::new(change.trajectory.clone(), self.count);
                 run.trajectory = change.trajectory;
-                due = run.times.peek().map(|d| (run.zero.plus_nanos(d.at), d.up));
+                due = run.own.peek().map(|d| (run.zero.plus_nanos(d.at), d.up));
             }
         }
         let Some((due, up)) = due else {
@@ -293,9 +220,7 @@ impl StepDir {
             if now < end {
                 return Ok(Wake::about(end));
             }
-            let id = run.id;
-            self.drop_move();
-            self.out.say(Report::Ended { id, at: end });
+            self.part.end(end, &mut self.out);
             return Ok(Wake::IDLE);
         };
         if !self.points(up) {
@@ -322,14 +247,11 @@ impl StepDir {
         self.rise_from = rose.plus_nanos(self.s.min_interval);
         let lateness = rose.nanos_since(due);
         self.s.telemetry.lateness.record(lateness);
-        if let Phase::Running(run) = &mut self.phase {
-            run.times.advance();
-            self.count = run.times.count();
+        if let Some((run, _)) = self.part.running() {
+            run.own.advance();
+            self.count = run.own.count();
             self.s.telemetry.set_steps(self.count);
-            if !run.late_told && self.s.max_lateness.is_some_and(|max| lateness > max) {
-                run.late_told = true;
-                self.out.say(Report::Late { id: run.id, by: lateness });
-            }
+            run.tell_late(lateness, self.s.max_lateness, &mut self.out);
         }
         Ok(Wake::edge(until))
     }
@@ -338,27 +260,14 @@ impl StepDir {
 impl Motor for StepDir {
     fn command(&mut self, command: Command, _now: Instant) {
         match command {
-            Command::Arm(motion) => {
-                if self.closed || !matches!(self.phase, Phase::Idle) {
-                    self.out.say(Report::NotStarted(motion.id));
-                    motion.barrier.abort();
-                } else {
-                    self.phase = Phase::Preparing(motion);
-                }
-            }
-            Command::Change(change) => {
-                self.out.say(Report::Acknowledged { change: change.number });
-                // Also when it has not yet seen that the barrier let it go: the others have.
-                if self.follows(change.id) {
-                    self.change = Some(change);
-                }
-            }
+            Command::Arm(motion) => self.part.arm(motion, self.closed, &mut self.out),
+            Command::Change(change) => self.part.take_change(change, &mut self.out),
             Command::Halt => {
-                let dropped = self.drop_move();
+                let dropped = self.part.drop_move();
                 self.halted = Some(self.halted.flatten().or(dropped));
             }
             Command::Release => {
-                if matches!(self.phase, Phase::Idle)
+                if self.part.is_idle()
                     && self.pulse_until.is_none()
                     && let Err(e) = self.release()
                 {
@@ -366,7 +275,7 @@ impl Motor for StepDir {
                 }
             }
             Command::Finish => {
-                self.drop_move();
+                self.part.drop_move();
                 self.closed = true;
                 self.finish = true;
             }
@@ -404,14 +313,11 @@ impl Motor for StepDir {
     }
 
     fn position_at(&self, t: Instant) -> f64 {
-        match &self.phase {
-            Phase::Running(run) => run.trajectory.state_at(t.nanos_since(run.zero)).position,
-            _ => self.count as f64,
-        }
+        self.part.position_at(t).unwrap_or(self.count as f64)
     }
 
     fn make_safe(&mut self) {
-        self.drop_move();
+        self.part.drop_move();
         self.closed = true;
         self.pulse_until = None;
         if self.s.step.level().is_high() {

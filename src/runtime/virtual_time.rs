@@ -22,8 +22,20 @@ pub struct VirtualFleet {
     halt: StopEvent,
 }
 
+/// The last instant that a motor can be polled at.
+const BEFORE_FAR: Instant = Instant::from_nanos(u64::MAX - 1);
+
 /// How many polls may pass before the stop events are looked at again.
 const POLLS_BETWEEN_LOOKS: u32 = 10_000;
+
+/// Why [`VirtualFleet::run`] came back.
+#[derive(PartialEq, Eq)]
+enum Ran {
+    /// Nobody is due any more.
+    IntoHorizon,
+    /// There is something to look at.
+    IntoNews,
+}
 
 impl VirtualFleet {
     /// A fleet at virtual time zero. `clock` must be a virtual clock, `events` the receiving end of
@@ -61,7 +73,32 @@ impl VirtualFleet {
         (index, first, second)
     }
 
-    fn raise_faults(&mut self, now: Instant) {
+    /// Polls the motors in the order of their deadlines up to and including `horizon`, until one of
+    /// them has something to say or it is time to look at the stop events.
+    fn run(&mut self, horizon: Instant) -> Ran {
+        let mut polls = 0;
+        while polls < POLLS_BETWEEN_LOOKS {
+            let (motor, first, second) = self.first();
+            if first > horizon || first == Instant::FAR {
+                return Ran::IntoHorizon;
+            }
+            // One motor alone, as long as nobody else is due.
+            let alone_until = second.min(horizon).min(BEFORE_FAR);
+            while polls < POLLS_BETWEEN_LOOKS && self.due[motor] <= alone_until {
+                let at = self.due[motor];
+                self.clock.set(at);
+                self.poll(motor, at);
+                if !self.events.is_empty() {
+                    return Ran::IntoNews;
+                }
+                polls += 1;
+            }
+        }
+        Ran::IntoNews
+    }
+
+    fn raise_faults(&mut self) {
+        let now = self.clock.now();
         while let Some(i) = self.faults.iter().position(|f| f.0 <= now) {
             let (at, motor) = self.faults.remove(i);
             self.members[motor].0.motor.on_input(Input::Fault, true, at);
@@ -116,25 +153,13 @@ impl Fleet for VirtualFleet {
                 return Next::Stop;
             }
             let fault = self.faults.iter().map(|f| f.0).min().unwrap_or(Instant::FAR);
-            let (motor, first, second) = self.first();
             let horizon = until.min(fault);
-            if first > horizon || first == Instant::FAR {
+            if self.run(horizon) == Ran::IntoHorizon {
                 self.clock.set(horizon.max(self.clock.now()));
-                if fault <= until && fault < Instant::FAR {
-                    self.raise_faults(fault);
-                    continue;
+                if fault > until || fault == Instant::FAR {
+                    return Next::Deadline;
                 }
-                return Next::Deadline;
-            }
-            // One motor alone, as long as nobody else is due and nobody has anything to say.
-            let alone_until = second.min(horizon);
-            for _ in 0..POLLS_BETWEEN_LOOKS {
-                let at = self.due[motor];
-                self.clock.set(at);
-                self.poll(motor, at);
-                if self.due[motor] > alone_until || !self.events.is_empty() {
-                    break;
-                }
+                self.raise_faults();
             }
         }
     }

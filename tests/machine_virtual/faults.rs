@@ -43,7 +43,7 @@ fn a_fault_stops_its_motor_dead_and_the_others_in_good_order() {
         assert!(is_fault(of(&outcome, name)), "{outcome:?}");
         let index = motors.iter().position(|m| m.name == name).unwrap();
         assert!(steps[index].iter().all(|s| s.0 <= at), "a step after the fault");
-        let moved = begun.len() == 2;
+        let moved = begun.iter().any(|m| m.0.starts_with("1:"));
         started += usize::from(moved);
         let mut shares = Vec::new();
         for ((motor, (_, target)), steps) in motors.iter().zip(TARGETS).zip(&steps) {
@@ -52,7 +52,7 @@ fn a_fault_stops_its_motor_dead_and_the_others_in_good_order() {
             }
             let end = of(&outcome, &motor.name);
             let goal = steps_at(axis(motor).unwrap(), target);
-            let last = begun.last().unwrap().1;
+            let last = begun.iter().find(|m| m.0.starts_with("2:")).map_or(u64::MAX, |m| m.1);
             let count = steps.iter().rev().find(|s| s.0 < last).map_or(0, |s| s.1);
             match &end.outcome {
                 Outcome::Reached => assert!(moved && count == goal),
@@ -102,7 +102,8 @@ fn a_second_fault_while_stopping() {
         let dice = &mut Dice(seed);
         let mut machine = virtual_machine(STAGE);
         let id = machine.start(&stage_move()).unwrap();
-        let first = dice.between(0.0, 6e8) as u64;
+        // Before it brakes for its target anyway.
+        let first = dice.between(0.0, 5.5e8) as u64;
         let second = first + dice.between(0.0, 5e7) as u64;
         machine.inject_fault("x", Duration::from_nanos(first)).unwrap();
         machine.inject_fault("y", Duration::from_nanos(second)).unwrap();

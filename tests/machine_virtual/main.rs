@@ -1,5 +1,4 @@
 //! Whole machines in virtual time, judged by the edges they leave.
-
 #![allow(clippy::unwrap_used)]
 
 mod faults;

@@ -66,7 +66,9 @@ fn random_move(machine: &mut Machine, motors: &[lockstep::config::MotorConfig], 
             }
             Outcome::Short { cause, by } => {
                 assert!(stopped && cause.is_stop(), "{}: {cause:?}", motor.name);
-                assert!(end.position.is_nan() || (target - end.position).abs() - by < 1e-9);
+                // A servo that never had a signal stands nobody knows where.
+                let off = (target - end.position).abs() - by;
+                assert!(end.position.is_nan() || off.abs() < 1e-8, "{end:?} of {target}");
             }
         }
     }

@@ -61,7 +61,9 @@ fn every_pulse_is_where_the_plan_is_when_it_begins() {
             let n = begun.iter().rposition(|m| m.1 <= at)?;
             let (from, to) = plans[n];
             let plan = planner.to_position(State::at_rest(from), to, LIMITS).unwrap();
-            Some(plan.state_at(at - begun[n].1).position)
+            // A width is written a fifth of a period before its pulse: not before the move began.
+            let gone = at - begun[n].1;
+            Some(plan.state_at(if gone < PERIOD / 5 && n > 0 { 0 } else { gone }).position)
         };
         let last = edges.len() - 1;
         for (i, pulse) in edges[1..].chunks(2).enumerate() {

@@ -1,0 +1,205 @@
+use std::sync::Arc;
+
+use super::{BARRIER_POLL_NANOS, Change, Motion, MoveId, Outbox, Report, Wake};
+use crate::motion::Trajectory;
+use crate::sync::{Ticket, TicketState};
+use crate::units::Instant;
+
+/// A motor's part in a move, from the order to the end of its trajectory: what is the same for every
+/// kind of motor. `E` is what a kind keeps for itself while it runs.
+pub(super) struct Part<E> {
+    phase: Phase<E>,
+    /// A change of plan that waits for its instant.
+    pub change: Option<Change>,
+}
+
+enum Phase<E> {
+    Idle,
+    /// The hardware gets ready.
+    Preparing(Motion),
+    /// At the barrier.
+    Waiting(Motion, Ticket),
+    Running(Run<E>),
+}
+
+/// A part on its time line.
+pub(super) struct Run<E> {
+    pub id: MoveId,
+    /// The instant of the trajectory's time zero.
+    pub zero: Instant,
+    pub trajectory: Arc<Trajectory>,
+    late_told: bool,
+    /// What this kind of motor keeps.
+    pub own: E,
+}
+
+/// How a look at the barrier ended.
+pub(super) enum Met {
+    /// Not all are there: look again then.
+    NotYet(Wake),
+    /// It let go, and the part runs.
+    Released,
+    /// It broke: the part is over, and the machine has been told.
+    Broken,
+}
+
+/// Where a part stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Idle,
+    Preparing,
+    Waiting,
+    Running,
+}
+
+impl<E> Part<E> {
+    pub fn new() -> Part<E> {
+        Part { phase: Phase::Idle, change: None }
+    }
+
+    pub fn stage(&self) -> Stage {
+        match self.phase {
+            Phase::Idle => Stage::Idle,
+            Phase::Preparing(_) => Stage::Preparing,
+            Phase::Waiting(..) => Stage::Waiting,
+            Phase::Running(_) => Stage::Running,
+        }
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.stage() == Stage::Idle
+    }
+
+    /// Takes an order, unless the motor is `closed` or busy: then it says so, and nobody waits for it.
+    pub fn arm(&mut self, motion: Motion, closed: bool, out: &mut Outbox) {
+        if closed || !self.is_idle() {
+            out.say(Report::NotStarted(motion.id));
+            motion.barrier.abort();
+        } else {
+            self.phase = Phase::Preparing(motion);
+        }
+    }
+
+    /// Takes a change of plan, and acknowledges it, also where it comes too late to matter.
+    pub fn take_change(&mut self, change: Change, out: &mut Outbox) {
+        out.say(Report::Acknowledged { change: change.number });
+        // Also when it has not yet seen that the barrier let it go: the others have.
+        let follows = match &self.phase {
+            Phase::Idle => false,
+            Phase::Preparing(motion) | Phase::Waiting(motion, _) => motion.id == change.id,
+            Phase::Running(run) => run.id == change.id,
+        };
+        if follows {
+            self.change = Some(change);
+        }
+    }
+
+    /// The order that the hardware is getting ready for.
+    pub fn preparing(&self) -> Option<&Motion> {
+        match &self.phase {
+            Phase::Preparing(motion) => Some(motion),
+            _ => None,
+        }
+    }
+
+    /// The hardware is ready: to the barrier. Does nothing where no order waits for that.
+    pub fn arrive(&mut self, out: &mut Outbox) {
+        if self.stage() != Stage::Preparing {
+            return;
+        }
+        let Phase::Preparing(motion) = std::mem::replace(&mut self.phase, Phase::Idle) else {
+            return;
+        };
+        match motion.barrier.arrive() {
+            Ok(ticket) => {
+                out.say(Report::Armed(motion.id));
+                self.phase = Phase::Waiting(motion, ticket);
+            }
+            Err(_) => {
+                self.change = None;
+                out.say(Report::NotStarted(motion.id));
+            }
+        }
+    }
+
+    /// Looks at the barrier. `own` makes what this kind of motor keeps while it runs, given the order
+    /// and the epoch.
+    pub fn meet(
+        &mut self,
+        now: Instant,
+        out: &mut Outbox,
+        own: impl FnOnce(&Motion, Instant) -> E,
+    ) -> Met {
+        let Phase::Waiting(motion, ticket) = &self.phase else { return Met::Broken };
+        match (ticket.poll(), motion.epoch.get()) {
+            (TicketState::Released(_), Some(epoch)) => {
+                let (id, trajectory) = (motion.id, motion.trajectory.clone());
+                let own = own(motion, epoch);
+                self.phase =
+                    Phase::Running(Run { id, zero: epoch, trajectory, late_told: false, own });
+                out.say(Report::Started(id));
+                Met::Released
+            }
+            (TicketState::Waiting, _) => {
+                Met::NotYet(Wake::about(now.plus_nanos(BARRIER_POLL_NANOS)))
+            }
+            _ => {
+                let id = motion.id;
+                self.drop_move();
+                out.say(Report::NotStarted(id));
+                Met::Broken
+            }
+        }
+    }
+
+    /// The part on its time line, and the change that waits for it.
+    pub fn running(&mut self) -> Option<(&mut Run<E>, &mut Option<Change>)> {
+        match &mut self.phase {
+            Phase::Running(run) => Some((run, &mut self.change)),
+            _ => None,
+        }
+    }
+
+    /// The trajectory's position at `t`, while it runs.
+    pub fn position_at(&self, t: Instant) -> Option<f64> {
+        match &self.phase {
+            Phase::Running(run) => Some(run.trajectory.state_at(t.nanos_since(run.zero)).position),
+            _ => None,
+        }
+    }
+
+    /// The trajectory has ended and its last edge is out.
+    pub fn end(&mut self, at: Instant, out: &mut Outbox) {
+        if let Phase::Running(run) = &self.phase {
+            let id = run.id;
+            self.phase = Phase::Idle;
+            self.change = None;
+            out.say(Report::Ended { id, at });
+        }
+    }
+
+    /// Drops what is under way and says which move that was. A ticket dropped here breaks its
+    /// barrier; who has not arrived yet breaks it, too.
+    pub fn drop_move(&mut self) -> Option<MoveId> {
+        self.change = None;
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Idle => None,
+            Phase::Preparing(motion) => {
+                motion.barrier.abort();
+                Some(motion.id)
+            }
+            Phase::Waiting(motion, _) => Some(motion.id),
+            Phase::Running(run) => Some(run.id),
+        }
+    }
+}
+
+impl<E> Run<E> {
+    /// Says once a move that an edge was later than the limit.
+    pub fn tell_late(&mut self, lateness: u64, limit: Option<u64>, out: &mut Outbox) {
+        if !self.late_told && limit.is_some_and(|max| lateness > max) {
+            self.late_told = true;
+            out.say(Report::Late { id: self.id, by: lateness });
+        }
+    }
+}

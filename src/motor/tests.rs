@@ -1,0 +1,251 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, bounded};
+use proptest::prelude::*;
+
+use super::*;
+use crate::hal::{Backend, Clock, Level, OutputLine, OutputStart, SimBackend, SimPanel};
+use crate::motion::Trajectory;
+use crate::units::PulseWidth;
+
+const STEP: u8 = 17;
+
+fn at(nanos: u64) -> Instant {
+    Instant::from_nanos(nanos)
+}
+
+struct Bench {
+    clock: Clock,
+    panel: SimPanel,
+    events: Receiver<Event>,
+    motor: StepDir,
+}
+
+/// A motor of 1 us pulses on the simulator, whose reports have room for `room`.
+fn bench(room: usize) -> Bench {
+    let clock = Clock::virtual_time();
+    let mut sim = SimBackend::new(clock.clone());
+    let mut open = |gpio| -> Box<dyn OutputLine> {
+        sim.open_output(gpio, OutputStart::Level(Level::Low), "x").unwrap()
+    };
+    let (sender, events) = bounded(room);
+    let setup = StepDirSetup {
+        step: open(STEP),
+        dir: open(27),
+        enable: None,
+        step_high: 1_000,
+        step_low: 1_000,
+        dir_setup: 0,
+        dir_hold: 0,
+        wake: 0,
+        min_interval: 2_000,
+        up: Level::High,
+        may_release: true,
+        release_at_end: false,
+        max_lateness: None,
+        count: 0,
+        telemetry: Arc::default(),
+    };
+    let panel = sim.panel();
+    Bench { clock, panel, events, motor: StepDir::new(setup, Outbox::new(0, sender)) }
+}
+
+impl Bench {
+    fn poll(&mut self, nanos: u64) -> Wake {
+        self.clock.set(at(nanos));
+        self.motor.poll(at(nanos))
+    }
+
+    fn said(&self) -> Vec<Report> {
+        self.events.try_iter().map(|e| e.report).collect()
+    }
+}
+
+/// A move of one motor to `steps`: all of them are due at its start, so they come back to back.
+fn motion(id: MoveId, steps: f64, parties: usize) -> Motion {
+    let epoch = Arc::new(Epoch::default());
+    let at_release = epoch.clone();
+    let barrier = StepBarrier::new(parties).with_action(move || at_release.set(at(5_000)));
+    Motion { id, trajectory: Arc::new(Trajectory::rest(steps)), barrier, epoch }
+}
+
+#[test]
+fn a_report_that_finds_no_room_is_offered_again() {
+    let mut b = bench(1);
+    for change in [1, 2] {
+        let change = Change {
+            number: change,
+            id: 1,
+            trajectory: Arc::new(Trajectory::rest(0.0)),
+            at: at(0),
+            gate: Arc::default(),
+        };
+        b.motor.command(Command::Change(change), at(0));
+    }
+    let wake = b.poll(10);
+    assert!(wake.at <= at(1_000_010), "an idle loop comes back for it: {wake:?}");
+    assert_eq!(b.said(), [Report::Acknowledged { change: 1 }]);
+    assert_eq!(b.poll(1_000_010), Wake::IDLE);
+    assert_eq!(b.said(), [Report::Acknowledged { change: 2 }]);
+}
+
+#[test]
+fn whoever_refuses_a_move_breaks_its_barrier() {
+    let mut b = bench(16);
+    b.motor.on_input(Input::Fault, true, at(0));
+    let motion = motion(3, 5.0, 2);
+    let other = motion.barrier.arrive().unwrap();
+    b.motor.command(Command::Arm(motion), at(0));
+    assert!(matches!(other.poll(), crate::sync::TicketState::Broken(_)));
+    assert_eq!(b.said(), [Report::Fault(FaultKind::Driver), Report::NotStarted(3)]);
+}
+
+#[test]
+fn a_halt_says_which_move_it_dropped() {
+    let mut b = bench(16);
+    b.motor.command(Command::Halt, at(0));
+    b.poll(0);
+    assert_eq!(b.said(), [Report::Halted { id: None }]);
+    b.motor.command(Command::Arm(motion(7, 9.0, 1)), at(0));
+    b.poll(0);
+    b.poll(5_000);
+    assert_eq!(b.panel.level(STEP), Some(Level::High));
+    b.motor.command(Command::Halt, at(5_100));
+    b.motor.command(Command::Halt, at(5_200));
+    let wake = b.poll(5_200);
+    assert_eq!((wake.at, b.panel.level(STEP)), (at(6_000), Some(Level::High)), "no pulse is cut");
+    assert_eq!(b.said(), [Report::Armed(7), Report::Started(7)]);
+    b.poll(6_000);
+    assert_eq!(b.panel.level(STEP), Some(Level::Low));
+    assert_eq!(b.said(), [Report::Halted { id: Some(7) }]);
+}
+
+#[test]
+fn a_change_is_kept_by_a_motor_that_has_not_seen_its_release() {
+    let mut b = bench(16);
+    let motion = motion(4, 9.0, 2);
+    let barrier = motion.barrier.clone();
+    b.motor.command(Command::Arm(motion), at(0));
+    b.poll(0);
+    let _other = barrier.arrive().unwrap();
+    // Released, but not polled since: the change comes first.
+    let gate = Arc::new(Gate::default());
+    let change = Change {
+        number: 1,
+        id: 4,
+        trajectory: Arc::new(Trajectory::rest(0.0)),
+        at: at(5_000),
+        gate: gate.clone(),
+    };
+    b.motor.command(Command::Change(change), at(100));
+    assert_eq!(gate.commit(), Verdict::Committed);
+    b.poll(200);
+    b.poll(5_000);
+    let armed = [Report::Armed(4), Report::Acknowledged { change: 1 }, Report::Started(4)];
+    assert_eq!(b.said(), [&armed[..], &[Report::Ended { id: 4, at: at(5_000) }]].concat());
+    assert_eq!(b.panel.level(STEP), Some(Level::Low), "the new plan has no steps");
+}
+
+#[test]
+fn the_last_resort_ends_a_pulse_and_the_place_at_the_barrier() {
+    let mut b = bench(16);
+    b.motor.command(Command::Arm(motion(1, 9.0, 1)), at(0));
+    b.poll(0);
+    b.poll(5_000);
+    assert_eq!(b.panel.level(STEP), Some(Level::High));
+    b.motor.make_safe();
+    assert_eq!(b.panel.level(STEP), Some(Level::Low));
+    let mut b = bench(16);
+    let motion = motion(1, 9.0, 2);
+    let barrier = motion.barrier.clone();
+    b.motor.command(Command::Arm(motion), at(0));
+    b.motor.make_safe();
+    assert!(barrier.is_broken(), "also before it has arrived");
+}
+
+#[test]
+fn an_output_that_is_refused_is_a_fault_and_no_step() {
+    let mut b = bench(16);
+    b.motor.command(Command::Arm(motion(1, 9.0, 1)), at(0));
+    b.poll(0);
+    b.panel.refuse(STEP, true);
+    assert_eq!(b.poll(5_000), Wake::IDLE);
+    let said = b.said();
+    assert!(matches!(said.last(), Some(Report::Fault(FaultKind::Output(_)))), "{said:?}");
+    b.motor.command(Command::Finish, at(6_000));
+    b.poll(6_000);
+    assert_eq!(b.said(), [Report::Safe]);
+}
+
+fn servo(panel_room: usize) -> (Servo, SimPanel, Clock, Receiver<Event>) {
+    let clock = Clock::virtual_time();
+    let mut sim = SimBackend::new(clock.clone());
+    let (sender, events) = bounded(panel_room);
+    let (min, max) = (PulseWidth::from_micros(1000), PulseWidth::from_micros(2000));
+    let setup = ServoSetup {
+        channel: sim.open_pwm(12, "pan").unwrap(),
+        period: Duration::from_millis(20),
+        map: PulseMap { min, max, angle_at_min: -45.0, angle_at_max: 45.0 },
+        max_lateness: None,
+        clock: clock.clone(),
+        telemetry: Arc::default(),
+    };
+    (Servo::new(setup, Outbox::new(0, sender)), sim.panel(), clock, events)
+}
+
+/// A write that fails on the way: the fault is said, and the end of the program still ends the signal.
+#[test]
+fn a_servo_whose_write_fails_is_still_ended() {
+    let (mut servo, panel, clock, events) = servo(16);
+    let mut motion = motion(1, 0.0, 1);
+    // Over 90 degrees in 1 s, however roughly: here it is the writes that matter.
+    let plan = crate::motion::Planner::new().to_position(
+        crate::motion::State::at_rest(-45.0),
+        45.0,
+        crate::motion::Limits { speed: 100.0, acceleration: 1e4, jerk: 1e6 },
+    );
+    motion.trajectory = Arc::new(plan.unwrap());
+    servo.command(Command::Arm(motion), at(0));
+    let mut now = 0;
+    while now < 300_000_000 {
+        clock.set(at(now));
+        now = servo.poll(at(now)).at.as_nanos();
+    }
+    assert!(panel.pwm(12).unwrap().running);
+    panel.refuse(12, true);
+    clock.set(at(now));
+    assert_eq!(servo.poll(at(now)), Wake::IDLE);
+    panel.refuse(12, false);
+    let said: Vec<_> = events.try_iter().map(|e| e.report).collect();
+    assert!(matches!(said.last(), Some(Report::Fault(FaultKind::Output(_)))), "{said:?}");
+    servo.command(Command::Finish, at(now));
+    let began = now;
+    loop {
+        clock.set(at(now));
+        let wake = servo.poll(at(now));
+        if wake == Wake::IDLE {
+            break;
+        }
+        now = wake.at.as_nanos();
+    }
+    assert!(!panel.pwm(12).unwrap().running);
+    assert!(now - began <= 41_000_000, "{} ns", now - began);
+    assert_eq!(events.try_iter().last().map(|e| e.report), Some(Report::Safe));
+}
+
+proptest! {
+    /// Never outside the range, whatever is asked for; and never against the sense of the angle.
+    #[test]
+    fn a_pulse_stays_in_its_range(a in -1e6f64..1e6, b in -1e6f64..1e6, reverse: bool) {
+        let (min, max) = (PulseWidth::from_micros(900), PulseWidth::from_micros(2100));
+        let (low, high) = if reverse { (60.0, -60.0) } else { (-60.0, 60.0) };
+        let map = PulseMap { min, max, angle_at_min: low, angle_at_max: high };
+        let (wa, wb) = (map.width(a), map.width(b));
+        prop_assert!(wa >= min && wa <= max);
+        if a < b {
+            let grows = if reverse { wa >= wb } else { wa <= wb };
+            prop_assert!(grows);
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! Each motor's way, read from its edges.
+
+use std::io::BufRead;
+
+use super::PlotError;
+use crate::config::{Config, Drive, MotorConfig};
+use crate::trace::{Change, Signal, SignalId, Value, VcdReader};
+
+/// A motor's way: what is known of its position.
+#[derive(Clone, Debug)]
+pub(super) struct Track {
+    pub name: String,
+    /// The unit of its positions.
+    pub unit: String,
+    /// Stretches in which its position is known: (nanoseconds, position), in between on a line.
+    pub runs: Vec<Vec<(u64, f64)>>,
+    /// Speed and acceleration limits.
+    pub limits: Option<(f64, f64)>,
+    /// Travel.
+    pub travel: Option<(f64, f64)>,
+    /// Half of the window of its speed and acceleration, nanoseconds.
+    pub window: u64,
+    /// When the trace ends, nanoseconds.
+    pub end: u64,
+}
+
+/// Half of the window where no limits say how long it must be.
+const WINDOW: u64 = 10_000_000;
+
+/// A step more or less is this share of the acceleration limit, at most.
+const NOISE: f64 = 1.0 / 32.0;
+
+impl Track {
+    /// Where it is at `t` seconds in the run, which it does not leave.
+    fn at(run: &[(u64, f64)], t: f64) -> f64 {
+        let nanos = t * 1e9;
+        let next = run.partition_point(|k| (k.0 as f64) <= nanos);
+        match (next.checked_sub(1).map(|i| run[i]), run.get(next)) {
+            (Some(a), Some(b)) => {
+                let share = (nanos - a.0 as f64) / (b.0 - a.0) as f64;
+                a.1 + (b.1 - a.1) * share
+            }
+            (Some(only), None) => only.1,
+            (None, Some(only)) => only.1,
+            (None, None) => 0.0,
+        }
+    }
+
+    /// Position, speed and acceleration over time (seconds), run by run.
+    pub fn curves(&self) -> [Vec<Vec<(f64, f64)>>; 3] {
+        let w = self.window as f64 / 1e9;
+        // Often enough for the window, and no more often than a page can show.
+        let step = (w / 4.0).max(self.end as f64 / 1e9 / 400_000.0);
+        let mut curves: [Vec<Vec<(f64, f64)>>; 3] = Default::default();
+        for run in &self.runs {
+            let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+            let (begin, end) = (first.0 as f64 / 1e9, last.0 as f64 / 1e9);
+            let looks = ((end - begin) / step).ceil().max(1.0) as u64;
+            let mut three: [Vec<(f64, f64)>; 3] = Default::default();
+            for n in 0..=looks {
+                let t = (begin + n as f64 * step).min(end);
+                let (a, b, c) = (Self::at(run, t - w), Self::at(run, t), Self::at(run, t + w));
+                let values = [b, (c - a) / (2.0 * w), (a - 2.0 * b + c) / (w * w)];
+                three.iter_mut().zip(values).for_each(|(curve, v)| curve.push((t, v)));
+            }
+            curves.iter_mut().zip(three).for_each(|(curve, run)| curve.push(run));
+        }
+        curves
+    }
+
+    /// Where it is at `t` seconds, where that is known; else where it is known next, or was last.
+    pub fn position(&self, t: f64) -> Option<f64> {
+        let nanos = t * 1e9;
+        let run = self.runs.iter().find(|r| r.last().is_some_and(|k| k.0 as f64 >= nanos));
+        run.or(self.runs.last()).map(|run| Self::at(run, t))
+    }
+}
+
+/// What a signal means.
+#[derive(Clone, Copy, Debug)]
+enum Role {
+    Step(usize),
+    Dir(usize),
+    Pulse(usize),
+    Position(usize),
+}
+
+/// A motor while its trace is read.
+#[derive(Debug, Default)]
+struct Reading {
+    name: String,
+    servo: bool,
+    dir: bool,
+    high: Option<bool>,
+    rose: Option<u64>,
+    /// The longest wait between two pulses of one signal; longer, and it has ended.
+    period: Option<u64>,
+    count: f64,
+    up: bool,
+    /// An axis: (time, steps). A servo: (time, pulse in ns).
+    runs: Vec<Vec<(u64, f64)>>,
+    /// The last place that was seen and not kept.
+    unkept: Option<(u64, f64)>,
+    /// Steps and position, where both are known.
+    marks: Vec<(f64, f64)>,
+    window: u64,
+}
+
+/// Reads a trace.
+pub(super) fn read(trace: impl BufRead, config: Option<&Config>) -> Result<Vec<Track>, PlotError> {
+    let mut reader = VcdReader::new(trace)?;
+    let mut motors = motors(reader.signals(), config)?;
+    let roles = roles(reader.signals(), &motors);
+    while let Some(Change { at, signal, value }) = reader.next().transpose()? {
+        let at = at.as_nanos();
+        match roles.iter().find(|r| r.0 == signal).map(|r| r.1) {
+            Some(Role::Step(m)) => motors[m].step(at, &value),
+            Some(Role::Dir(m)) => motors[m].dir = value == Value::High,
+            Some(Role::Pulse(m)) => motors[m].pulse(at, &value),
+            Some(Role::Position(m)) => {
+                if let Value::Real(position) = value {
+                    motors[m].mark(at, position);
+                }
+            }
+            None => {}
+        }
+    }
+    let end = reader.now().as_nanos();
+    Ok(motors.into_iter().map(|m| m.track(end, config)).collect())
+}
+
+/// The motors of the config, or those that the trace has.
+fn motors(signals: &[Signal], config: Option<&Config>) -> Result<Vec<Reading>, PlotError> {
+    let has =
+        |scope: &str, name: &str| signals.iter().any(|s| s.scope() == scope && s.name() == name);
+    let mut motors: Vec<Reading> = Vec::new();
+    for signal in signals {
+        let servo = match signal.name() {
+            "step" if has(signal.scope(), "dir") => false,
+            "pulse" => true,
+            _ => continue,
+        };
+        let name = signal.scope().to_owned();
+        motors.push(Reading { name, servo, window: WINDOW, up: true, ..Reading::default() });
+    }
+    if let Some(config) = config {
+        for motor in &config.motors {
+            let servo = matches!(motor.drive, Drive::Servo(_));
+            if !motors.iter().any(|m| m.name == motor.name && m.servo == servo) {
+                return Err(PlotError::Mismatch(format!(
+                    "the trace has no motor `{}` as the config has it: name the config that it was made with",
+                    motor.name
+                )));
+            }
+        }
+        motors.retain(|m| config.motor(&m.name).is_some());
+        motors.sort_by_key(|m| config.motor_index(&m.name));
+        for (motor, config) in motors.iter_mut().zip(&config.motors) {
+            motor.window = window(config);
+        }
+    }
+    if motors.is_empty() {
+        let what = "the trace has no motors: no `step` and `dir`, and no `pulse`".to_owned();
+        return Err(PlotError::Mismatch(what));
+    }
+    Ok(motors)
+}
+
+fn window(motor: &MotorConfig) -> u64 {
+    match &motor.drive {
+        Drive::Servo(servo) => u64::try_from(servo.period.as_nanos()).unwrap_or(WINDOW),
+        Drive::StepDir(axis) => {
+            // A position between two steps is off by a quarter of a step at most, which is counted
+            // four times.
+            let acceleration = axis.steps_per_unit.scale(motor.limits.acceleration);
+            let window = (1.0 / (NOISE * acceleration)).sqrt() * 1e9;
+            window.clamp(1e6, 50e6) as u64
+        }
+    }
+}
+
+fn roles(signals: &[Signal], motors: &[Reading]) -> Vec<(SignalId, Role)> {
+    let role = |signal: &Signal| {
+        let motor = motors.iter().position(|m| m.name == signal.scope())?;
+        let role = match (signal.name(), motors[motor].servo) {
+            ("step", false) => Role::Step(motor),
+            ("dir", false) => Role::Dir(motor),
+            ("pulse", true) => Role::Pulse(motor),
+            ("position", _) => Role::Position(motor),
+            _ => return None,
+        };
+        Some((signal.id(), role))
+    };
+    signals.iter().filter_map(role).collect()
+}
+
+impl Reading {
+    fn step(&mut self, at: u64, value: &Value) {
+        let before = self.high.replace(*value == Value::High);
+        if before != Some(false) || *value != Value::High {
+            return;
+        }
+        let turned = self.up != self.dir;
+        self.up = self.dir;
+        let ahead = if self.up { 1.0 } else { -1.0 };
+        self.count += ahead;
+        // A step falls due a quarter of a step before its place.
+        self.keep(at, self.count - ahead / 4.0, turned);
+    }
+
+    /// Keeps a place, unless those before it are near enough for any window.
+    fn keep(&mut self, at: u64, place: f64, surely: bool) {
+        if self.runs.is_empty() {
+            self.runs.push(vec![(0, 0.0)]);
+        }
+        let Some(run) = self.runs.last_mut() else { return };
+        let gap = self.window / 8;
+        let kept = run.last().map_or(0, |k| k.0);
+        if !surely && at.saturating_sub(kept) < gap {
+            self.unkept = Some((at, place));
+            return;
+        }
+        if let Some(unkept) = self.unkept.take().filter(|u| u.0 > kept && u.0 < at) {
+            run.push(unkept);
+        }
+        match run.last_mut() {
+            Some(last) if last.0 == at => last.1 = place,
+            _ => run.push((at, place)),
+        }
+    }
+
+    fn pulse(&mut self, at: u64, value: &Value) {
+        let before = self.high.replace(*value == Value::High);
+        match value {
+            Value::High if before != Some(true) => {
+                let gap = self.rose.map(|rose| at - rose);
+                let period = self.period.zip(gap).map_or(gap, |(p, g)| Some(p.min(g)));
+                let ended = gap.is_none_or(|gap| period.is_some_and(|p| gap > p + p / 2));
+                if ended {
+                    self.runs.push(Vec::new());
+                }
+                (self.period, self.rose) = (period, Some(at));
+            }
+            Value::Low if before == Some(true) => {
+                if let (Some(run), Some(rose)) = (self.runs.last_mut(), self.rose) {
+                    run.push((rose, (at - rose) as f64));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn mark(&mut self, at: u64, position: f64) {
+        if !self.servo {
+            self.marks.push((self.count, position));
+            self.keep(at, self.count, true);
+        }
+    }
+
+    fn track(mut self, end: u64, config: Option<&Config>) -> Track {
+        let motor = config.and_then(|c| c.motor(&self.name));
+        if self.servo {
+            // The last pulse holds to the end of its period.
+            for run in &mut self.runs {
+                if let Some(&(rose, width)) = run.last() {
+                    run.push(((rose + self.period.unwrap_or(0)).min(end.max(rose)), width));
+                }
+            }
+        } else {
+            self.keep(end, self.count, true);
+        }
+        let (unit, scale) = match motor.map(|m| &m.drive) {
+            Some(Drive::Servo(servo)) => {
+                let (min, max) =
+                    (f64::from(servo.pulse_min.as_nanos()), f64::from(servo.pulse_max.as_nanos()));
+                let (low, high) = match servo.reverse {
+                    false => (servo.angle_min, servo.angle_max),
+                    true => (servo.angle_max, servo.angle_min),
+                };
+                let slope = (high - low) / (max - min);
+                ("deg".to_owned(), (slope, low - slope * (min + f64::from(servo.trim_ns))))
+            }
+            Some(Drive::StepDir(axis)) => {
+                let slope = axis.steps_per_unit.unscale(if axis.reverse { -1.0 } else { 1.0 });
+                let zero = self.marks.first().map_or(0.0, |m| m.1 - slope * m.0);
+                (motor.map_or("", |m| m.unit.symbol()).to_owned(), (slope, zero))
+            }
+            None if self.servo => ("us".to_owned(), (1e-3, 0.0)),
+            None => self.guess(),
+        };
+        for place in self.runs.iter_mut().flatten() {
+            place.1 = scale.0 * place.1 + scale.1;
+        }
+        let travel = motor
+            .map(|m| (m.travel.min, m.travel.max))
+            .filter(|t| t.0.is_finite() && t.1.is_finite());
+        let window = match motor {
+            None if self.servo => self.period.unwrap_or(WINDOW),
+            _ => self.window,
+        };
+        Track {
+            name: self.name,
+            unit,
+            runs: self.runs,
+            limits: motor.map(|m| (m.limits.speed, m.limits.acceleration)),
+            travel,
+            window,
+            end,
+        }
+    }
+
+    /// Without a config: units out of the positions in the trace, else plain steps.
+    fn guess(&self) -> (String, (f64, f64)) {
+        let Some(first) = self.marks.first() else { return ("steps".into(), (1.0, 0.0)) };
+        let far = |m: &&(f64, f64)| (m.0 - first.0).abs();
+        let Some(other) = self.marks.iter().max_by(|a, b| far(a).total_cmp(&far(b))) else {
+            return ("steps".into(), (1.0, 0.0));
+        };
+        if other.0 == first.0 {
+            return ("steps".into(), (1.0, 0.0));
+        }
+        let slope = (other.1 - first.1) / (other.0 - first.0);
+        ("units".into(), (slope, first.1 - slope * first.0))
+    }
+}

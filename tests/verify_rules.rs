@@ -1,0 +1,561 @@
+//! One thing is broken on purpose in a good trace: the checker must find it, name it, and say when.
+#![allow(clippy::unwrap_used)]
+
+mod verify_support;
+
+use std::sync::OnceLock;
+
+use lockstep::config::{AxisStop, Config, Drive, StepDirDrive};
+use lockstep::trace::{SignalKind, Value};
+use lockstep::verify::{Options, Report, VerifyError, verify};
+
+use verify_support::*;
+
+/// Breaks the stage's run and says what the checker finds.
+fn stage(break_it: impl FnOnce(&mut Tape)) -> Report {
+    static TAPE: OnceLock<Tape> = OnceLock::new();
+    broken_run(STAGE, TAPE.get_or_init(|| good(STAGE)).clone(), break_it)
+}
+
+fn servo(break_it: impl FnOnce(&mut Tape)) -> Report {
+    static TAPE: OnceLock<Tape> = OnceLock::new();
+    broken_run(SERVO, TAPE.get_or_init(|| good(SERVO)).clone(), break_it)
+}
+
+/// The trace is good before it is broken.
+fn good(text: &str) -> Tape {
+    let tape = Tape::record(text, "go");
+    let report = tape.prove(&config(text));
+    assert!(report.is_clean(), "{report}");
+    tape
+}
+
+fn broken_run(text: &str, mut tape: Tape, break_it: impl FnOnce(&mut Tape)) -> Report {
+    break_it(&mut tape);
+    tape.prove(&config(text))
+}
+
+/// That bound alone is broken, once, and a violation stands at `at` within a microsecond.
+#[track_caller]
+fn only(report: &Report, bound: &str, at: u64) {
+    assert_eq!(broken(report), [bound], "{report}");
+    names(report, bound, at);
+}
+
+#[track_caller]
+fn names(report: &Report, bound: &str, at: u64) {
+    let found = report.broken().find(|b| format!("{}: {}", b.motor, b.name) == bound);
+    let found = found.unwrap_or_else(|| panic!("{bound} is not found:\n{report}"));
+    let near = |v: &lockstep::verify::Violation| v.at.as_nanos().abs_diff(at) <= 1_000;
+    assert!(found.first.iter().any(near), "no violation at {at} ns:\n{report}");
+    let first = &found.first[0];
+    assert!(!first.what.is_empty() && found.count as usize >= found.first.len());
+    let line = format!("{bound} at {} s: {}", first.at, first.what);
+    assert!(report.to_string().contains(&line), "{line}\n{report}");
+}
+
+fn axis(config: &mut Config, motor: usize) -> &mut StepDirDrive {
+    match &mut config.motors[motor].drive {
+        Drive::StepDir(axis) => axis,
+        Drive::Servo(_) => panic!("no axis"),
+    }
+}
+
+#[test]
+fn a_short_step_pulse() {
+    let mut at = 0;
+    let report = stage(|t| {
+        let (rise, fall) = (t.edges("x.step", true)[5_000], t.edges("x.step", false)[5_000]);
+        at = t.at(rise);
+        t.events[fall].0 = at + 1_899;
+    });
+    only(&report, "x: STEP high", at);
+    assert!(report.to_string().contains("1.899us"), "{report}");
+}
+
+#[test]
+fn a_short_gap() {
+    let mut at = 0;
+    let report = stage(|t| {
+        let next = t.edges("x.step", true)[5_001];
+        at = t.at(next);
+        let fall = t.edges("x.step", false)[5_000];
+        t.events[fall].0 = at - 1_000;
+    });
+    only(&report, "x: STEP low", at);
+}
+
+#[test]
+fn a_burst() {
+    let mut at = 0;
+    let report = stage(|t| {
+        let (rises, falls) = (t.edges("y.step", true), t.edges("y.step", false));
+        at = t.at(rises[4_000]) + 20_000;
+        t.events[rises[4_001]].0 = at;
+        t.events[falls[4_001]].0 = at + 1_900;
+    });
+    names(&report, "y: STEP interval", at);
+    assert!(report.broken().all(|b| b.motor == "y"), "{report}");
+}
+
+#[test]
+fn dir_too_late_and_too_early() {
+    let (mut late, mut early) = (0, 0);
+    let turn = |t: &Tape| {
+        let dir = t.edges("x.dir", false)[0];
+        let rises = t.edges("x.step", true);
+        let next = *rises.iter().find(|&&e| t.at(e) > t.at(dir)).unwrap();
+        let fell = *t.edges("x.step", false).iter().rfind(|&&e| t.at(e) < t.at(dir)).unwrap();
+        (dir, next, fell)
+    };
+    let report = stage(|t| {
+        let (dir, next, _) = turn(t);
+        late = t.at(next);
+        t.events[dir].0 = late - 649;
+    });
+    only(&report, "x: DIR set-up", late);
+    let report = stage(|t| {
+        let (dir, _, fell) = turn(t);
+        early = t.at(fell) + 649;
+        t.events[dir].0 = early;
+    });
+    only(&report, "x: DIR hold", early);
+    let report = stage(|t| {
+        let (dir, _, fell) = turn(t);
+        early = t.at(fell) - 500;
+        t.events[dir].0 = early;
+    });
+    only(&report, "x: DIR change while STEP is high", early);
+}
+
+#[test]
+fn dir_the_wrong_way_miscounts() {
+    let report = stage(|t| {
+        let dir = t.edges("x.dir", false)[0];
+        t.remove(&[dir]);
+    });
+    assert!(broken(&report).contains(&"x: steps = position".into()), "{report}");
+}
+
+#[test]
+fn a_step_before_the_driver_is_on_or_awake() {
+    let mut at = 0;
+    let report = stage(|t| {
+        let first = t.edges("x.step", true)[0];
+        at = t.at(first);
+        let on = t.edges("x.enable", false)[0];
+        t.events[on].0 = at - 1_699_999;
+    });
+    only(&report, "x: enable before a step", at);
+    let report = stage(|t| {
+        let on = t.edges("x.enable", false)[0];
+        t.events[on].0 = at + 1_000;
+    });
+    names(&report, "x: enabled while stepping", at);
+}
+
+#[test]
+fn a_driver_that_goes_off_on_the_way() {
+    let mut at = 0;
+    let report = stage(|t| {
+        at = t.at(t.edges("y.step", true)[3_000]);
+        t.add(at - 20_000, "y.enable", Value::High);
+        t.add(at + 60_000, "y.enable", Value::Low);
+    });
+    assert_eq!(
+        broken(&report),
+        ["y: enable before a step", "y: enabled while stepping"],
+        "{report}"
+    );
+    names(&report, "y: enabled while stepping", at);
+    let report = stage(|t| {
+        t.add(at + 1_000, "y.enable", Value::High);
+        t.add(at + 1_100, "y.enable", Value::Low);
+    });
+    names(&report, "y: enabled while stepping", at + 1_000);
+}
+
+#[test]
+fn a_load_that_is_let_go() {
+    let tape = Tape::record(STAGE, "go");
+    let mut config = config(STAGE);
+    let off = *tape.edges("x.enable", true).last().unwrap();
+    axis(&mut config, 0).holds_load = true;
+    axis(&mut config, 0).on_stop = AxisStop::Keep;
+    only(&tape.prove(&config), "x: never lets the load go", tape.at(off));
+}
+
+#[test]
+fn a_step_lost_and_a_step_too_many() {
+    let mut end = 0;
+    let report = stage(|t| {
+        end = t.at(t.of_signal("x.position")[1]);
+        let (rise, fall) = (t.edges("x.step", true)[7_000], t.edges("x.step", false)[7_000]);
+        t.remove(&[rise, fall]);
+    });
+    names(&report, "x: steps = position", end);
+    assert!(report.to_string().contains("the edges make 23999 steps, the position says 24000"));
+
+    let mut at = 0;
+    let report = stage(|t| {
+        at = t.at(*t.of_signal("machine.move").last().unwrap()) + 10_000;
+        t.add(at, "x.step", Value::High);
+        t.add(at + 2_000, "x.step", Value::Low);
+        t.end = at + 5_000;
+    });
+    names(&report, "x: steps in moves alone", at);
+}
+
+#[test]
+fn a_position_between_two_steps() {
+    let report = stage(|t| {
+        let last = *t.of_signal("x.position").last().unwrap();
+        t.events[last].2 = Value::Real(10.001);
+    });
+    assert_eq!(broken(&report), ["x: steps = position"]);
+}
+
+#[test]
+fn travel_left() {
+    let tape = Tape::record(STAGE, "go");
+    let mut config = config(STAGE);
+    config.motors[0].travel.max = 59.9;
+    let report = tape.prove(&config);
+    let over = tape.edges("x.step", true)[599 * 40];
+    only(&report, "x: travel", tape.at(over));
+}
+
+#[test]
+fn a_step_that_never_ends() {
+    let mut end = 0;
+    let report = stage(|t| {
+        let fall = *t.edges("x.step", false).last().unwrap();
+        t.remove(&[fall]);
+        end = t.end;
+    });
+    assert_eq!(broken(&report), ["x: enabled while stepping", "x: low at the end"], "{report}");
+    names(&report, "x: low at the end", end);
+}
+
+/// A run recorded with limits that are `by` times as wide breaks the ones asked for.
+fn too_much(text: &str, change: impl Fn(&mut Config, f64), by: f64) -> Report {
+    let mut wide = config(text);
+    change(&mut wide, by);
+    Tape::of(&record(wide, "go")).prove(&config(text))
+}
+
+fn speed(c: &mut Config, by: f64) {
+    c.motors[0].limits.speed *= by;
+}
+
+fn acceleration(c: &mut Config, by: f64) {
+    c.motors[0].limits.acceleration *= by;
+}
+
+fn jerk(c: &mut Config, by: f64) {
+    c.motors[0].limits.jerk *= by;
+}
+
+/// The stage with x alone, since aligned moves keep to the slower motor.
+fn x_alone() -> String {
+    STAGE.replace(", y = \"45mm\"", "").replace(", y = \"5mm\"", "")
+}
+
+/// A jerk that leaves time for a constant acceleration.
+fn x_alone_brisk() -> String {
+    x_alone().replace("5000mm/s^3", "20000mm/s^3")
+}
+
+#[test]
+fn ten_percent_too_fast() {
+    assert_eq!(broken(&too_much(&x_alone(), speed, 1.1)), ["x: speed"]);
+    assert_eq!(broken(&too_much(SERVO, speed, 1.1)), ["pan: speed"]);
+    // Much less is found as well.
+    assert_eq!(broken(&too_much(&x_alone(), speed, 1.001)), ["x: speed"]);
+    assert_eq!(broken(&too_much(SERVO, speed, 1.01)), ["pan: speed"]);
+}
+
+#[test]
+fn a_quarter_too_much_acceleration() {
+    assert_eq!(broken(&too_much(&x_alone_brisk(), acceleration, 1.25)), ["x: acceleration"]);
+    assert_eq!(broken(&too_much(SERVO, acceleration, 1.25)), ["pan: acceleration"]);
+    assert_eq!(broken(&too_much(&x_alone_brisk(), acceleration, 1.02)), ["x: acceleration"]);
+}
+
+#[test]
+fn half_too_much_jerk() {
+    assert_eq!(broken(&too_much(&x_alone(), jerk, 1.5)), ["x: jerk"]);
+    assert_eq!(broken(&too_much(SERVO, jerk, 1.5)), ["pan: jerk"]);
+    assert_eq!(broken(&too_much(&x_alone(), jerk, 1.02)), ["x: jerk"]);
+}
+
+/// Late edges widen the bars; what is left is still sharp enough.
+#[test]
+fn excess_is_found_beside_lateness() {
+    let late = Options { lateness: std::time::Duration::from_micros(50) };
+    for (change, by, bound, text) in [
+        (speed as fn(&mut Config, f64), 1.1, "x: speed", x_alone()),
+        (acceleration, 1.25, "x: acceleration", x_alone_brisk()),
+        (jerk, 1.5, "x: jerk", x_alone()),
+    ] {
+        let mut wide = config(&text);
+        change(&mut wide, by);
+        let tape = Tape::of(&record(wide, "go"));
+        let report = verify(tape.vcd().as_bytes(), &config(&text), &late).unwrap();
+        assert_eq!(broken(&report), [bound], "{report}");
+    }
+}
+
+/// Steps by hand: `places` gives the time of each, seconds, up first, then down.
+fn by_hand(ups: &[f64], downs: &[f64]) -> Tape {
+    let mut tape = Tape { end: 3_000_000_000, ..Tape::default() };
+    let wires = ["step", "dir", "enable"].map(|n| ("x".into(), n.into(), SignalKind::Wire));
+    tape.signals.extend(wires);
+    tape.signals.push(("x".into(), "position".into(), SignalKind::Real));
+    tape.signals.push(("machine".into(), "move".into(), SignalKind::Text));
+    tape.add(0, "x.step", Value::Low);
+    tape.add(0, "x.dir", Value::High);
+    tape.add(0, "x.enable", Value::High);
+    tape.add(1_000, "x.enable", Value::Low);
+    tape.add(500_000_000, "x.position", Value::Real(0.0));
+    tape.add(500_000_000, "machine.move", Value::Text("1:aligned".into()));
+    let at = |s: f64| 500_000_000 + (s * 1e9).ceil() as u64;
+    for &s in ups.iter().chain(downs) {
+        tape.add(at(s), "x.step", Value::High);
+        tape.add(at(s) + 2_000, "x.step", Value::Low);
+    }
+    if let Some(&first) = downs.first() {
+        tape.add(at(first) - 2_000, "x.dir", Value::Low);
+    }
+    let steps = ups.len() as f64 - downs.len() as f64;
+    tape.add(2_500_000_000, "x.position", Value::Real(steps / 400.0));
+    tape.add(2_500_000_000, "machine.move", Value::Text("1:ended".into()));
+    tape
+}
+
+fn x_only() -> Config {
+    let mut config = config(STAGE);
+    config.motors.truncate(1);
+    config.programs.clear();
+    config
+}
+
+/// Within the limits of speed and acceleration, but the acceleration begins and ends at once: among the
+/// steps alone it is constant, only the standstill beside them shows it.
+#[test]
+fn an_acceleration_that_begins_at_once() {
+    // 480 mm/s² up and down, in steps of 1/400 mm.
+    let a = 480.0 * 400.0;
+    let count = 1_600;
+    let half = f64::from(count) / 2.0;
+    let turn = (2.0 * half / a).sqrt();
+    let ups: Vec<f64> = (1..=count)
+        .map(|k| {
+            let place = f64::from(k) - 0.25;
+            if place <= half {
+                (2.0 * place / a).sqrt()
+            } else {
+                2.0 * turn - (2.0 * (f64::from(count) - place) / a).sqrt()
+            }
+        })
+        .collect();
+    let report = by_hand(&ups, &[]).prove(&x_only());
+    assert_eq!(broken(&report), ["x: jerk"], "{report}");
+}
+
+/// 5 mm/s, all at once.
+#[test]
+fn a_speed_that_begins_at_once() {
+    let ups: Vec<f64> = (1..=2_000).map(|k| (f64::from(k) - 0.25) / 2_000.0).collect();
+    let report = by_hand(&ups, &[]).prove(&x_only());
+    assert_eq!(broken(&report), ["x: acceleration", "x: jerk"], "{report}");
+}
+
+/// There and back at 5 mm/s, turning in no time.
+#[test]
+fn a_turn_that_takes_no_time() {
+    let ups: Vec<f64> = (1..=1_000).map(|k| (f64::from(k) - 0.25) / 2_000.0).collect();
+    let downs: Vec<f64> = (1..=1_000).map(|k| 0.5 + (f64::from(k) - 0.25) / 2_000.0).collect();
+    let report = by_hand(&ups, &downs).prove(&x_only());
+    let turn = 1_000_000_000u64;
+    for bound in ["acceleration", "jerk"] {
+        let found = report.broken().find(|b| b.name == bound).unwrap();
+        let near = found.first.iter().any(|v| v.at.as_nanos().abs_diff(turn) < 100_000_000);
+        assert!(near, "{report}");
+    }
+}
+
+#[test]
+fn off_the_line() {
+    // Each at its own best, and called aligned.
+    let mut tape = Tape::record(STAGE, "asap");
+    let begin = tape.of_signal("machine.move")[0];
+    tape.events[begin].2 = Value::Text("1:aligned".into());
+    let report = tape.prove(&config(STAGE));
+    assert_eq!(broken(&report), ["machine: off the line"], "{report}");
+    assert!(report.to_string().contains("x and y are"), "{report}");
+}
+
+#[test]
+fn three_steps_off_the_line() {
+    // y lags by three steps for a while, at 37.5 mm/s.
+    let lag = 3.0 / (37.5 * 400.0) * 1e9;
+    let mut around = 0;
+    let report = stage(|t| {
+        for high in [true, false] {
+            for &edge in &t.edges("y.step", high)[9_000..9_100] {
+                around = t.at(edge);
+                t.events[edge].0 += lag as u64;
+            }
+        }
+    });
+    let line = report.broken().find(|b| b.name == "off the line").expect("found");
+    assert_eq!(line.motor, "machine");
+    assert!(line.first[0].what.contains("move 1"), "{report}");
+}
+
+#[test]
+fn past_the_end() {
+    // Two steps too far, and back.
+    let text = x_alone();
+    let mut tape = Tape::record(&text, "go");
+    let end = tape.of_signal("x.position")[1];
+    let at = tape.at(end);
+    for (n, dir) in [(0, None), (1, None), (2, Some(Value::Low)), (3, None)] {
+        let rise = at - 8_000_000 + n * 2_000_000;
+        if let Some(dir) = dir {
+            tape.add(rise - 1_000_000, "x.dir", dir);
+        }
+        tape.add(rise, "x.step", Value::High);
+        tape.add(rise + 2_000, "x.step", Value::Low);
+    }
+    let report = tape.prove(&config(&text));
+    assert!(broken(&report).contains(&"machine: off the line".into()), "{report}");
+    assert!(report.to_string().contains("x goes 2 steps past an end of move 1"), "{report}");
+}
+
+#[test]
+fn a_period_shifted() {
+    let mut at = 0;
+    let report = servo(|t| {
+        let (rise, fall) = (t.edges("pan.pulse", true)[40], t.edges("pan.pulse", false)[40]);
+        at = t.at(rise) + 3_000_000;
+        t.events[rise].0 += 3_000_000;
+        t.events[fall].0 += 3_000_000;
+    });
+    names(&report, "pan: period", at);
+}
+
+#[test]
+fn a_pulse_missing_in_a_move_and_at_rest() {
+    let mut next = 0;
+    let report = servo(|t| {
+        let (rises, falls) = (t.edges("pan.pulse", true), t.edges("pan.pulse", false));
+        next = t.at(rises[61]);
+        t.remove(&[rises[60], falls[60]]);
+    });
+    names(&report, "pan: period", next);
+    let report = servo(|t| {
+        let (rises, falls) = (t.edges("pan.pulse", true), t.edges("pan.pulse", false));
+        let n = rises.len();
+        next = t.at(rises[n - 3]);
+        t.remove(&[rises[n - 4], falls[n - 4]]);
+    });
+    only(&report, "pan: signal begins in a move", next);
+}
+
+#[test]
+fn pulses_out_of_range() {
+    let mut at = 0;
+    let report = servo(|t| {
+        let (rise, fall) = (t.edges("pan.pulse", true)[30], t.edges("pan.pulse", false)[30]);
+        at = t.at(rise);
+        t.events[fall].0 = at + 999_999;
+    });
+    names(&report, "pan: shortest pulse", at);
+    let report = servo(|t| {
+        let fall = t.edges("pan.pulse", false)[30];
+        t.events[fall].0 = at + 2_000_001;
+    });
+    names(&report, "pan: longest pulse", at);
+}
+
+#[test]
+fn the_last_pulse_cut() {
+    let mut at = 0;
+    let mut cut = |to: u64| {
+        servo(|t| {
+            let last = *t.edges("pan.pulse", false).last().unwrap();
+            at = t.at(*t.edges("pan.pulse", true).last().unwrap());
+            t.events[last].0 = at + to;
+        })
+    };
+    let hard = cut(400_000);
+    // Within the range, a cut pulse still stands for the wrong angle.
+    let soft = cut(1_300_000);
+    names(&hard, "pan: shortest pulse", at);
+    names(&hard, "pan: pulse at rest = position", at);
+    names(&soft, "pan: pulse at rest = position", at);
+    let endless = servo(|t| {
+        let last = *t.edges("pan.pulse", false).last().unwrap();
+        t.remove(&[last]);
+    });
+    assert_eq!(broken(&endless), ["pan: low at the end"]);
+}
+
+#[test]
+fn a_signal_before_the_first_target() {
+    let mut at = 0;
+    let report = servo(|t| {
+        let first = t.at(t.edges("pan.pulse", true)[0]);
+        // Pushed back, to make room.
+        for event in &mut t.events {
+            if event.0 > 0 {
+                event.0 += 100_000_000;
+            }
+        }
+        at = first;
+        t.add(at, "pan.pulse", Value::High);
+        t.add(at + 1_500_000, "pan.pulse", Value::Low);
+        t.end += 100_000_000;
+    });
+    only(&report, "pan: signal begins in a move", at);
+}
+
+#[test]
+fn a_lossy_recording_proves_nothing() {
+    let config = config(STAGE);
+    let vcd = Tape::record(STAGE, "go").vcd().replace("records lost: 0", "records lost: 2");
+    let report = prove(&vcd, &config);
+    assert!(!report.is_clean() && report.bounds.is_empty());
+    assert_eq!(report.lost, 2);
+    assert!(report.to_string().contains("lost 2 records"));
+}
+
+#[test]
+fn traces_of_other_machines_are_refused() {
+    let vcd = Tape::record(STAGE, "go").vcd();
+    let refused =
+        |config: &Config, vcd: &str| match verify(vcd.as_bytes(), config, &Options::default()) {
+            Err(VerifyError::Mismatch(text)) => text,
+            other => panic!("{other:?}"),
+        };
+    assert!(
+        refused(&config(SERVO), &vcd).contains("`x.step`, a motor that the config does not have")
+    );
+    assert!(refused(&x_only(), &vcd).contains("`y.step`"));
+    let mut bare = config(STAGE);
+    axis(&mut bare, 1).enable = None;
+    assert!(refused(&bare, &vcd).contains("`y.enable`, a signal that the config does not have"));
+    let without = vcd.lines().filter(|l| !l.contains(" position ")).collect::<Vec<_>>().join("\n");
+    let missing = without.lines().filter(|l| !l.starts_with('r')).collect::<Vec<_>>().join("\n");
+    assert!(refused(&config(STAGE), &missing).contains("has no `x.position`"));
+    let other = vcd.replace("$var wire 1 s1 dir", "$var real 64 s1 dir");
+    assert!(refused(&config(STAGE), &other).contains("`x.dir` is of another kind"));
+    let torn = &vcd[..vcd.len() / 2];
+    let torn = format!("{torn}\n?\n");
+    assert!(matches!(
+        verify(torn.as_bytes(), &config(STAGE), &Options::default()),
+        Err(VerifyError::Trace(_))
+    ));
+}
