@@ -232,41 +232,59 @@ rustup_offers() {
     command -v rustup >/dev/null && timeout 180 rustup --quiet "$@" >"$cache/rustup.log" 2>&1
 }
 
-# choose_compiler TARGET: sets `compiler`, the environment that cargo needs, and `build_std`, the
-# arguments where the standard library has to be built from source.
+# make_std TARGET FOLDER: builds the standard library of `compiler` from its source, as a sysroot of its own.
+# Cargo could do it anew in each build (-Zbuild-std), but then build scripts that try out the compiler find
+# no library, and give up.
+make_std() {
+    local target=$1 folder=$cache/$2 libraries
+    say "building the standard library for $target"
+    mkdir "$folder/src"
+    printf '[package]\nname = "nothing"\nedition = "2024"\n[workspace]\n' >"$folder/Cargo.toml"
+    : >"$folder/src/lib.rs"
+    # The release program is optimised across libraries, this one included: that takes its bit code.
+    env --unset=CARGO_ENCODED_RUSTFLAGS "${compiler[@]}" RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Cembed-bitcode=yes \
+        nice -n 10 cargo build --quiet --release -Zbuild-std=std,panic_unwind,test \
+        --manifest-path "$folder/Cargo.toml" --target-dir "$folder/target" --target "$target"
+    libraries=$folder/lib/rustlib/$target/lib
+    mkdir -p "$libraries"
+    mv "$folder/target/$target"/release/deps/*.rlib "$libraries/"
+    rm -r "$libraries"/libnothing-*.rlib "$folder/target"
+    # What was built with another one does not fit any more, and cargo would not notice.
+    rm -rf "$cache/build/$target"
+}
+
+# choose_compiler TARGET: sets `compiler`, the environment that cargo needs for this target.
 #
-# rustup's own standard library where it has it, else its source, else all from Debian. ARMv6 takes the
-# source in any case: one way to build it is enough, and mirrors rarely have that target.
+# With rustup's own standard library where it has it; else one built from rustup's source; else compiler and
+# source from Debian. ARMv6 takes the source in any case: mirrors rarely have that target, and one way to build
+# it is enough.
 choose_compiler() {
-    local target=$1 choice=${LOCKSTEP_CROSS_COMPILER:-auto}
-    local source=("-Zbuild-std=std,panic_unwind")
-    build_std=()
+    local target=$1 choice=${LOCKSTEP_CROSS_COMPILER:-auto} rustc=rustc flags version
     compiler=()
-    if [[ $choice != debian ]]; then
-        if [[ $target != *musl* ]] && rustup_offers target add "$target"; then
-            return
-        elif rustup_offers component add rust-src; then
-            compiler=(RUSTC_BOOTSTRAP=1)
-            build_std=("${source[@]}")
-        elif [[ $choice == rustup ]]; then
+    if [[ $choice != debian && $target != *musl* ]] && rustup_offers target add "$target"; then
+        return
+    fi
+    if [[ $choice == debian ]] || ! rustup_offers component add rust-src; then
+        [[ $choice != rustup ]] ||
             fail "rustup offers neither $target nor rust-src: $(tail -1 "$cache/rustup.log")"
-        fi
-    fi
-    if ((${#build_std[@]} == 0)); then
         once "$debian_rust" make_debian_rust
-        compiler=(RUSTC_BOOTSTRAP=1 "RUSTC=$cache/$debian_rust/rustc")
-        build_std=("${source[@]}")
+        rustc=$cache/$debian_rust/rustc
+        compiler=("RUSTC=$rustc")
     fi
+    version=$("$rustc" -vV | cksum | cut -d' ' -f1)
+    once "std-$target-$version" make_std "$target" "std-$target-$version"
+    flags="--sysroot=$cache/std-$target-$version"
     if [[ $target == *musl* ]]; then
         # zig brings musl and its start files along.
-        compiler+=(RUSTFLAGS=-Clink-self-contained=no)
+        flags+=" -Clink-self-contained=no"
     fi
+    compiler+=("RUSTFLAGS=$flags")
 }
 
 # for_target COMMAND...: runs a cargo with the compiler that choose_compiler has chosen.
 for_target() {
     env --unset=RUSTFLAGS --unset=CARGO_ENCODED_RUSTFLAGS --unset=CARGO_BUILD_TARGET \
-        "${compiler[@]}" CARGO_TARGET_DIR="$cache/build" nice -n 10 "$@" "${build_std[@]}" --locked
+        "${compiler[@]}" CARGO_TARGET_DIR="$cache/build" nice -n 10 "$@" --locked
 }
 
 # zigbuild SUBCOMMAND TARGET ARGUMENTS...: cargo for a Raspberry Pi, with zig as linker.
