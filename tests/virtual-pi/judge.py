@@ -1,0 +1,241 @@
+#!/usr/bin/env python3
+"""Judges what the virtual Pi did, from its register log and its console.
+
+    judge.py registers.log console plan-axes.vcd
+
+Ends with status 1 and one line for each scenario that went wrong: its name, the line of the register log, what is
+wrong there. When all is right, it shows that it would have noticed: it changes the log in one place at a time,
+and each change has to be caught by the rule it is meant for.
+
+Needs Python 3.10 or newer and nothing else.
+"""
+
+import re
+import sys
+
+import broken
+import rules
+from registers import Wrong, play, read_console, read_log, read_plan
+from rules import MS, need
+
+# Every move of the tour in guest/axes.toml, as steps of x, y and z. 400 steps are a millimetre.
+TOUR = [(400, 300, 200), (800, 500, 200), (-1000, 200, 0), (400, -600, -400)]
+AXES = {"x": (17, 27), "y": (23, 24), "z": (25, 16)}
+SHARED_ENABLE, LOAD_ENABLE = 22, 26
+# The longest that a stop may take, from the signal to the end of the program: coming to rest on the path, and
+# three periods of a servo's signal. Seen: up to 0.2 s.
+LONGEST_STOP_NS = 500 * MS
+# What the program itself takes as too late (the default of `max-lateness`).
+LATE_NS = MS
+
+
+def servos(scenario, _plan):
+    need(scenario.status == 0, "status", None, f"it ended with status {scenario.status}")
+    rules.said_board(scenario)
+    left = rules.signal(scenario, 0, 10_000, 20_000)
+    right = rules.signal(scenario, 1, 10_000, 20_000)
+    up = list(range(10_000, 20_001, 2_000))
+    rules.sweep(left, up + up[-2::-1], 240 * MS)
+    down = list(range(20_000, 9_999, -2_500))  # mounted the other way round
+    rules.sweep(right, down + down[-2::-1], 260 * MS)
+    need(not scenario.levels, "pins", scenario.begin, "a servo's program writes outputs")
+    first = min(left[0].ns, right[0].ns)
+    return [start_figure(scenario, first), *memory_figures(scenario)]
+
+
+def axes(scenario, plan):
+    need(scenario.status == 0, "status", None, f"it ended with status {scenario.status}")
+    rules.said_board(scenario)
+    rules.outputs_stay(scenario, {SHARED_ENABLE, LOAD_ENABLE, *(pin for pins in AXES.values() for pin in pins)})
+    edges = {}
+    for number, (name, (step, direction)) in enumerate(AXES.items()):
+        edges[name], signs = rules.steps(scenario, step, direction)
+        rules.runs(name, signs, merged(move[number] for move in TOUR), scenario)
+        rules.counts(scenario, name, signs)
+    rules.lets_go(scenario, SHARED_ENABLE, edges["x"] + edges["y"])
+    rules.holds(scenario, LOAD_ENABLE, edges["z"])
+    moves, planned = split(edges), split(plan)
+    rules.one_by_one(moves[0])
+    rules.straight(moves[1])
+    rules.straight(moves[2])
+    late = []
+    # The first move is three, one after another: each begins when the one before has ended.
+    for edge_lists, times in [*(([e], [t]) for e, t in zip(moves[0], planned[0])), *zip(moves[1:], planned[1:])]:
+        late += rules.lateness(edge_lists, times)
+    late.sort()
+    need(late[-1] <= LATE_NS, "late", scenario.end, f"a step came {late[-1] / 1000:.1f} us late")
+    first = min(e[0].ns for e in edges.values())
+    p50, p99 = (late[len(late) * p // 100] / 1000 for p in (50, 99))
+    return [
+        start_figure(scenario, first),
+        *memory_figures(scenario),
+        f"{len(late)} steps, deadline to pin: p50 {p50:.1f} us, p99 {p99:.1f} us, max {late[-1] / 1000:.1f} us",
+    ]
+
+
+def interrupted(scenario, _plan):
+    if not scenario.touched():
+        # It came before the program had taken over the signals: nothing was opened.
+        return []
+    need(scenario.status == 0, "status", None, f"it ended with status {scenario.status}")
+    result = scenario.report()["result"]
+    need(result == "stopped", "report", None, f"it says `{result}`")
+    rules.signal(scenario, 0, 10_000, 20_000)
+    rules.outputs_stay(scenario, {17, 27, 25, 16, SHARED_ENABLE, LOAD_ENABLE})
+    x, signs = rules.steps(scenario, *AXES["x"])
+    rules.counts(scenario, "x", signs)
+    rules.lets_go(scenario, SHARED_ENABLE, x)
+    z, signs = rules.steps(scenario, *AXES["z"])
+    rules.counts(scenario, "z", signs)
+    rules.holds(scenario, LOAD_ENABLE, z)
+    need(scenario.signals, "log", scenario.begin, "the signal left no mark")
+    took = scenario.end.ns - scenario.signals[0].ns
+    need(took <= LONGEST_STOP_NS, "time", scenario.end, f"the program ended {took / MS:.1f} ms after the signal")
+    return [("stop", took)]
+
+
+def no_overlay(scenario, _plan):
+    need(scenario.status == 3, "status", None, f"it ended with status {scenario.status}, not 3")
+    rules.said_board(scenario)
+    for part in ("GPIO12", "set to input", "ALT0", "dtoverlay=pwm"):
+        need(part in scenario.stderr, "message", None, f"the error does not say `{part}`: {scenario.stderr!r}")
+    for channel in (0, 1):
+        rules.signal(scenario, channel, 1, 0)  # no width is allowed: it may not begin
+    need(not scenario.functions and not scenario.levels, "pins", scenario.begin, "it changed a pin")
+    return []
+
+
+def killed(scenario, _plan):
+    need(scenario.status == 128 + 9, "status", None, f"it ended with status {scenario.status}")
+    for channel in (0, 1):
+        last = scenario.pwm[channel][-1:]
+        need(last and last[0].on and last[0].width, "hazard", scenario.end, f"channel {channel} is off after SIGKILL")
+    return []
+
+
+def after_killed(scenario, _plan):
+    need(scenario.status == 3, "status", None, f"it ended with status {scenario.status}, not 3")
+    for part in ("GPIO1", "in use", "left running by one that died"):
+        need(part in scenario.stderr, "message", None, f"the error does not say `{part}`: {scenario.stderr!r}")
+    need(scenario.was_on == {0: True, 1: True}, "hazard", scenario.begin, "the signals did not stay")
+    need(not scenario.touched(), "pins", scenario.end, "it changes what another program has left")
+    return []
+
+
+JUDGES = {
+    "servos": servos,
+    "axes": axes,
+    "axes-load-off": axes,
+    "no-overlay": no_overlay,
+    "killed": killed,
+    "after-killed": after_killed,
+}
+
+
+def judge_of(name):
+    return JUDGES.get(name) or (interrupted if re.match("signals?-", name) else None)
+
+
+def merged(parts):
+    """Moves in one direction, one after another, are one run."""
+    found = []
+    for part in filter(None, parts):
+        if found and (found[-1] > 0) == (part > 0):
+            found[-1] += part
+        else:
+            found.append(part)
+    return found
+
+
+def split(edges):
+    """The edges of each axis, move by move; an axis that does not move is left out."""
+    moves, done = [], dict.fromkeys(edges, 0)
+    for move in TOUR:
+        parts = []
+        for name, count in zip("xyz", map(abs, move)):
+            if count:
+                parts.append(edges[name][done[name] : done[name] + count])
+                done[name] += count
+        moves.append(parts)
+    return moves
+
+
+def start_figure(scenario, first_ns):
+    return f"start to first edge {(first_ns - scenario.begin.ns) / MS:.1f} ms"
+
+
+def memory_figures(scenario):
+    found = dict(re.findall(r"^(\w+):\s*(\d+)", scenario.seen, re.MULTILINE))
+    need({"VmRSS", "VmHWM", "Threads"} <= found.keys(), "console", None, "memory and threads were not seen")
+    return [f"RSS {found['VmRSS']} kB, at most {found['VmHWM']} kB", f"{found['Threads']} threads"]
+
+
+def expected_names(scenarios_file):
+    """The names in guest/scenarios, as patterns: a scenario that did not run is a failure, too."""
+    with open(scenarios_file, encoding="ascii") as file:
+        names = re.findall(r'^\s*(?:scenario|interrupted) "?([^"\s]+)', file.read(), re.MULTILINE)
+    return [re.sub(r"\\\$\w+", r"\\w+", re.escape(name)) for name in names]
+
+
+def judge(lines, console, plan, only=None):
+    """Judges all scenarios, or only one. Returns (name, figures) of each and (name, Wrong) of those wrong."""
+    scenarios = read_console(console)
+    play(read_log(lines), scenarios, only)
+    good, bad = [], []
+    for scenario in scenarios.values():
+        if only and scenario.name != only:
+            continue
+        try:
+            need(scenario.begin and scenario.end, "log", None, "its marks are missing from the log")
+            its_judge = judge_of(scenario.name)
+            need(its_judge, "console", None, "nobody judges a scenario of this name")
+            good.append((scenario.name, its_judge(scenario, plan)))
+        except Wrong as wrong:
+            bad.append((scenario.name, wrong))
+    return good, bad
+
+
+def main():
+    log_name, console_name, plan_name = sys.argv[1:]
+    with open(log_name, encoding="ascii") as file:
+        lines = file.read().splitlines()
+    with open(console_name, encoding="utf-8", errors="replace") as file:
+        console = file.read()
+    with open(plan_name, encoding="utf-8") as file:
+        plan = read_plan(file)
+    good, bad = judge(lines, console, plan)
+    names = [name for name, _ in good + bad]
+    for pattern in expected_names(sys.path[0] + "/guest/scenarios"):
+        if not any(re.fullmatch(pattern, name) for name in names):
+            sys.exit(f"virtual-pi: no scenario {pattern} has run")
+    for name, wrong in bad:
+        print(f"virtual-pi: {name}: {log_name}:{wrong.line}: [{wrong.rule}] {wrong.text}", file=sys.stderr)
+    if bad:
+        sys.exit(1)
+    stops = []
+    for name, figures in good:
+        stops += [figure[1] for figure in figures if isinstance(figure, tuple)]
+        texts = [figure for figure in figures if isinstance(figure, str)]
+        if texts:
+            print(f"   {name}: {'; '.join(texts)}")
+    need(len(stops) >= 30, "console", None, "most of the signals came before the program had opened anything")
+    print(f"   {len(good)} scenarios, {len(stops)} of them stopped by signals, within {max(stops) / MS:.0f} ms")
+
+    missed = 0
+    for change in broken.CHANGES:
+        changed, its_console = change.make(list(lines), console)
+        _, found = judge(changed, its_console, plan, change.scenario)
+        caught = [wrong.rule for _, wrong in found]
+        if caught != [change.rule]:
+            missed += 1
+            print(f"virtual-pi: {change.name}: caught by {caught}, not by [{change.rule}]", file=sys.stderr)
+    if missed:
+        sys.exit(f"virtual-pi: the judge overlooked {missed} of {len(broken.CHANGES)} changes of the log")
+    print(f"   and the judge caught {len(broken.CHANGES)} logs with one thing wrong in each")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Wrong as wrong:
+        sys.exit(f"virtual-pi: {sys.argv[1]}:{wrong.line}: [{wrong.rule}] {wrong.text}")
