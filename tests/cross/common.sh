@@ -8,6 +8,7 @@
 #
 #   LOCKSTEP_CACHE            the cache folder       [${XDG_CACHE_HOME:-~/.cache}/lockstep-tests]
 #   LOCKSTEP_CROSS_COMPILER   rustup, debian or auto [auto: rustup where it offers the target]
+#   LOCKSTEP_DEBIAN_MIRROR    where Debian's packages come from [on Debian: as this machine; elsewhere needed]
 
 # Versions that were tried together. Newer ones probably work, too.
 zig_version=0.15.2
@@ -89,17 +90,20 @@ once() {
 # ---- Debian packages
 
 # A private apt: Debian's $suite for amd64 and arm64, without root, beside the machine's own. On Debian
-# the mirror is the machine's.
+# the mirror is the machine's; elsewhere LOCKSTEP_DEBIAN_MIRROR names one.
 apt_set_up() {
     [[ -n ${apt_options:-} ]] && return
-    local mirror=http://deb.debian.org/debian security=http://deb.debian.org/debian-security
-    local keyring=/usr/share/keyrings/debian-archive-keyring.gpg own
-    if grep -qx 'ID=debian' /etc/os-release; then
+    local mirror=${LOCKSTEP_DEBIAN_MIRROR:-} security='' keyring=/usr/share/keyrings/debian-archive-keyring.gpg own
+    if [[ -z $mirror ]] && grep -qx 'ID=debian' /etc/os-release; then
         # shellcheck disable=SC2016  # $(REPO_URI) is apt's
         own=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' || true)
-        mirror=$(grep -m1 '/debian/\?$' <<<"$own" || echo "$mirror")
-        security=$(grep -m1 'security/\?$' <<<"$own" || echo "$security")
-    elif [[ ! -e $keyring ]]; then
+        mirror=$(grep -m1 '/debian/\?$' <<<"$own" || true)
+        security=$(grep -m1 'security/\?$' <<<"$own" || true)
+    fi
+    [[ -n $mirror ]] ||
+        fail "no Debian mirror is known here: set LOCKSTEP_DEBIAN_MIRROR to the address of one (it ends in /debian)"
+    security=${security:-${mirror%/}-security}
+    if [[ ! -e $keyring ]]; then
         as_root apt-get install -qq -y debian-archive-keyring >/dev/null ||
             fail "debian-archive-keyring is missing: packages could not be verified"
     fi
