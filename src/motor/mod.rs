@@ -164,20 +164,27 @@ pub struct Wake {
     pub at: Instant,
     /// Whether an edge depends on it: worth a precise wait.
     pub precise: bool,
+    /// Whether the motor is behind its plan, and catches up only if this wait is not overslept.
+    pub behind: bool,
 }
 
 impl Wake {
     /// Nothing to do until a command comes.
-    pub const IDLE: Wake = Wake { at: Instant::FAR, precise: false };
+    pub const IDLE: Wake = Wake { at: Instant::FAR, precise: false, behind: false };
 
     /// An edge is to leave at `at`.
     pub const fn edge(at: Instant) -> Wake {
-        Wake { at, precise: true }
+        Wake { at, precise: true, behind: false }
+    }
+
+    /// An overdue edge is to leave at `at`, which is as soon as it may.
+    pub const fn overdue_edge(at: Instant) -> Wake {
+        Wake { at, precise: true, behind: true }
     }
 
     /// To be asked again at about `at`.
     pub const fn about(at: Instant) -> Wake {
-        Wake { at, precise: false }
+        Wake { at, precise: false, behind: false }
     }
 }
 

@@ -234,7 +234,7 @@ impl StepDir {
         }
         let rise = due.max(self.rise_from).max(self.dir_settled_from);
         if now < rise {
-            return Ok(Wake::edge(rise));
+            return Ok(if rise > due { Wake::overdue_edge(rise) } else { Wake::edge(rise) });
         }
         self.rise(due)
     }

@@ -311,7 +311,7 @@ impl Loop {
                     default(timeout) => {}
                 }
             } else if wake.precise {
-                self.wait.until(&self.clock, wake.at);
+                self.wait.until(&self.clock, wake.at, wake.behind);
             } else if ahead > 0 {
                 sleep_until(&self.clock, wake.at);
             }

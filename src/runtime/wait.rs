@@ -5,6 +5,10 @@ use crate::units::Instant;
 const SPIN_MIN_NANOS: u64 = 2_000;
 const SPIN_MAX_NANOS: u64 = 50_000;
 
+/// A motor that is behind its plan spins through a wait of up to this: a few steps bring it back, where
+/// waking up from a sleep for each of them might not.
+const CATCH_UP_NANOS: u64 = 200_000;
+
 /// Below this a sleep costs more than it saves.
 const SLEEP_MIN_NANOS: u64 = 3_000;
 
@@ -49,11 +53,17 @@ impl PreciseWait {
     }
 
     /// Returns at `deadline` or as soon after it as the system allows; never before.
-    pub fn until(&mut self, clock: &Clock, deadline: Instant) {
+    ///
+    /// `behind`: the motor is late, and catches up only if it does not oversleep here.
+    pub fn until(&mut self, clock: &Clock, deadline: Instant, behind: bool) {
+        if behind {
+            self.chasing = CHASE;
+        }
         let ahead = deadline.nanos_since(clock.now());
         let share = if self.chasing > 0 { self.spin } else { self.interval / SPIN_SHARE };
         let spin = self.spin.min(share);
-        if ahead > spin + SLEEP_MIN_NANOS {
+        // Catching up, a sleep that is overslept by a fifth of the way gains nothing.
+        if ahead > spin + SLEEP_MIN_NANOS && !(behind && ahead <= CATCH_UP_NANOS) {
             let gap = deadline.nanos_since(self.last).min(1_000_000);
             self.interval = (self.interval * 7 + gap) / 8;
             self.last = deadline;
@@ -121,7 +131,7 @@ mod tests {
         let mut best = u64::MAX;
         for i in 0..50 {
             let deadline = clock.now().plus_nanos(100_000 + i * 20_000);
-            wait.until(&clock, deadline);
+            wait.until(&clock, deadline, i % 2 == 0);
             let now = clock.now();
             assert!(now >= deadline);
             best = best.min(now.nanos_since(deadline));
