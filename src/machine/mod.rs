@@ -9,6 +9,7 @@ mod build;
 mod error;
 mod events;
 mod model;
+mod open;
 mod outcome;
 mod plan;
 mod preflight;
