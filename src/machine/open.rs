@@ -11,16 +11,14 @@ use super::outcome::Place;
 use super::preflight::start_position;
 use super::{MachineError, MotorState};
 use crate::board::Pull;
-use crate::config::{
-    AtStart, AxisStop, Config, Drive, LineConfig, MotorConfig, ServoDrive, StepDirDrive,
-};
+use crate::config::{AtStart, Config, Drive, LineConfig, MotorConfig, ServoDrive, StepDirDrive};
 use crate::hal::{
     Backend, Clock, HalError, InputLine, Level, OutputLine, OutputStart, PwmChannel,
     RecordedOutput, RecordedPwm, SharedLine,
 };
 use crate::motor::{
-    Event, Input, Motor, MotorIndex, Outbox, PulseMap, Servo, ServoSetup, StepDir, StepDirSetup,
-    Telemetry,
+    Event, Input, Motor, Outbox, PulseMap, Pulses, PulsesSetup, Servo, ServoSetup, Stepper,
+    StepperSetup, Telemetry,
 };
 use crate::runtime::{Mail, Mailbox, Member};
 use crate::trace::{Recorder, SignalId, SignalKind, TraceBuilder};
@@ -94,20 +92,22 @@ impl Opener<'_> {
             let telemetry = Arc::new(Telemetry::default());
             let mailbox = Mailbox::default();
             let hal = |error| MachineError::Hal { motor: motor.name.clone(), error };
-            let (boxed, place): (Box<dyn Motor>, Place) = match &motor.drive {
+            let out = Outbox::new(index, self.events.clone());
+            let boxed: Box<dyn Motor> = match &motor.drive {
                 Drive::Servo(servo) => {
-                    let out = Outbox::new(index, self.events.clone());
                     let servo = self.servo(motor, servo, signals, telemetry.clone(), out);
-                    (Box::new(servo.map_err(hal)?), Place::Unknown)
+                    Box::new(servo.map_err(hal)?)
                 }
                 Drive::StepDir(axis) => {
-                    let place = match axis.at_start {
-                        AtStart::Unknown if self.backend.is_hardware() => Place::Unknown,
-                        _ => Place::Assumed,
-                    };
-                    let axis = self.axis(index, motor, axis, signals, telemetry.clone(), &mailbox);
-                    (Box::new(axis?), place)
+                    let pulses = self.pulses(motor, axis, signals, &mailbox)?;
+                    let setup = self.stepper(motor, &telemetry);
+                    Box::new(Stepper::new(setup, pulses, out))
                 }
+            };
+            let place = match motor.axis().map(|axis| axis.at_start) {
+                None => Place::Unknown,
+                Some(AtStart::Unknown) if self.backend.is_hardware() => Place::Unknown,
+                Some(_) => Place::Assumed,
             };
             members.push((Member { name: motor.name.clone(), motor: boxed }, mailbox));
             states.push(MotorState {
@@ -205,15 +205,31 @@ impl Opener<'_> {
         Ok(Servo::new(setup, out))
     }
 
-    fn axis(
+    /// What every stepper axis has.
+    fn stepper(&self, motor: &MotorConfig, telemetry: &Arc<Telemetry>) -> StepperSetup {
+        let model = MotorModel::new(motor);
+        let axis = motor.axis();
+        let start = axis.map_or(0.0, |axis| start_position(axis.at_start, &model));
+        let fastest = model.native_limits(1.0).speed;
+        StepperSetup {
+            min_interval: (1e9 / (1.25 * fastest)) as u64,
+            may_release: axis.is_some_and(|axis| !axis.holds_load),
+            release_at_rest: false,
+            release_at_end: axis.is_some_and(|axis| axis.releases_on_stop()),
+            settle: 0,
+            max_lateness: self.max_lateness,
+            count: model.to_native(start) as i64,
+            telemetry: telemetry.clone(),
+        }
+    }
+
+    fn pulses(
         &mut self,
-        index: MotorIndex,
         motor: &MotorConfig,
         axis: &StepDirDrive,
         signals: MotorSignals,
-        telemetry: Arc<Telemetry>,
         mailbox: &Mailbox,
-    ) -> Result<StepDir, MachineError> {
+    ) -> Result<Pulses, MachineError> {
         let hal = |error| MachineError::Hal { motor: motor.name.clone(), error };
         let low = OutputStart::Level(Level::Low);
         let who = |line: &str| format!("{}'s {line} line", motor.name);
@@ -222,12 +238,8 @@ impl Opener<'_> {
         if let Some(line) = axis.fault {
             self.fault_line(motor, line, mailbox)?;
         }
-        let model = MotorModel::new(motor);
-        let start = start_position(axis.at_start, &model);
         let timing = axis.timing;
-        let fastest = axis.steps_per_unit.scale(motor.limits.speed);
-        let pulse = u64::from(timing.step_high) + u64::from(timing.step_low);
-        let setup = StepDirSetup {
+        Ok(Pulses::new(PulsesSetup {
             step: self.record_output(step, vec![signals.pulse]),
             dir: self.record_output(dir, vec![signals.dir]),
             enable: axis.enable.and_then(|line| self.enables.get(&line.gpio).cloned()),
@@ -236,15 +248,8 @@ impl Opener<'_> {
             dir_setup: timing.dir_setup.into(),
             dir_hold: timing.dir_hold.into(),
             wake: timing.wake.into(),
-            min_interval: pulse.max((1e9 / (1.25 * fastest)) as u64),
             up: Level::from_bool(!axis.reverse),
-            may_release: !axis.holds_load,
-            release_at_end: axis.on_stop == AxisStop::Release && !axis.holds_load,
-            max_lateness: self.max_lateness,
-            count: model.to_native(start) as i64,
-            telemetry,
-        };
-        Ok(StepDir::new(setup, Outbox::new(index, self.events.clone())))
+        }))
     }
 
     /// Watches a driver's fault line; its edges go to the motor's own mailbox.

@@ -12,8 +12,9 @@
 
 mod change;
 mod part;
+mod pulses;
 mod servo;
-mod step_dir;
+mod stepper;
 mod telemetry;
 
 use std::collections::VecDeque;
@@ -23,8 +24,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_channel::Sender;
 
 pub use change::{Change, Gate, Verdict};
+pub use pulses::{Pulses, PulsesSetup};
 pub use servo::{PulseMap, Servo, ServoSetup};
-pub use step_dir::{StepDir, StepDirSetup};
+pub use stepper::{StepOutput, Stepper, StepperSetup, Turn};
 pub use telemetry::{Lateness, LatenessSummary, Telemetry};
 
 use crate::hal::HalError;
