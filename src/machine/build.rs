@@ -193,6 +193,8 @@ fn longest_period(motor: &MotorConfig) -> Duration {
     match &motor.drive {
         Drive::Servo(servo) => servo.period,
         Drive::StepDir(_) => Duration::ZERO,
+        // It may let go of its coils first.
+        Drive::Coils(coils) => Duration::from_nanos(u64::from(coils.settle)),
     }
 }
 

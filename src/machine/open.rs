@@ -11,14 +11,17 @@ use super::outcome::Place;
 use super::preflight::start_position;
 use super::{MachineError, MotorState};
 use crate::board::Pull;
-use crate::config::{AtStart, Config, Drive, LineConfig, MotorConfig, ServoDrive, StepDirDrive};
+use crate::config::{
+    AtRest, AtStart, CoilWiring, CoilsDrive, Config, Drive, LineConfig, MotorConfig, Sequence,
+    ServoDrive, StepDirDrive,
+};
 use crate::hal::{
     Backend, Clock, HalError, InputLine, Level, OutputLine, OutputStart, PwmChannel,
     RecordedOutput, RecordedPwm, SharedLine,
 };
 use crate::motor::{
-    Event, Input, Motor, Outbox, PulseMap, Pulses, PulsesSetup, Servo, ServoSetup, Stepper,
-    StepperSetup, Telemetry,
+    Coils, CoilsSetup, Event, Input, Motor, Outbox, Phases, PulseMap, Pulses, PulsesSetup, Servo,
+    ServoSetup, Stepper, StepperSetup, Telemetry,
 };
 use crate::runtime::{Mail, Mailbox, Member};
 use crate::trace::{Recorder, SignalId, SignalKind, TraceBuilder};
@@ -35,8 +38,10 @@ pub(super) struct Signals {
 
 #[derive(Clone, Copy)]
 pub(super) struct MotorSignals {
-    /// `pulse`, or `step`.
+    /// `pulse`, `step`, or `a`.
     pub pulse: SignalId,
+    /// `a` to `d`, in the order of the config's GPIOs; else all of them as `pulse`.
+    pub coils: [SignalId; 4],
     pub dir: SignalId,
     pub enable: SignalId,
     pub position: SignalId,
@@ -47,18 +52,23 @@ impl Signals {
         let mut motors = Vec::with_capacity(config.motors.len());
         for motor in &config.motors {
             let mut wire = |name| builder.add(&motor.name, name, SignalKind::Wire);
-            let (pulse, dir, enable) = match &motor.drive {
+            let (pulse, dir, enable, coils) = match &motor.drive {
                 Drive::Servo(_) => {
                     let pulse = wire("pulse");
-                    (pulse, pulse, pulse)
+                    (pulse, pulse, pulse, [pulse; 4])
                 }
                 Drive::StepDir(axis) => {
                     let (step, dir) = (wire("step"), wire("dir"));
-                    (step, dir, if axis.enable.is_some() { wire("enable") } else { dir })
+                    let enable = if axis.enable.is_some() { wire("enable") } else { dir };
+                    (step, dir, enable, [step; 4])
+                }
+                Drive::Coils(_) => {
+                    let coils = ["a", "b", "c", "d"].map(wire);
+                    (coils[0], coils[0], coils[0], coils)
                 }
             };
             let position = builder.add(&motor.name, "position", SignalKind::Real);
-            motors.push(MotorSignals { pulse, dir, enable, position });
+            motors.push(MotorSignals { pulse, coils, dir, enable, position });
         }
         Signals { motors, moves: builder.add("machine", "move", SignalKind::Text) }
     }
@@ -81,7 +91,7 @@ impl Opener<'_> {
     pub fn open(&mut self, config: &Config, signals: &Signals) -> Result<Opened, MachineError> {
         let servos = config.motors.iter().filter_map(|m| match &m.drive {
             Drive::Servo(servo) => Some(servo.gpio),
-            Drive::StepDir(_) => None,
+            _ => None,
         });
         let gpios: Vec<u8> = servos.collect();
         self.backend.prepare_pwm(&gpios).map_err(MachineError::Backend)?;
@@ -102,6 +112,13 @@ impl Opener<'_> {
                     let pulses = self.pulses(motor, axis, signals, &mailbox)?;
                     let setup = self.stepper(motor, &telemetry);
                     Box::new(Stepper::new(setup, pulses, out))
+                }
+                Drive::Coils(axis) => {
+                    let mut setup = self.stepper(motor, &telemetry);
+                    setup.release_at_rest = axis.at_rest == AtRest::Release && !axis.holds_load;
+                    setup.settle = axis.settle.into();
+                    let coils = self.coils(motor, axis, signals, setup.count).map_err(hal)?;
+                    Box::new(Stepper::new(setup, coils, out))
                 }
             };
             let place = match motor.axis().map(|axis| axis.at_start) {
@@ -129,7 +146,7 @@ impl Opener<'_> {
         let axes = || {
             config.motors.iter().enumerate().filter_map(|(i, m)| match &m.drive {
                 Drive::StepDir(axis) => axis.enable.map(|line| (i, m, axis, line)),
-                Drive::Servo(_) => None,
+                _ => None,
             })
         };
         for (_, motor, _, line) in axes() {
@@ -250,6 +267,36 @@ impl Opener<'_> {
             wake: timing.wake.into(),
             up: Level::from_bool(!axis.reverse),
         }))
+    }
+
+    /// The four coils. Those that hold a load keep the levels they have.
+    fn coils(
+        &mut self,
+        motor: &MotorConfig,
+        axis: &CoilsDrive,
+        signals: MotorSignals,
+        count: i64,
+    ) -> Result<Coils, HalError> {
+        let start =
+            if axis.holds_load { OutputStart::Adopt } else { OutputStart::Level(Level::Low) };
+        let mut open = |n: usize| -> Result<Box<dyn OutputLine>, HalError> {
+            let who = format!("{}'s coil {}", motor.name, ["a", "b", "c", "d"][n]);
+            let line = self.backend.open_output(axis.gpio[n], start, &who)?;
+            Ok(self.record_output(line, vec![signals.coils[n]]))
+        };
+        let [a, b, c, d] = [open(0)?, open(1)?, open(2)?, open(3)?];
+        let lines = match axis.wiring {
+            CoilWiring::Unipolar => [a, b, c, d],
+            // Each bridge turns its winding round: its two inputs pull against each other.
+            CoilWiring::Bipolar => [a, c, b, d],
+        };
+        let phases = match axis.sequence {
+            Sequence::Wave => Phases::WAVE,
+            Sequence::Full => Phases::FULL,
+            Sequence::Half => Phases::HALF,
+        };
+        let (reverse, settle) = (axis.reverse, axis.settle.into());
+        Coils::new(CoilsSetup { lines, phases, reverse, settle, count })
     }
 
     /// Watches a driver's fault line; its edges go to the motor's own mailbox.

@@ -11,6 +11,7 @@
 //! - *native unit*: what a motor's trajectories are in: steps for an axis, degrees for a servo.
 
 mod change;
+mod coils;
 mod part;
 mod pulses;
 mod servo;
@@ -24,6 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_channel::Sender;
 
 pub use change::{Change, Gate, Verdict};
+pub use coils::{Coils, CoilsSetup, Phases};
 pub use pulses::{Pulses, PulsesSetup};
 pub use servo::{PulseMap, Servo, ServoSetup};
 pub use stepper::{StepOutput, Stepper, StepperSetup, Turn};
