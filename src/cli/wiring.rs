@@ -106,7 +106,22 @@ fn safe_levels(loaded: &Loaded) -> Vec<Note> {
         },
         line: board::safe_level_line(line.gpio, line.active_low != holds),
     };
-    lines.into_iter().map(note).collect()
+    let mut notes: Vec<Note> = lines.into_iter().map(note).collect();
+    notes.extend(coils_off(loaded));
+    notes
+}
+
+/// Coils before any program runs: off, since some pins are pulled high from power-on. What would hold
+/// a load then is not known.
+fn coils_off(loaded: &Loaded) -> impl Iterator<Item = Note> {
+    let coils = loaded.config.motors.iter().filter_map(|motor| match &motor.drive {
+        Drive::Coils(axis) if !axis.holds_load => Some((&motor.name, axis.gpio)),
+        _ => None,
+    });
+    coils.map(|(name, gpios)| Note {
+        why: format!("no power for {name} until a program runs"),
+        line: format!("gpio={}=op,dl", gpios.map(|g| g.to_string()).join(",")),
+    })
 }
 
 /// Adds the lines that put PWM on the servos' pins; what they can't do comes back as commands.
