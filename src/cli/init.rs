@@ -41,7 +41,9 @@ pub fn starter(kind: &str, gpio: Option<u8>) -> Result<String, String> {
         }
         "xyz" => include_str!("../../config/xyz-stage.toml").to_owned(),
         "28byj48" if gpio.is_some() => {
-            return Err("a 28BYJ-48 takes four pins: write it without --gpio, then edit them".into());
+            return Err(
+                "a 28BYJ-48 takes four pins: write it without --gpio, then edit them".into()
+            );
         }
         "28byj48" => include_str!("../../config/28byj48-dial.toml").to_owned(),
         _ => {

@@ -105,7 +105,7 @@ fn driver(r: &Reader<'_>, value: Value<'_>) -> Option<&'static CoilDriver> {
         if drivers::DriverPreset::find(name).is_some() {
             r.error(
                 value.span(),
-                format!("a {name} has STEP and DIR: it switches the coils itself"),
+                format!("a {name} takes STEP and DIR, and switches the coils itself"),
                 "write `step` and `dir` instead of `coils`",
             );
         } else {
@@ -173,7 +173,7 @@ fn on_stop(
     if chosen == AxisStop::Keep && released {
         r.error(
             value.span(),
-            "with `at-rest = \"release\"` there is nothing left to keep: it has let go before",
+            "with `at-rest = \"release\"` nothing is left to keep, since it has let go before",
             "write `at-rest = \"hold\"`, or leave out `on-stop`",
         );
         return None;

@@ -269,7 +269,8 @@ impl Opener<'_> {
         }))
     }
 
-    /// The four coils. Those that hold a load keep the levels they have.
+    /// The four coils. Those that hold a load keep the levels they have, but for one whose counterpart
+    /// is on already: pins that are pulled up may read as if they were both.
     fn coils(
         &mut self,
         motor: &MotorConfig,
@@ -277,14 +278,20 @@ impl Opener<'_> {
         signals: MotorSignals,
         count: i64,
     ) -> Result<Coils, HalError> {
-        let start =
-            if axis.holds_load { OutputStart::Adopt } else { OutputStart::Level(Level::Low) };
-        let mut open = |n: usize| -> Result<Box<dyn OutputLine>, HalError> {
+        let mut open = |n: usize, counterpart: Level| {
+            let start = match counterpart {
+                Level::Low if axis.holds_load => OutputStart::Adopt,
+                _ => OutputStart::Level(Level::Low),
+            };
             let who = format!("{}'s coil {}", motor.name, ["a", "b", "c", "d"][n]);
             let line = self.backend.open_output(axis.gpio[n], start, &who)?;
             Ok(self.record_output(line, vec![signals.coils[n]]))
         };
-        let [a, b, c, d] = [open(0)?, open(1)?, open(2)?, open(3)?];
+        let bridges = axis.wiring == CoilWiring::Bipolar;
+        let a = open(0, Level::Low)?;
+        let b = open(1, if bridges { a.level() } else { Level::Low })?;
+        let c = open(2, if bridges { Level::Low } else { a.level() })?;
+        let d = open(3, if bridges { c.level() } else { b.level() })?;
         let lines = match axis.wiring {
             CoilWiring::Unipolar => [a, b, c, d],
             // Each bridge turns its winding round: its two inputs pull against each other.

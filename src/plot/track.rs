@@ -175,7 +175,8 @@ fn motors(signals: &[Signal], config: Option<&Config>) -> Result<Vec<Reading>, P
         }
     }
     if motors.is_empty() {
-        let what = "the trace has no motors: no `step` and `dir`, no `a` to `d`, and no `pulse`".to_owned();
+        let what = "the trace has no motors: no `step` and `dir`, no `a` to `d`, and no `pulse`"
+            .to_owned();
         return Err(PlotError::Mismatch(what));
     }
     Ok(motors)
@@ -326,7 +327,8 @@ impl Reading {
                     Drive::Coils(coils) => f64::from(coils.sequence.per_full_step()) / 2.0,
                     _ => 1.0,
                 };
-                let slope = per_step * axis.steps_per_unit.unscale(if axis.reverse { -1.0 } else { 1.0 });
+                let slope =
+                    per_step * axis.steps_per_unit.unscale(if axis.reverse { -1.0 } else { 1.0 });
                 let zero = self.marks.first().map_or(0.0, |m| m.1 - slope * m.0);
                 (motor.map_or("", |m| m.unit.symbol()).to_owned(), (slope, zero))
             }
