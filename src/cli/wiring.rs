@@ -50,7 +50,14 @@ pub(super) fn wiring(loaded: &Loaded) -> Wiring {
             Drive::StepDir(axis) => {
                 row("STEP", axis.step, None);
                 row("DIR", axis.dir, None);
-                for (function, line) in [("ENABLE", axis.enable), ("FAULT", axis.fault)] {
+                axis.mode.iter().for_each(|pin| row(pin.name, pin.gpio, None));
+                let lines = [
+                    ("ENABLE", axis.enable),
+                    ("FAULT", axis.fault),
+                    ("SLEEP", axis.sleep),
+                    ("RESET", axis.reset),
+                ];
+                for (function, line) in lines {
                     if let Some(line) = line {
                         row(
                             function,
@@ -59,7 +66,9 @@ pub(super) fn wiring(loaded: &Loaded) -> Wiring {
                         );
                     }
                 }
-                straps.push((motor.name.clone(), strap(axis)));
+                if axis.mode.is_empty() {
+                    straps.push((motor.name.clone(), strap(axis)));
+                }
             }
             Drive::Coils(axis) => {
                 let board = CoilDriver::find(&axis.driver);
@@ -89,7 +98,9 @@ fn safe_levels(loaded: &Loaded) -> Vec<Note> {
         let Drive::StepDir(axis) = &motor.drive else {
             continue;
         };
-        let Some(line) = axis.enable else { continue };
+        // Awake is to a sleep line what asleep is to an enable line.
+        let sleep = axis.sleep.map(|l| LineConfig { active_low: !l.active_low, ..l });
+        let Some(line) = axis.enable.or(sleep) else { continue };
         match lines.iter_mut().find(|l| l.0.gpio == line.gpio) {
             Some((_, motors, holds)) => {
                 motors.push(&motor.name);
@@ -134,7 +145,9 @@ fn pwm(loaded: &Loaded, config_txt: &mut Vec<Note>) -> Vec<Note> {
             Drive::Servo(servo) => gpios.push(servo.gpio),
             Drive::StepDir(axis) => {
                 others.extend([axis.step, axis.dir]);
-                others.extend([axis.enable, axis.fault].iter().flatten().map(|l| l.gpio));
+                let lines = [axis.enable, axis.fault, axis.sleep, axis.reset];
+                others.extend(lines.iter().flatten().map(|l| l.gpio));
+                others.extend(axis.mode.iter().map(|pin| pin.gpio));
             }
             Drive::Coils(axis) => others.extend(axis.gpio),
         }

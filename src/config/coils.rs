@@ -2,7 +2,7 @@
 
 use super::axis::{self, InUnits};
 use super::coil_motors::{COIL_DRIVERS, CoilDriver, MOTORS, MotorPreset};
-use super::parts::{PinUse, ReadMotor, Role};
+use super::parts::{self, ReadMotor};
 use super::reader::{Key, Reader, Table, Value, key};
 use super::stepping::{countable, fits_motor, steps_per_unit};
 use super::*;
@@ -119,17 +119,7 @@ fn driver(r: &Reader<'_>, value: Value<'_>) -> Option<&'static CoilDriver> {
 fn coils(r: &Reader<'_>, value: Value<'_>, motor: &mut ReadMotor) -> Option<([u8; 4], Sequence)> {
     let table = r.table(value, format!("`coils` of {}", motor.name))?;
     let gpio = r.required(&table, GPIO).and_then(|v| {
-        let list = r.list(v)?;
-        let numbers: Vec<Option<u8>> = list
-            .iter()
-            .map(|&one| {
-                let gpio = u8::try_from(r.integer(one, 0, 255)?).ok()?;
-                let (span, function) = (one.span(), COILS.name);
-                motor.pins.push(PinUse { gpio, span, function, role: Role::Line });
-                Some(gpio)
-            })
-            .collect();
-        let numbers: Vec<u8> = numbers.into_iter().collect::<Option<_>>()?;
+        let numbers = parts::gpios(r, v, COILS.name, motor)?;
         let four = <[u8; 4]>::try_from(numbers.as_slice()).ok();
         if four.is_none() {
             r.error(
