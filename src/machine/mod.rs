@@ -17,6 +17,7 @@ mod program;
 mod report;
 mod shapes;
 mod spec;
+mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub use preflight::{Preflight, Problem, preflight};
 pub use program::{Progress, ProgressFn, RunOptions, choose_program};
 pub use report::{MotorReport, RunReport, RunResult};
 pub use spec::{Move, Position};
+pub use usage::MotorUsage;
 
 /// From the barrier's release to the epoch: time for every loop to hear of it and to wait precisely.
 const LEAD: Duration = Duration::from_millis(5);
