@@ -17,6 +17,7 @@
 //! |---|---|---|
 //! | `[machine]` | `name` | the file's name |
 //! | | `start-program`, `max-lateness`, `board` | none |
+//! | | `spin` | `"20%"` of the time between two edges |
 //! | `[servo.NAME]` | `frequency` | `"50Hz"` |
 //! | | `pulse` | `{ min = "1000us", max = "2000us" }` |
 //! | | `angle` | `{ min = "-45deg", max = "45deg" }` |

@@ -54,6 +54,9 @@ pub struct MachineConfig {
     pub start_program: Option<String>,
     /// Beyond this lateness a move comes to rest. `None`: 1 ms on hardware, no limit on the simulator.
     pub max_lateness: Option<Duration>,
+    /// The share of the time between two edges that a motor's loop may spin away to meet the next one,
+    /// 0 to 1. It is the price in CPU of a small lateness: the whole of a core where it is 1.
+    pub spin: f64,
     /// The board the file is written for, where it says so.
     pub board: Option<Model>,
 }

@@ -183,7 +183,7 @@ impl MachineBuilder {
         if self.virtual_time {
             return Ok(Box::new(VirtualFleet::new(clock, members, events.1, stop, halt)));
         }
-        let options = ThreadOptions { realtime: self.realtime };
+        let options = ThreadOptions { realtime: self.realtime, spin: self.config.machine.spin };
         let fleet = ThreadFleet::start(members, events, stop, halt, &options);
         Ok(Box::new(fleet.map_err(|e| MachineError::Threads(e.to_string()))?))
     }

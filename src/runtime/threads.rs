@@ -19,11 +19,13 @@ pub struct ThreadOptions {
     /// Ask for real-time scheduling and locked memory. What is refused is said in the log, and the
     /// motors run all the same.
     pub realtime: bool,
+    /// The share of the time between two edges that a loop may spin away, 0 to 1.
+    pub spin: f64,
 }
 
 impl Default for ThreadOptions {
     fn default() -> Self {
-        ThreadOptions { realtime: true }
+        ThreadOptions { realtime: true, spin: 0.2 }
     }
 }
 
@@ -84,7 +86,7 @@ impl ThreadFleet {
                 events: events.0.clone(),
                 halt: halt.clone(),
                 quit: quit.clone(),
-                wait: PreciseWait::new(yields),
+                wait: PreciseWait::new(yields, options.spin),
             };
             let (stand, done, realtime) = (stand_tx.clone(), done_tx.clone(), options.realtime);
             let thread = std::thread::Builder::new().name(member.name.clone()).spawn(move || {
