@@ -29,7 +29,7 @@ use crate::motion::Planner;
 use crate::motor::{
     Command, Epoch, FaultKind, LatenessSummary, Motion, MotorIndex, MoveId, Telemetry,
 };
-use crate::runtime::{Fleet, Heed, Next};
+use crate::runtime::{Fleet, Heed, Next, Waker};
 use crate::sync::{StepBarrier, StopEvent};
 use crate::trace::{Recorder, Recording, SignalId, Trace};
 use crate::units::Instant;
@@ -195,6 +195,12 @@ impl Machine {
     pub fn lateness(&self, motor: &str) -> Option<LatenessSummary> {
         let index = self.config.motor_index(motor)?;
         Some(self.motors[index].telemetry.lateness.summary())
+    }
+
+    /// Ends a wait of the machine from another thread: what it waits for is looked at again. For a
+    /// coordinator that has more to listen to than its motors.
+    pub fn waker(&self) -> Waker {
+        self.fleet.waker()
     }
 
     /// A driver's fault in a motor at `at` from now, as if its fault line had become active.

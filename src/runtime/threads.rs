@@ -7,7 +7,7 @@ use log::{info, warn};
 
 use super::scheduling::{self, Granted};
 use super::wait::{PreciseWait, sleep_until};
-use super::{Fleet, FleetEnd, Heed, Mail, Mailbox, Member, Next, SendError};
+use super::{Fleet, FleetEnd, Heed, Mail, Mailbox, Member, Next, SendError, Waker};
 use crate::hal::Clock;
 use crate::motor::{Command, Event, FaultKind, Input, Motor, MotorIndex, Report};
 use crate::sync::{Gather, StopEvent};
@@ -41,6 +41,8 @@ pub struct ThreadFleet {
     /// Faults to come, by instant.
     faults: Vec<(Instant, MotorIndex)>,
     granted: Granted,
+    waker: Waker,
+    woken: Receiver<()>,
 }
 
 struct Handle {
@@ -124,7 +126,7 @@ impl ThreadFleet {
             _ if options.realtime => warn!("{granted}"),
             _ => info!("{granted}"),
         }
-        let clock = Clock::monotonic();
+        let (clock, (waker, woken)) = (Clock::monotonic(), Waker::pair());
         Ok(ThreadFleet {
             clock,
             members: handles,
@@ -135,6 +137,8 @@ impl ThreadFleet {
             done,
             faults: Vec::new(),
             granted,
+            waker,
+            woken,
         })
     }
 
@@ -187,8 +191,13 @@ impl Fleet for ThreadFleet {
             recv(self.events) -> event => event.map_or(Next::Deadline, Next::Event),
             recv(stop) -> _ => Next::Stop,
             recv(halt) -> _ => Next::Stop,
+            recv(self.woken) -> _ => Next::Deadline,
             default(timeout) => Next::Deadline,
         }
+    }
+
+    fn waker(&self) -> Waker {
+        self.waker.clone()
     }
 
     fn inject_fault(&mut self, motor: MotorIndex, at: Instant) {
