@@ -246,7 +246,8 @@ fn named<'a>(r: &Reader<'_>, value: Option<Value<'a>>, what: Named) -> Vec<(&'a 
     let nameless = |(name, toml): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| {
         let value = toml.get_ref();
         let key: &str = name.get_ref();
-        ["pwm", "step", "steps"].contains(&key) || !(value.is_table() || is_table_list(value))
+        ["pwm", "step", "coils", "steps"].contains(&key)
+            || !(value.is_table() || is_table_list(value))
     };
     if all.entries.iter().any(nameless) {
         r.error(

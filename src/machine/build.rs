@@ -193,12 +193,11 @@ fn longest_period(motor: &MotorConfig) -> Duration {
     match &motor.drive {
         Drive::Servo(servo) => servo.period,
         Drive::StepDir(_) => Duration::ZERO,
+        // It may let go of its coils first.
+        Drive::Coils(coils) => Duration::from_nanos(u64::from(coils.settle)),
     }
 }
 
 fn wake_time(motor: &MotorConfig) -> Duration {
-    match &motor.drive {
-        Drive::Servo(_) => Duration::ZERO,
-        Drive::StepDir(axis) => Duration::from_nanos(u64::from(axis.timing.wake)),
-    }
+    Duration::from_nanos(motor.axis().map_or(0, |axis| u64::from(axis.wake)))
 }
