@@ -18,6 +18,7 @@
 //! | `[machine]` | `name` | the file's name |
 //! | | `start-program`, `max-lateness`, `board` | none |
 //! | `[servo.NAME]` | `frequency` | `"50Hz"` |
+//! | | `clock-correction` in `pwm`, `allow-jitter` in `soft-pwm` | `"0ppm"`, `false` |
 //! | | `pulse` | `{ min = "1000us", max = "2000us" }` |
 //! | | `angle` | `{ min = "-45deg", max = "45deg" }` |
 //! | | `trim`, `reverse`, `unsafe-range` | `"0us"`, `false`, `false` |
@@ -40,6 +41,7 @@ mod load;
 mod model;
 mod moves;
 mod nearest;
+mod output;
 mod parts;
 mod pins;
 mod program;

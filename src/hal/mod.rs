@@ -19,6 +19,7 @@ mod timed;
 mod waveform;
 
 pub use backend::{Backend, OnEdge, OutputStart};
+pub(crate) use ending::wait_until;
 pub use ending::{PhaseWatch, end_signal};
 pub use error::{Cause, HalError};
 pub use identify::identify_board;

@@ -13,6 +13,7 @@
 mod change;
 mod part;
 mod servo;
+mod soft_servo;
 mod step_dir;
 mod telemetry;
 
@@ -24,6 +25,7 @@ use crossbeam_channel::Sender;
 
 pub use change::{Change, Gate, Verdict};
 pub use servo::{PulseMap, Servo, ServoSetup};
+pub use soft_servo::{SoftServo, SoftServoSetup};
 pub use step_dir::{StepDir, StepDirSetup};
 pub use telemetry::{Lateness, LatenessSummary, Telemetry};
 
