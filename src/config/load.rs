@@ -176,7 +176,7 @@ fn document_config(
     let programs: Vec<&str> = program_tables.iter().map(|p| p.0).collect();
     let (machine, board) = machine_config(r, machine.as_ref(), &programs, board);
     pins::check(r, &motors, board);
-    output::resolve(r, &mut motors);
+    output::resolve(r, &mut motors, board);
 
     let motor_names = motors.iter().map(|m| m.name.as_str()).collect();
     let names = Names { motors: &motors, motor_names, programs };

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::parts::{self, PinUse, PwmUse, ReadMotor, Role};
+use super::pins::Board;
 use super::reader::{Key, Reader, Table, Value, key};
 use super::*;
 use crate::board::{PwmDevice, PwmOutput, PwmTiming};
@@ -28,12 +29,7 @@ pub(super) enum Asked {
 
 /// `pwm` or `soft-pwm` of a servo. One of them has to be there.
 pub(super) fn read(r: &Reader<'_>, table: &Table<'_>, motor: &mut ReadMotor) -> Option<Asked> {
-    let soft = table.get(SOFT_PWM);
-    let pwm = match soft {
-        None => r.required(table, PWM),
-        Some(_) => table.get(PWM),
-    };
-    match (pwm, soft) {
+    match (table.get(PWM), table.get(SOFT_PWM)) {
         (Some(_), Some(soft)) => {
             r.error(
                 soft.span(),
@@ -44,7 +40,10 @@ pub(super) fn read(r: &Reader<'_>, table: &Table<'_>, motor: &mut ReadMotor) -> 
         }
         (Some(pwm), None) => read_pwm(r, pwm, motor),
         (None, Some(soft)) => read_soft(r, soft, motor),
-        (None, None) => None,
+        (None, None) => {
+            r.required(table, PWM);
+            None
+        }
     }
 }
 
@@ -86,6 +85,7 @@ fn read_channel(
     device: Value<'_>,
     motor: &mut ReadMotor,
 ) -> Option<PwmOutput> {
+    let (gpio, channel) = (inner.get(GPIO), inner.get(CHANNEL));
     let name = r.string(device)?;
     let mut name = name.to_owned();
     let plain = |b: u8| b.is_ascii_graphic() && b != b'/';
@@ -107,7 +107,7 @@ fn read_channel(
     }
     let span = device.span();
     let mut kind = PwmDevice::named(&name);
-    if let Some(gpio) = inner.get(GPIO) {
+    if let Some(gpio) = gpio {
         let node = match kind {
             PwmDevice::Gpio { gpio: None } => "pwm_gpio",
             PwmDevice::Pio { gpio: None } => "pwm_pio",
@@ -125,8 +125,12 @@ fn read_channel(
         name = format!("{node}@{gpio:x}");
         kind = PwmDevice::named(&name);
     }
-    let channel = match (inner.get(CHANNEL), kind.channels()) {
+    let channel = match (channel, kind.channels()) {
         (None, Some(1)) => 0,
+        (Some(v), Some(1)) if v.toml.get_ref().as_integer().is_some_and(|n| n.as_str() != "0") => {
+            r.error(v.span(), format!("`{name}` has one channel, 0"), "leave `channel` out");
+            return None;
+        }
         (None, _) => {
             r.required(inner, CHANNEL);
             return None;
@@ -153,7 +157,7 @@ struct Chip<'m> {
 }
 
 /// Works out what the chips make of what is asked of them, and looks whether all agree.
-pub(super) fn resolve(r: &Reader<'_>, motors: &mut [ReadMotor]) {
+pub(super) fn resolve(r: &Reader<'_>, motors: &mut [ReadMotor], board: Board) {
     let mut uses: Vec<(usize, &PwmUse)> =
         motors.iter().enumerate().filter_map(|(i, m)| m.pwm.as_ref().map(|u| (i, u))).collect();
     uses.sort_by_key(|(_, u)| u.span.start);
@@ -164,6 +168,16 @@ pub(super) fn resolve(r: &Reader<'_>, motors: &mut [ReadMotor]) {
             PwmOutput::Gpio(_) => None,
             PwmOutput::Channel { device, .. } => Some((device.as_str(), PwmDevice::named(device))),
         };
+        if let Some((name, PwmDevice::Pio { .. })) = device
+            && !board.assumed
+            && !board.model.has_pio()
+        {
+            r.error(
+                pwm.span,
+                format!("`{name}` needs the programmable I/O of a Pi 5"),
+                format!("a {} has none: use `pwm-gpio` or `soft-pwm`", board.model.name()),
+            );
+        }
         if device.is_some()
             && let Some(&(first, at)) = uses[..k].iter().find(|(_, u)| u.output == pwm.output)
         {

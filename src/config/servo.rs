@@ -80,7 +80,10 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
         limit(MAX_ACCELERATION, Dimension::AngularAcceleration, speed.map(|s| s * 10.0));
     let jerk = limit(MAX_JERK, Dimension::AngularJerk, acceleration.map(|a| a * 10.0));
     for (key, inside) in [(ALLOW_JITTER, "soft-pwm"), (CLOCK_CORRECTION, "pwm")] {
-        if let Some(v) = table.get(key) {
+        // Not one of its keys, unless it is there.
+        if table.entries.contains_key(key.name)
+            && let Some(v) = table.get(key)
+        {
             r.error(
                 v.span(),
                 format!("`{}` does not stand here", key.name),
