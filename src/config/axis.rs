@@ -24,6 +24,7 @@ struct UnitKeys {
     min: Key,
     max: Key,
     speed: Key,
+    start_stop: Key,
     acceleration: Key,
     jerk: Key,
     assume: Key,
@@ -36,6 +37,7 @@ const LINEAR: UnitKeys = UnitKeys {
     min: key("min", "\"0mm\""),
     max: key("max", "\"200mm\""),
     speed: key("max-speed", "\"50mm/s\""),
+    start_stop: key("start-stop-speed", "\"5mm/s\""),
     acceleration: key("max-acceleration", "\"500mm/s^2\""),
     jerk: key("max-jerk", "\"5000mm/s^3\""),
     assume: key("assume", "\"0mm\""),
@@ -48,6 +50,7 @@ const ROTARY: UnitKeys = UnitKeys {
     min: key("min", "\"0deg\""),
     max: key("max", "\"360deg\""),
     speed: key("max-speed", "\"90deg/s\""),
+    start_stop: key("start-stop-speed", "\"9deg/s\""),
     acceleration: key("max-acceleration", "\"900deg/s^2\""),
     jerk: key("max-jerk", "\"9000deg/s^3\""),
     assume: key("assume", "\"0deg\""),
@@ -84,6 +87,7 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
     let speed_at = r.required(table, keys.speed);
     let acceleration_at = r.required(table, keys.acceleration);
     let jerk_at = table.get(keys.jerk);
+    let start_stop_at = table.get(keys.start_stop);
     let at_start_at = table.get(key("at-start", "\"unknown\""));
     let reverse = table.get(key("reverse", "true")).map_or(Some(false), |v| r.boolean(v));
     let holds_load = table.get(HOLDS_LOAD).map_or(Some(false), |v| r.boolean(v));
@@ -94,6 +98,7 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
     r.finish(table);
 
     let mut at_start = None;
+    let mut start_stop = None;
     if let Some(unit) = unit {
         let limit = |v: Option<Value<'_>>, dimension| {
             v.and_then(|v| r.above_zero(v, r.in_dimension(v, dimension, keys.why)?))
@@ -105,13 +110,18 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
             Some(_) => limit(jerk_at, keys.dimensions[3]),
         };
         motor.limits = parts::limits(speed, acceleration, jerk);
+        start_stop = match start_stop_at {
+            None => Some(None),
+            Some(_) => limit(start_stop_at, keys.dimensions[1]).map(Some),
+        };
         motor.travel = travel_at.and_then(|v| travel(r, v, keys, &motor.name));
         at_start = match at_start_at {
             None => Some(AtStart::Unknown),
             Some(v) => start(r, v, keys, unit, motor.travel),
         };
     } else {
-        for (value, dimension) in [(speed_at, 1), (acceleration_at, 2), (jerk_at, 3)] {
+        let all = [(speed_at, 1), (start_stop_at, 1), (acceleration_at, 2), (jerk_at, 3)];
+        for (value, dimension) in all {
             if let Some(value) = value {
                 r.has_unit(value, keys.dimensions[dimension]);
             }
@@ -137,6 +147,11 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
             steps_per_revolution: steps? as u32,
             microsteps: microsteps?,
             steps_per_unit,
+            start_stop_speed: start_stop_speed(
+                start_stop?,
+                motor.limits?,
+                steps_per_unit.to_f64() / f64::from(microsteps?),
+            ),
             reverse: reverse?,
             at_start: at_start?,
             on_stop: on_stop?,
@@ -144,6 +159,13 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
         }))
     })();
     motor
+}
+
+/// Unless the config says it: the speed that the axis, by its own largest acceleration, can give up
+/// within one full step. As long as the rotor lags by less than that, the field pulls it back.
+fn start_stop_speed(given: Option<f64>, limits: MotionLimits, full_steps_per_unit: f64) -> f64 {
+    let speed = given.unwrap_or((2.0 * limits.acceleration / full_steps_per_unit).sqrt());
+    speed.min(limits.speed)
 }
 
 /// `"25792/405"`, or a number, since a ratio has no unit.

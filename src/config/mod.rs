@@ -28,6 +28,7 @@
 //! | `[axis.NAME]` | `enable`, `fault` | no such line |
 //! | | `gear-ratio`, `reverse`, `holds-load` | `"1"`, `false`, `false` |
 //! | | `max-jerk` | ten times `max-acceleration`, a second |
+//! | | `start-stop-speed` | what `max-acceleration` can give up within one full step: the root of 2 x `max-acceleration` x a full step |
 //! | | `at-start`, `on-stop` | `"unknown"`, `"keep"` |
 //!
 //! All else that is in a table is needed, and nothing else may be there.

@@ -199,6 +199,9 @@ pub struct StepDirDrive {
     pub microsteps: u32,
     /// (Micro)steps a unit of travel.
     pub steps_per_unit: Ratio,
+    /// The speed from which the motor may be stopped dead, and to which it may be started, without
+    /// losing a step; in the axis' unit a second.
+    pub start_stop_speed: f64,
     /// Whether a positive move has DIR low instead of high.
     pub reverse: bool,
     /// Where the axis is when the machine starts.

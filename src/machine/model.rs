@@ -13,6 +13,9 @@ pub(crate) struct MotorModel {
     pub limits: MotionLimits,
     /// Steps a unit; none for a servo.
     pub steps: Option<Ratio>,
+    /// The speed, in its unit a second, from which it may be halted without losing a step; none for a
+    /// servo.
+    pub start_stop: Option<f64>,
 }
 
 impl MotorModel {
@@ -25,6 +28,10 @@ impl MotorModel {
             steps: match &motor.drive {
                 Drive::Servo(_) => None,
                 Drive::StepDir(axis) => Some(axis.steps_per_unit),
+            },
+            start_stop: match &motor.drive {
+                Drive::Servo(_) => None,
+                Drive::StepDir(axis) => Some(axis.start_stop_speed),
             },
         }
     }

@@ -210,7 +210,7 @@ impl<'c> Walk<'c> {
             Ok(planned) => {
                 for part in &planned.parts {
                     self.out.motors.insert(part.motor);
-                    self.at[part.motor] = Start::At(part.start + part.distance);
+                    self.at[part.motor] = Start::At(part.goal.end);
                 }
                 self.out.motors.extend(planned.there.iter().map(|t| t.0));
                 Some(planned)

@@ -209,9 +209,8 @@ impl StepDir {
             if let Some(change) = change.take()
                 && change.gate.resolve() == Verdict::Committed
             {
-                run.zero = change.at;
-                run.own = StepTimes::new(change.trajectory.clone(), self.count);
-                run.trajectory = change.trajectory;
+                run.own = StepTimes::new(change.trajectory().clone(), self.count);
+                run.follow(change);
                 due = run.own.peek().map(|d| (run.zero.plus_nanos(d.at), d.up));
             }
         }
@@ -272,6 +271,12 @@ impl Motor for StepDir {
                     && let Err(e) = self.release()
                 {
                     self.fail(FaultKind::Output(e));
+                }
+            }
+            Command::SetCount(count) => {
+                if self.part.is_idle() && self.pulse_until.is_none() {
+                    self.count = count;
+                    self.s.telemetry.set_steps(count);
                 }
             }
             Command::Finish => {

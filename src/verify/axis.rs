@@ -51,6 +51,8 @@ pub(super) struct Axis {
     moving: bool,
     /// Steps since the trace began.
     steps: i64,
+    /// Whether the axis knows where it is: else its travel says nothing.
+    placed: bool,
     /// The count, once a position was told, and the range of it.
     count: Option<i64>,
     range: Option<(i64, i64)>,
@@ -97,6 +99,7 @@ impl Axis {
             dir_in_pulse: None,
             moving: false,
             steps: 0,
+            placed: true,
             count: None,
             range: None,
             high: AtLeast::new(timing.step_high),
@@ -193,6 +196,9 @@ impl Axis {
         if let Some(count) = &mut self.count {
             *count += step;
             let count = *count;
+            if !self.placed {
+                return;
+            }
             self.reach(count);
             let inside = (self.travel.0..=self.travel.1).contains(&(count as f64));
             self.inside.look(at, inside, || Self::place(&self.drive, self.unit, count));
@@ -265,6 +271,18 @@ impl Axis {
         self.motion.halt(at);
     }
 
+    /// From now on nobody knows where it is.
+    pub fn lose_place(&mut self) {
+        self.placed = false;
+    }
+
+    /// A person says where it is: nothing moves, and the count goes on from there.
+    pub fn set(&mut self, at: u64, position: f64) {
+        self.count = None;
+        self.placed = true;
+        self.told(at, position);
+    }
+
     /// Compares the count with a position in the trace.
     fn told(&mut self, at: u64, position: f64) {
         let steps = self.drive.steps_per_unit.scale(position);
@@ -279,7 +297,9 @@ impl Axis {
             _ => self.places.look(at, whole, text),
         }
         self.count = Some(told);
-        self.reach(told);
+        if self.placed {
+            self.reach(told);
+        }
     }
 
     /// The trace ends.
