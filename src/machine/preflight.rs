@@ -231,7 +231,7 @@ impl<'c> Walk<'c> {
                 self.usage.add(&self.models, &planned);
                 for part in &planned.parts {
                     self.out.motors.insert(part.motor);
-                    self.at[part.motor] = Start::At(part.start + part.distance);
+                    self.at[part.motor] = Start::At(part.goal.end);
                 }
                 self.out.motors.extend(planned.there.iter().map(|t| t.0));
                 Some(planned)
