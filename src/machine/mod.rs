@@ -214,6 +214,11 @@ impl Machine {
         Ok(())
     }
 
+    /// Time zero of its trace: the instants of a recording count from here.
+    pub fn trace_start(&self) -> Instant {
+        self.trace_start
+    }
+
     /// What has been recorded, after [`Machine::finish`]; `None` where no trace was asked for, or it
     /// was taken before.
     pub fn take_recording(&mut self) -> Option<Recording> {
