@@ -41,6 +41,8 @@ pub mod motor;
 #[cfg(feature = "plot")]
 pub mod plot;
 pub mod runtime;
+#[cfg(all(feature = "service", unix))]
+pub mod service;
 pub mod sync;
 pub mod trace;
 pub mod units;

@@ -5,18 +5,20 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::Report;
 use super::wiring::{Note, Row, Wiring, and, wiring};
+use super::{Report, outputs, preflight};
 use crate::board::Model;
 use crate::config::{Config, ConfigErrors, Diagnostic, Drive, Loaded};
 
 /// How to check.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
+pub struct Options<'a> {
     /// Check the pins for this board, whatever the file says.
     pub board: Option<Model>,
     /// One JSON object instead of text.
     pub json: bool,
+    /// Say, too, what this program asks of its motors.
+    pub program: Option<&'a str>,
 }
 
 /// Checks each file in turn. `later` finds what only shows in a plan, in a file that is right so far.
@@ -24,7 +26,7 @@ pub struct Options {
 /// The status is 0 if every file is right, else 2.
 pub fn check(
     files: &[PathBuf],
-    options: Options,
+    options: Options<'_>,
     later: &dyn Fn(&Loaded) -> Vec<Diagnostic>,
 ) -> Report {
     let results: Vec<_> = files
@@ -40,8 +42,10 @@ pub fn check(
     let status = if results.iter().all(Result::is_ok) { 0 } else { 2 };
     let mut report = Report { status, ..Report::default() };
     if options.json {
-        let all: Vec<Value> =
-            results.iter().map(|r| r.as_ref().map_or_else(errors_json, loaded_json)).collect();
+        let all: Vec<Value> = results
+            .iter()
+            .map(|r| r.as_ref().map_or_else(errors_json, |l| loaded_json(l, options.program)))
+            .collect();
         report.out = format!("{:#}\n", json!({ "ok": status == 0, "files": all }));
         return report;
     }
@@ -52,6 +56,9 @@ pub fn check(
                     report.out.push('\n');
                 }
                 report.out += &text(&loaded);
+                if let Some(program) = options.program {
+                    report.out += &preflight::text(&loaded.config, program);
+                }
             }
             Err(errors) => report.err += &format!("{errors}\n"),
         }
@@ -66,6 +73,12 @@ fn text(loaded: &Loaded) -> String {
         format!("{}: ok\n{}\n{}\n", loaded.source.name(), contents(loaded), board(loaded));
     out += "\nWiring\n";
     table(&mut out, &wiring);
+    if !wiring.remarks.is_empty() {
+        out += "\nGood to know\n";
+    }
+    for remark in &wiring.remarks {
+        out += &format!("  {remark}\n");
+    }
     notes(
         &mut out,
         "In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)",
@@ -123,14 +136,18 @@ fn table(out: &mut String, wiring: &Wiring) {
     };
     line("motor", "function", "GPIO", "header pin");
     let mut last = "";
-    for (i, row) in wiring.rows.iter().enumerate() {
+    let all: Vec<&Row> = wiring.rows.iter().chain(&wiring.shared).collect();
+    for (i, row) in all.iter().enumerate() {
         let motor = if row.motor == last { "" } else { &row.motor };
         last = &row.motor;
         let pin = row.header_pin.map_or_else(String::new, |p| p.to_string());
-        line(motor, &function(row), &format!("GPIO{}", row.gpio), &pin);
-        let ends = wiring.rows.get(i + 1).is_none_or(|next| next.motor != row.motor);
-        if let (true, Some((_, set))) = (ends, wiring.straps.iter().find(|s| s.0 == row.motor)) {
-            line("", "set on the driver", set, "");
+        let gpio = row.gpio.map(|gpio| format!("GPIO{gpio}"));
+        let output = gpio.or_else(|| row.channel.clone()).unwrap_or_default();
+        line(motor, &function(row), &output, &pin);
+        let ends = all.get(i + 1).is_none_or(|next| next.motor != row.motor);
+        let strap = wiring.straps.iter().find(|s| s.motor == row.motor);
+        if let (true, Some(strap)) = (ends, strap) {
+            line("", strap.what, &strap.text, "");
         }
     }
 }
@@ -159,28 +176,36 @@ fn errors_json(errors: &ConfigErrors) -> Value {
     json!({ "file": errors.source.name(), "ok": false, "errors": all })
 }
 
-fn loaded_json(loaded: &Loaded) -> Value {
+fn loaded_json(loaded: &Loaded, program: Option<&str>) -> Value {
     let wiring = wiring(loaded);
     let motor = |m: &crate::config::MotorConfig| {
         let lines = wiring.rows.iter().filter(|r| r.motor == m.name).map(|r| {
             json!({
                 "function": r.function.to_lowercase(),
                 "gpio": r.gpio,
+                "channel": r.channel,
                 "header_pin": r.header_pin,
                 "active": r.active,
             })
         });
-        let straps = wiring.straps.iter().find(|s| s.0 == m.name).map(|s| &s.1);
+        let axis =
+            |s: &&super::wiring::Strap| s.motor == m.name && !matches!(m.drive, Drive::Servo(_));
+        let straps = wiring.straps.iter().find(axis).map(|s| &s.text);
+        let resolution = match &m.drive {
+            Drive::Servo(servo) => outputs::resolution(servo).map(|ns| ns / 1e3),
+            _ => None,
+        };
         json!({
             "name": m.name,
             "kind": if matches!(m.drive, Drive::Servo(_)) { "servo" } else { "axis" },
             "unit": m.unit.symbol(),
             "lines": lines.collect::<Vec<_>>(),
             "straps": straps,
+            "resolution_us": resolution,
         })
     };
     let lines = |notes: &[Note]| notes.iter().map(|n| n.line.clone()).collect::<Vec<_>>();
-    json!({
+    let mut all = json!({
         "file": loaded.source.name(),
         "ok": true,
         "machine": loaded.config.machine.name,
@@ -188,9 +213,14 @@ fn loaded_json(loaded: &Loaded) -> Value {
         "board_assumed": loaded.board_assumed,
         "motors": loaded.config.motors.iter().map(motor).collect::<Vec<_>>(),
         "programs": loaded.config.programs.iter().map(|p| &p.name).collect::<Vec<_>>(),
+        "remarks": &wiring.remarks,
         "config_txt": lines(&wiring.config_txt),
         "commands": lines(&wiring.commands),
-    })
+    });
+    if let Some(program) = program {
+        all["program"] = preflight::json(&loaded.config, program);
+    }
+    all
 }
 
 #[cfg(test)]
@@ -202,7 +232,7 @@ mod tests {
         Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
     }
 
-    fn run(names: &[&str], options: Options) -> Report {
+    fn run(names: &[&str], options: Options<'_>) -> Report {
         let files: Vec<PathBuf> = names.iter().map(|n| file(n)).collect();
         check(&files, options, &|_| Vec::new())
     }
@@ -281,7 +311,7 @@ In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)
     #[test]
     fn the_board_can_be_chosen() {
         let board = Some(Model::Pi4);
-        let report = run(&["config/servo-sweep.toml"], Options { board, json: false });
+        let report = run(&["config/servo-sweep.toml"], Options { board, ..Options::default() });
         assert!(report.out.contains("a Raspberry Pi 4 Model B\n"), "{}", report.out);
         assert!(report.out.contains("\n  dtoverlay=pwm,pin=18,func=2\n"), "{}", report.out);
         assert!(!report.out.contains("audio"));

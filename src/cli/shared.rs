@@ -89,8 +89,15 @@ fn unknown_places(loaded: &Loaded, preflight: &Preflight) -> Vec<Diagnostic> {
 }
 
 /// What is wrong with any program of a config when it is run. Programs that others run are looked
-/// through where they are run: from elsewhere they may not be possible.
-pub(super) fn plan_errors(config: &Config) -> Vec<Diagnostic> {
+/// through where they are run: from elsewhere they may not be possible. With the name of a program
+/// that is looked through alone, from the start of the machine.
+pub(super) fn plan_errors(config: &Config, program: Option<&str>) -> Vec<Diagnostic> {
+    if let Some(name) = program {
+        return match choose_program(config, Some(name)) {
+            Ok(program) => diagnostics(&preflight(config, &program.name)),
+            Err(e) => vec![Diagnostic::of_file(e.to_string())],
+        };
+    }
     let mut called = vec![false; config.programs.len()];
     config.programs.iter().for_each(|p| mark_called(&p.steps, &mut called));
     let mut all: Vec<Diagnostic> = Vec::new();

@@ -17,7 +17,9 @@
 //! |---|---|---|
 //! | `[machine]` | `name` | the file's name |
 //! | | `start-program`, `max-lateness`, `board` | none |
+//! | | `spin` | `"20%"` of the time between two edges |
 //! | `[servo.NAME]` | `frequency` | `"50Hz"` |
+//! | | `clock-correction` in `pwm`, `allow-jitter` in `soft-pwm` | `"0ppm"`, `false` |
 //! | | `pulse` | `{ min = "1000us", max = "2000us" }` |
 //! | | `angle` | `{ min = "-45deg", max = "45deg" }` |
 //! | | `trim`, `reverse`, `unsafe-range` | `"0us"`, `false`, `false` |
@@ -28,6 +30,7 @@
 //! | `[axis.NAME]` | `enable`, `fault`, `mode`, `sleep`, `reset` | no such line |
 //! | | `gear-ratio`, `reverse`, `holds-load` | `"1"`, `false`, `false` |
 //! | | `max-jerk` | ten times `max-acceleration`, a second |
+//! | | `start-stop-speed` | what `max-acceleration` can give up within one full step: the root of 2 x `max-acceleration` x a full step |
 //! | | `at-start`, `on-stop` | `"unknown"`, `"keep"` |
 //! | `[axis.NAME]` with `coils` | `motor` | then `driver` and `steps-per-revolution` are needed |
 //! | | `driver`, `gear-ratio` | as the motor has them |
@@ -46,6 +49,7 @@ mod load;
 mod model;
 mod moves;
 mod nearest;
+mod output;
 mod parts;
 mod pins;
 mod program;

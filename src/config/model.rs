@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::board::Model;
+use crate::board::{Model, PwmOutput, PwmTiming};
 use crate::units::{PulseWidth, Ratio};
 
 /// A place in a config file, for errors: byte offsets of the value it speaks of.
@@ -54,6 +54,9 @@ pub struct MachineConfig {
     pub start_program: Option<String>,
     /// Beyond this lateness a move comes to rest. `None`: 1 ms on hardware, no limit on the simulator.
     pub max_lateness: Option<Duration>,
+    /// The share of the time between two edges that a motor's loop may spin away to meet the next one,
+    /// 0 to 1. It is the price in CPU of a small lateness: the whole of a core where it is 1.
+    pub spin: f64,
     /// The board the file is written for, where it says so.
     pub board: Option<Model>,
 }
@@ -128,6 +131,7 @@ impl MotorConfig {
             Drive::Servo(_) => None,
             Drive::StepDir(axis) => Some(AxisConfig {
                 steps_per_unit: axis.steps_per_unit,
+                start_stop_speed: axis.start_stop_speed,
                 reverse: axis.reverse,
                 at_start: axis.at_start,
                 on_stop: axis.on_stop,
@@ -136,6 +140,7 @@ impl MotorConfig {
             }),
             Drive::Coils(axis) => Some(AxisConfig {
                 steps_per_unit: axis.steps_per_unit,
+                start_stop_speed: axis.start_stop_speed,
                 reverse: axis.reverse,
                 at_start: axis.at_start,
                 on_stop: axis.on_stop,
@@ -151,6 +156,8 @@ impl MotorConfig {
 pub struct AxisConfig {
     /// Steps (of the drive: microsteps, or changes of the coils) a unit of travel.
     pub steps_per_unit: Ratio,
+    /// Up to this speed, in units/s, it may start and stop at once without losing a step.
+    pub start_stop_speed: f64,
     /// Whether a positive move turns the motor the other way.
     pub reverse: bool,
     /// Where the axis is when the machine starts.
@@ -173,7 +180,7 @@ impl AxisConfig {
 /// How a motor is driven.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Drive {
-    /// A hobby servo on a PWM channel.
+    /// A hobby servo on a PWM signal.
     Servo(ServoDrive),
     /// A stepper behind a STEP/DIR driver.
     StepDir(StepDirDrive),
@@ -181,12 +188,13 @@ pub enum Drive {
     Coils(CoilsDrive),
 }
 
-/// A hobby servo on a hardware PWM channel.
+/// A hobby servo.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ServoDrive {
-    /// The GPIO number of the signal.
-    pub gpio: u8,
-    /// The PWM period, whole nanoseconds.
+    /// Where its pulses come from.
+    pub output: ServoOutput,
+    /// The time from one pulse to the next, whole nanoseconds: what the chip makes of the `frequency`
+    /// that the config asks for.
     pub period: Duration,
     /// Shortest pulse it may get.
     pub pulse_min: PulseWidth,
@@ -205,6 +213,57 @@ pub struct ServoDrive {
     pub startup: Startup,
     /// What it does on a stop.
     pub on_stop: ServoStop,
+}
+
+impl ServoDrive {
+    /// The PWM signal that it needs; `None` where its own loop times the pulses.
+    pub fn pwm(&self) -> Option<&PwmOutput> {
+        match &self.output {
+            ServoOutput::Pwm { output, .. } => Some(output),
+            ServoOutput::Soft { .. } => None,
+        }
+    }
+
+    /// How the chip's times relate to those asked of it.
+    pub fn timing(&self) -> PwmTiming {
+        match self.output {
+            ServoOutput::Pwm { timing, .. } => timing,
+            ServoOutput::Soft { .. } => PwmTiming::EXACT,
+        }
+    }
+
+    /// The step in which its pulses go, in nanoseconds: 1 unless the chip counts in coarser ones.
+    pub fn grain(&self) -> f64 {
+        let timing = self.timing();
+        if timing.is_coarse() { timing.step() } else { 1.0 }
+    }
+
+    /// Its shortest and its longest pulse, trimmed.
+    pub fn pulse_range(&self) -> (PulseWidth, PulseWidth) {
+        let trimmed = |width: PulseWidth| {
+            PulseWidth::from_nanos(width.as_nanos().saturating_add_signed(self.trim_ns))
+        };
+        (trimmed(self.pulse_min), trimmed(self.pulse_max))
+    }
+}
+
+/// Where a servo's pulses come from.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ServoOutput {
+    /// `pwm = { ... }`: a PWM chip.
+    Pwm {
+        /// The pin, or the channel.
+        output: PwmOutput,
+        /// How the chip's times relate to those asked of it.
+        timing: PwmTiming,
+    },
+    /// `soft-pwm = { gpio = 23 }`: the servo's own loop, by setting a pin high and low.
+    Soft {
+        /// The GPIO number of the signal.
+        gpio: u8,
+        /// Whether it may run without real-time scheduling.
+        allow_jitter: bool,
+    },
 }
 
 /// What a servo does when the machine starts.
@@ -256,6 +315,9 @@ pub struct StepDirDrive {
     pub microsteps: u32,
     /// (Micro)steps a unit of travel.
     pub steps_per_unit: Ratio,
+    /// The speed from which the motor may be stopped dead, and to which it may be started, without
+    /// losing a step; in the axis' unit a second.
+    pub start_stop_speed: f64,
     /// Whether a positive move has DIR low instead of high.
     pub reverse: bool,
     /// Where the axis is when the machine starts.
@@ -283,6 +345,8 @@ pub struct CoilsDrive {
     pub steps_per_revolution: u32,
     /// Steps of the sequence a unit of travel.
     pub steps_per_unit: Ratio,
+    /// Up to this speed, in units/s, it may start and stop at once without losing a step.
+    pub start_stop_speed: f64,
     /// Whether a positive move goes through the sequence backwards.
     pub reverse: bool,
     /// Where the axis is when the machine starts.

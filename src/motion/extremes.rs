@@ -46,6 +46,39 @@ impl Trajectory {
         }
         extremes
     }
+
+    /// The way it goes in all: there and back counts twice.
+    pub fn way(&self) -> f64 {
+        let of = |segment: &Segment| {
+            let length = seconds(segment.duration);
+            let (mut way, mut last) = (0.0, segment.state.position);
+            let inside = velocity_zeros(segment).into_iter().filter(|&h| h > 0.0 && h < length);
+            for h in inside.chain([length]) {
+                let position = segment.state.after(h, segment.jerk).position;
+                way += (position - last).abs();
+                last = position;
+            }
+            way
+        };
+        self.segments().iter().map(of).sum()
+    }
+
+    /// The greatest speed, in either direction, from `from` to `to` nanoseconds after the start, both
+    /// included.
+    pub fn top_speed_between(&self, from: u64, to: u64) -> f64 {
+        let ends = [from, to].map(|t| self.state_at(t).velocity.abs());
+        let inside = self.segments().iter().filter_map(|s| {
+            let (first, last) = (s.start.max(from), (s.start + s.duration).min(to));
+            let part = Segment {
+                start: first,
+                duration: last.checked_sub(first).filter(|d| *d > 0)?,
+                state: s.state_after(first - s.start),
+                jerk: s.jerk,
+            };
+            Some(segment_extremes(&part).velocity)
+        });
+        inside.fold(ends[0].max(ends[1]), f64::max)
+    }
 }
 
 /// The extremes of one segment.

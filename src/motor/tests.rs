@@ -80,13 +80,8 @@ fn motion(id: MoveId, steps: f64, parties: usize) -> Motion {
 fn a_report_that_finds_no_room_is_offered_again() {
     let mut b = bench(1);
     for change in [1, 2] {
-        let change = Change {
-            number: change,
-            id: 1,
-            trajectory: Arc::new(Trajectory::rest(0.0)),
-            at: at(0),
-            gate: Arc::default(),
-        };
+        let gate = Arc::new(Gate::new(at(0)));
+        let change = Change::new(change, 1, Arc::new(Trajectory::rest(0.0)), Then::End, gate);
         b.motor.command(Command::Change(change), at(0));
     }
     let wake = b.poll(10);
@@ -136,16 +131,10 @@ fn a_change_is_kept_by_a_motor_that_has_not_seen_its_release() {
     b.poll(0);
     let _other = barrier.arrive().unwrap();
     // Released, but not polled since: the change comes first.
-    let gate = Arc::new(Gate::default());
-    let change = Change {
-        number: 1,
-        id: 4,
-        trajectory: Arc::new(Trajectory::rest(0.0)),
-        at: at(5_000),
-        gate: gate.clone(),
-    };
-    b.motor.command(Command::Change(change), at(100));
-    assert_eq!(gate.commit(), Verdict::Committed);
+    let gate = Arc::new(Gate::new(at(5_000)));
+    let rest = Arc::new(Trajectory::rest(0.0));
+    b.motor.command(Command::Change(Change::new(1, 4, rest, Then::End, gate.clone())), at(100));
+    assert_eq!(gate.commit(at(100)), Verdict::Committed);
     b.poll(200);
     b.poll(5_000);
     let armed = [Report::Armed(4), Report::Acknowledged { change: 1 }, Report::Started(4)];
@@ -190,9 +179,9 @@ fn servo(panel_room: usize) -> (Servo, SimPanel, Clock, Receiver<Event>) {
     let (sender, events) = bounded(panel_room);
     let (min, max) = (PulseWidth::from_micros(1000), PulseWidth::from_micros(2000));
     let setup = ServoSetup {
-        channel: sim.open_pwm(12, "pan").unwrap(),
+        channel: sim.open_pwm(&12.into(), "pan").unwrap(),
         period: Duration::from_millis(20),
-        map: PulseMap { min, max, angle_at_min: -45.0, angle_at_max: 45.0 },
+        map: PulseMap { min, max, angle_at_min: -45.0, angle_at_max: 45.0, step: 1.0 },
         max_lateness: None,
         clock: clock.clone(),
         telemetry: Arc::default(),
@@ -243,10 +232,15 @@ fn a_servo_whose_write_fails_is_still_ended() {
 proptest! {
     /// Never outside the range, whatever is asked for; and never against the sense of the angle.
     #[test]
-    fn a_pulse_stays_in_its_range(a in -1e6f64..1e6, b in -1e6f64..1e6, reverse: bool) {
+    fn a_pulse_stays_in_its_range(
+        a in -1e6f64..1e6,
+        b in -1e6f64..1e6,
+        reverse: bool,
+        step in 1.0f64..20_000.0,
+    ) {
         let (min, max) = (PulseWidth::from_micros(900), PulseWidth::from_micros(2100));
         let (low, high) = if reverse { (60.0, -60.0) } else { (-60.0, 60.0) };
-        let map = PulseMap { min, max, angle_at_min: low, angle_at_max: high };
+        let map = PulseMap { min, max, angle_at_min: low, angle_at_max: high, step };
         let (wa, wb) = (map.width(a), map.width(b));
         prop_assert!(wa >= min && wa <= max);
         if a < b {
