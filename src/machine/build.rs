@@ -246,6 +246,8 @@ fn longest_period(motor: &MotorConfig) -> Duration {
     }
 }
 
+/// How long a motor takes before it comes to a barrier.
 fn wake_time(motor: &MotorConfig) -> Duration {
-    Duration::from_nanos(motor.axis().map_or(0, |axis| u64::from(axis.wake)))
+    let take_up = MotorModel::new(motor).take_up().map_or(0, |t| t.duration());
+    Duration::from_nanos(motor.axis().map_or(0, |axis| u64::from(axis.wake)) + take_up)
 }

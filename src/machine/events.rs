@@ -6,7 +6,7 @@ use super::outcome::{Cause, Outcome, Place};
 use super::plan::Way;
 use super::{CHANGE_ATTEMPTS, MOST_ENDED, Machine, STOP_PATIENCE};
 use crate::config::OnFault;
-use crate::motor::{Command, Event, FaultKind, MotorIndex, MoveId, Report};
+use crate::motor::{Command, Event, FaultKind, Limit, MotorIndex, MoveId, Report};
 use crate::runtime::{Heed, Next};
 use crate::units::Instant;
 
@@ -21,6 +21,7 @@ impl Machine {
             }
             Report::Started(id) => self.on_started(id, motor),
             Report::NotStarted(id) => self.on_not_started(id, motor),
+            Report::Refused { id, change, limit } => self.on_refused(id, motor, change, limit),
             Report::Ended { id, at } => self.on_ended(id, motor, at),
             Report::Held { change, at } => self.on_held(motor, change, at),
             Report::Late { id, by } => {
@@ -104,7 +105,12 @@ impl Machine {
         let asked = active.halted.unwrap_or(now);
         let before = if self.fleet.clock().is_virtual() { 0 } else { HALT_HEARD_WITHIN };
         let from = Instant::from_nanos(asked.as_nanos().saturating_sub(before));
-        let speed = active.leg(motor).map_or(0.0, |l| l.top_speed(from, now));
+        let mut speed = active.leg(motor).map_or(0.0, |l| l.top_speed(from, now));
+        if !active.started {
+            // It may have been taking up its backlash.
+            let take_up = self.models[motor].take_up();
+            speed = take_up.map_or(speed, |t| t.extremes().velocity.max(speed));
+        }
         if self.models[motor]
             .start_stop
             .is_some_and(|safe| self.models[motor].to_unit(speed) > safe)
@@ -124,6 +130,16 @@ impl Machine {
         let missed = active.missed.iter().flatten();
         let names = missed.map(|&m| self.models[m].name.clone()).collect();
         self.end_part(id, motor, |_| Cause::NotStarted(names));
+    }
+
+    /// A motor's loop keeps its own limits, whoever made the plan: this program has a fault.
+    fn on_refused(&mut self, id: MoveId, motor: MotorIndex, change: Option<u64>, limit: Limit) {
+        log::error!("{} refuses a plan of move {id}: {limit}", self.models[motor].name);
+        // A change that is not acknowledged is nobody's.
+        if change.is_none() && self.motors[motor].busy == Some(id) {
+            self.excuse(id, motor);
+            self.end_part(id, motor, |_| Cause::Limit(limit));
+        }
     }
 
     fn on_ended(&mut self, id: MoveId, motor: MotorIndex, at: Instant) {
@@ -160,7 +176,7 @@ impl Machine {
             active.missed.get_or_insert_default().insert(motor);
             if active.on_fault == OnFault::Continue {
                 // Should the barrier have let go already, the others go on.
-                active.patience = active.patience.min(now + STOP_PATIENCE);
+                active.patience = active.patience.min(now + STOP_PATIENCE + self.wake_slack);
                 active.barrier.abort();
             } else {
                 self.come_to_rest(id, Cause::Stopped);

@@ -229,8 +229,15 @@ impl Machine {
             let planned = self.planner.to_position(from, goal.end, model.native_limits(share));
             let planned = planned.map_err(plan::plan_error(&model.name))?;
             if target.is_some() {
-                plan::check_extremes(model, &planned, 1.0)
-                    .map_err(|_| MoveError::TooFastToTurn { motor: model.name.clone() })?;
+                let turns = |motor: &str| MoveError::Turns { motor: motor.to_string() };
+                plan::check_extremes(model, &planned, 1.0).map_err(|error| match error {
+                    MoveError::Turns { motor } => turns(&motor),
+                    _ => MoveError::TooFastToTurn { motor: model.name.clone() },
+                })?;
+                let ahead = (leg.goal().end - leg.part.start) * (goal.end - from.position);
+                if model.backlash > 0 && ahead < 0.0 {
+                    return Err(turns(&model.name));
+                }
             }
             goals.push((motor, goal));
         }

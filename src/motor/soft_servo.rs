@@ -2,7 +2,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::part::{Met, Part, Stage};
-use super::{Command, FaultKind, Input, Motor, Outbox, PulseMap, Report, Telemetry, Verdict, Wake};
+use super::servo::check;
+use super::{
+    Command, FaultKind, Input, Motor, MotorLimits, Outbox, PulseMap, Report, Telemetry, Verdict,
+    Wake,
+};
 use crate::hal::{Clock, HalError, Level, OutputLine, wait_until};
 use crate::units::{Instant, PulseWidth};
 
@@ -14,6 +18,8 @@ pub struct SoftServoSetup {
     pub period: Duration,
     /// Which pulse stands for which angle.
     pub map: PulseMap,
+    /// What it keeps against any plan, in degrees.
+    pub limits: MotorLimits,
     /// An edge later than this, in nanoseconds, is reported.
     pub max_lateness: Option<u64>,
     /// The clock, for the last resort after a panic.
@@ -196,7 +202,9 @@ impl SoftServo {
             self.angle = run.trajectory.state_at(next.nanos_since(run.zero)).position;
             let end = run.zero.plus_nanos(run.trajectory.duration());
             self.ended = (next >= end && change.is_none()).then_some(end);
-            self.width = self.s.map.width(self.angle);
+            // The first pulse of a signal, and the last of a move, stand for their own angles.
+            let exact = self.ended.is_some() || free == Instant::ZERO;
+            self.width = self.s.map.follow(self.width, self.s.map.width(self.angle), exact);
             self.s.telemetry.set_position(self.angle);
         }
         let at = self.s.line.set(Level::High)?;
@@ -210,12 +218,23 @@ impl Motor for SoftServo {
     fn command(&mut self, command: Command, _now: Instant) {
         match command {
             Command::Arm(motion) => {
+                let started = (!matches!(self.signal, Signal::Off)).then_some(self.angle);
+                if self.part.is_free(self.closed)
+                    && let Err(limit) = check(&self.s.limits, &motion.trajectory, started)
+                {
+                    return self.part.refuse(&motion, limit, &mut self.out);
+                }
                 self.part.arm(motion, self.closed, &mut self.out);
                 if !self.ending {
                     self.part.arrive(&mut self.out);
                 }
             }
-            Command::Change(change) => self.part.take_change(change, &mut self.out),
+            Command::Change(change) => {
+                let verdict = self.s.limits.check(change.trajectory(), true);
+                if !self.part.refuses(&change, verdict, &mut self.out) {
+                    self.part.take_change(change, &mut self.out);
+                }
+            }
             Command::Halt => {
                 let id = self.drop_move();
                 self.out.say(Report::Halted { id });

@@ -22,6 +22,13 @@ struct Bench {
     motor: Stepper<Pulses>,
 }
 
+/// Limits that no plan of these tests breaks, and no step at its start.
+const ANY: MotorLimits = MotorLimits {
+    travel: (f64::NEG_INFINITY, f64::INFINITY),
+    slack: 100.0,
+    motion: crate::motion::Limits { speed: 1e9, acceleration: 1e12, jerk: 1e15 },
+};
+
 /// A motor of 1 us pulses on the simulator, whose reports have room for `room`.
 fn bench(room: usize) -> Bench {
     let clock = Clock::virtual_time();
@@ -45,6 +52,8 @@ fn bench(room: usize) -> Bench {
     });
     let setup = StepperSetup {
         min_interval: 2_000,
+        limits: ANY,
+        backlash: 0,
         may_release: true,
         release_at_rest: false,
         release_at_end: false,
@@ -73,7 +82,7 @@ fn motion(id: MoveId, steps: f64, parties: usize) -> Motion {
     let epoch = Arc::new(Epoch::default());
     let at_release = epoch.clone();
     let barrier = StepBarrier::new(parties).with_action(move || at_release.set(at(5_000)));
-    Motion { id, trajectory: Arc::new(Trajectory::rest(steps)), barrier, epoch }
+    Motion { id, trajectory: Arc::new(Trajectory::rest(steps)), barrier, epoch, placed: true }
 }
 
 #[test]
@@ -181,7 +190,15 @@ fn servo(panel_room: usize) -> (Servo, SimPanel, Clock, Receiver<Event>) {
     let setup = ServoSetup {
         channel: sim.open_pwm(&12.into(), "pan").unwrap(),
         period: Duration::from_millis(20),
-        map: PulseMap { min, max, angle_at_min: -45.0, angle_at_max: 45.0, step: 1.0 },
+        map: PulseMap {
+            min,
+            max,
+            angle_at_min: -45.0,
+            angle_at_max: 45.0,
+            step: 1.0,
+            dead_band: 0,
+        },
+        limits: ANY,
         max_lateness: None,
         clock: clock.clone(),
         telemetry: Arc::default(),
@@ -240,7 +257,7 @@ proptest! {
     ) {
         let (min, max) = (PulseWidth::from_micros(900), PulseWidth::from_micros(2100));
         let (low, high) = if reverse { (60.0, -60.0) } else { (-60.0, 60.0) };
-        let map = PulseMap { min, max, angle_at_min: low, angle_at_max: high, step };
+        let map = PulseMap { min, max, angle_at_min: low, angle_at_max: high, step, dead_band: 0 };
         let (wa, wb) = (map.width(a), map.width(b));
         prop_assert!(wa >= min && wa <= max);
         if a < b {
