@@ -197,6 +197,20 @@ fn a_plan_that_turns_on_its_way_is_refused() {
 }
 
 #[test]
+fn a_sweep_needs_the_time_to_turn() {
+    let sweep = |every: &str| {
+        let steps = format!(
+            "{{ sweep = {{ x = [\"0mm\", \"4mm\"] }}, step = \"1mm\", every = \"{every}\" }}"
+        );
+        let config = config(&(text(0.9, 1.0) + "[program.go]\nsteps = [ " + &steps + " ]\n"));
+        lockstep::machine::preflight(&config, "go").problems
+    };
+    // A step takes 0.17 s, and the play before the way back nearly as long.
+    assert!(matches!(sweep("250ms")[0].error, MoveError::SweepTooFast { .. }));
+    assert!(sweep("400ms").is_empty());
+}
+
+#[test]
 fn what_is_wrong_with_it_is_found() {
     let text = text(0.3, 1.0)
         + "[program.go]\nsteps = [ { move = { x = \"5mm\" } }, { move = { x = \"2mm\" } } ]\n";

@@ -172,6 +172,11 @@ impl<O: StepOutput> Stepper<O> {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn set_limits(&mut self, limits: MotorLimits) {
+        self.s.limits = limits;
+    }
+
     fn fail(&mut self, kind: FaultKind) {
         self.closed = true;
         if self.drive.in_pulse() {

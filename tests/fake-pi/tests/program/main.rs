@@ -6,5 +6,6 @@
 mod common;
 
 mod axis;
+mod coils;
 mod refusals;
 mod servo;
