@@ -12,6 +12,7 @@ pub mod logging;
 mod plot;
 mod progress;
 mod run;
+mod safe;
 mod shared;
 mod signals;
 mod simulate;
@@ -101,6 +102,8 @@ pub enum Command {
     Run(run::RunArgs),
     /// Run a program in virtual time, as fast as this computer goes
     Simulate(simulate::SimulateArgs),
+    /// Make every output safe after a run that died: signals off, drivers off, loads held
+    Safe(safe::SafeArgs),
     /// Prove a trace against a config: every pulse, count, limit and line
     Verify(verify::VerifyArgs),
     /// Draw a trace: position, speed, acceleration and path
@@ -161,6 +164,7 @@ pub fn run(cli: Cli) -> Result<u8, CliError> {
         }
         Command::Run(args) => run::run(&args, cli.quiet),
         Command::Simulate(args) => simulate::simulate(&args, cli.quiet),
+        Command::Safe(args) => safe::safe(&args),
         Command::Verify(args) => verify::verify(&args),
         #[cfg(feature = "plot")]
         Command::Plot(args) => plot::plot(&args, cli.quiet),

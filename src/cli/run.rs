@@ -5,6 +5,10 @@ use clap::{Args, ValueEnum};
 use super::shared::{self, ProgramArgs, Show};
 use super::{CliError, logging, signals};
 use crate::board::Model;
+#[cfg(target_os = "linux")]
+use crate::claim::Claim;
+#[cfg(target_os = "linux")]
+use crate::config::Source;
 use crate::hal::{Backend, HalError, identify_board};
 use crate::machine::Machine;
 
@@ -46,6 +50,8 @@ pub(super) fn run(args: &RunArgs, quiet: bool) -> Result<u8, CliError> {
             None => "note: this is no Raspberry Pi: running on the simulator".to_owned(),
         });
     }
+    #[cfg(target_os = "linux")]
+    let _claim = board.is_some().then(|| claim(&checked.source)).transpose()?;
     let mut builder =
         Machine::builder(checked.config).stop_event(stops.stop).halt_event(stops.halt);
     let place = match board {
@@ -75,6 +81,26 @@ fn choose(choice: Choice) -> Result<Option<Model>, CliError> {
         (Choice::Rppal, board) if cfg!(target_os = "linux") => Ok(Some(board?)),
         (Choice::Rppal, _) => Err(no_header().into()),
     }
+}
+
+/// Makes sure that nobody else drives the header, and keeps the config for `lockstep safe`. A run whose
+/// config can't be kept runs nevertheless.
+#[cfg(target_os = "linux")]
+fn claim(source: &Source) -> Result<Claim, CliError> {
+    let claim = Claim::take()?;
+    let file = std::path::absolute(source.name()).unwrap_or_else(|_| source.name().into());
+    match claim.keep(source.text(), &file.display().to_string()) {
+        Ok(Some(path)) => log::info!("this config is kept as {}", path.display()),
+        Ok(None) => log::info!(
+            "this config is kept nowhere, since this user may not write to /run/lockstep: should this \
+             program be killed, name it to `lockstep safe`"
+        ),
+        Err(error) => log::warn!(
+            "this config can't be kept ({error}): should this program be killed, name it to \
+             `lockstep safe`"
+        ),
+    }
+    Ok(claim)
 }
 
 /// The header can only be driven from Linux.

@@ -14,7 +14,7 @@ use super::progress::ProgressLine;
 use super::trace_file::TraceFile;
 use super::{CliError, DEFAULT_CONFIG, DONE, FAILED, json, table, to_stdout, verify};
 use crate::board::Model;
-use crate::config::{Action, AtStart, Config, Diagnostic, Drive, Loaded, StepConfig};
+use crate::config::{Action, AtStart, Config, Diagnostic, Drive, Loaded, Source, StepConfig};
 use crate::machine::{
     Machine, MachineBuilder, Preflight, RunOptions, RunReport, RunResult, choose_program, preflight,
 };
@@ -42,6 +42,9 @@ pub(super) struct ProgramArgs {
 /// A program that can be carried out as it is written.
 pub(super) struct Checked {
     pub config: Config,
+    /// The config's text.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    pub source: Source,
     pub program: String,
     pub preflight: Preflight,
 }
@@ -63,7 +66,7 @@ pub(super) fn check(
     if !errors.is_empty() {
         return Err(CliError::Config(loaded.errors(errors)));
     }
-    Ok(Checked { config: loaded.config, program, preflight })
+    Ok(Checked { config: loaded.config, source: loaded.source, program, preflight })
 }
 
 fn diagnostics(preflight: &Preflight) -> Vec<Diagnostic> {

@@ -40,6 +40,7 @@ mod load;
 mod model;
 mod moves;
 mod nearest;
+mod outputs;
 mod parts;
 mod pins;
 mod program;
@@ -52,6 +53,7 @@ mod syntax;
 pub use builder::{Axis, ConfigBuilder, Coordinate, Servo};
 pub use load::Loaded;
 pub use model::*;
+pub use outputs::{Output, Port, SafeState, Why};
 pub use source::{ConfigErrors, Diagnostic, Position, Source};
 
 use crate::board::Model;

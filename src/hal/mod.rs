@@ -10,6 +10,8 @@ mod backend;
 mod ending;
 mod error;
 mod identify;
+#[cfg(target_os = "linux")]
+mod left;
 mod record;
 #[cfg(target_os = "linux")]
 mod rppal;
@@ -21,9 +23,15 @@ pub use backend::{Backend, OnEdge, OutputStart};
 pub use ending::{PhaseWatch, end_signal};
 pub use error::{Cause, HalError};
 pub use identify::identify_board;
+#[cfg(target_os = "linux")]
+pub use left::SignalEnd;
+#[cfg(target_os = "linux")]
+pub(crate) use left::{LONGEST_END, LeftSignal};
 pub use record::{EdgeSink, RecordedOutput, RecordedPwm};
 #[cfg(target_os = "linux")]
 pub use rppal::RppalBackend;
+#[cfg(target_os = "linux")]
+pub(crate) use rppal::header_channel;
 pub use shared::SharedLine;
 pub use sim::{SimBackend, SimPanel, SimPwmState};
 pub use waveform::Waveform;

@@ -19,7 +19,7 @@ mod pwm;
 use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ::rppal::gpio::{Error as GpioError, Gpio, Mode, Pin};
 
@@ -69,6 +69,16 @@ impl RppalBackend {
     /// The board.
     pub fn board(&self) -> Model {
         self.board
+    }
+
+    /// A look at the level of a pin, which changes nothing about it.
+    pub(crate) fn level_reader(
+        &mut self,
+        gpio: u8,
+        who: &str,
+    ) -> Result<Box<dyn Fn() -> Level + Send>, HalError> {
+        let pin = self.pin(gpio, who)?;
+        Ok(Box::new(move || from_rppal(pin.read())))
     }
 
     fn pin(&mut self, gpio: u8, who: &str) -> Result<Pin, HalError> {
@@ -206,6 +216,13 @@ impl Backend for RppalBackend {
         self.watcher = Some(watcher);
         Ok(Box::new(line?))
     }
+}
+
+/// The folder of the PWM chip behind `gpio`, and the channel in it. Nothing is opened.
+pub(crate) fn header_channel(board: Model, gpio: u8) -> Result<(PathBuf, u8), HalError> {
+    let channel = board.pwm_channel(gpio).ok_or(HalError::NoHardwarePwm { gpio, board })?;
+    let chip = chip::find(board, gpio, board.pwm_overlay(&[gpio]).as_deref())?;
+    Ok((chip.path, channel))
 }
 
 /// Opens rppal's access to the pins. Its errors do not always say which file, so the files are tried
