@@ -12,13 +12,17 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use thiserror::Error;
 
 const LOCK: &str = "lock";
 const ACCEPTED: &str = "accepted.toml";
+/// How long a process that was killed may take to be gone: until then it has its locks.
+const GOING: Duration = Duration::from_secs(1);
 /// In front of the name of the file that a config came from, in the last line of its copy: there it
 /// moves no line that an error could name.
 const CAME_FROM: &str = "# accepted from ";
@@ -27,10 +31,14 @@ const CAME_FROM: &str = "# accepted from ";
 #[derive(Debug, Error)]
 pub enum ClaimError {
     /// A process that is alive has it.
-    #[error("another lockstep{} drives this header", match process {
-        Some(process) => format!(" (process {process})"),
-        None => String::new(),
-    })]
+    #[error(
+        "another lockstep{} drives this header: end it, and it makes its outputs safe by itself; two at \
+         once would fight for the pins",
+        match process {
+            Some(process) => format!(" (process {process})"),
+            None => String::new(),
+        }
+    )]
     Taken {
         /// The process, as far as it said.
         process: Option<u32>,
@@ -66,17 +74,19 @@ pub struct Accepted {
 }
 
 impl Claim {
-    /// Takes the header for this process. Nobody is waited for.
+    /// Takes the header for this process. One that has it is given a second: it may have been killed
+    /// just now, and be on its way out.
     ///
     /// # Errors
     ///
     /// A process that is alive has it, or a lock that is there can't be tried. A user who may write
     /// into no runtime folder still gets the claim: then there is no [`Claim::folder`].
     pub fn take() -> Result<Claim, ClaimError> {
-        Claim::take_in(&folders())
+        Claim::take_in(&folders(), GOING)
     }
 
-    fn take_in(folders: &[PathBuf]) -> Result<Claim, ClaimError> {
+    fn take_in(folders: &[PathBuf], patience: Duration) -> Result<Claim, ClaimError> {
+        let until = Instant::now() + patience;
         let mut claim = Claim { _locks: Vec::new(), folder: None };
         for folder in folders {
             // A folder that this user may not make or write is another's, whose lock still counts.
@@ -91,12 +101,14 @@ impl Claim {
                     Err(_) => continue,
                 },
             };
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => {}
-                Err(rustix::io::Errno::WOULDBLOCK) => {
+            while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                if error != Errno::WOULDBLOCK {
+                    return Err(ClaimError::Lock { path, error: error.into() });
+                }
+                if Instant::now() >= until {
                     return Err(ClaimError::Taken { process: owner(file) });
                 }
-                Err(e) => return Err(ClaimError::Lock { path, error: e.into() }),
+                thread::sleep(Duration::from_millis(5));
             }
             if mine && claim.folder.is_none() {
                 sign(&file);
@@ -189,6 +201,8 @@ fn folders() -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
+    const NOW: Duration = Duration::ZERO;
+
     fn two() -> (tempfile::TempDir, Vec<PathBuf>) {
         let root = tempfile::tempdir().unwrap();
         let folders = vec![root.path().join("a"), root.path().join("b")];
@@ -198,18 +212,27 @@ mod tests {
     #[test]
     fn one_process_at_a_time() {
         let (_root, folders) = two();
-        let claim = Claim::take_in(&folders).unwrap();
+        let claim = Claim::take_in(&folders, NOW).unwrap();
         assert_eq!(claim.folder(), Some(folders[0].as_path()));
         // Also through the second folder alone.
         for some in [&folders[..], &folders[1..]] {
-            let taken = Claim::take_in(some);
+            let taken = Claim::take_in(some, NOW);
             assert!(matches!(taken, Err(ClaimError::Taken { .. })), "{taken:?}");
         }
-        let error = Claim::take_in(&folders).unwrap_err().to_string();
+        let error = Claim::take_in(&folders, NOW).unwrap_err().to_string();
         let process = std::process::id();
-        assert_eq!(error, format!("another lockstep (process {process}) drives this header"));
-        drop(claim);
-        Claim::take_in(&folders).unwrap();
+        assert!(
+            error.starts_with(&format!("another lockstep (process {process}) drives")),
+            "{error}"
+        );
+        // One that goes in time was only on its way out.
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(30));
+                drop(claim);
+            });
+            Claim::take_in(&folders, Duration::from_secs(20)).unwrap();
+        });
     }
 
     #[test]
@@ -217,7 +240,7 @@ mod tests {
         let (_root, folders) = two();
         assert_eq!(last_accepted_in(&folders), None);
         let text = "[servo.pan]\npwm = { gpio = 18 }";
-        let claim = Claim::take_in(&folders).unwrap();
+        let claim = Claim::take_in(&folders, NOW).unwrap();
         let path = claim.keep(text, "/etc/a.toml").unwrap().unwrap();
         let kept = last_accepted_in(&folders).unwrap();
         assert_eq!((kept.path, kept.came_from.as_deref()), (path, Some("/etc/a.toml")));
@@ -226,7 +249,7 @@ mod tests {
         assert_eq!(same(&kept.text), same(text));
         drop(claim);
         std::thread::sleep(std::time::Duration::from_millis(20));
-        let other = Claim::take_in(&folders[1..]).unwrap();
+        let other = Claim::take_in(&folders[1..], NOW).unwrap();
         other.keep("# another", "b\n.toml").unwrap();
         let kept = last_accepted_in(&folders).unwrap();
         assert!(kept.text.starts_with("# another"));
@@ -236,7 +259,7 @@ mod tests {
     #[test]
     fn without_a_folder_there_is_no_copy_and_still_a_claim() {
         let root = tempfile::tempdir().unwrap();
-        let claim = Claim::take_in(&[root.path().join("no/such/parent")]).unwrap();
+        let claim = Claim::take_in(&[root.path().join("no/such/parent")], NOW).unwrap();
         assert_eq!(claim.folder(), None);
         assert_eq!(claim.keep("x", "y").unwrap(), None);
     }

@@ -27,7 +27,7 @@ pub enum CliError {
     Hardware(#[from] HalError),
     /// Another process drives the header.
     #[cfg(target_os = "linux")]
-    #[error("{0}: end it, and it makes its outputs safe by itself; two at once would fight for the pins")]
+    #[error(transparent)]
     Claim(#[from] ClaimError),
     /// The trace can't be written.
     #[error("can't write the trace {} ({error}): name a file in a folder that you may write to", file.display())]

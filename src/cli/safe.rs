@@ -62,11 +62,7 @@ mod on_linux {
         // Whoever has begun to make outputs safe finishes it: no signal ends this in the middle.
         let _deaf = signals::catch()?;
         let board = identify_board()?;
-        let _claim = match Claim::take() {
-            Ok(claim) => Some(claim),
-            Err(_) if args.force => None,
-            Err(error) => return Err(CliError::Claim(error)),
-        };
+        let _claim = if args.force { None } else { Some(Claim::take()?) };
         let chosen = choose(args, board)?;
         if !args.json {
             to_stdout(&format!("config: {}\n", chosen.said))?;
@@ -118,8 +114,7 @@ mod on_linux {
                 )),
             }
         }
-        let loaded =
-            Config::from_file_for(&args.config, Some(board)).map_err(CliError::Config)?;
+        let loaded = Config::from_file_for(&args.config, Some(board)).map_err(CliError::Config)?;
         Ok(Chosen { loaded, said: args.config.display().to_string(), accepted: false })
     }
 

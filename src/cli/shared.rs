@@ -12,12 +12,15 @@ use clap::Args;
 use super::plot;
 use super::progress::ProgressLine;
 use super::trace_file::TraceFile;
-use super::{CliError, DEFAULT_CONFIG, DONE, FAILED, json, table, to_stdout, verify};
+use super::{CliError, DEFAULT_CONFIG, DONE, FAILED, HARDWARE, json, table, to_stdout, verify};
 use crate::board::Model;
 use crate::config::{Action, AtStart, Config, Diagnostic, Drive, Loaded, Source, StepConfig};
+use crate::hal::HalError;
 use crate::machine::{
-    Machine, MachineBuilder, Preflight, RunOptions, RunReport, RunResult, choose_program, preflight,
+    Machine, MachineBuilder, MotorReport, Preflight, RunOptions, RunReport, RunResult,
+    choose_program, preflight,
 };
+use crate::motor::FaultKind;
 use crate::units::Time;
 
 /// Arguments of `run` and `simulate` alike.
@@ -203,5 +206,10 @@ pub(super) fn carry_out(
 }
 
 fn status(report: &RunReport) -> u8 {
+    // The simulator, told to refuse, is no hardware.
+    let refused = |m: &MotorReport| matches!(&m.fault, Some(FaultKind::Output(e)) if !matches!(e, HalError::Refused { .. }));
+    if report.motors.iter().any(refused) {
+        return HARDWARE;
+    }
     if report.result == RunResult::Failed || !report.left.is_empty() { FAILED } else { DONE }
 }

@@ -217,8 +217,7 @@ mod tests {
         assert_eq!(left.end(&mut none, &clock), Ok(SignalEnd::WasOff));
         assert!(fs::read_to_string(left.folder().join("duty_cycle")).unwrap().starts_with('0'));
         // Exported, and nothing more: its period is 0, with which the kernel takes no width at all.
-        let (_chip, left) =
-            channel(&[("period", "0\n"), ("duty_cycle", "0\n"), ("enable", "0\n")]);
+        let (_chip, left) = channel(&[("period", "0\n"), ("duty_cycle", "0\n"), ("enable", "0\n")]);
         assert_eq!(left.end(&mut none, &clock), Ok(SignalEnd::WasOff));
     }
 
