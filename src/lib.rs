@@ -45,6 +45,8 @@ pub mod plot;
 pub mod runtime;
 #[cfg(target_os = "linux")]
 pub mod safe;
+#[cfg(all(feature = "service", unix))]
+pub mod service;
 pub mod sync;
 pub mod trace;
 pub mod units;

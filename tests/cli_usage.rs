@@ -228,3 +228,39 @@ fn a_reader_that_leaves_is_no_error() {
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+/// `check --program` says how long it takes, how far each motor goes, and how near its limits; the
+/// duration and the distances are those of the simulated run.
+#[test]
+fn check_says_what_a_program_asks_of_its_motors() {
+    let run = |args: &[&str]| {
+        let output = lockstep().args(args).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let config = "config/xyz-stage.toml";
+    let text = run(&["check", config, "--program", "tour"]);
+    let told = text.split_once("Program tour\n").unwrap().1;
+    assert!(told.contains("takes ") && told.contains("of its limit"), "{told}");
+
+    let json = run(&["check", config, "--program", "tour", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let program = &json["files"][0]["program"];
+    let simulated = run(&["simulate", "tour", "--config", config, "--json"]);
+    let simulated: serde_json::Value = serde_json::from_str(&simulated).unwrap();
+    let off = simulated["duration_s"].as_f64().unwrap() - program["duration_s"].as_f64().unwrap();
+    assert!((0.0..0.5).contains(&off), "the run took {off} s more");
+    for motor in ["x", "y", "z"] {
+        let usage = &program["motors"][motor];
+        assert!(usage["distance"].as_f64().unwrap() > 0.0);
+        for share in ["speed_share", "acceleration_share", "jerk_share"] {
+            let share = usage[share].as_f64().unwrap();
+            assert!(share > 0.0 && share < 1.0 + 1e-6, "{usage}");
+        }
+    }
+
+    let wrong = lockstep().args(["check", config, "--program", "nope"]).output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2));
+    let text = String::from_utf8(wrong.stderr).unwrap();
+    assert!(text.contains("nope") && text.contains("tour"), "{text}");
+}

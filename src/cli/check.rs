@@ -5,18 +5,20 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::Report;
 use super::wiring::{Note, Row, Wiring, and, wiring};
+use super::{Report, preflight};
 use crate::board::Model;
 use crate::config::{Config, ConfigErrors, Diagnostic, Drive, Loaded};
 
 /// How to check.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
+pub struct Options<'a> {
     /// Check the pins for this board, whatever the file says.
     pub board: Option<Model>,
     /// One JSON object instead of text.
     pub json: bool,
+    /// Say, too, what this program asks of its motors.
+    pub program: Option<&'a str>,
 }
 
 /// Checks each file in turn. `later` finds what only shows in a plan, in a file that is right so far.
@@ -24,7 +26,7 @@ pub struct Options {
 /// The status is 0 if every file is right, else 2.
 pub fn check(
     files: &[PathBuf],
-    options: Options,
+    options: Options<'_>,
     later: &dyn Fn(&Loaded) -> Vec<Diagnostic>,
 ) -> Report {
     let results: Vec<_> = files
@@ -40,8 +42,10 @@ pub fn check(
     let status = if results.iter().all(Result::is_ok) { 0 } else { 2 };
     let mut report = Report { status, ..Report::default() };
     if options.json {
-        let all: Vec<Value> =
-            results.iter().map(|r| r.as_ref().map_or_else(errors_json, loaded_json)).collect();
+        let all: Vec<Value> = results
+            .iter()
+            .map(|r| r.as_ref().map_or_else(errors_json, |l| loaded_json(l, options.program)))
+            .collect();
         report.out = format!("{:#}\n", json!({ "ok": status == 0, "files": all }));
         return report;
     }
@@ -52,6 +56,9 @@ pub fn check(
                     report.out.push('\n');
                 }
                 report.out += &text(&loaded);
+                if let Some(program) = options.program {
+                    report.out += &preflight::text(&loaded.config, program);
+                }
             }
             Err(errors) => report.err += &format!("{errors}\n"),
         }
@@ -159,7 +166,7 @@ fn errors_json(errors: &ConfigErrors) -> Value {
     json!({ "file": errors.source.name(), "ok": false, "errors": all })
 }
 
-fn loaded_json(loaded: &Loaded) -> Value {
+fn loaded_json(loaded: &Loaded, program: Option<&str>) -> Value {
     let wiring = wiring(loaded);
     let motor = |m: &crate::config::MotorConfig| {
         let lines = wiring.rows.iter().filter(|r| r.motor == m.name).map(|r| {
@@ -180,7 +187,7 @@ fn loaded_json(loaded: &Loaded) -> Value {
         })
     };
     let lines = |notes: &[Note]| notes.iter().map(|n| n.line.clone()).collect::<Vec<_>>();
-    json!({
+    let mut all = json!({
         "file": loaded.source.name(),
         "ok": true,
         "machine": loaded.config.machine.name,
@@ -190,7 +197,11 @@ fn loaded_json(loaded: &Loaded) -> Value {
         "programs": loaded.config.programs.iter().map(|p| &p.name).collect::<Vec<_>>(),
         "config_txt": lines(&wiring.config_txt),
         "commands": lines(&wiring.commands),
-    })
+    });
+    if let Some(program) = program {
+        all["program"] = preflight::json(&loaded.config, program);
+    }
+    all
 }
 
 #[cfg(test)]
@@ -202,7 +213,7 @@ mod tests {
         Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
     }
 
-    fn run(names: &[&str], options: Options) -> Report {
+    fn run(names: &[&str], options: Options<'_>) -> Report {
         let files: Vec<PathBuf> = names.iter().map(|n| file(n)).collect();
         check(&files, options, &|_| Vec::new())
     }
@@ -281,7 +292,7 @@ In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)
     #[test]
     fn the_board_can_be_chosen() {
         let board = Some(Model::Pi4);
-        let report = run(&["config/servo-sweep.toml"], Options { board, json: false });
+        let report = run(&["config/servo-sweep.toml"], Options { board, ..Options::default() });
         assert!(report.out.contains("a Raspberry Pi 4 Model B\n"), "{}", report.out);
         assert!(report.out.contains("\n  dtoverlay=pwm,pin=18,func=2\n"), "{}", report.out);
         assert!(!report.out.contains("audio"));

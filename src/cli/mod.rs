@@ -10,6 +10,7 @@ mod json;
 pub mod logging;
 #[cfg(feature = "plot")]
 mod plot;
+mod preflight;
 mod progress;
 mod run;
 mod safe;
@@ -132,6 +133,9 @@ pub struct CheckArgs {
     /// Check the pins for this board, whatever the files say, such as pi-5
     #[arg(long, value_parser = board)]
     board: Option<Model>,
+    /// Say how long this program takes, how far each motor goes, and how near its limits
+    #[arg(long, value_name = "NAME")]
+    program: Option<String>,
     /// Print one JSON object instead of text
     #[arg(long, help_heading = "Output")]
     json: bool,
@@ -158,8 +162,9 @@ pub fn run(cli: Cli) -> Result<u8, CliError> {
     match cli.command {
         Command::Init(args) => print(&init::init(&args.kind, args.gpio, args.file.as_deref())),
         Command::Check(args) => {
-            let options = check::Options { board: args.board, json: args.json };
-            let later = |loaded: &Loaded| shared::plan_errors(&loaded.config);
+            let program = args.program.as_deref();
+            let options = check::Options { board: args.board, json: args.json, program };
+            let later = |loaded: &Loaded| shared::plan_errors(&loaded.config, program);
             print(&check::check(&args.files, options, &later))
         }
         Command::Run(args) => run::run(&args, cli.quiet),

@@ -14,7 +14,7 @@ use super::progress::ProgressLine;
 use super::trace_file::TraceFile;
 use super::{CliError, DEFAULT_CONFIG, DONE, FAILED, HARDWARE, json, table, to_stdout, verify};
 use crate::board::Model;
-use crate::config::{Action, AtStart, Config, Diagnostic, Drive, Loaded, Source, StepConfig};
+use crate::config::{Action, AtStart, Config, Diagnostic, Loaded, Source, StepConfig};
 use crate::hal::HalError;
 use crate::machine::{
     Machine, MachineBuilder, MotorReport, Preflight, RunOptions, RunReport, RunResult,
@@ -82,10 +82,7 @@ fn diagnostics(preflight: &Preflight) -> Vec<Diagnostic> {
 
 fn unknown_places(loaded: &Loaded, preflight: &Preflight) -> Vec<Diagnostic> {
     let motors = preflight.motors.iter().map(|&m| &loaded.config.motors[m]);
-    let unknown = motors.filter(|m| match &m.drive {
-        Drive::StepDir(axis) => axis.at_start == AtStart::Unknown,
-        Drive::Servo(_) => false,
-    });
+    let unknown = motors.filter(|m| m.axis().is_some_and(|axis| axis.at_start == AtStart::Unknown));
     unknown
         .map(|m| {
             let zero = format!("0{}", m.unit.symbol());
@@ -98,8 +95,15 @@ fn unknown_places(loaded: &Loaded, preflight: &Preflight) -> Vec<Diagnostic> {
 }
 
 /// What is wrong with any program of a config when it is run. Programs that others run are looked
-/// through where they are run: from elsewhere they may not be possible.
-pub(super) fn plan_errors(config: &Config) -> Vec<Diagnostic> {
+/// through where they are run: from elsewhere they may not be possible. With the name of a program
+/// that is looked through alone, from the start of the machine.
+pub(super) fn plan_errors(config: &Config, program: Option<&str>) -> Vec<Diagnostic> {
+    if let Some(name) = program {
+        return match choose_program(config, Some(name)) {
+            Ok(program) => diagnostics(&preflight(config, &program.name)),
+            Err(e) => vec![Diagnostic::of_file(e.to_string())],
+        };
+    }
     let mut called = vec![false; config.programs.len()];
     config.programs.iter().for_each(|p| mark_called(&p.steps, &mut called));
     let mut all: Vec<Diagnostic> = Vec::new();

@@ -1,6 +1,7 @@
 //! What a person has to connect, set and write into `config.txt` for a config.
 
 use crate::board;
+use crate::config::coil_motors::CoilDriver;
 use crate::config::drivers::DriverPreset;
 use crate::config::{Drive, LineConfig, Loaded, StepDirDrive};
 
@@ -60,6 +61,13 @@ pub(super) fn wiring(loaded: &Loaded) -> Wiring {
                 }
                 straps.push((motor.name.clone(), strap(axis)));
             }
+            Drive::Coils(axis) => {
+                let board = CoilDriver::find(&axis.driver);
+                let inputs = board.map_or(["A", "B", "C", "D"], |b| b.inputs);
+                inputs.iter().zip(axis.gpio).for_each(|(input, gpio)| row(input, gpio, None));
+                let set = board.map_or("as its manual says", |b| b.set);
+                straps.push((motor.name.clone(), set.to_owned()));
+            }
         }
     }
     let mut config_txt = safe_levels(loaded);
@@ -113,6 +121,7 @@ fn pwm(loaded: &Loaded, config_txt: &mut Vec<Note>) -> Vec<Note> {
                 others.extend([axis.step, axis.dir]);
                 others.extend([axis.enable, axis.fault].iter().flatten().map(|l| l.gpio));
             }
+            Drive::Coils(axis) => others.extend(axis.gpio),
         }
     }
     if gpios.is_empty() {

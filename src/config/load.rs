@@ -10,6 +10,7 @@ use super::pins::Board;
 use super::program::Names;
 use super::reader::{Key, Reader, Table, Value, key, span_of};
 use super::*;
+use crate::units::Percent;
 
 /// A config that passed every check, with its text.
 #[derive(Clone, PartialEq, Debug)]
@@ -121,6 +122,9 @@ const MACHINE: Key = key("machine", "{ name = \"stage\" }");
 const SERVO: Key = key("servo", "{ pan = { pwm = { gpio = 18 } } }");
 const AXIS: Key = key("axis", "{ x = { step = { gpio = 17 } } }");
 const PROGRAM: Key = key("program", "{ wave = { steps = [ { pause = \"1s\" } ] } }");
+/// A fifth of the time between edges: worth its price up to some 20 kHz.
+const DEFAULT_SPIN: f64 = 0.2;
+
 const START_PROGRAM: Key = key("start-program", "\"wave\"");
 
 /// Names that mean something else where a motor's name can stand: the key of a keyframe's time, and
@@ -199,6 +203,14 @@ fn machine_config(
         r.name(v.span(), "program", name, programs).map(|_| name.to_owned())
     });
     let max_lateness = get(key("max-lateness", "\"1ms\"")).and_then(|v| r.duration(v));
+    let spin = get(key("spin", "\"20%\"")).and_then(|v| {
+        let Percent(percent) = r.quantity(v)?;
+        let fine = (0.0..=100.0).contains(&percent);
+        if !fine {
+            r.out_of_range(v, "it must be from 0% to 100% of the time between two edges");
+        }
+        fine.then_some(percent / 100.0)
+    });
     let in_file = get(key("board", "\"pi-4\"")).and_then(|v| {
         let models = Model::ALL.map(|m| (m.short_name(), m));
         r.choice(v, &models)
@@ -211,7 +223,8 @@ fn machine_config(
     let named = board.or(in_file);
     let board =
         Board { model: named.unwrap_or(Model::most_restrictive()), assumed: named.is_none() };
-    (MachineConfig { name, start_program, max_lateness, board: in_file }, board)
+    let spin = spin.unwrap_or(DEFAULT_SPIN);
+    (MachineConfig { name, start_program, max_lateness, spin, board: in_file }, board)
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -233,7 +246,8 @@ fn named<'a>(r: &Reader<'_>, value: Option<Value<'a>>, what: Named) -> Vec<(&'a 
     let nameless = |(name, toml): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| {
         let value = toml.get_ref();
         let key: &str = name.get_ref();
-        ["pwm", "step", "steps"].contains(&key) || !(value.is_table() || is_table_list(value))
+        ["pwm", "step", "coils", "steps"].contains(&key)
+            || !(value.is_table() || is_table_list(value))
     };
     if all.entries.iter().any(nameless) {
         r.error(

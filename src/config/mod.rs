@@ -17,6 +17,7 @@
 //! |---|---|---|
 //! | `[machine]` | `name` | the file's name |
 //! | | `start-program`, `max-lateness`, `board` | none |
+//! | | `spin` | `"20%"` of the time between two edges |
 //! | `[servo.NAME]` | `frequency` | `"50Hz"` |
 //! | | `pulse` | `{ min = "1000us", max = "2000us" }` |
 //! | | `angle` | `{ min = "-45deg", max = "45deg" }` |
@@ -29,11 +30,17 @@
 //! | | `gear-ratio`, `reverse`, `holds-load` | `"1"`, `false`, `false` |
 //! | | `max-jerk` | ten times `max-acceleration`, a second |
 //! | | `at-start`, `on-stop` | `"unknown"`, `"keep"` |
+//! | `[axis.NAME]` with `coils` | `motor` | then `driver` and `steps-per-revolution` are needed |
+//! | | `driver`, `gear-ratio` | as the motor has them |
+//! | | `distance-per-revolution` | `"360deg"` with a `motor` |
+//! | | `at-rest` | `"hold"` |
 //!
 //! All else that is in a table is needed, and nothing else may be there.
 
 mod axis;
 mod builder;
+pub mod coil_motors;
+mod coils;
 pub mod drivers;
 mod flow;
 mod load;

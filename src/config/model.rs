@@ -54,6 +54,9 @@ pub struct MachineConfig {
     pub start_program: Option<String>,
     /// Beyond this lateness a move comes to rest. `None`: 1 ms on hardware, no limit on the simulator.
     pub max_lateness: Option<Duration>,
+    /// The share of the time between two edges that a motor's loop may spin away to meet the next one,
+    /// 0 to 1. It is the price in CPU of a small lateness: the whole of a core where it is 1.
+    pub spin: f64,
     /// The board the file is written for, where it says so.
     pub board: Option<Model>,
 }
@@ -121,6 +124,55 @@ pub struct MotorConfig {
     pub drive: Drive,
 }
 
+impl MotorConfig {
+    /// What it has as a stepper axis, whatever drives it; `None` for a servo.
+    pub fn axis(&self) -> Option<AxisConfig> {
+        match &self.drive {
+            Drive::Servo(_) => None,
+            Drive::StepDir(axis) => Some(AxisConfig {
+                steps_per_unit: axis.steps_per_unit,
+                reverse: axis.reverse,
+                at_start: axis.at_start,
+                on_stop: axis.on_stop,
+                holds_load: axis.holds_load,
+                wake: axis.timing.wake,
+            }),
+            Drive::Coils(axis) => Some(AxisConfig {
+                steps_per_unit: axis.steps_per_unit,
+                reverse: axis.reverse,
+                at_start: axis.at_start,
+                on_stop: axis.on_stop,
+                holds_load: axis.holds_load,
+                wake: axis.settle,
+            }),
+        }
+    }
+}
+
+/// What every stepper axis has, whatever drives it: see [`MotorConfig::axis`].
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct AxisConfig {
+    /// Steps (of the drive: microsteps, or changes of the coils) a unit of travel.
+    pub steps_per_unit: Ratio,
+    /// Whether a positive move turns the motor the other way.
+    pub reverse: bool,
+    /// Where the axis is when the machine starts.
+    pub at_start: AtStart,
+    /// Whether its motor keeps its power when the program stops.
+    pub on_stop: AxisStop,
+    /// The axis carries a load that would fall: its motor is never released.
+    pub holds_load: bool,
+    /// From power to the first step, nanoseconds.
+    pub wake: u32,
+}
+
+impl AxisConfig {
+    /// Whether the motor is let go when the program stops: never with a load.
+    pub fn releases_on_stop(&self) -> bool {
+        self.on_stop == AxisStop::Release && !self.holds_load
+    }
+}
+
 /// How a motor is driven.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Drive {
@@ -128,6 +180,8 @@ pub enum Drive {
     Servo(ServoDrive),
     /// A stepper behind a STEP/DIR driver.
     StepDir(StepDirDrive),
+    /// A stepper whose coils are switched one by one.
+    Coils(CoilsDrive),
 }
 
 /// A hobby servo on a hardware PWM channel.
@@ -207,6 +261,87 @@ pub struct StepDirDrive {
     pub on_stop: AxisStop,
     /// The axis carries a load that would fall: its driver is never released.
     pub holds_load: bool,
+}
+
+/// A stepper whose coils are switched one by one.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CoilsDrive {
+    /// GPIOs of the board's four inputs, in the order of [`CoilDriver::inputs`](super::coil_motors::CoilDriver).
+    pub gpio: [u8; 4],
+    /// In which order the coils are switched.
+    pub sequence: Sequence,
+    /// Which of the four inputs belong together.
+    pub wiring: CoilWiring,
+    /// The board's name as the config, or its motor's preset, gives it: `uln2003`.
+    pub driver: String,
+    /// The motor's name as the config gives it (`28byj-48`), if it does.
+    pub motor: Option<String>,
+    /// Full steps of the motor a revolution.
+    pub steps_per_revolution: u32,
+    /// Steps of the sequence a unit of travel.
+    pub steps_per_unit: Ratio,
+    /// Whether a positive move goes through the sequence backwards.
+    pub reverse: bool,
+    /// Where the axis is when the machine starts.
+    pub at_start: AtStart,
+    /// What its coils do whenever it rests.
+    pub at_rest: AtRest,
+    /// What its coils do when the program stops.
+    pub on_stop: AxisStop,
+    /// The axis carries a load that would fall: its coils never let go.
+    pub holds_load: bool,
+    /// From power to the first step, and from the last step to letting go, at least: nanoseconds in
+    /// which the rotor swings in.
+    pub settle: u32,
+}
+
+/// In which order the coils of a stepper are switched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sequence {
+    /// One coil at a time: four full steps.
+    Wave,
+    /// Two neighbours at a time: four full steps, with the most torque.
+    Full,
+    /// One and two in turn: eight half steps.
+    Half,
+}
+
+impl Sequence {
+    /// Steps of the sequence for each full step of the motor.
+    pub fn per_full_step(self) -> u32 {
+        match self {
+            Sequence::Wave | Sequence::Full => 1,
+            Sequence::Half => 2,
+        }
+    }
+
+    /// Its name in a config.
+    pub fn name(self) -> &'static str {
+        match self {
+            Sequence::Wave => "wave",
+            Sequence::Full => "full",
+            Sequence::Half => "half",
+        }
+    }
+}
+
+/// Which of the four inputs of a board for coils belong together, and must never be on both at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CoilWiring {
+    /// An input for each of four half windings: the first and the third, the second and the fourth pull
+    /// against each other.
+    Unipolar,
+    /// Two inputs for each of two H-bridges: the first two, the last two. Both on short the winding.
+    Bipolar,
+}
+
+/// What the coils of an axis do whenever it rests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AtRest {
+    /// They hold.
+    Hold,
+    /// They let go, and take up the same phase again before the next move (never with `holds-load`).
+    Release,
 }
 
 /// A control line of a driver.

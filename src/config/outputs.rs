@@ -36,7 +36,7 @@ pub enum Why {
 pub struct Output {
     /// Who needs it: indices into [`Config::motors`]. More than one for a shared enable line.
     pub motors: Vec<usize>,
-    /// What it is for: `pulse`, `step`, `dir`, `enable`, as a trace names it.
+    /// What it is for: `pulse`, `step`, `dir`, `enable`, `coil a` to `coil d`.
     pub function: &'static str,
     /// Where it comes out.
     pub port: Port,
@@ -82,6 +82,14 @@ fn of_drive(drive: &Drive) -> Vec<(&'static str, Port, SafeState)> {
     match drive {
         Drive::Servo(servo) => vec![("pulse", Port::Pwm(servo.gpio), SafeState::NoSignal)],
         Drive::StepDir(axis) => of_axis(axis),
+        Drive::Coils(axis) => {
+            let safe = match axis.holds_load {
+                true => SafeState::Kept(Why::HoldsLoad),
+                false => SafeState::Level(false),
+            };
+            let coil = |(name, gpio)| (name, Port::Gpio(gpio), safe);
+            ["coil a", "coil b", "coil c", "coil d"].into_iter().zip(axis.gpio).map(coil).collect()
+        }
     }
 }
 
@@ -147,6 +155,25 @@ mod tests {
         let text = include_str!("../../config/xyz-stage.toml")
             .replace("gpio = 22, active = \"low\"", "gpio = 22, active = \"high\"");
         assert_eq!(enable_of(&text).safe, SafeState::Level(false));
+    }
+
+    #[test]
+    fn coils_go_off_unless_they_hold_a_load() {
+        let text = "[axis.dial]\nmotor = \"28byj-48\"\ncoils = { gpio = [5, 6, 13, 19], sequence = \"half\" }\n\
+                    distance-per-revolution = \"360deg\"\ntravel = \"unlimited\"\nmax-speed = \"30deg/s\"\n\
+                    max-acceleration = \"90deg/s^2\"\n";
+        for (held, safe) in [
+            ("", SafeState::Level(false)),
+            ("holds-load = true\n", SafeState::Kept(Why::HoldsLoad)),
+        ] {
+            let all = outputs(&format!("{text}{held}"));
+            let ports: Vec<_> = all.iter().map(|o| o.port.clone()).collect();
+            assert_eq!(ports, [5, 6, 13, 19].map(Port::Gpio));
+            assert!(
+                all.iter().all(|o| o.function.starts_with("coil ") && o.safe == safe),
+                "{all:?}"
+            );
+        }
     }
 
     #[test]

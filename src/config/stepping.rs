@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::coil_motors::MotorPreset;
 use super::drivers::{DriverPreset, PRESETS};
 use super::reader::{Key, Reader, Value, key, or};
 use super::*;
@@ -115,6 +116,37 @@ pub(super) fn fits_driver(
         ),
         format!(
             "write at most \"{}{}/s\", or fewer `microsteps`",
+            round_down(steps_per_unit.unscale(most)),
+            unit.symbol()
+        ),
+    );
+    None
+}
+
+/// Whether a motor of a known kind follows as fast as the axis may move. `per_full`: steps of the
+/// sequence for each of its full steps.
+pub(super) fn fits_motor(
+    r: &Reader<'_>,
+    at: Value<'_>,
+    speed: f64,
+    steps_per_unit: Ratio,
+    motor: &MotorPreset,
+    per_full: u32,
+    unit: MotorUnit,
+) -> Option<()> {
+    let (asked, most) = (steps_per_unit.scale(speed), motor.fastest * f64::from(per_full));
+    if asked <= most * (1.0 + 1e-12) {
+        return Some(());
+    }
+    r.error(
+        at.span(),
+        format!(
+            "this speed needs {} steps/s, but a {} follows {most} at the most",
+            asked.ceil(),
+            motor.name
+        ),
+        format!(
+            "write at most \"{}{}/s\"",
             round_down(steps_per_unit.unscale(most)),
             unit.symbol()
         ),

@@ -183,7 +183,7 @@ impl MachineBuilder {
         if self.virtual_time {
             return Ok(Box::new(VirtualFleet::new(clock, members, events.1, stop, halt)));
         }
-        let options = ThreadOptions { realtime: self.realtime };
+        let options = ThreadOptions { realtime: self.realtime, spin: self.config.machine.spin };
         let fleet = ThreadFleet::start(members, events, stop, halt, &options);
         Ok(Box::new(fleet.map_err(|e| MachineError::Threads(e.to_string()))?))
     }
@@ -193,12 +193,11 @@ fn longest_period(motor: &MotorConfig) -> Duration {
     match &motor.drive {
         Drive::Servo(servo) => servo.period,
         Drive::StepDir(_) => Duration::ZERO,
+        // It may let go of its coils first.
+        Drive::Coils(coils) => Duration::from_nanos(u64::from(coils.settle)),
     }
 }
 
 fn wake_time(motor: &MotorConfig) -> Duration {
-    match &motor.drive {
-        Drive::Servo(_) => Duration::ZERO,
-        Drive::StepDir(axis) => Duration::from_nanos(u64::from(axis.timing.wake)),
-    }
+    Duration::from_nanos(motor.axis().map_or(0, |axis| u64::from(axis.wake)))
 }

@@ -17,6 +17,7 @@ mod program;
 mod report;
 mod shapes;
 mod spec;
+mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use crate::motion::Planner;
 use crate::motor::{
     Command, Epoch, FaultKind, LatenessSummary, Motion, MotorIndex, MoveId, Telemetry,
 };
-use crate::runtime::{Fleet, Heed, Next};
+use crate::runtime::{Fleet, Heed, Next, Waker};
 use crate::sync::{StepBarrier, StopEvent};
 use crate::trace::{Recorder, Recording, SignalId, Trace};
 use crate::units::Instant;
@@ -44,6 +45,7 @@ pub use preflight::{Preflight, Problem, preflight};
 pub use program::{Progress, ProgressFn, RunOptions, choose_program};
 pub use report::{MotorReport, RunReport, RunResult};
 pub use spec::{Move, Position};
+pub use usage::MotorUsage;
 
 /// From the barrier's release to the epoch: time for every loop to hear of it and to wait precisely.
 const LEAD: Duration = Duration::from_millis(5);
@@ -193,6 +195,12 @@ impl Machine {
     pub fn lateness(&self, motor: &str) -> Option<LatenessSummary> {
         let index = self.config.motor_index(motor)?;
         Some(self.motors[index].telemetry.lateness.summary())
+    }
+
+    /// Ends a wait of the machine from another thread: what it waits for is looked at again. For a
+    /// coordinator that has more to listen to than its motors.
+    pub fn waker(&self) -> Waker {
+        self.fleet.waker()
     }
 
     /// A driver's fault in a motor at `at` from now, as if its fault line had become active.

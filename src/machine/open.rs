@@ -12,15 +12,16 @@ use super::preflight::start_position;
 use super::{MachineError, MotorState};
 use crate::board::Pull;
 use crate::config::{
-    AtStart, AxisStop, Config, Drive, LineConfig, MotorConfig, ServoDrive, StepDirDrive,
+    AtRest, AtStart, CoilWiring, CoilsDrive, Config, Drive, LineConfig, MotorConfig, Sequence,
+    ServoDrive, StepDirDrive,
 };
 use crate::hal::{
     Backend, Clock, HalError, InputLine, Level, OutputLine, OutputStart, PwmChannel,
     RecordedOutput, RecordedPwm, SharedLine,
 };
 use crate::motor::{
-    Event, Input, Motor, MotorIndex, Outbox, PulseMap, Servo, ServoSetup, StepDir, StepDirSetup,
-    Telemetry,
+    Coils, CoilsSetup, Event, Input, Motor, Outbox, Phases, PulseMap, Pulses, PulsesSetup, Servo,
+    ServoSetup, Stepper, StepperSetup, Telemetry,
 };
 use crate::runtime::{Mail, Mailbox, Member};
 use crate::trace::{Recorder, SignalId, SignalKind, TraceBuilder};
@@ -37,8 +38,10 @@ pub(super) struct Signals {
 
 #[derive(Clone, Copy)]
 pub(super) struct MotorSignals {
-    /// `pulse`, or `step`.
+    /// `pulse`, `step`, or `a`.
     pub pulse: SignalId,
+    /// `a` to `d`, in the order of the config's GPIOs; else all of them as `pulse`.
+    pub coils: [SignalId; 4],
     pub dir: SignalId,
     pub enable: SignalId,
     pub position: SignalId,
@@ -49,18 +52,23 @@ impl Signals {
         let mut motors = Vec::with_capacity(config.motors.len());
         for motor in &config.motors {
             let mut wire = |name| builder.add(&motor.name, name, SignalKind::Wire);
-            let (pulse, dir, enable) = match &motor.drive {
+            let (pulse, dir, enable, coils) = match &motor.drive {
                 Drive::Servo(_) => {
                     let pulse = wire("pulse");
-                    (pulse, pulse, pulse)
+                    (pulse, pulse, pulse, [pulse; 4])
                 }
                 Drive::StepDir(axis) => {
                     let (step, dir) = (wire("step"), wire("dir"));
-                    (step, dir, if axis.enable.is_some() { wire("enable") } else { dir })
+                    let enable = if axis.enable.is_some() { wire("enable") } else { dir };
+                    (step, dir, enable, [step; 4])
+                }
+                Drive::Coils(_) => {
+                    let coils = ["a", "b", "c", "d"].map(wire);
+                    (coils[0], coils[0], coils[0], coils)
                 }
             };
             let position = builder.add(&motor.name, "position", SignalKind::Real);
-            motors.push(MotorSignals { pulse, dir, enable, position });
+            motors.push(MotorSignals { pulse, coils, dir, enable, position });
         }
         Signals { motors, moves: builder.add("machine", "move", SignalKind::Text) }
     }
@@ -83,7 +91,7 @@ impl Opener<'_> {
     pub fn open(&mut self, config: &Config, signals: &Signals) -> Result<Opened, MachineError> {
         let servos = config.motors.iter().filter_map(|m| match &m.drive {
             Drive::Servo(servo) => Some(servo.gpio),
-            Drive::StepDir(_) => None,
+            _ => None,
         });
         let gpios: Vec<u8> = servos.collect();
         self.backend.prepare_pwm(&gpios).map_err(MachineError::Backend)?;
@@ -94,20 +102,29 @@ impl Opener<'_> {
             let telemetry = Arc::new(Telemetry::default());
             let mailbox = Mailbox::default();
             let hal = |error| MachineError::Hal { motor: motor.name.clone(), error };
-            let (boxed, place): (Box<dyn Motor>, Place) = match &motor.drive {
+            let out = Outbox::new(index, self.events.clone());
+            let boxed: Box<dyn Motor> = match &motor.drive {
                 Drive::Servo(servo) => {
-                    let out = Outbox::new(index, self.events.clone());
                     let servo = self.servo(motor, servo, signals, telemetry.clone(), out);
-                    (Box::new(servo.map_err(hal)?), Place::Unknown)
+                    Box::new(servo.map_err(hal)?)
                 }
                 Drive::StepDir(axis) => {
-                    let place = match axis.at_start {
-                        AtStart::Unknown if self.backend.is_hardware() => Place::Unknown,
-                        _ => Place::Assumed,
-                    };
-                    let axis = self.axis(index, motor, axis, signals, telemetry.clone(), &mailbox);
-                    (Box::new(axis?), place)
+                    let pulses = self.pulses(motor, axis, signals, &mailbox)?;
+                    let setup = self.stepper(motor, &telemetry);
+                    Box::new(Stepper::new(setup, pulses, out))
                 }
+                Drive::Coils(axis) => {
+                    let mut setup = self.stepper(motor, &telemetry);
+                    setup.release_at_rest = axis.at_rest == AtRest::Release && !axis.holds_load;
+                    setup.settle = axis.settle.into();
+                    let coils = self.coils(motor, axis, signals, setup.count).map_err(hal)?;
+                    Box::new(Stepper::new(setup, coils, out))
+                }
+            };
+            let place = match motor.axis().map(|axis| axis.at_start) {
+                None => Place::Unknown,
+                Some(AtStart::Unknown) if self.backend.is_hardware() => Place::Unknown,
+                Some(_) => Place::Assumed,
             };
             members.push((Member { name: motor.name.clone(), motor: boxed }, mailbox));
             states.push(MotorState {
@@ -129,7 +146,7 @@ impl Opener<'_> {
         let axes = || {
             config.motors.iter().enumerate().filter_map(|(i, m)| match &m.drive {
                 Drive::StepDir(axis) => axis.enable.map(|line| (i, m, axis, line)),
-                Drive::Servo(_) => None,
+                _ => None,
             })
         };
         for (_, motor, _, line) in axes() {
@@ -205,15 +222,31 @@ impl Opener<'_> {
         Ok(Servo::new(setup, out))
     }
 
-    fn axis(
+    /// What every stepper axis has.
+    fn stepper(&self, motor: &MotorConfig, telemetry: &Arc<Telemetry>) -> StepperSetup {
+        let model = MotorModel::new(motor);
+        let axis = motor.axis();
+        let start = axis.map_or(0.0, |axis| start_position(axis.at_start, &model));
+        let fastest = model.native_limits(1.0).speed;
+        StepperSetup {
+            min_interval: (1e9 / (1.25 * fastest)) as u64,
+            may_release: axis.is_some_and(|axis| !axis.holds_load),
+            release_at_rest: false,
+            release_at_end: axis.is_some_and(|axis| axis.releases_on_stop()),
+            settle: 0,
+            max_lateness: self.max_lateness,
+            count: model.to_native(start) as i64,
+            telemetry: telemetry.clone(),
+        }
+    }
+
+    fn pulses(
         &mut self,
-        index: MotorIndex,
         motor: &MotorConfig,
         axis: &StepDirDrive,
         signals: MotorSignals,
-        telemetry: Arc<Telemetry>,
         mailbox: &Mailbox,
-    ) -> Result<StepDir, MachineError> {
+    ) -> Result<Pulses, MachineError> {
         let hal = |error| MachineError::Hal { motor: motor.name.clone(), error };
         let low = OutputStart::Level(Level::Low);
         let who = |line: &str| format!("{}'s {line} line", motor.name);
@@ -222,12 +255,8 @@ impl Opener<'_> {
         if let Some(line) = axis.fault {
             self.fault_line(motor, line, mailbox)?;
         }
-        let model = MotorModel::new(motor);
-        let start = start_position(axis.at_start, &model);
         let timing = axis.timing;
-        let fastest = axis.steps_per_unit.scale(motor.limits.speed);
-        let pulse = u64::from(timing.step_high) + u64::from(timing.step_low);
-        let setup = StepDirSetup {
+        Ok(Pulses::new(PulsesSetup {
             step: self.record_output(step, vec![signals.pulse]),
             dir: self.record_output(dir, vec![signals.dir]),
             enable: axis.enable.and_then(|line| self.enables.get(&line.gpio).cloned()),
@@ -236,15 +265,38 @@ impl Opener<'_> {
             dir_setup: timing.dir_setup.into(),
             dir_hold: timing.dir_hold.into(),
             wake: timing.wake.into(),
-            min_interval: pulse.max((1e9 / (1.25 * fastest)) as u64),
             up: Level::from_bool(!axis.reverse),
-            may_release: !axis.holds_load,
-            release_at_end: axis.on_stop == AxisStop::Release && !axis.holds_load,
-            max_lateness: self.max_lateness,
-            count: model.to_native(start) as i64,
-            telemetry,
+        }))
+    }
+
+    /// The four coils. Those that hold a load keep the levels they have.
+    fn coils(
+        &mut self,
+        motor: &MotorConfig,
+        axis: &CoilsDrive,
+        signals: MotorSignals,
+        count: i64,
+    ) -> Result<Coils, HalError> {
+        let start =
+            if axis.holds_load { OutputStart::Adopt } else { OutputStart::Level(Level::Low) };
+        let mut open = |n: usize| -> Result<Box<dyn OutputLine>, HalError> {
+            let who = format!("{}'s coil {}", motor.name, ["a", "b", "c", "d"][n]);
+            let line = self.backend.open_output(axis.gpio[n], start, &who)?;
+            Ok(self.record_output(line, vec![signals.coils[n]]))
         };
-        Ok(StepDir::new(setup, Outbox::new(index, self.events.clone())))
+        let [a, b, c, d] = [open(0)?, open(1)?, open(2)?, open(3)?];
+        let lines = match axis.wiring {
+            CoilWiring::Unipolar => [a, b, c, d],
+            // Each bridge turns its winding round: its two inputs pull against each other.
+            CoilWiring::Bipolar => [a, c, b, d],
+        };
+        let phases = match axis.sequence {
+            Sequence::Wave => Phases::WAVE,
+            Sequence::Full => Phases::FULL,
+            Sequence::Half => Phases::HALF,
+        };
+        let (reverse, settle) = (axis.reverse, axis.settle.into());
+        Coils::new(CoilsSetup { lines, phases, reverse, settle, count })
     }
 
     /// Watches a driver's fault line; its edges go to the motor's own mailbox.

@@ -5,9 +5,10 @@ use super::error::{MoveError, at_least};
 use super::model::MotorModel;
 use super::plan::{self, Planned, Start};
 use super::shapes::{keyframe_tracks, nanos, sweep_length, sweep_targets};
+use super::usage::{MotorUsage, Usage};
 use crate::config::{
-    Action, Arrive, AtStart, Config, Drive, MoveAction, Order, ProgramConfig, Span, StepConfig,
-    SweepAction,
+    Action, Arrive, AtStart, Config, Drive, MotorConfig, MoveAction, Order, ProgramConfig, Span,
+    Startup, StepConfig, SweepAction,
 };
 use crate::motion::Planner;
 use crate::motor::MotorIndex;
@@ -19,6 +20,8 @@ pub struct Preflight {
     pub duration: Option<Duration>,
     /// The motors it moves, as indices into the config's motors.
     pub motors: BTreeSet<MotorIndex>,
+    /// What it asks of each motor that it moves.
+    pub usage: Vec<MotorUsage>,
     /// What is wrong, in the order of the program; each with its place in the file.
     pub problems: Vec<Problem>,
 }
@@ -42,22 +45,27 @@ pub struct Problem {
 pub fn preflight(config: &Config, program: &str) -> Preflight {
     let Some(program) = config.program(program) else { return Preflight::default() };
     let models: Vec<_> = config.motors.iter().map(MotorModel::new).collect();
-    let starts = config.motors.iter().zip(&models).map(|(motor, model)| match &motor.drive {
-        Drive::Servo(servo) => match servo.startup {
-            crate::config::Startup::Off => Start::Anywhere,
-            crate::config::Startup::Centre => {
-                Start::At((motor.travel.min + motor.travel.max) / 2.0)
-            }
-            crate::config::Startup::Angle(angle) => Start::At(angle),
-        },
-        Drive::StepDir(axis) => Start::At(model.to_native(start_position(axis.at_start, model))),
-    });
-    let at = starts.collect();
-    let mut walk = Walk { config, models, planner: Planner::new(), at, out: Preflight::default() };
+    let starts = config.motors.iter().zip(&models);
+    let at = starts.map(|(motor, model)| start(motor, model)).collect();
+    let (planner, usage) = (Planner::new(), Usage::new(config.motors.len()));
+    let mut walk = Walk { config, models, planner, at, usage, out: Preflight::default() };
     let nanos = walk.steps(&program.steps, program, 1);
     walk.out.problems.dedup();
+    walk.out.usage = walk.usage.moved();
     walk.out.duration = nanos.filter(|_| walk.out.problems.is_empty()).map(Duration::from_nanos);
     walk.out
+}
+
+fn start(motor: &MotorConfig, model: &MotorModel) -> Start {
+    if let Some(axis) = motor.axis() {
+        return Start::At(model.to_native(start_position(axis.at_start, model)));
+    }
+    let Drive::Servo(servo) = &motor.drive else { return Start::Anywhere };
+    match servo.startup {
+        Startup::Off => Start::Anywhere,
+        Startup::Centre => Start::At((motor.travel.min + motor.travel.max) / 2.0),
+        Startup::Angle(angle) => Start::At(angle),
+    }
 }
 
 /// Where an axis is taken to be at the start: as it says, else 0 or the nearest place in its travel.
@@ -82,6 +90,7 @@ struct Walk<'c> {
     models: Vec<MotorModel>,
     planner: Planner,
     at: Vec<Start>,
+    usage: Usage,
     out: Preflight,
 }
 
@@ -115,12 +124,19 @@ impl<'c> Walk<'c> {
                 self.steps(&program.steps, program, depth + 1)
             }
             Action::Repeat(times, steps) => {
+                let before_first = self.usage.clone();
                 let first = self.steps(steps, home, depth + 1);
+                let mut before = before_first;
+                let mut counted = 1;
                 let again = if *times != Some(1) && depth < TWICE_UP_TO_DEPTH {
+                    before = self.usage.clone();
+                    counted = 2;
                     self.steps(steps, home, depth + 1)
                 } else {
                     first
                 };
+                let left = times.map(|n| u64::from(n).saturating_sub(counted));
+                self.usage.repeat(&before, left);
                 let more = u64::from((*times)?) - 1;
                 Some(first?.saturating_add(again?.saturating_mul(more)))
             }
@@ -153,10 +169,12 @@ impl<'c> Walk<'c> {
         let every = nanos(sweep.every);
         let turn = 2 * sweep_length(sweep);
         let (mut last, mut overrun) = (0, 0);
+        let mut before_turn = self.usage.clone();
         for index in 0..=turn.min(MOST_SWEEP_STEPS) {
             let Some(targets) = sweep_targets(sweep, index) else { break };
             last = self.plan(&targets, Arrive::Aligned, 1.0, span).map_or(0, |p| p.duration);
             if index == 0 {
+                before_turn = self.usage.clone();
                 // Where it begins may be far: the second target waits for that.
                 overrun = last.saturating_sub(every);
             } else if last > every {
@@ -167,6 +185,8 @@ impl<'c> Walk<'c> {
                 break;
             }
         }
+        // What was looked through is the way to its first end, and one turn.
+        self.usage.repeat(&before_turn, sweep.times.map(|n| u64::from(n.saturating_sub(1))));
         let moves = turn.saturating_mul(u64::from(sweep.times?));
         Some(every.saturating_mul(moves).saturating_add(overrun).saturating_add(last))
     }
@@ -208,6 +228,7 @@ impl<'c> Walk<'c> {
     fn accept(&mut self, planned: Result<Planned, MoveError>, span: Span) -> Option<Planned> {
         match planned {
             Ok(planned) => {
+                self.usage.add(&self.models, &planned);
                 for part in &planned.parts {
                     self.out.motors.insert(part.motor);
                     self.at[part.motor] = Start::At(part.start + part.distance);
@@ -226,5 +247,44 @@ impl<'c> Walk<'c> {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AXIS: &str = "[axis.x]\nstep = { gpio = 17 }\ndir = { gpio = 27 }\ndriver = \"drv8825\"\n\
+        steps-per-revolution = 200\nmicrosteps = 16\ndistance-per-revolution = \"8mm\"\n\
+        travel = { min = \"0mm\", max = \"200mm\" }\nmax-speed = \"50mm/s\"\n\
+        max-acceleration = \"500mm/s^2\"\nmax-jerk = \"5000mm/s^3\"\nat-start = { assume = \"0mm\" }\n";
+
+    fn usage(steps: &str) -> MotorUsage {
+        let text = format!("{AXIS}[program.p]\nsteps = [ {steps} ]\n");
+        let config = Config::from_str(&text, "test").unwrap().config;
+        let preflight = preflight(&config, "p");
+        assert_eq!(preflight.problems, []);
+        preflight.usage[0]
+    }
+
+    #[test]
+    fn distances_count_every_way_and_every_repetition() {
+        let there = "{ move = { x = \"100mm\" } }";
+        let back = "{ move = { x = \"0mm\" } }";
+        let far = usage(there);
+        assert!((far.distance - 100.0).abs() < 1e-6, "{far:?}");
+        assert!((far.speed - 50.0).abs() < 1e-3 && far.speed_share <= 1.0 + 1e-9, "{far:?}");
+        assert!((usage(&format!("{there}, {back}")).distance - 200.0).abs() < 1e-6);
+        for (times, total) in [(1, 200.0), (2, 400.0), (7, 1400.0)] {
+            let repeated = usage(&format!("{{ repeat = {times}, steps = [ {there}, {back} ] }}"));
+            assert!((repeated.distance - total).abs() < 1e-6, "{times} times: {repeated:?}");
+        }
+        let endless = usage(&format!("{{ repeat = \"forever\", steps = [ {there}, {back} ] }}"));
+        assert_eq!(endless.distance, f64::INFINITY);
+        // 10 mm to where it begins, then three times there and back over 5 mm.
+        let sweep = usage(
+            "{ sweep = { x = [\"10mm\", \"15mm\"] }, step = \"1mm\", every = \"500ms\", times = 3 }",
+        );
+        assert!((sweep.distance - 40.0).abs() < 1e-6, "{sweep:?}");
     }
 }

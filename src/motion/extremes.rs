@@ -46,6 +46,22 @@ impl Trajectory {
         }
         extremes
     }
+
+    /// The way it goes in all: there and back counts twice.
+    pub fn way(&self) -> f64 {
+        let of = |segment: &Segment| {
+            let length = seconds(segment.duration);
+            let (mut way, mut last) = (0.0, segment.state.position);
+            let inside = velocity_zeros(segment).into_iter().filter(|&h| h > 0.0 && h < length);
+            for h in inside.chain([length]) {
+                let position = segment.state.after(h, segment.jerk).position;
+                way += (position - last).abs();
+                last = position;
+            }
+            way
+        };
+        self.segments().iter().map(of).sum()
+    }
 }
 
 /// The extremes of one segment.

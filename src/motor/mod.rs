@@ -11,9 +11,11 @@
 //! - *native unit*: what a motor's trajectories are in: steps for an axis, degrees for a servo.
 
 mod change;
+mod coils;
 mod part;
+mod pulses;
 mod servo;
-mod step_dir;
+mod stepper;
 mod telemetry;
 
 use std::collections::VecDeque;
@@ -23,8 +25,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_channel::Sender;
 
 pub use change::{Change, Gate, Verdict};
+pub use coils::{Coils, CoilsSetup, Phases};
+pub use pulses::{Pulses, PulsesSetup};
 pub use servo::{PulseMap, Servo, ServoSetup};
-pub use step_dir::{StepDir, StepDirSetup};
+pub use stepper::{StepOutput, Stepper, StepperSetup, Turn};
 pub use telemetry::{Lateness, LatenessSummary, Telemetry};
 
 use crate::hal::HalError;

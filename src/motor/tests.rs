@@ -19,7 +19,7 @@ struct Bench {
     clock: Clock,
     panel: SimPanel,
     events: Receiver<Event>,
-    motor: StepDir,
+    motor: Stepper<Pulses>,
 }
 
 /// A motor of 1 us pulses on the simulator, whose reports have room for `room`.
@@ -30,7 +30,7 @@ fn bench(room: usize) -> Bench {
         sim.open_output(gpio, OutputStart::Level(Level::Low), "x").unwrap()
     };
     let (sender, events) = bounded(room);
-    let setup = StepDirSetup {
+    let pulses = Pulses::new(PulsesSetup {
         step: open(STEP),
         dir: open(27),
         enable: None,
@@ -39,16 +39,20 @@ fn bench(room: usize) -> Bench {
         dir_setup: 0,
         dir_hold: 0,
         wake: 0,
-        min_interval: 2_000,
         up: Level::High,
+    });
+    let setup = StepperSetup {
+        min_interval: 2_000,
         may_release: true,
+        release_at_rest: false,
         release_at_end: false,
+        settle: 0,
         max_lateness: None,
         count: 0,
         telemetry: Arc::default(),
     };
     let panel = sim.panel();
-    Bench { clock, panel, events, motor: StepDir::new(setup, Outbox::new(0, sender)) }
+    Bench { clock, panel, events, motor: Stepper::new(setup, pulses, Outbox::new(0, sender)) }
 }
 
 impl Bench {

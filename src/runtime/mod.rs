@@ -61,6 +61,24 @@ impl Default for Mailbox {
     }
 }
 
+/// Makes [`Fleet::next`] come back, since there is something else to do. Cheap to clone, and never waits.
+#[derive(Clone, Debug)]
+pub struct Waker(Sender<()>);
+
+impl Waker {
+    /// A waker, and what it wakes. A waker whose other end is gone does nothing.
+    pub(crate) fn pair() -> (Waker, Receiver<()>) {
+        let (sender, receiver) = crossbeam_channel::bounded(1);
+        (Waker(sender), receiver)
+    }
+
+    /// Wakes it. Several calls before it looks are one.
+    pub fn wake(&self) {
+        // Full: it will wake up for that one.
+        let _ = self.0.try_send(());
+    }
+}
+
 /// What [`Fleet::next`] came back with.
 #[derive(Debug)]
 pub enum Next {
@@ -109,8 +127,13 @@ pub trait Fleet: Send {
     fn send(&mut self, motor: MotorIndex, command: Command) -> Result<(), SendError>;
 
     /// Waits until a motor says something, `until` has come, or a stop event that `heed` asks for is
-    /// set. It may come back before `until` with [`Next::Deadline`] where that lies hours ahead.
+    /// set. It may come back before `until` with [`Next::Deadline`] where that lies hours ahead, or when
+    /// its waker was used.
     fn next(&mut self, until: Instant, heed: Heed) -> Next;
+
+    /// Ends a [`Fleet::next`] that is under way, or the next one, from any thread. In virtual time there
+    /// is no other thread to wait for, and it does nothing.
+    fn waker(&self) -> Waker;
 
     /// A driver's fault, as if its line had become active: for tests of what follows.
     fn inject_fault(&mut self, motor: MotorIndex, at: Instant);

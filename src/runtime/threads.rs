@@ -7,7 +7,7 @@ use log::{info, warn};
 
 use super::scheduling::{self, Granted};
 use super::wait::{PreciseWait, sleep_until};
-use super::{Fleet, FleetEnd, Heed, Mail, Mailbox, Member, Next, SendError};
+use super::{Fleet, FleetEnd, Heed, Mail, Mailbox, Member, Next, SendError, Waker};
 use crate::hal::Clock;
 use crate::motor::{Command, Event, FaultKind, Input, Motor, MotorIndex, Report};
 use crate::sync::{Gather, StopEvent};
@@ -19,11 +19,13 @@ pub struct ThreadOptions {
     /// Ask for real-time scheduling and locked memory. What is refused is said in the log, and the
     /// motors run all the same.
     pub realtime: bool,
+    /// The share of the time between two edges that a loop may spin away, 0 to 1.
+    pub spin: f64,
 }
 
 impl Default for ThreadOptions {
     fn default() -> Self {
-        ThreadOptions { realtime: true }
+        ThreadOptions { realtime: true, spin: 0.2 }
     }
 }
 
@@ -39,6 +41,8 @@ pub struct ThreadFleet {
     /// Faults to come, by instant.
     faults: Vec<(Instant, MotorIndex)>,
     granted: Granted,
+    waker: Waker,
+    woken: Receiver<()>,
 }
 
 struct Handle {
@@ -84,7 +88,7 @@ impl ThreadFleet {
                 events: events.0.clone(),
                 halt: halt.clone(),
                 quit: quit.clone(),
-                wait: PreciseWait::new(yields),
+                wait: PreciseWait::new(yields, options.spin),
             };
             let (stand, done, realtime) = (stand_tx.clone(), done_tx.clone(), options.realtime);
             let thread = std::thread::Builder::new().name(member.name.clone()).spawn(move || {
@@ -122,7 +126,7 @@ impl ThreadFleet {
             _ if options.realtime => warn!("{granted}"),
             _ => info!("{granted}"),
         }
-        let clock = Clock::monotonic();
+        let (clock, (waker, woken)) = (Clock::monotonic(), Waker::pair());
         Ok(ThreadFleet {
             clock,
             members: handles,
@@ -133,6 +137,8 @@ impl ThreadFleet {
             done,
             faults: Vec::new(),
             granted,
+            waker,
+            woken,
         })
     }
 
@@ -185,8 +191,13 @@ impl Fleet for ThreadFleet {
             recv(self.events) -> event => event.map_or(Next::Deadline, Next::Event),
             recv(stop) -> _ => Next::Stop,
             recv(halt) -> _ => Next::Stop,
+            recv(self.woken) -> _ => Next::Deadline,
             default(timeout) => Next::Deadline,
         }
+    }
+
+    fn waker(&self) -> Waker {
+        self.waker.clone()
     }
 
     fn inject_fault(&mut self, motor: MotorIndex, at: Instant) {

@@ -15,11 +15,11 @@ const SLEEP_MIN_NANOS: u64 = 3_000;
 /// A precise wait for an absolute deadline: sleeps most of the way, spins the last stretch.
 ///
 /// The stretch is learnt from the wake-ups seen: it grows when the kernel woke the thread later than
-/// allowed for, and shrinks slowly. It takes no more than a fifth of the time between deadlines, so
-/// that a motor's spinning costs at most a fifth of a core, whatever its rate; only after a deadline
-/// missed by much it may take what it has learnt for a while, since a loop that falls behind at each
-/// wake-up would never catch up. A wake-up worse than the longest spin is not chased: it would cost
-/// much and still be late.
+/// allowed for, and shrinks slowly. It takes no more than a share of the time between deadlines (a
+/// fifth, unless the config says otherwise), so that a motor's spinning costs at most that share of a
+/// core, whatever its rate. Only after a deadline missed by much it may take what it has learnt for a
+/// while, since a loop that falls behind at each wake-up would never catch up. A wake-up worse than the
+/// longest spin is not chased: it would cost much and still be late.
 #[derive(Debug)]
 pub(super) struct PreciseWait {
     spin: u64,
@@ -29,10 +29,9 @@ pub(super) struct PreciseWait {
     interval: u64,
     /// Waits left in which the spin may take what it has learnt.
     chasing: u32,
+    /// The share of the time between two deadlines that may be spun away.
+    share: f64,
 }
-
-/// The share of the time between deadlines that may be spun away: one in this many.
-const SPIN_SHARE: u64 = 5;
 
 /// Missed by more than the interval over this: by much.
 const MISSED_SHARE: u64 = 4;
@@ -41,14 +40,16 @@ const MISSED_SHARE: u64 = 4;
 const CHASE: u32 = 64;
 
 impl PreciseWait {
-    /// `yields`: give the core away between two looks at the clock, since others wait for it.
-    pub fn new(yields: bool) -> PreciseWait {
+    /// `yields`: give the core away between two looks at the clock, since others wait for it. `share`:
+    /// how much of the time between two deadlines may be spun away, 0 to 1.
+    pub fn new(yields: bool, share: f64) -> PreciseWait {
         PreciseWait {
             spin: SPIN_MIN_NANOS * 5,
             yields,
             last: Instant::ZERO,
             interval: 1_000_000,
             chasing: 0,
+            share: share.clamp(0.0, 1.0),
         }
     }
 
@@ -60,8 +61,8 @@ impl PreciseWait {
             self.chasing = CHASE;
         }
         let ahead = deadline.nanos_since(clock.now());
-        let share = if self.chasing > 0 { self.spin } else { self.interval / SPIN_SHARE };
-        let spin = self.spin.min(share);
+        let allowed = (self.interval as f64 * self.share) as u64;
+        let spin = if self.chasing > 0 { self.spin } else { self.spin.min(allowed) };
         // Catching up, a sleep that is overslept by a fifth of the way gains nothing.
         if ahead > spin + SLEEP_MIN_NANOS && !(behind && ahead <= CATCH_UP_NANOS) {
             let gap = deadline.nanos_since(self.last).min(1_000_000);
@@ -127,7 +128,7 @@ mod tests {
     #[test]
     fn never_early_and_not_absurdly_late() {
         let clock = Clock::monotonic();
-        let mut wait = PreciseWait::new(false);
+        let mut wait = PreciseWait::new(false, 0.2);
         let mut best = u64::MAX;
         for i in 0..50 {
             let deadline = clock.now().plus_nanos(100_000 + i * 20_000);
@@ -141,7 +142,7 @@ mod tests {
 
     #[test]
     fn the_spin_stays_within_its_bounds() {
-        let mut wait = PreciseWait::new(false);
+        let mut wait = PreciseWait::new(false, 0.2);
         for _ in 0..1000 {
             wait.learn(10_000_000);
         }

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 
 use super::axis::Axis;
+use super::coils::Coils;
+use super::course::Course;
 use super::moves::{Grain, Moves, Place};
 use super::report::{Bound, Report};
 use super::servo::Servo;
 use super::{Options, VerifyError};
-use crate::config::{Config, Drive};
+use crate::config::{Config, Drive, MotorConfig};
 use crate::trace::{Change, Signal, SignalId, SignalKind, Value};
 use crate::units::Instant;
 
@@ -17,6 +19,7 @@ enum Wire {
     Dir,
     Enable,
     Pulse,
+    Coil(usize),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +32,7 @@ enum Role {
 #[derive(Debug)]
 enum Motor {
     Axis(Box<Axis>),
+    Coils(Box<Coils>),
     Servo(Box<Servo>),
 }
 
@@ -36,8 +40,72 @@ impl Motor {
     /// Where it is, in grains of its line.
     fn place(&self) -> f64 {
         match self {
-            Motor::Axis(axis) => axis.steps() as f64,
+            Motor::Axis(axis) => axis.course().steps() as f64,
+            Motor::Coils(coils) => coils.course().steps() as f64,
             Motor::Servo(servo) => servo.angle() / servo.grain(),
+        }
+    }
+
+    fn new(motor: &MotorConfig, options: &Options) -> Result<Motor, VerifyError> {
+        Ok(match (&motor.drive, motor.axis()) {
+            (Drive::Servo(drive), _) => Motor::Servo(Box::new(Servo::new(motor, drive, options))),
+            (Drive::StepDir(drive), Some(axis)) => {
+                Motor::Axis(Box::new(Axis::new(motor, axis, drive, options)))
+            }
+            (Drive::Coils(drive), Some(axis)) => {
+                Motor::Coils(Box::new(Coils::new(motor, axis, drive, options)))
+            }
+            (Drive::StepDir(_) | Drive::Coils(_), None) => {
+                let text = format!("`{}` is no axis in the config", motor.name);
+                return Err(VerifyError::Mismatch(text));
+            }
+        })
+    }
+
+    fn grain(&self, late: u64) -> Grain {
+        let of_steps = |course: &Course| Grain {
+            late: course.top_speed() * late as f64 / 1e9,
+            end_within: 0,
+            rest: 1.0,
+        };
+        match self {
+            Motor::Axis(axis) => of_steps(axis.course()),
+            Motor::Coils(coils) => of_steps(coils.course()),
+            Motor::Servo(servo) => {
+                Grain { late: servo.late_grains(), end_within: servo.period(), rest: 0.0 }
+            }
+        }
+    }
+
+    fn start(&mut self, at: u64, position: f64) {
+        match self {
+            Motor::Axis(axis) => axis.course_mut().start(at, position),
+            Motor::Coils(coils) => coils.start(at, position),
+            Motor::Servo(servo) => servo.start(at, position),
+        }
+    }
+
+    fn end(&mut self, at: u64, position: f64) {
+        match self {
+            Motor::Axis(axis) => axis.course_mut().end(at, position),
+            Motor::Coils(coils) => coils.end(at, position),
+            Motor::Servo(servo) => servo.end(position),
+        }
+    }
+
+    fn halt(&mut self, at: u64) {
+        match self {
+            Motor::Axis(axis) => axis.course_mut().halt(at),
+            Motor::Coils(coils) => coils.halt(at),
+            Motor::Servo(servo) => servo.halt(),
+        }
+    }
+
+    fn finish(self, at: u64) -> Vec<Bound> {
+        match self {
+            Motor::Axis(axis) => axis.finish(at),
+            Motor::Coils(coils) => coils.finish(at),
+            Motor::Servo(servo) => servo.finish(at),
         }
     }
 }
@@ -60,31 +128,9 @@ impl Checker {
         options: &Options,
     ) -> Result<Checker, VerifyError> {
         let roles = roles(signals, config)?;
-        let motors: Vec<Motor> = config
-            .motors
-            .iter()
-            .map(|m| match &m.drive {
-                Drive::Servo(drive) => Motor::Servo(Box::new(Servo::new(m, drive, options))),
-                Drive::StepDir(drive) => Motor::Axis(Box::new(Axis::new(m, drive, options))),
-            })
-            .collect();
-        let late = options.late_nanos();
-        let grains = motors.iter().zip(&config.motors).map(|(motor, config)| match motor {
-            Motor::Axis(axis) => {
-                Grain { late: axis.top_speed() * late as f64 / 1e9, end_within: 0, rest: 1.0 }
-            }
-            Motor::Servo(servo) => Grain {
-                late: servo.late_grains(),
-                end_within: match &config.drive {
-                    Drive::Servo(drive) => {
-                        u64::try_from(drive.period.as_nanos()).unwrap_or(u64::MAX)
-                    }
-                    Drive::StepDir(_) => 0,
-                },
-                rest: 0.0,
-            },
-        });
-        let grains = grains.collect();
+        let motors = config.motors.iter().map(|m| Motor::new(m, options));
+        let motors = motors.collect::<Result<Vec<Motor>, _>>()?;
+        let grains = motors.iter().map(|motor| motor.grain(options.late_nanos())).collect();
         Ok(Checker {
             roles,
             moved: vec![false; motors.len()],
@@ -102,6 +148,7 @@ impl Checker {
             && let Some(&Role::Wire(motor, wire)) = self.roles.get(signal)
         {
             self.wire(at, motor, wire, level(value));
+            self.settle_coils(at);
         } else {
             self.many(at, batch);
         }
@@ -131,10 +178,7 @@ impl Checker {
         }
         self.wires(at, batch);
         for (motor, position) in stops {
-            match &mut self.motors[motor] {
-                Motor::Axis(axis) => axis.end(at, position),
-                Motor::Servo(servo) => servo.end(position),
-            }
+            self.motors[motor].end(at, position);
             let place = match &self.motors[motor] {
                 Motor::Servo(servo) => position / servo.grain(),
                 axis => axis.place(),
@@ -153,10 +197,7 @@ impl Checker {
         self.tell_halted();
         let mut places = Vec::with_capacity(starts.len());
         for &(motor, position) in starts {
-            match &mut self.motors[motor] {
-                Motor::Axis(axis) => axis.start(at, position),
-                Motor::Servo(servo) => servo.start(at, position),
-            }
+            self.motors[motor].start(at, position);
             places.push((motor, self.motors[motor].place()));
         }
         self.moves.begin(markers, &places);
@@ -188,22 +229,33 @@ impl Checker {
                 }
             }
         }
+        self.settle_coils(at);
     }
 
     fn wire(&mut self, at: u64, motor: usize, wire: Wire, high: Option<bool>) {
         match (&mut self.motors[motor], wire) {
             (Motor::Axis(axis), Wire::Step) => {
-                let before = axis.steps();
+                let before = axis.course().steps();
                 axis.step(at, high);
-                self.moved[motor] |= axis.steps() != before;
+                self.moved[motor] |= axis.course().steps() != before;
             }
             (Motor::Axis(axis), Wire::Dir) => axis.dir(at, high),
             (Motor::Axis(axis), Wire::Enable) => axis.enable(at, high),
+            (Motor::Coils(coils), Wire::Coil(n)) => coils.coil(n, high),
             (Motor::Servo(servo), Wire::Pulse) => {
                 servo.pulse(at, high);
                 self.moved[motor] |= high == Some(false);
             }
             _ => {}
+        }
+    }
+
+    /// The coils' states, after all of their lines that change in this instant have.
+    fn settle_coils(&mut self, at: u64) {
+        for (motor, moved) in self.motors.iter_mut().zip(&mut self.moved) {
+            if let Motor::Coils(coils) = motor {
+                *moved |= coils.settle(at);
+            }
         }
     }
 
@@ -226,10 +278,7 @@ impl Checker {
 
     fn tell_halted(&mut self) {
         for (motor, at) in self.halted.drain(..) {
-            match &mut self.motors[motor] {
-                Motor::Axis(axis) => axis.halt(at),
-                Motor::Servo(servo) => servo.halt(),
-            }
+            self.motors[motor].halt(at);
         }
     }
 
@@ -240,10 +289,7 @@ impl Checker {
         self.tell_halted();
         let mut bounds: Vec<Bound> = Vec::new();
         for motor in self.motors {
-            bounds.extend(match motor {
-                Motor::Axis(axis) => axis.finish(at),
-                Motor::Servo(servo) => servo.finish(at),
-            });
+            bounds.extend(motor.finish(at));
         }
         bounds.push(line);
         Report { lost: 0, end, bounds, notes }
@@ -273,6 +319,11 @@ fn roles(signals: &[Signal], config: &Config) -> Result<HashMap<SignalId, Role>,
                 wire("dir", Wire::Dir);
                 if axis.enable.is_some() {
                     wire("enable", Wire::Enable);
+                }
+            }
+            Drive::Coils(_) => {
+                for (n, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
+                    wire(name, Wire::Coil(n));
                 }
             }
         }

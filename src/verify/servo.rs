@@ -98,6 +98,11 @@ impl Servo {
         servo
     }
 
+    /// Nanoseconds from pulse to pulse.
+    pub fn period(&self) -> u64 {
+        self.period
+    }
+
     fn degrees_per_nano(&self) -> f64 {
         (self.angles.1 - self.angles.0).abs() / (self.pulse.1 - self.pulse.0).max(1) as f64
     }

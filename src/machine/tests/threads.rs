@@ -88,7 +88,7 @@ fn troubled(text: &str, motor: usize, trouble: Trouble) -> Machine {
         };
         let members = members.into_iter().enumerate().map(wrap).collect();
         let (stop, halt) = (builder.stop.clone(), builder.halt.clone());
-        let options = ThreadOptions { realtime: false };
+        let options = ThreadOptions { realtime: false, ..ThreadOptions::default() };
         let fleet = ThreadFleet::start(members, events, stop, halt, &options).unwrap();
         Ok(Box::new(fleet))
     });

@@ -357,4 +357,5 @@ fn no_size_of_numbers_panics_or_gives_an_unsound_plan() {
     assert!(planned > 0);
 }
 
+mod hard_inputs;
 mod solvers;

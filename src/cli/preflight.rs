@@ -1,0 +1,86 @@
+//! What `lockstep check --program` says about a program that can be carried out.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::table::number;
+use crate::config::Config;
+use crate::machine::{MotorUsage, Preflight, preflight};
+use crate::units::Time;
+
+/// For people: how long it takes, and for each motor the way it goes and how near its limits it comes.
+pub(super) fn text(config: &Config, program: &str) -> String {
+    let Preflight { duration, usage, .. } = preflight(config, program);
+    let lasts = match duration {
+        // Finer than a millisecond is the scheduler's affair.
+        Some(d) => format!("takes {}", Time(Duration::from_millis(d.as_millis() as u64))),
+        None => "never ends".to_owned(),
+    };
+    let mut out = format!("\nProgram {program}\n  {lasts}\n");
+    if usage.is_empty() {
+        out += "  no motor moves\n";
+        return out;
+    }
+    let header = ["motor", "distance", "top speed", "of its limit", "acceleration", "jerk"];
+    let mut rows = vec![header.map(str::to_owned)];
+    rows.extend(usage.iter().map(|u| row(config, u)));
+    let widths: [usize; 6] =
+        std::array::from_fn(|column| rows.iter().map(|r| r[column].len()).max().unwrap_or(0));
+    for row in &rows {
+        let mut line = String::from(" ");
+        for (column, (cell, wide)) in row.iter().zip(widths).enumerate() {
+            // Writing to a `String` can't fail.
+            let _ = match column {
+                0 => write!(line, " {cell:wide$}"),
+                _ => write!(line, "  {cell:>wide$}"),
+            };
+        }
+        out += line.trim_end();
+        out.push('\n');
+    }
+    out
+}
+
+fn row(config: &Config, usage: &MotorUsage) -> [String; 6] {
+    let motor = &config.motors[usage.motor];
+    let unit = motor.unit.symbol();
+    let distance = match usage.distance.is_finite() {
+        true => format!("{} {unit}", number(usage.distance)),
+        false => "no end".to_owned(),
+    };
+    let share = |share: f64| format!("{:.0} %", share * 100.0);
+    [
+        motor.name.clone(),
+        distance,
+        format!("{} {unit}/s", number(usage.speed)),
+        share(usage.speed_share),
+        share(usage.acceleration_share),
+        share(usage.jerk_share),
+    ]
+}
+
+/// The same for programs. A distance without end is `null`.
+pub(super) fn json(config: &Config, program: &str) -> Value {
+    let Preflight { duration, usage, .. } = preflight(config, program);
+    let motor = |u: &MotorUsage| {
+        let motor = &config.motors[u.motor];
+        let usage = json!({
+            "unit": motor.unit.symbol(),
+            "distance": u.distance.is_finite().then_some(u.distance),
+            "speed": u.speed,
+            "speed_share": u.speed_share,
+            "acceleration": u.acceleration,
+            "acceleration_share": u.acceleration_share,
+            "jerk": u.jerk,
+            "jerk_share": u.jerk_share,
+        });
+        (motor.name.clone(), usage)
+    };
+    json!({
+        "name": program,
+        "duration_s": duration.map(|d| d.as_nanos() as f64 / 1e9),
+        "motors": usage.iter().map(motor).collect::<Map<String, Value>>(),
+    })
+}
