@@ -5,14 +5,16 @@
 //! line of an axis that holds a load. One output that can't be reached does not keep the others from
 //! it, and every wait has its end.
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant as StdInstant};
+use std::time::Instant as StdInstant;
 
-use crate::board::Model;
+use crate::board::{Model, PwmOutput};
 use crate::config::{Config, Output, Port, SafeState, Why};
-use crate::hal::{Backend, Clock, HalError, Level, OutputStart, RppalBackend, SignalEnd};
-use crate::hal::{LONGEST_END, LeftSignal, header_channel};
+use crate::hal::{Backend, Cause, Clock, HalError, Level, OutputStart, RppalBackend, SignalEnd};
+use crate::hal::{LONGEST_END, LeftSignal, pwm_channel};
 
 /// What became of one output.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -59,8 +61,8 @@ pub fn make_safe(config: &Config, board: Model, told: &mut dyn FnMut(&MadeSafe))
             (&Port::Gpio(gpio), SafeState::NoSignal) => {
                 set(&mut header, gpio, Level::Low, output.function)
             }
-            (&Port::Pwm(gpio), _) => {
-                signals.push((gpio, output));
+            (Port::Pwm(channel), _) => {
+                signals.push((channel.clone(), output));
                 continue;
             }
         };
@@ -87,51 +89,46 @@ fn set(
 fn end_signals(
     board: Model,
     header: &mut Result<RppalBackend, HalError>,
-    signals: Vec<(u8, Output)>,
+    signals: Vec<(PwmOutput, Output)>,
     done: &mut dyn FnMut(Output, Result<Did, HalError>),
 ) {
     let (sender, results) = mpsc::channel();
-    let mut waiting: Vec<(u8, Output)> = Vec::new();
-    for (gpio, output) in signals {
-        let left = match header_channel(board, gpio) {
-            Ok((chip, channel)) => LeftSignal { gpio, chip, channel },
+    let mut waiting: Vec<(PwmOutput, PathBuf, Output)> = Vec::new();
+    for (channel, output) in signals {
+        let left = match pwm_channel(board, &channel) {
+            Ok((chip, number)) => LeftSignal { output: channel.clone(), chip, channel: number },
             Err(error) => {
                 done(output, Err(error));
                 continue;
             }
         };
         // Without the pin's level the signal ends nevertheless: at worst by a pulse that is cut.
-        let reader = header.as_mut().ok().and_then(|h| h.level_reader(gpio, output.function).ok());
+        let reader =
+            header.as_mut().ok().and_then(|h| h.level_reader(&channel, output.function).ok());
+        let reader = reader.flatten();
         let sender = sender.clone();
+        let chip = left.chip.clone();
         let work = move || {
             let mut level = || reader.as_ref().map(|read| read());
             // The receiver is gone when this took too long: nothing is left to do.
-            let _ = sender.send((gpio, left.end(&mut level, &Clock::monotonic())));
+            let _ = sender.send((left.output.clone(), left.end(&mut level, &Clock::monotonic())));
         };
-        match thread::Builder::new().name(format!("safe-gpio{gpio}")).spawn(work) {
-            Ok(_) => waiting.push((gpio, output)),
-            Err(e) => done(output, Err(timed_out(gpio, board, &e))),
+        match thread::Builder::new().name(format!("safe-{}", waiting.len())).spawn(work) {
+            Ok(_) => waiting.push((channel, chip, output)),
+            Err(e) => done(output, Err(HalError::Open { path: chip, cause: Cause::from(&e) })),
         }
     }
     let until = StdInstant::now() + LONGEST_END;
     while !waiting.is_empty() {
         let left = until.saturating_duration_since(StdInstant::now());
-        let Ok((gpio, result)) = results.recv_timeout(left.max(Duration::from_nanos(1))) else {
-            break;
-        };
-        if let Some(at) = waiting.iter().position(|w| w.0 == gpio) {
-            let (_, output) = waiting.remove(at);
+        let Ok((channel, result)) = results.recv_timeout(left) else { break };
+        if let Some(at) = waiting.iter().position(|w| w.0 == channel) {
+            let (.., output) = waiting.remove(at);
             done(output, result.map(Did::Signal));
         }
     }
-    let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
-    for (gpio, output) in waiting {
-        done(output, Err(timed_out(gpio, board, &late)));
+    let late = io::Error::from(io::ErrorKind::TimedOut);
+    for (_, path, output) in waiting {
+        done(output, Err(HalError::Open { path, cause: Cause::from(&late) }));
     }
-}
-
-/// The error of a channel that could not be got at in time.
-fn timed_out(gpio: u8, board: Model, error: &std::io::Error) -> HalError {
-    let path = header_channel(board, gpio).map(|(chip, _)| chip).unwrap_or_default();
-    HalError::Open { path, cause: crate::hal::Cause::from(error) }
 }

@@ -82,6 +82,7 @@ impl CliError {
                 MachineError::Hal { .. }
                 | MachineError::Backend(_)
                 | MachineError::FaultAtStart { .. }
+                | MachineError::NeedsRealtime { .. }
                 | MachineError::Threads(_) => HARDWARE,
                 MachineError::UnknownProgram { .. }
                 | MachineError::NoProgram { .. }

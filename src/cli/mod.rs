@@ -8,6 +8,7 @@ mod error;
 pub mod init;
 mod json;
 pub mod logging;
+mod outputs;
 #[cfg(feature = "plot")]
 mod plot;
 mod preflight;

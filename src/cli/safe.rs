@@ -51,7 +51,7 @@ mod on_linux {
 
     use super::super::{DONE, HARDWARE, logging, signals, to_stdout};
     use super::*;
-    use crate::board::Model;
+    use crate::board::{Model, PwmOutput};
     use crate::claim::{Claim, last_accepted};
     use crate::config::{Config, Loaded, Port, Why};
     use crate::hal::{Level, SignalEnd, identify_board};
@@ -118,15 +118,8 @@ mod on_linux {
         Ok(Chosen { loaded, said: args.config.display().to_string(), accepted: false })
     }
 
-    /// `GPIO22`.
-    fn port(made: &MadeSafe) -> String {
-        match made.output.port {
-            Port::Gpio(gpio) | Port::Pwm(gpio) => format!("GPIO{gpio}"),
-        }
-    }
-
     fn name(made: &MadeSafe) -> String {
-        format!("{} ({} {})", port(made), made.motors.join(", "), made.output.function)
+        format!("{} ({} {})", made.output.port, made.motors.join(", "), made.output.function)
     }
 
     fn what(did: Did) -> &'static str {
@@ -144,17 +137,19 @@ mod on_linux {
     fn line(made: &MadeSafe) -> String {
         let who = format!("{} {}", made.motors.join(", "), made.output.function);
         let what = made.result.as_ref().map_or("NOT SAFE", |did| what(*did));
-        format!("{:6}  {who:20}  {what}", port(made))
+        format!("{:6}  {who:20}  {what}", made.output.port.to_string())
     }
 
     fn object(chosen: &Chosen, all: &[MadeSafe]) -> Value {
         let output = |made: &MadeSafe| {
             let gpio = match made.output.port {
-                Port::Gpio(gpio) | Port::Pwm(gpio) => gpio,
+                Port::Gpio(gpio) | Port::Pwm(PwmOutput::Gpio(gpio)) => Some(gpio),
+                Port::Pwm(PwmOutput::Channel { .. }) => None,
             };
             json!({
                 "motors": made.motors,
                 "function": made.output.function,
+                "port": made.output.port.to_string(),
                 "gpio": gpio,
                 "safe": made.result.is_ok(),
                 "did": made.result.as_ref().ok().map(|did| what(*did)),

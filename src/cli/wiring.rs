@@ -1,9 +1,10 @@
 //! What a person has to connect, set and write into `config.txt` for a config.
 
-use crate::board;
+use super::outputs;
+use crate::board::{self, PwmDevice, PwmOutput};
 use crate::config::coil_motors::CoilDriver;
 use crate::config::drivers::DriverPreset;
-use crate::config::{Drive, LineConfig, Loaded, StepDirDrive};
+use crate::config::{Drive, LineConfig, Loaded, ServoOutput, StepDirDrive};
 
 /// One wire, or one thing to set on a driver.
 pub(super) struct Row {
@@ -11,8 +12,11 @@ pub(super) struct Row {
     /// `STEP`, `ENABLE`, ...
     pub function: &'static str,
     pub active: Option<&'static str>,
-    pub gpio: u8,
+    /// The pin; none where a chip of its own has the signal's output.
+    pub gpio: Option<u8>,
     pub header_pin: Option<u8>,
+    /// That chip's output, in words.
+    pub channel: Option<String>,
 }
 
 /// Something to write down, and why.
@@ -24,12 +28,25 @@ pub(super) struct Note {
 
 pub(super) struct Wiring {
     pub rows: Vec<Row>,
-    /// For each axis, what to set its driver to.
-    pub straps: Vec<(String, String)>,
+    /// What to know of a motor's wires: for each axis, what to set its driver to; for each servo, how
+    /// fine its pulses are.
+    pub straps: Vec<Strap>,
+    /// The wires of chips that motors share.
+    pub shared: Vec<Row>,
+    /// What else there is to know.
+    pub remarks: Vec<String>,
     /// Lines of `config.txt`.
     pub config_txt: Vec<Note>,
     /// Commands to run after each boot, for what `config.txt` can't do.
     pub commands: Vec<Note>,
+}
+
+/// A line of text under a motor's wires.
+pub(super) struct Strap {
+    pub motor: String,
+    /// `set on the driver`.
+    pub what: &'static str,
+    pub text: String,
 }
 
 pub(super) fn wiring(loaded: &Loaded) -> Wiring {
@@ -41,12 +58,16 @@ pub(super) fn wiring(loaded: &Loaded) -> Wiring {
                 motor: motor.name.clone(),
                 function,
                 active,
-                gpio,
+                gpio: Some(gpio),
                 header_pin: loaded.board.header_pin(gpio),
+                channel: None,
             });
         };
         match &motor.drive {
-            Drive::Servo(servo) => row("PWM", servo.gpio, None),
+            Drive::Servo(servo) => {
+                rows.push(outputs::row(loaded, &motor.name, servo));
+                straps.push(outputs::fineness(&motor.name, servo));
+            }
             Drive::StepDir(axis) => {
                 row("STEP", axis.step, None);
                 row("DIR", axis.dir, None);
@@ -59,20 +80,24 @@ pub(super) fn wiring(loaded: &Loaded) -> Wiring {
                         );
                     }
                 }
-                straps.push((motor.name.clone(), strap(axis)));
+                let (motor, what) = (motor.name.clone(), "set on the driver");
+                straps.push(Strap { motor, what, text: strap(axis) });
             }
             Drive::Coils(axis) => {
                 let board = CoilDriver::find(&axis.driver);
                 let inputs = board.map_or(["A", "B", "C", "D"], |b| b.inputs);
                 inputs.iter().zip(axis.gpio).for_each(|(input, gpio)| row(input, gpio, None));
                 let set = board.map_or("as its manual says", |b| b.set);
-                straps.push((motor.name.clone(), set.to_owned()));
+                let (motor, what) = (motor.name.clone(), "set on the driver");
+                straps.push(Strap { motor, what, text: set.to_owned() });
             }
         }
     }
     let mut config_txt = safe_levels(loaded);
     let commands = pwm(loaded, &mut config_txt);
-    Wiring { rows, straps, config_txt, commands }
+    outputs::overlays(loaded, &mut config_txt);
+    let (shared, remarks) = (outputs::shared(loaded), outputs::remarks(loaded));
+    Wiring { rows, straps, shared, remarks, config_txt, commands }
 }
 
 fn strap(axis: &StepDirDrive) -> String {
@@ -116,7 +141,13 @@ fn pwm(loaded: &Loaded, config_txt: &mut Vec<Note>) -> Vec<Note> {
     let mut others = Vec::new();
     for motor in &loaded.config.motors {
         match &motor.drive {
-            Drive::Servo(servo) => gpios.push(servo.gpio),
+            Drive::Servo(servo) => match &servo.output {
+                ServoOutput::Pwm { output: PwmOutput::Gpio(gpio), .. } => gpios.push(*gpio),
+                ServoOutput::Pwm { output: PwmOutput::Channel { device, .. }, .. } => {
+                    others.extend(PwmDevice::named(device).gpio());
+                }
+                ServoOutput::Soft { gpio, .. } => others.push(*gpio),
+            },
             Drive::StepDir(axis) => {
                 others.extend([axis.step, axis.dir]);
                 others.extend([axis.enable, axis.fault].iter().flatten().map(|l| l.gpio));

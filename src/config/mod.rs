@@ -19,6 +19,7 @@
 //! | | `start-program`, `max-lateness`, `board` | none |
 //! | | `spin` | `"20%"` of the time between two edges |
 //! | `[servo.NAME]` | `frequency` | `"50Hz"` |
+//! | | `clock-correction` in `pwm`, `allow-jitter` in `soft-pwm` | `"0ppm"`, `false` |
 //! | | `pulse` | `{ min = "1000us", max = "2000us" }` |
 //! | | `angle` | `{ min = "-45deg", max = "45deg" }` |
 //! | | `trim`, `reverse`, `unsafe-range` | `"0us"`, `false`, `false` |
@@ -47,6 +48,7 @@ mod load;
 mod model;
 mod moves;
 mod nearest;
+mod output;
 mod outputs;
 mod parts;
 mod pins;

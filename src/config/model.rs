@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::board::Model;
+use crate::board::{Model, PwmOutput, PwmTiming};
 use crate::units::{PulseWidth, Ratio};
 
 /// A place in a config file, for errors: byte offsets of the value it speaks of.
@@ -176,7 +176,7 @@ impl AxisConfig {
 /// How a motor is driven.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Drive {
-    /// A hobby servo on a PWM channel.
+    /// A hobby servo on a PWM signal.
     Servo(ServoDrive),
     /// A stepper behind a STEP/DIR driver.
     StepDir(StepDirDrive),
@@ -184,12 +184,13 @@ pub enum Drive {
     Coils(CoilsDrive),
 }
 
-/// A hobby servo on a hardware PWM channel.
+/// A hobby servo.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ServoDrive {
-    /// The GPIO number of the signal.
-    pub gpio: u8,
-    /// The PWM period, whole nanoseconds.
+    /// Where its pulses come from.
+    pub output: ServoOutput,
+    /// The time from one pulse to the next, whole nanoseconds: what the chip makes of the `frequency`
+    /// that the config asks for.
     pub period: Duration,
     /// Shortest pulse it may get.
     pub pulse_min: PulseWidth,
@@ -208,6 +209,57 @@ pub struct ServoDrive {
     pub startup: Startup,
     /// What it does on a stop.
     pub on_stop: ServoStop,
+}
+
+impl ServoDrive {
+    /// The PWM signal that it needs; `None` where its own loop times the pulses.
+    pub fn pwm(&self) -> Option<&PwmOutput> {
+        match &self.output {
+            ServoOutput::Pwm { output, .. } => Some(output),
+            ServoOutput::Soft { .. } => None,
+        }
+    }
+
+    /// How the chip's times relate to those asked of it.
+    pub fn timing(&self) -> PwmTiming {
+        match self.output {
+            ServoOutput::Pwm { timing, .. } => timing,
+            ServoOutput::Soft { .. } => PwmTiming::EXACT,
+        }
+    }
+
+    /// The step in which its pulses go, in nanoseconds: 1 unless the chip counts in coarser ones.
+    pub fn grain(&self) -> f64 {
+        let timing = self.timing();
+        if timing.is_coarse() { timing.step() } else { 1.0 }
+    }
+
+    /// Its shortest and its longest pulse, trimmed.
+    pub fn pulse_range(&self) -> (PulseWidth, PulseWidth) {
+        let trimmed = |width: PulseWidth| {
+            PulseWidth::from_nanos(width.as_nanos().saturating_add_signed(self.trim_ns))
+        };
+        (trimmed(self.pulse_min), trimmed(self.pulse_max))
+    }
+}
+
+/// Where a servo's pulses come from.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ServoOutput {
+    /// `pwm = { ... }`: a PWM chip.
+    Pwm {
+        /// The pin, or the channel.
+        output: PwmOutput,
+        /// How the chip's times relate to those asked of it.
+        timing: PwmTiming,
+    },
+    /// `soft-pwm = { gpio = 23 }`: the servo's own loop, by setting a pin high and low.
+    Soft {
+        /// The GPIO number of the signal.
+        gpio: u8,
+        /// Whether it may run without real-time scheduling.
+        allow_jitter: bool,
+    },
 }
 
 /// What a servo does when the machine starts.

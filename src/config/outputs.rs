@@ -1,14 +1,26 @@
 //! Which outputs a config drives, and the state in which each of them moves nothing.
 
-use super::{Config, Drive, LineConfig, StepDirDrive};
+use std::fmt;
+
+use super::{Config, Drive, LineConfig, ServoOutput, StepDirDrive};
+use crate::board::PwmOutput;
 
 /// Where an output comes out.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Port {
     /// A line of the header, by its GPIO number.
     Gpio(u8),
-    /// The hardware PWM channel that comes out of this pin of the header.
-    Pwm(u8),
+    /// A PWM channel of the kernel's.
+    Pwm(PwmOutput),
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Port::Gpio(gpio) => write!(f, "GPIO{gpio}"),
+            Port::Pwm(output) => output.fmt(f),
+        }
+    }
 }
 
 /// The state of an output in which nothing moves, whatever it was before.
@@ -80,7 +92,13 @@ impl Config {
 /// The outputs of one motor. Every kind of drive names all of its own here.
 fn of_drive(drive: &Drive) -> Vec<(&'static str, Port, SafeState)> {
     match drive {
-        Drive::Servo(servo) => vec![("pulse", Port::Pwm(servo.gpio), SafeState::NoSignal)],
+        Drive::Servo(servo) => vec![match &servo.output {
+            ServoOutput::Pwm { output, .. } => {
+                ("pulse", Port::Pwm(output.clone()), SafeState::NoSignal)
+            }
+            // Its loop is gone, and with it the signal: what is left is a level.
+            ServoOutput::Soft { gpio, .. } => ("pulse", Port::Gpio(*gpio), SafeState::Level(false)),
+        }],
         Drive::StepDir(axis) => of_axis(axis),
         Drive::Coils(axis) => {
             let safe = match axis.holds_load {
@@ -178,13 +196,18 @@ mod tests {
 
     #[test]
     fn servos_have_one_signal() {
-        let all = outputs("[servo.pan]\npwm = { gpio = 18 }\n");
-        let signal = Output {
-            motors: vec![0],
-            function: "pulse",
-            port: Port::Pwm(18),
-            safe: SafeState::NoSignal,
-        };
-        assert_eq!(all, [signal]);
+        let channel = PwmOutput::Channel { device: "pca9685".into(), channel: 3 };
+        for (key, port, safe) in [
+            ("pwm = { gpio = 18 }", Port::Pwm(18.into()), SafeState::NoSignal),
+            (
+                "pwm = { device = \"pca9685\", channel = 3 }",
+                Port::Pwm(channel),
+                SafeState::NoSignal,
+            ),
+            ("soft-pwm = { gpio = 23 }", Port::Gpio(23), SafeState::Level(false)),
+        ] {
+            let all = outputs(&format!("[servo.pan]\n{key}\n"));
+            assert_eq!(all, [Output { motors: vec![0], function: "pulse", port, safe }]);
+        }
     }
 }

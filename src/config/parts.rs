@@ -1,7 +1,10 @@
 //! What servos and axes have in common while they are read.
 
+use std::time::Duration;
+
 use super::reader::{Key, Reader, Table, key};
 use super::*;
+use crate::board::PwmOutput;
 
 /// A motor as far as it could be read: programs are checked against it even where a part of it is
 /// wrong.
@@ -13,6 +16,8 @@ pub(super) struct ReadMotor {
     pub limits: Option<MotionLimits>,
     pub drive: Option<Drive>,
     pub pins: Vec<PinUse>,
+    /// The PWM signal that it needs.
+    pub pwm: Option<PwmUse>,
 }
 
 impl ReadMotor {
@@ -25,6 +30,7 @@ impl ReadMotor {
             limits: None,
             drive: None,
             pins: Vec::new(),
+            pwm: None,
         }
     }
 
@@ -50,10 +56,25 @@ pub(super) struct PinUse {
     pub role: Role,
 }
 
+/// A PWM signal that a motor uses, and what it asks of its chip.
+pub(super) struct PwmUse {
+    pub output: PwmOutput,
+    /// Where `pwm` stands.
+    pub span: Span,
+    /// The period that is asked for, and where.
+    pub period: Option<(Duration, Span)>,
+    /// By how many millionths the chip's clock runs fast, and where that stands.
+    pub correction: Option<(f64, Span)>,
+    /// Where the pulses' range stands.
+    pub pulse_span: Span,
+}
+
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Role {
     Pwm,
     Line,
+    /// A line of a bus: all that hangs on it shares it.
+    Bus,
     /// Axes may share it.
     Enable {
         active_low: bool,

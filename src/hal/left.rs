@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Cause, Clock, HalError, Level, PhaseWatch};
+use crate::board::PwmOutput;
 
 /// How often the pin is read while a pulse is waited out.
 const LOOK: Duration = Duration::from_micros(50);
@@ -35,8 +36,8 @@ pub enum SignalEnd {
 /// A PWM channel whose signal, if it has one, belongs to nobody.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct LeftSignal {
-    /// The pin, for errors.
-    pub gpio: u8,
+    /// The channel's name, for errors.
+    pub output: PwmOutput,
     /// The chip's folder in sysfs.
     pub chip: PathBuf,
     /// The channel, counted from 0.
@@ -101,15 +102,15 @@ impl LeftSignal {
     fn export(&self) -> Result<(), HalError> {
         let path = self.chip.join("export");
         let Err(error) = self.write_to(&path, u64::from(self.channel)) else { return Ok(()) };
+        let output = self.output.clone();
         Err(match error {
             HalError::Write { cause, .. } if cause.kind() == io::ErrorKind::ResourceBusy => {
-                HalError::ChannelBusy { gpio: self.gpio, path: self.folder(), running: false }
+                HalError::ChannelBusy { output, path: self.folder(), running: false }
             }
             HalError::Write { cause, .. }
                 if cause.code() == Some(rustix::io::Errno::NODEV.raw_os_error()) =>
             {
-                let (gpio, channel) = (self.gpio, self.channel);
-                HalError::NoPwmChannel { gpio, chip: self.chip.clone(), channel }
+                HalError::NoPwmChannel { output, chip: self.chip.clone(), channel: self.channel }
             }
             error => error,
         })
@@ -153,7 +154,7 @@ impl LeftSignal {
         wrote.map_err(|e| match e.kind() {
             io::ErrorKind::PermissionDenied => HalError::NotPermitted { path: path.into() },
             _ => HalError::Write {
-                gpio: self.gpio,
+                output: self.output.clone(),
                 path: path.into(),
                 value,
                 cause: Cause::from(&e),
@@ -181,7 +182,7 @@ mod tests {
         for (file, text) in files {
             fs::write(chip.path().join("pwm1").join(file), text).unwrap();
         }
-        let left = LeftSignal { gpio: 13, chip: chip.path().into(), channel: 1 };
+        let left = LeftSignal { output: 13.into(), chip: chip.path().into(), channel: 1 };
         (chip, left)
     }
 

@@ -17,9 +17,11 @@ mod record;
 mod rppal;
 mod shared;
 mod sim;
+mod timed;
 mod waveform;
 
 pub use backend::{Backend, OnEdge, OutputStart};
+pub(crate) use ending::wait_until;
 pub use ending::{PhaseWatch, end_signal};
 pub use error::{Cause, HalError};
 pub use identify::identify_board;
@@ -31,9 +33,10 @@ pub use record::{EdgeSink, RecordedOutput, RecordedPwm};
 #[cfg(target_os = "linux")]
 pub use rppal::RppalBackend;
 #[cfg(target_os = "linux")]
-pub(crate) use rppal::header_channel;
+pub(crate) use rppal::pwm_channel;
 pub use shared::SharedLine;
 pub use sim::{SimBackend, SimPanel, SimPwmState};
+pub use timed::TimedPwm;
 pub use waveform::Waveform;
 
 use std::fmt;
@@ -175,7 +178,7 @@ fn monotonic_now() -> Instant {
     Instant::ZERO + zero.elapsed()
 }
 
-/// A hardware PWM channel.
+/// A PWM channel: of the header's chip, or of any other that the kernel knows.
 ///
 /// The signal is high first, then low, in every period. Dropping a channel never cuts a pulse: it
 /// leaves a running signal as it is, so whoever owns the channel ends the signal first

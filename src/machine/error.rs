@@ -157,6 +157,21 @@ pub enum MachineError {
         /// The fault line.
         gpio: u8,
     },
+    /// Pulses timed by a loop, without the scheduling that they need.
+    #[error(
+        "{motor}: its pulses are timed by its own loop, which without real-time scheduling would shake \
+         the servo, and that was refused ({why}): allow it with LimitRTPRIO=50 in the unit or \
+         `ulimit -r 50`, run as root, or write \
+         `soft-pwm = {{ gpio = {gpio}, allow-jitter = true }}`"
+    )]
+    NeedsRealtime {
+        /// The servo.
+        motor: String,
+        /// Its pin.
+        gpio: u8,
+        /// What the system answered.
+        why: String,
+    },
     /// The motors' threads could not be started.
     #[error("the motors' threads could not be started: {0}")]
     Threads(String),

@@ -10,22 +10,21 @@ use super::model::MotorModel;
 use super::outcome::Place;
 use super::preflight::start_position;
 use super::{MachineError, MotorState};
-use crate::board::Pull;
+use crate::board::{Pull, PwmOutput, PwmTiming};
 use crate::config::{
     AtRest, AtStart, CoilWiring, CoilsDrive, Config, Drive, LineConfig, MotorConfig, Sequence,
-    ServoDrive, StepDirDrive,
+    ServoDrive, ServoOutput, StepDirDrive,
 };
 use crate::hal::{
     Backend, Clock, HalError, InputLine, Level, OutputLine, OutputStart, PwmChannel,
-    RecordedOutput, RecordedPwm, SharedLine,
+    RecordedOutput, RecordedPwm, SharedLine, TimedPwm,
 };
 use crate::motor::{
     Coils, CoilsSetup, Event, Input, Motor, Outbox, Phases, PulseMap, Pulses, PulsesSetup, Servo,
-    ServoSetup, Stepper, StepperSetup, Telemetry,
+    ServoSetup, SoftServo, SoftServoSetup, Stepper, StepperSetup, Telemetry,
 };
 use crate::runtime::{Mail, Mailbox, Member};
 use crate::trace::{Recorder, SignalId, SignalKind, TraceBuilder};
-use crate::units::PulseWidth;
 
 /// How long a fault line's thread waits for room in its motor's mailbox.
 const INPUT_PATIENCE: Duration = Duration::from_millis(100);
@@ -89,12 +88,12 @@ pub(super) type Opened = (Vec<(Member, Mailbox)>, Vec<MotorState>);
 
 impl Opener<'_> {
     pub fn open(&mut self, config: &Config, signals: &Signals) -> Result<Opened, MachineError> {
-        let servos = config.motors.iter().filter_map(|m| match &m.drive {
-            Drive::Servo(servo) => Some(servo.gpio),
+        let outputs = config.motors.iter().filter_map(|m| match &m.drive {
+            Drive::Servo(servo) => servo.pwm().cloned(),
             _ => None,
         });
-        let gpios: Vec<u8> = servos.collect();
-        self.backend.prepare_pwm(&gpios).map_err(MachineError::Backend)?;
+        let outputs: Vec<PwmOutput> = outputs.collect();
+        self.backend.prepare_pwm(&outputs).map_err(MachineError::Backend)?;
         self.open_enables(config, signals)?;
         let (mut members, mut states) = (Vec::new(), Vec::new());
         for (index, motor) in config.motors.iter().enumerate() {
@@ -106,7 +105,7 @@ impl Opener<'_> {
             let boxed: Box<dyn Motor> = match &motor.drive {
                 Drive::Servo(servo) => {
                     let servo = self.servo(motor, servo, signals, telemetry.clone(), out);
-                    Box::new(servo.map_err(hal)?)
+                    servo.map_err(hal)?
                 }
                 Drive::StepDir(axis) => {
                     let pulses = self.pulses(motor, axis, signals, &mailbox)?;
@@ -201,25 +200,39 @@ impl Opener<'_> {
         signals: MotorSignals,
         telemetry: Arc<Telemetry>,
         out: Outbox,
-    ) -> Result<Servo, HalError> {
-        let channel = self.backend.open_pwm(servo.gpio, &motor.name)?;
-        let channel = self.record_pwm(channel, signals.pulse);
+    ) -> Result<Box<dyn Motor>, HalError> {
         let (low, high) = (servo.angle_min, servo.angle_max);
         let (angle_at_min, angle_at_max) = if servo.reverse { (high, low) } else { (low, high) };
-        let trimmed = |width: PulseWidth| {
-            PulseWidth::from_nanos(width.as_nanos().saturating_add_signed(servo.trim_ns))
+        let (min, max) = servo.pulse_range();
+        let map = PulseMap { min, max, angle_at_min, angle_at_max, step: servo.grain() };
+        let (period, clock) = (servo.period, self.clock.clone());
+        let (output, timing) = match &servo.output {
+            ServoOutput::Pwm { output, timing } => (output, *timing),
+            &ServoOutput::Soft { gpio, .. } => {
+                let low = OutputStart::Level(Level::Low);
+                let line = self.backend.open_output(gpio, low, &motor.name)?;
+                let line = self.record_output(line, vec![signals.pulse]);
+                let max_lateness = self.max_lateness;
+                let setup = SoftServoSetup { line, period, map, max_lateness, clock, telemetry };
+                return Ok(Box::new(SoftServo::new(setup, out)));
+            }
         };
-        let (min, max) = (trimmed(servo.pulse_min), trimmed(servo.pulse_max));
-        let map = PulseMap { min, max, angle_at_min, angle_at_max };
-        let setup = ServoSetup {
-            channel,
-            period: servo.period,
-            map,
-            max_lateness: self.max_lateness,
-            clock: self.clock.clone(),
-            telemetry,
+        let mut channel = self.backend.open_pwm(output, &motor.name)?;
+        if timing != PwmTiming::EXACT {
+            channel = Box::new(TimedPwm::new(channel, timing));
+        }
+        let channel = self.record_pwm(channel, signals.pulse);
+        let max_lateness = match output {
+            PwmOutput::Gpio(_) => self.max_lateness,
+            // Nothing tells the phase of such a chip: a width counts from some pulse of the next
+            // period on, and comes over a bus that several servos share.
+            PwmOutput::Channel { .. } => {
+                let period = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
+                self.max_lateness.map(|limit| limit.max(period))
+            }
         };
-        Ok(Servo::new(setup, out))
+        let setup = ServoSetup { channel, period, map, max_lateness, clock, telemetry };
+        Ok(Box::new(Servo::new(setup, out)))
     }
 
     /// What every stepper axis has.

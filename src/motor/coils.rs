@@ -186,7 +186,7 @@ mod tests {
             *left = left.saturating_sub(1);
             if *left == 0 {
                 *left = u32::MAX;
-                return Err(HalError::Refused { gpio: self.coil as u8 });
+                return Err(HalError::Refused { output: (self.coil as u8).into() });
             }
             self.level = level;
             let mut all = self.all.lock().unwrap();
@@ -313,7 +313,7 @@ mod tests {
         let mut b = bench(Phases::FULL, false, 0, 0);
         b.coils.energise(0).unwrap();
         *b.refuse.lock().unwrap() = 1;
-        assert_eq!(b.coils.release(), Err(HalError::Refused { gpio: 0 }));
+        assert_eq!(b.coils.release(), Err(HalError::Refused { output: 0.into() }));
         assert_eq!(b.coils.on, 0b0001);
         b.coils.release().unwrap();
         assert_eq!(b.coils.on, 0);

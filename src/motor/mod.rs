@@ -15,6 +15,7 @@ mod coils;
 mod part;
 mod pulses;
 mod servo;
+mod soft_servo;
 mod stepper;
 mod telemetry;
 
@@ -28,6 +29,7 @@ pub use change::{Change, Gate, Verdict};
 pub use coils::{Coils, CoilsSetup, Phases};
 pub use pulses::{Pulses, PulsesSetup};
 pub use servo::{PulseMap, Servo, ServoSetup};
+pub use soft_servo::{SoftServo, SoftServoSetup};
 pub use stepper::{StepOutput, Stepper, StepperSetup, Turn};
 pub use telemetry::{Lateness, LatenessSummary, Telemetry};
 

@@ -188,9 +188,9 @@ fn servo(panel_room: usize) -> (Servo, SimPanel, Clock, Receiver<Event>) {
     let (sender, events) = bounded(panel_room);
     let (min, max) = (PulseWidth::from_micros(1000), PulseWidth::from_micros(2000));
     let setup = ServoSetup {
-        channel: sim.open_pwm(12, "pan").unwrap(),
+        channel: sim.open_pwm(&12.into(), "pan").unwrap(),
         period: Duration::from_millis(20),
-        map: PulseMap { min, max, angle_at_min: -45.0, angle_at_max: 45.0 },
+        map: PulseMap { min, max, angle_at_min: -45.0, angle_at_max: 45.0, step: 1.0 },
         max_lateness: None,
         clock: clock.clone(),
         telemetry: Arc::default(),
@@ -241,10 +241,15 @@ fn a_servo_whose_write_fails_is_still_ended() {
 proptest! {
     /// Never outside the range, whatever is asked for; and never against the sense of the angle.
     #[test]
-    fn a_pulse_stays_in_its_range(a in -1e6f64..1e6, b in -1e6f64..1e6, reverse: bool) {
+    fn a_pulse_stays_in_its_range(
+        a in -1e6f64..1e6,
+        b in -1e6f64..1e6,
+        reverse: bool,
+        step in 1.0f64..20_000.0,
+    ) {
         let (min, max) = (PulseWidth::from_micros(900), PulseWidth::from_micros(2100));
         let (low, high) = if reverse { (60.0, -60.0) } else { (-60.0, 60.0) };
-        let map = PulseMap { min, max, angle_at_min: low, angle_at_max: high };
+        let map = PulseMap { min, max, angle_at_min: low, angle_at_max: high, step };
         let (wa, wb) = (map.width(a), map.width(b));
         prop_assert!(wa >= min && wa <= max);
         if a < b {

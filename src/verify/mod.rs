@@ -37,7 +37,8 @@
 //! - Where the direction turns, to within half a step.
 //! - From one move to the next the position may jump, at rest, by a step: a stopped move rests at a part
 //!   of a step.
-//! - A servo's pulse shows the angle at its own beginning, to within half a nanosecond of its width, and
+//! - A servo's pulse shows the angle at its own beginning, to within half a nanosecond of its width (on a
+//!   PCA9685, to within a step of the chip, whose period is that of the config in whole steps), and
 //!   a change of plan in the last quarter of the period before may be missing. With a lateness, the
 //!   angle may be as old as a whole period, or as many as the lateness takes.
 //!
