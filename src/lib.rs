@@ -45,6 +45,7 @@ pub mod plot;
 pub mod runtime;
 #[cfg(target_os = "linux")]
 pub mod safe;
+pub mod selftest;
 #[cfg(all(feature = "service", unix))]
 pub mod service;
 pub mod sync;

@@ -1,15 +1,10 @@
 //! `lockstep run`: a program in real time, on the header or on the simulator.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
+use super::header::{self, Choice};
 use super::shared::{self, ProgramArgs, Show};
 use super::{CliError, logging, signals};
-use crate::board::Model;
-#[cfg(target_os = "linux")]
-use crate::claim::Claim;
-#[cfg(target_os = "linux")]
-use crate::config::Source;
-use crate::hal::{Backend, HalError, identify_board};
 use crate::machine::Machine;
 
 const EXAMPLES: &str = "\
@@ -32,17 +27,10 @@ pub struct RunArgs {
     backend: Choice,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum Choice {
-    Auto,
-    Rppal,
-    Sim,
-}
-
 /// Carries it out, and says the exit status.
 pub(super) fn run(args: &RunArgs, quiet: bool) -> Result<u8, CliError> {
     let stops = signals::catch()?;
-    let board = choose(args.backend)?;
+    let board = header::choose(args.backend)?;
     let checked = shared::check(&args.program, board, board.is_some())?;
     if args.backend == Choice::Auto && !quiet {
         logging::say(match board {
@@ -51,12 +39,12 @@ pub(super) fn run(args: &RunArgs, quiet: bool) -> Result<u8, CliError> {
         });
     }
     #[cfg(target_os = "linux")]
-    let _claim = board.is_some().then(|| claim(&checked.source)).transpose()?;
+    let _claim = board.is_some().then(|| header::claim(&checked.source)).transpose()?;
     let mut builder =
         Machine::builder(checked.config).stop_event(stops.stop).halt_event(stops.halt);
     let place = match board {
         Some(board) => {
-            builder = builder.backend(header()?);
+            builder = builder.backend(header::open()?);
             format!("on the header of a {}", board.name())
         }
         None => "on the simulator, in real time".to_owned(),
@@ -71,49 +59,4 @@ pub(super) fn run(args: &RunArgs, quiet: bool) -> Result<u8, CliError> {
         plot: None,
     };
     shared::carry_out(builder, &checked.program, duration, &show, |_| Ok(()))
-}
-
-/// The board whose header is to be driven; `None`: the simulator.
-fn choose(choice: Choice) -> Result<Option<Model>, CliError> {
-    match (choice, identify_board()) {
-        (Choice::Sim, _) => Ok(None),
-        (Choice::Auto, board) => Ok(board.ok().filter(|_| cfg!(target_os = "linux"))),
-        (Choice::Rppal, board) if cfg!(target_os = "linux") => Ok(Some(board?)),
-        (Choice::Rppal, _) => Err(no_header().into()),
-    }
-}
-
-/// Makes sure that nobody else drives the header, and keeps the config for `lockstep safe`. A run whose
-/// config can't be kept runs nevertheless.
-#[cfg(target_os = "linux")]
-fn claim(source: &Source) -> Result<Claim, CliError> {
-    let claim = Claim::take()?;
-    let file = std::path::absolute(source.name()).unwrap_or_else(|_| source.name().into());
-    match claim.keep(source.text(), &file.display().to_string()) {
-        Ok(Some(path)) => log::info!("this config is kept as {}", path.display()),
-        Ok(None) => log::info!(
-            "this config is kept nowhere, since this user may not write to /run/lockstep: should this \
-             program be killed, name it to `lockstep safe`"
-        ),
-        Err(error) => log::warn!(
-            "this config can't be kept ({error}): should this program be killed, name it to \
-             `lockstep safe`"
-        ),
-    }
-    Ok(claim)
-}
-
-/// The header can only be driven from Linux.
-fn no_header() -> HalError {
-    HalError::UnknownBoard { said: Some(std::env::consts::OS.to_owned()) }
-}
-
-#[cfg(target_os = "linux")]
-fn header() -> Result<Box<dyn Backend>, CliError> {
-    Ok(Box::new(crate::hal::RppalBackend::open()?))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn header() -> Result<Box<dyn Backend>, CliError> {
-    Err(no_header().into())
 }

@@ -38,8 +38,7 @@ pub struct SafeArgs {
 
 #[cfg(not(target_os = "linux"))]
 pub(super) fn safe(_args: &SafeArgs) -> Result<u8, CliError> {
-    let said = Some(std::env::consts::OS.to_owned());
-    Err(crate::hal::HalError::UnknownBoard { said }.into())
+    Err(super::header::no_header().into())
 }
 
 #[cfg(target_os = "linux")]

@@ -237,6 +237,12 @@ pub trait OutputLine: Send {
 
     /// The level that was set last; before any, the one that the line was opened with or had.
     fn level(&self) -> Level;
+
+    /// The level that the pin shows, read from the pin where that can be done; else
+    /// [`OutputLine::level`].
+    fn seen(&self) -> Level {
+        self.level()
+    }
 }
 
 /// A digital input. Its edges reach the motor's loop as `on_input`; this reads the level.
@@ -280,6 +286,9 @@ impl<T: OutputLine + ?Sized> OutputLine for Box<T> {
     }
     fn level(&self) -> Level {
         (**self).level()
+    }
+    fn seen(&self) -> Level {
+        (**self).seen()
     }
 }
 
