@@ -150,7 +150,7 @@ fn live(config: Config, deeds: &[Deed]) -> lockstep::trace::Recording {
             Deed::Wait(ms) => machine.run_for(Duration::from_millis(*ms)),
             Deed::Stop => {
                 machine.stop();
-                machine.clear_stop();
+                machine.clear();
             }
         }
     }

@@ -25,6 +25,7 @@ pub(super) struct UnitKeys {
     min: Key,
     max: Key,
     pub speed: Key,
+    start_stop: Key,
     acceleration: Key,
     jerk: Key,
     assume: Key,
@@ -37,6 +38,7 @@ const LINEAR: UnitKeys = UnitKeys {
     min: key("min", "\"0mm\""),
     max: key("max", "\"200mm\""),
     speed: key("max-speed", "\"50mm/s\""),
+    start_stop: key("start-stop-speed", "\"5mm/s\""),
     acceleration: key("max-acceleration", "\"500mm/s^2\""),
     jerk: key("max-jerk", "\"5000mm/s^3\""),
     assume: key("assume", "\"0mm\""),
@@ -49,6 +51,7 @@ const ROTARY: UnitKeys = UnitKeys {
     min: key("min", "\"0deg\""),
     max: key("max", "\"360deg\""),
     speed: key("max-speed", "\"90deg/s\""),
+    start_stop: key("start-stop-speed", "\"9deg/s\""),
     acceleration: key("max-acceleration", "\"900deg/s^2\""),
     jerk: key("max-jerk", "\"9000deg/s^3\""),
     assume: key("assume", "\"0deg\""),
@@ -69,6 +72,7 @@ pub(super) struct InUnits<'a> {
     pub speed: Option<Value<'a>>,
     acceleration: Option<Value<'a>>,
     jerk: Option<Value<'a>>,
+    start_stop: Option<Value<'a>>,
     at_start: Option<Value<'a>>,
 }
 
@@ -83,15 +87,25 @@ impl<'a> InUnits<'a> {
             speed: r.required(table, keys.speed),
             acceleration: r.required(table, keys.acceleration),
             jerk: table.get(keys.jerk),
+            start_stop: table.get(keys.start_stop),
             at_start: table.get(key("at-start", "\"unknown\"")),
         }
+    }
+
+    /// The start-stop speed that the text gives: `None` where it is wrong.
+    pub fn start_stop(&self, r: &Reader<'_>) -> Option<Option<f64>> {
+        let (Some(v), Some(_)) = (self.start_stop, self.unit) else { return Some(None) };
+        let speed = r.in_dimension(v, self.keys.dimensions[1], self.keys.why)?;
+        r.above_zero(v, speed).map(Some)
     }
 
     /// Reads travel and limits into the motor, and says where it is at the start.
     pub fn read(&self, r: &Reader<'_>, motor: &mut ReadMotor) -> Option<AtStart> {
         let keys = self.keys;
         let Some(unit) = self.unit else {
-            for (value, dimension) in [(self.speed, 1), (self.acceleration, 2), (self.jerk, 3)] {
+            let all =
+                [(self.speed, 1), (self.start_stop, 1), (self.acceleration, 2), (self.jerk, 3)];
+            for (value, dimension) in all {
                 if let Some(value) = value {
                     r.has_unit(value, keys.dimensions[dimension]);
                 }
@@ -147,6 +161,7 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
     r.finish(table);
 
     let at_start = in_units.read(r, &mut motor);
+    let start_stop = in_units.start_stop(r);
     motor.drive = (|| {
         let (driver, unit) = (driver?, unit?);
         let steps_per_unit =
@@ -167,6 +182,11 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
             steps_per_revolution: steps? as u32,
             microsteps: microsteps?,
             steps_per_unit,
+            start_stop_speed: start_stop_speed(
+                start_stop?,
+                motor.limits?,
+                steps_per_unit.to_f64() / f64::from(microsteps?),
+            ),
             reverse: reverse?,
             at_start: at_start?,
             on_stop: on_stop?,
@@ -174,6 +194,17 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
         }))
     })();
     motor
+}
+
+/// Unless the config says it: the speed that the axis, by its own largest acceleration, can give up
+/// within one full step. As long as the rotor lags by less than that, the field pulls it back.
+pub(super) fn start_stop_speed(
+    given: Option<f64>,
+    limits: MotionLimits,
+    full_steps_per_unit: f64,
+) -> f64 {
+    let speed = given.unwrap_or((2.0 * limits.acceleration / full_steps_per_unit).sqrt());
+    speed.min(limits.speed)
 }
 
 /// `"25792/405"`, or a number, since a ratio has no unit.

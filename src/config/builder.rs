@@ -240,6 +240,11 @@ impl Axis {
         self.set("max-jerk", quoted(jerk))
     }
 
+    /// The speed from which it may be stopped dead without losing a step, such as `Speed(5.0)`.
+    pub fn start_stop_speed(self, speed: impl Display) -> Axis {
+        self.set("start-stop-speed", quoted(speed))
+    }
+
     /// Where it stands when the machine starts, on your word.
     pub fn assume<C: Coordinate>(self, position: C) -> Axis {
         self.set("at-start", format!("{{ assume = \"{position}\" }}"))

@@ -60,6 +60,7 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
     r.finish(table);
 
     let at_start = in_units.read(r, &mut motor);
+    let start_stop = in_units.start_stop(r);
     motor.drive = (|| {
         let ((gpio, sequence), driver, unit) = (coils?, driver?, unit?);
         let per_full = sequence.per_full_step();
@@ -70,8 +71,11 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
         if let (Some(travel), Some(at)) = (motor.travel, in_units.travel) {
             countable(r, at, travel, ratio)?;
         }
+        let full_steps = ratio.to_f64() / f64::from(per_full);
+        let start_stop = start_stop?.or(of_preset.map(|p| p.start_stop / full_steps));
         Some(Drive::Coils(CoilsDrive {
             gpio,
+            start_stop_speed: axis::start_stop_speed(start_stop, motor.limits?, full_steps),
             sequence,
             wiring: driver.wiring,
             driver: driver.name.to_owned(),

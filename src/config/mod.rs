@@ -30,6 +30,7 @@
 //! | `[axis.NAME]` | `enable`, `fault` | no such line |
 //! | | `gear-ratio`, `reverse`, `holds-load` | `"1"`, `false`, `false` |
 //! | | `max-jerk` | ten times `max-acceleration`, a second |
+//! | | `start-stop-speed` | what `max-acceleration` can give up within one full step: the root of 2 x `max-acceleration` x a full step |
 //! | | `at-start`, `on-stop` | `"unknown"`, `"keep"` |
 //! | `[axis.NAME]` with `coils` | `motor` | then `driver` and `steps-per-revolution` are needed |
 //! | | `driver`, `gear-ratio` | as the motor has them |

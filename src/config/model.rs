@@ -131,6 +131,7 @@ impl MotorConfig {
             Drive::Servo(_) => None,
             Drive::StepDir(axis) => Some(AxisConfig {
                 steps_per_unit: axis.steps_per_unit,
+                start_stop_speed: axis.start_stop_speed,
                 reverse: axis.reverse,
                 at_start: axis.at_start,
                 on_stop: axis.on_stop,
@@ -139,6 +140,7 @@ impl MotorConfig {
             }),
             Drive::Coils(axis) => Some(AxisConfig {
                 steps_per_unit: axis.steps_per_unit,
+                start_stop_speed: axis.start_stop_speed,
                 reverse: axis.reverse,
                 at_start: axis.at_start,
                 on_stop: axis.on_stop,
@@ -154,6 +156,8 @@ impl MotorConfig {
 pub struct AxisConfig {
     /// Steps (of the drive: microsteps, or changes of the coils) a unit of travel.
     pub steps_per_unit: Ratio,
+    /// Up to this speed, in units/s, it may start and stop at once without losing a step.
+    pub start_stop_speed: f64,
     /// Whether a positive move turns the motor the other way.
     pub reverse: bool,
     /// Where the axis is when the machine starts.
@@ -305,6 +309,9 @@ pub struct StepDirDrive {
     pub microsteps: u32,
     /// (Micro)steps a unit of travel.
     pub steps_per_unit: Ratio,
+    /// The speed from which the motor may be stopped dead, and to which it may be started, without
+    /// losing a step; in the axis' unit a second.
+    pub start_stop_speed: f64,
     /// Whether a positive move has DIR low instead of high.
     pub reverse: bool,
     /// Where the axis is when the machine starts.
@@ -332,6 +339,8 @@ pub struct CoilsDrive {
     pub steps_per_revolution: u32,
     /// Steps of the sequence a unit of travel.
     pub steps_per_unit: Ratio,
+    /// Up to this speed, in units/s, it may start and stop at once without losing a step.
+    pub start_stop_speed: f64,
     /// Whether a positive move goes through the sequence backwards.
     pub reverse: bool,
     /// Where the axis is when the machine starts.

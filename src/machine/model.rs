@@ -13,6 +13,9 @@ pub(crate) struct MotorModel {
     pub limits: MotionLimits,
     /// Steps a unit; none for a servo.
     pub steps: Option<Ratio>,
+    /// The speed, in its unit a second, from which it may be halted without losing a step; none for a
+    /// servo.
+    pub start_stop: Option<f64>,
 }
 
 impl MotorModel {
@@ -23,6 +26,7 @@ impl MotorModel {
             travel: motor.travel,
             limits: motor.limits,
             steps: motor.axis().map(|axis| axis.steps_per_unit),
+            start_stop: motor.axis().map(|axis| axis.start_stop_speed),
         }
     }
 

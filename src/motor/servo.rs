@@ -177,8 +177,7 @@ impl Servo {
             && let Some(change) = change.take()
             && change.gate.resolve() == Verdict::Committed
         {
-            run.zero = change.at;
-            run.trajectory = change.trajectory;
+            run.follow(change);
         }
         if now < run.zero {
             return Ok(Wake::edge(run.zero));
@@ -222,8 +221,8 @@ impl Servo {
         let lateness = at.nanos_since(due);
         self.s.telemetry.lateness.record(lateness);
         run.tell_late(lateness, self.s.max_lateness, &mut self.out);
-        if pulse_at >= end && change_at == Instant::FAR {
-            self.part.end(end, &mut self.out);
+        // Where it holds at the end it goes on looking, once each period.
+        if pulse_at >= end && change_at == Instant::FAR && self.part.end(end, &mut self.out) {
             return Ok(Wake::IDLE);
         }
         match &self.signal {
@@ -255,6 +254,7 @@ impl Motor for Servo {
                     self.begin_end(now);
                 }
             }
+            Command::SetCount(_) => {}
             Command::Finish => {
                 self.part.drop_move();
                 self.closed = true;

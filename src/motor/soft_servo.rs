@@ -144,8 +144,7 @@ impl SoftServo {
                 if let Some(change) = change.take()
                     && change.gate.resolve() == Verdict::Committed
                 {
-                    run.zero = change.at;
-                    run.trajectory = change.trajectory;
+                    run.follow(change);
                 }
             }
             None => {}
@@ -222,6 +221,7 @@ impl Motor for SoftServo {
                 self.out.say(Report::Halted { id });
             }
             Command::Release => self.ending |= self.part.is_idle(),
+            Command::SetCount(_) => {}
             Command::Finish => {
                 self.drop_move();
                 self.closed = true;

@@ -231,9 +231,8 @@ impl<O: StepOutput> Stepper<O> {
             if let Some(change) = change.take()
                 && change.gate.resolve() == Verdict::Committed
             {
-                run.zero = change.at;
-                run.own = StepTimes::new(change.trajectory.clone(), self.count);
-                run.trajectory = change.trajectory;
+                run.own = StepTimes::new(change.trajectory().clone(), self.count);
+                run.follow(change);
                 due = run.own.peek().map(|d| (run.zero.plus_nanos(d.at), d.up));
             }
         }
@@ -296,6 +295,12 @@ impl<O: StepOutput> Motor for Stepper<O> {
                 self.halted = Some(self.halted.flatten().or(dropped));
             }
             Command::Release => self.let_go = self.part.is_idle() && !self.drive.in_pulse(),
+            Command::SetCount(count) => {
+                if self.part.is_idle() && !self.drive.in_pulse() {
+                    self.count = count;
+                    self.s.telemetry.set_steps(count);
+                }
+            }
             Command::Finish => {
                 self.part.drop_move();
                 self.closed = true;

@@ -78,13 +78,8 @@ fn motion(id: MoveId, steps: f64, parties: usize) -> Motion {
 fn a_report_that_finds_no_room_is_offered_again() {
     let mut b = bench(1);
     for change in [1, 2] {
-        let change = Change {
-            number: change,
-            id: 1,
-            trajectory: Arc::new(Trajectory::rest(0.0)),
-            at: at(0),
-            gate: Arc::default(),
-        };
+        let gate = Arc::new(Gate::new(at(0)));
+        let change = Change::new(change, 1, Arc::new(Trajectory::rest(0.0)), Then::End, gate);
         b.motor.command(Command::Change(change), at(0));
     }
     let wake = b.poll(10);
@@ -134,16 +129,10 @@ fn a_change_is_kept_by_a_motor_that_has_not_seen_its_release() {
     b.poll(0);
     let _other = barrier.arrive().unwrap();
     // Released, but not polled since: the change comes first.
-    let gate = Arc::new(Gate::default());
-    let change = Change {
-        number: 1,
-        id: 4,
-        trajectory: Arc::new(Trajectory::rest(0.0)),
-        at: at(5_000),
-        gate: gate.clone(),
-    };
-    b.motor.command(Command::Change(change), at(100));
-    assert_eq!(gate.commit(), Verdict::Committed);
+    let gate = Arc::new(Gate::new(at(5_000)));
+    let rest = Arc::new(Trajectory::rest(0.0));
+    b.motor.command(Command::Change(Change::new(1, 4, rest, Then::End, gate.clone())), at(100));
+    assert_eq!(gate.commit(at(100)), Verdict::Committed);
     b.poll(200);
     b.poll(5_000);
     let armed = [Report::Armed(4), Report::Acknowledged { change: 1 }, Report::Started(4)];

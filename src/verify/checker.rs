@@ -77,6 +77,15 @@ impl Motor {
         }
     }
 
+    /// The steps of an axis, whatever drives it; `None` for a servo.
+    fn course_mut(&mut self) -> Option<&mut Course> {
+        match self {
+            Motor::Axis(axis) => Some(axis.course_mut()),
+            Motor::Coils(coils) => Some(coils.course_mut()),
+            Motor::Servo(_) => None,
+        }
+    }
+
     fn start(&mut self, at: u64, position: f64) {
         match self {
             Motor::Axis(axis) => axis.course_mut().start(at, position),
@@ -110,9 +119,40 @@ impl Motor {
     }
 }
 
+/// What a text of `machine.move` says.
+enum Marker<'t> {
+    /// `7:aligned:x,y`: a move begins.
+    Begins,
+    /// `7:ended`
+    Ended(&'t str),
+    /// `7:retarget:x,y`: its motors go elsewhere, each by itself.
+    Retarget(&'t str),
+    /// `set:x`: a person says where the axis is; its position stands beside it.
+    Set(&'t str),
+    /// `unknown:x`: nobody knows where the axis is.
+    Unknown(&'t str),
+    /// A change of plan on the way, for people to see: `7:hold:x,y`, `7:held`, ...
+    OnTheWay,
+}
+
+impl Marker<'_> {
+    fn read(text: &str) -> Marker<'_> {
+        let (first, rest) = text.split_once(':').unwrap_or((text, ""));
+        match (first, rest.split(':').next().unwrap_or_default()) {
+            ("set", name) => Marker::Set(name),
+            ("unknown", name) => Marker::Unknown(name),
+            (id, "ended") => Marker::Ended(id),
+            (id, "retarget") => Marker::Retarget(id),
+            (_, "hold" | "held" | "resume" | "override" | "renew" | "stop") => Marker::OnTheWay,
+            _ => Marker::Begins,
+        }
+    }
+}
+
 /// All motors and moves of a trace.
 #[derive(Debug)]
 pub(super) struct Checker {
+    names: Vec<String>,
     roles: HashMap<SignalId, Role>,
     motors: Vec<Motor>,
     moves: Moves,
@@ -132,6 +172,7 @@ impl Checker {
         let motors = motors.collect::<Result<Vec<Motor>, _>>()?;
         let grains = motors.iter().map(|motor| motor.grain(options.late_nanos())).collect();
         Ok(Checker {
+            names: config.motors.iter().map(|m| m.name.clone()).collect(),
             roles,
             moved: vec![false; motors.len()],
             moves: Moves::new(config, grains),
@@ -157,16 +198,36 @@ impl Checker {
 
     fn many(&mut self, at: u64, batch: &[Change]) {
         let (mut begins, mut ends, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        let mut set = Vec::new();
         for change in batch {
             match (self.roles.get(&change.signal), &change.value) {
-                (Some(Role::Moves), Value::Text(text)) => match text.strip_suffix(":ended") {
-                    Some(id) => ends.push(id.to_owned()),
-                    None => begins.push(text.to_string()),
+                (Some(Role::Moves), Value::Text(text)) => match Marker::read(text) {
+                    Marker::Begins => begins.push(text.to_string()),
+                    Marker::Ended(id) => ends.push(id.to_owned()),
+                    Marker::Retarget(id) => {
+                        let motors = &self.motors;
+                        self.moves.retarget(id, at, |m| motors[m].place());
+                    }
+                    Marker::Set(name) => set.extend(self.names.iter().position(|n| n == name)),
+                    Marker::Unknown(name) => {
+                        let motor = self.names.iter().position(|n| n == name);
+                        if let Some(course) = motor.and_then(|m| self.motors[m].course_mut()) {
+                            course.lose_place();
+                        }
+                    }
+                    Marker::OnTheWay => {}
                 },
                 (Some(&Role::Position(motor)), Value::Real(position)) => {
                     places.push((motor, *position))
                 }
                 _ => {}
+            }
+        }
+        // Where a person says that an axis is, is its last position of the instant.
+        let mut told = Vec::new();
+        for motor in set {
+            if let Some(n) = places.iter().rposition(|p| p.0 == motor) {
+                told.push(places.remove(n));
             }
         }
         let begun = !begins.is_empty();
@@ -188,6 +249,11 @@ impl Checker {
         }
         for id in ends {
             self.moves.ended(&id, at);
+        }
+        for (motor, position) in told {
+            if let Some(course) = self.motors[motor].course_mut() {
+                course.set(at, position);
+            }
         }
     }
 

@@ -102,6 +102,10 @@ impl Coils {
         }
     }
 
+    pub fn course_mut(&mut self) -> &mut Course {
+        &mut self.course
+    }
+
     pub fn course(&self) -> &Course {
         &self.course
     }

@@ -23,6 +23,8 @@ pub(super) struct Course {
     pub moving: bool,
     /// Steps since the trace began.
     steps: i64,
+    /// Whether the axis knows where it is: else its travel says nothing.
+    placed: bool,
     /// The count, once a position was told, and the range of it.
     count: Option<i64>,
     range: Option<(i64, i64)>,
@@ -49,6 +51,7 @@ impl Course {
             travel_text: format!("{} to {} {unit}", show(motor.travel.min), show(motor.travel.max)),
             moving: false,
             steps: 0,
+            placed: true,
             count: None,
             range: None,
             in_moves: Tally::default(),
@@ -96,6 +99,9 @@ impl Course {
         if let Some(count) = &mut self.count {
             *count += step;
             let count = *count;
+            if !self.placed {
+                return;
+            }
             self.reach(count);
             let inside = (self.travel.0..=self.travel.1).contains(&(count as f64));
             self.inside.look(at, inside, || Self::place(&self.axis, self.unit, count));
@@ -131,6 +137,18 @@ impl Course {
         self.motion.halt(at);
     }
 
+    /// From now on nobody knows where it is.
+    pub fn lose_place(&mut self) {
+        self.placed = false;
+    }
+
+    /// A person says where it is: nothing moves, and the count goes on from there.
+    pub fn set(&mut self, at: u64, position: f64) {
+        self.count = None;
+        self.placed = true;
+        self.told(at, position);
+    }
+
     /// Compares the count with a position in the trace.
     fn told(&mut self, at: u64, position: f64) {
         let steps = self.axis.steps_per_unit.scale(position);
@@ -145,7 +163,9 @@ impl Course {
             _ => self.places.look(at, whole, text),
         }
         self.count = Some(told);
-        self.reach(told);
+        if self.placed {
+            self.reach(told);
+        }
     }
 
     /// The trace ends: the rows of count and travel, then those of the limits.
