@@ -160,7 +160,7 @@ fn live(config: Config, deeds: &[Deed], halt: Option<u64>) -> (Machine, Recordin
             Deed::Wait(ms) => machine.run_for(Duration::from_millis(*ms)),
             Deed::Stop => {
                 machine.stop();
-                machine.clear_stop();
+                machine.clear();
             }
         }
     }
