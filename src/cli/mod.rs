@@ -5,6 +5,7 @@
 
 pub mod check;
 mod error;
+mod header;
 pub mod init;
 mod json;
 pub mod logging;
@@ -14,6 +15,8 @@ mod plot;
 mod preflight;
 mod progress;
 mod run;
+mod safe;
+mod selftest;
 mod shared;
 mod signals;
 mod simulate;
@@ -103,6 +106,10 @@ pub enum Command {
     Run(run::RunArgs),
     /// Run a program in virtual time, as fast as this computer goes
     Simulate(simulate::SimulateArgs),
+    /// Make every output safe after a run that died: signals off, drivers off, loads held
+    Safe(safe::SafeArgs),
+    /// Drive each output through its range, motors unpowered, and look at its pin
+    Selftest(selftest::SelftestArgs),
     /// Prove a trace against a config: every pulse, count, limit and line
     Verify(verify::VerifyArgs),
     /// Draw a trace: position, speed, acceleration and path
@@ -167,6 +174,8 @@ pub fn run(cli: Cli) -> Result<u8, CliError> {
         }
         Command::Run(args) => run::run(&args, cli.quiet),
         Command::Simulate(args) => simulate::simulate(&args, cli.quiet),
+        Command::Safe(args) => safe::safe(&args),
+        Command::Selftest(args) => selftest::selftest(&args),
         Command::Verify(args) => verify::verify(&args),
         #[cfg(feature = "plot")]
         Command::Plot(args) => plot::plot(&args, cli.quiet),

@@ -52,6 +52,7 @@ mod model;
 mod moves;
 mod nearest;
 mod output;
+mod outputs;
 mod parts;
 mod pins;
 mod program;
@@ -64,6 +65,7 @@ mod syntax;
 pub use builder::{Axis, ConfigBuilder, Coordinate, Servo};
 pub use load::Loaded;
 pub use model::*;
+pub use outputs::{Output, Port, SafeState, Why};
 pub use source::{ConfigErrors, Diagnostic, Position, Source};
 
 use crate::board::Model;

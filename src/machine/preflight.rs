@@ -43,10 +43,19 @@ pub struct Problem {
 ///
 /// Repetitions are looked through twice: from where the first begins, and from where each ends.
 pub fn preflight(config: &Config, program: &str) -> Preflight {
+    preflight_from(config, program, None)
+}
+
+/// The same, from where the motors are; without that from where they are when the machine starts.
+pub(super) fn preflight_from(
+    config: &Config,
+    program: &str,
+    from: Option<Vec<Start>>,
+) -> Preflight {
     let Some(program) = config.program(program) else { return Preflight::default() };
     let models: Vec<_> = config.motors.iter().map(MotorModel::new).collect();
     let starts = config.motors.iter().zip(&models);
-    let at = starts.map(|(motor, model)| start(motor, model)).collect();
+    let at = from.unwrap_or_else(|| starts.map(|(motor, model)| start(motor, model)).collect());
     let (planner, usage) = (Planner::new(), Usage::new(config.motors.len()));
     let mut walk = Walk { config, models, planner, at, usage, out: Preflight::default() };
     let nanos = walk.steps(&program.steps, program, 1);

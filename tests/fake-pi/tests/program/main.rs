@@ -8,4 +8,5 @@ mod common;
 mod axis;
 mod coils;
 mod refusals;
+mod safe;
 mod servo;
