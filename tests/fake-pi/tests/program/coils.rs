@@ -22,6 +22,8 @@ struct Seen {
 /// not even between two writes of one step.
 fn follow(run: &Run, states: &[u8], against: [u8; 2]) -> Seen {
     let (mut seen, mut phase) = (Seen { steps: 0, offs: 0, on: 0 }, None::<usize>);
+    // The last change of phase: when, and from where.
+    let mut last = (0, 0, None);
     for (at, entry) in &run.log {
         let Entry::Gpio { pin, high } = *entry else { continue };
         let Some(n) = PINS.iter().position(|p| *p == pin) else { continue };
@@ -31,12 +33,19 @@ fn follow(run: &Run, states: &[u8], against: [u8; 2]) -> Seen {
         }
         if seen.on == 0 {
             seen.offs += 1;
+            // Two coils are let go one after the other, which looks like a half step. They are let go no
+            // sooner than 20 ms after a step.
+            if at - last.0 < 10_000_000 {
+                (seen.steps, phase) = (last.1, last.2);
+            }
             continue;
         }
-        // Coils go on and off one by one: what they pass is no state of a full step, and in half steps
-        // is one there and back.
+        // Taken up one by one, they pass a state there and back, or none of the sequence.
         let Some(now) = states.iter().position(|s| *s == seen.on) else { continue };
         let n = states.len();
+        if phase != Some(now) {
+            last = (*at, seen.steps, phase);
+        }
         match phase.map(|before| (now + n - before) % n) {
             None | Some(0) => {}
             Some(1) => seen.steps += 1,
