@@ -6,5 +6,6 @@
 mod common;
 
 mod axis;
+mod devices;
 mod refusals;
 mod servo;
