@@ -3,7 +3,7 @@
 use super::wiring::{Note, Row, Strap, and};
 use crate::board::{PwmDevice, PwmOutput};
 use crate::config::{Drive, Loaded, ServoDrive, ServoOutput};
-use crate::units::{Ppm, Time};
+use crate::units::Ppm;
 
 /// The coarsest that the header's own PWM is known to be, in nanoseconds: 10 MHz, on a stock kernel.
 /// Raspberry Pi's own kernels run it at 50 MHz.
@@ -183,17 +183,14 @@ pub(super) fn remarks(loaded: &Loaded) -> Vec<String> {
         if let PwmDevice::Pca9685 { .. } = kind {
             let period = servo.period.as_secs_f64();
             chips.push(format!(
-                "{name} has one period for all its outputs, {} ({}Hz), in 4096 steps of {}us",
-                Time(servo.period),
+                "{name} has one period for all its outputs, {:.3}ms ({}Hz), in 4096 steps of {}us",
+                period * 1e3,
                 digits(1.0 / period),
                 digits(servo.grain() / 1e3)
             ));
             if ppm == 0.0 {
-                chips.push(format!(
-                    "its clock may be 8 % off: if you can measure {}, {}",
-                    Time(servo.period),
-                    "write `clock-correction`"
-                ));
+                let what = "measure the period, mend it by `clock-correction`";
+                chips.push(format!("its clock may be up to 8 % off: {what}"));
             }
         }
     }

@@ -6,7 +6,8 @@ fn load(text: &str) -> Config {
     Config::from_str(text, "test.toml").unwrap_or_else(|e| panic!("{e}")).config
 }
 
-const SHIPPED: [&str; 4] = [
+const SHIPPED: [&str; 5] = [
+    include_str!("../../config/pca9685-arm.toml"),
     include_str!("../../config/servo-sweep.toml"),
     include_str!("../../config/two-servos.toml"),
     include_str!("../../config/xyz-stage.toml"),
