@@ -275,7 +275,7 @@ In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)
   ear     PWM                  GPIO24  18
           pulses timed by      the kernel's interrupts
   head    PWM                  GPIO18  12
-          pulses in steps of   0.1us, which is 0.009deg
+          pulses in steps of   0.1us or less, which is 0.009deg
   1-0041  SDA                  GPIO2   3
           SCL                  GPIO3   5
 

@@ -75,7 +75,10 @@ pub(super) fn fineness(motor: &str, servo: &ServoDrive) -> Strap {
     let (what, text) = match (resolution(servo), &servo.output) {
         (Some(step), _) => {
             let (us, deg) = (digits(step / 1e3), digits(step * per_nano));
-            ("pulses in steps of", format!("{us}us, which is {deg}deg"))
+            // The kernel tells nobody how fast it runs the header's.
+            let less =
+                if matches!(servo.pwm(), Some(PwmOutput::Gpio(_))) { " or less" } else { "" };
+            ("pulses in steps of", format!("{us}us{less}, which is {deg}deg"))
         }
         (None, ServoOutput::Soft { .. }) => {
             ("pulses timed by", format!("its own loop: 10us late is {}deg", digits(1e4 * per_nano)))
