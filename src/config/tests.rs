@@ -242,7 +242,7 @@ proptest! {
 
     #[test]
     fn any_mutation_of_a_shipped_config_is_read_or_refused(
-        which in 0usize..4,
+        which in 0usize..SHIPPED.len(),
         cuts in prop::collection::vec((any::<prop::sample::Index>(), 0usize..12, "[ \\[\\]{}=\",.a-z0-9#\n\u{b5}-]{0,6}"), 1..6),
     ) {
         let mut text = SHIPPED[which].to_owned();
@@ -272,7 +272,7 @@ proptest! {
     /// Values that are whole, but the wrong ones: every refusal has its reason.
     #[test]
     fn any_exchange_of_values_is_read_or_refused(
-        which in 0usize..4,
+        which in 0usize..SHIPPED.len(),
         swaps in prop::collection::vec((any::<prop::sample::Index>(), 0usize..VALUES.len()), 1..5),
     ) {
         // Everything between `= ` or `[` and the next `,`, `}`, `]` or blank.

@@ -16,6 +16,7 @@ mod preflight;
 mod program;
 mod report;
 mod shapes;
+mod soft_pwm;
 mod spec;
 
 use std::collections::{BTreeMap, BTreeSet};
