@@ -22,6 +22,7 @@ mod program_run;
 mod report;
 mod shapes;
 mod snapshot;
+mod soft_pwm;
 mod spec;
 mod stops;
 mod usage;

@@ -7,6 +7,7 @@ mod common;
 
 mod axis;
 mod coils;
+mod devices;
 mod refusals;
 mod safe;
 mod servo;
