@@ -40,6 +40,8 @@ pub mod motion;
 pub mod motor;
 #[cfg(feature = "plot")]
 pub mod plot;
+#[cfg(feature = "service")]
+pub mod protocol;
 pub mod runtime;
 pub mod sync;
 pub mod trace;
