@@ -42,6 +42,8 @@ pub mod motion;
 pub mod motor;
 #[cfg(feature = "plot")]
 pub mod plot;
+#[cfg(feature = "service")]
+pub mod protocol;
 pub mod runtime;
 #[cfg(target_os = "linux")]
 pub mod safe;
