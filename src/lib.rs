@@ -34,6 +34,8 @@ pub mod board;
 #[doc(hidden)]
 pub mod cli;
 pub mod config;
+#[cfg(feature = "cli")]
+mod doctor;
 pub mod hal;
 pub mod machine;
 pub mod motion;

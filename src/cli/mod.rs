@@ -4,10 +4,12 @@
 //! errors and ends the process.
 
 pub mod check;
+mod doctor;
 mod error;
 pub mod init;
 mod json;
 pub mod logging;
+mod pages;
 #[cfg(feature = "plot")]
 mod plot;
 mod preflight;
@@ -102,11 +104,17 @@ pub enum Command {
     Run(run::RunArgs),
     /// Run a program in virtual time, as fast as this computer goes
     Simulate(simulate::SimulateArgs),
+    /// Read this machine, and say line by line ok or what to do
+    Doctor(doctor::DoctorArgs),
     /// Prove a trace against a config: every pulse, count, limit and line
     Verify(verify::VerifyArgs),
     /// Draw a trace: position, speed, acceleration and path
     #[cfg(feature = "plot")]
     Plot(plot::PlotArgs),
+    /// Print what a shell needs to complete this program's commands
+    Completions(pages::CompletionsArgs),
+    /// Write the manual pages
+    Man(pages::ManArgs),
 }
 
 /// `lockstep init`.
@@ -166,9 +174,12 @@ pub fn run(cli: Cli) -> Result<u8, CliError> {
         }
         Command::Run(args) => run::run(&args, cli.quiet),
         Command::Simulate(args) => simulate::simulate(&args, cli.quiet),
+        Command::Doctor(args) => doctor::doctor(&args, cli.quiet),
         Command::Verify(args) => verify::verify(&args),
         #[cfg(feature = "plot")]
         Command::Plot(args) => plot::plot(&args, cli.quiet),
+        Command::Completions(args) => pages::completions(&args),
+        Command::Man(args) => pages::man(&args),
     }
 }
 

@@ -10,6 +10,8 @@ mod backend;
 mod ending;
 mod error;
 mod identify;
+#[cfg(feature = "cli")]
+mod pin;
 mod record;
 #[cfg(target_os = "linux")]
 mod rppal;
@@ -20,10 +22,16 @@ mod waveform;
 pub use backend::{Backend, OnEdge, OutputStart};
 pub use ending::{PhaseWatch, end_signal};
 pub use error::{Cause, HalError};
+#[cfg(feature = "cli")]
+pub(crate) use identify::identify;
 pub use identify::identify_board;
+#[cfg(feature = "cli")]
+pub(crate) use pin::{PinFunction, PinSeen};
 pub use record::{EdgeSink, RecordedOutput, RecordedPwm};
 #[cfg(target_os = "linux")]
 pub use rppal::RppalBackend;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+pub(crate) use rppal::look_at;
 pub use shared::SharedLine;
 pub use sim::{SimBackend, SimPanel, SimPwmState};
 pub use waveform::Waveform;
