@@ -16,7 +16,8 @@ mod power;
 mod service;
 mod timing;
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;
 
 use std::time::Duration;

@@ -208,7 +208,7 @@ pub(super) fn enable_levels(on: &OnBoard) -> Finding {
         let Some(gpio) = gpio else { continue };
         if config_txt.driven(gpio) != Some(line.ends_with("dh")) {
             missing.push(line);
-            let active_low = enables.iter().any(|e| *e == (gpio, true));
+            let active_low = enables.contains(&(gpio, true));
             let floats = on.seen_at(gpio).filter(|p| p.function == PinFunction::Input);
             if floats.is_some_and(|p| p.level.is_high() != active_low)
                 || floats.is_none() && active_low && board::power_on_pull(gpio) == Pull::Down
