@@ -36,6 +36,8 @@ pub mod claim;
 #[doc(hidden)]
 pub mod cli;
 pub mod config;
+#[cfg(feature = "cli")]
+mod doctor;
 pub mod hal;
 pub mod machine;
 pub mod motion;

@@ -12,6 +12,8 @@ mod error;
 mod identify;
 #[cfg(target_os = "linux")]
 mod left;
+#[cfg(feature = "cli")]
+mod pin;
 mod record;
 #[cfg(target_os = "linux")]
 mod rppal;
@@ -24,14 +26,20 @@ pub use backend::{Backend, OnEdge, OutputStart};
 pub(crate) use ending::wait_until;
 pub use ending::{PhaseWatch, end_signal};
 pub use error::{Cause, HalError};
+#[cfg(feature = "cli")]
+pub(crate) use identify::identify;
 pub use identify::identify_board;
 #[cfg(target_os = "linux")]
 pub use left::SignalEnd;
 #[cfg(target_os = "linux")]
 pub(crate) use left::{LONGEST_END, LeftSignal};
+#[cfg(feature = "cli")]
+pub(crate) use pin::{PinFunction, PinSeen};
 pub use record::{EdgeSink, RecordedOutput, RecordedPwm};
 #[cfg(target_os = "linux")]
 pub use rppal::RppalBackend;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+pub(crate) use rppal::look_at;
 #[cfg(target_os = "linux")]
 pub(crate) use rppal::pwm_channel;
 pub use shared::SharedLine;
