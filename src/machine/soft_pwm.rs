@@ -14,7 +14,7 @@ pub(super) fn check(config: &Config, hardware: bool, realtime: bool) -> Result<(
             ServoOutput::Soft { gpio, allow_jitter } => Some((&m.name, gpio, allow_jitter)),
             ServoOutput::Pwm { .. } => None,
         },
-        Drive::StepDir(_) => None,
+        _ => None,
     });
     let timed: Vec<_> = timed.collect();
     if timed.is_empty() {

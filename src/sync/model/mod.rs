@@ -18,15 +18,15 @@ mod book;
 #[path = "../breakage.rs"]
 #[allow(dead_code)]
 mod breakage;
-#[path = "../gate.rs"]
-#[allow(dead_code)]
-mod gate;
 #[path = "../event_book.rs"]
 #[allow(dead_code)]
 mod event_book;
 #[path = "../event_exchange.rs"]
 #[allow(dead_code)]
 mod event_exchange;
+#[path = "../gate.rs"]
+#[allow(dead_code)]
+mod gate;
 #[path = "../gather.rs"]
 #[allow(dead_code)]
 mod gather;
@@ -71,8 +71,8 @@ mod waiters;
 
 mod barrier_faults;
 mod barrier_release;
-mod gate_models;
 mod event_models;
+mod gate_models;
 mod gather_models;
 mod lease_models;
 mod position_models;
