@@ -16,7 +16,8 @@ use super::{CliError, DEFAULT_CONFIG, DONE, FAILED, json, table, to_stdout, veri
 use crate::board::Model;
 use crate::config::{Action, AtStart, Config, Diagnostic, Drive, Loaded, StepConfig};
 use crate::machine::{
-    Machine, MachineBuilder, Preflight, RunOptions, RunReport, RunResult, choose_program, preflight,
+    Deed, Machine, MachineBuilder, Preflight, RunOptions, RunReport, RunResult, choose_program,
+    preflight,
 };
 use crate::units::Time;
 
@@ -131,6 +132,8 @@ pub(super) struct Show<'a> {
     pub place: String,
     /// Whether its trace is to be proved.
     pub verify: bool,
+    /// What is done to it on the way.
+    pub deeds: Vec<(Duration, Deed)>,
     /// Where a picture of it goes.
     #[cfg(feature = "plot")]
     pub plot: Option<&'a Path>,
@@ -163,7 +166,8 @@ pub(super) fn carry_out(
     let report = {
         let mut line = ProgressLine::new(duration, args.json || show.quiet);
         let mut update = |machine: &Machine, progress: &_| line.update(machine, progress);
-        let options = RunOptions { duration, progress: Some(&mut update) };
+        let deeds = show.deeds.clone();
+        let options = RunOptions { duration, deeds, progress: Some(&mut update) };
         machine.run(Some(program), options)?
     };
     let recording = machine.take_recording();

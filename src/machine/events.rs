@@ -10,6 +10,9 @@ use crate::motor::{Command, Event, FaultKind, MotorIndex, MoveId, Report};
 use crate::runtime::{Heed, Next};
 use crate::units::Instant;
 
+/// A servo this near to its target, in degrees, is there, but for the rounding of its trajectory.
+const ROUNDING: f64 = 1e-6;
+
 impl Machine {
     pub(super) fn on_event(&mut self, event: Event) {
         let motor = event.motor;
@@ -201,7 +204,7 @@ impl Machine {
             Outcome::Short { by: if by.is_nan() { 0.0 } else { by }, cause: cause(active) }
         };
         // A servo that is there is there exactly: what the trajectory's rounding left is no angle.
-        let exact = there && steps.is_none();
+        let exact = there && steps.is_none() && (stands - goal).abs() < ROUNDING;
         let position = if exact { wanted.target } else { model.to_unit(stands) };
         let outcome = self.outcome(motor, id, outcome, position, steps);
         if steps.is_none() && !position.is_nan() {

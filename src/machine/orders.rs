@@ -11,7 +11,7 @@ use crate::runtime::Heed;
 use crate::units::Instant;
 
 /// The range of the speed override, in percent.
-const OVERRIDE: std::ops::RangeInclusive<f64> = 1.0..=200.0;
+pub const OVERRIDE: std::ops::RangeInclusive<f64> = 1.0..=200.0;
 
 impl Machine {
     /// Feed hold: every motor comes to rest on its path, within its limits, and waits there for

@@ -1,12 +1,14 @@
 //! Random sequences in virtual time: the count is exact, every time, and `verify` finds nothing.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use lockstep::verify::Options;
 
 use crate::machine::Run;
 use crate::support::*;
+
+static FAILED: AtomicBool = AtomicBool::new(false);
 
 fn sequence(seed: u64) -> u64 {
     let dice = &mut Dice(seed);
@@ -32,6 +34,7 @@ fn sequence(seed: u64) -> u64 {
         Ok(time) => time,
         Err(panic) => {
             println!("LOCKSTEP_SEED={seed}\n{text}{}", log.join("\n"));
+            FAILED.store(true, Ordering::Relaxed);
             std::panic::resume_unwind(panic);
         }
     }
@@ -51,7 +54,7 @@ fn any_sequence_keeps_the_count_and_every_rule() {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + cases {
+                    if seed >= first + cases || FAILED.load(Ordering::Relaxed) {
                         break;
                     }
                     moved.fetch_add(sequence(seed) / 1_000_000, Ordering::Relaxed);
