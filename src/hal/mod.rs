@@ -146,7 +146,7 @@ impl Clock {
     #[inline]
     pub fn now(&self) -> Instant {
         match &self.0 {
-            Source::Monotonic => monotonic_now(),
+            Source::Monotonic => crate::units::monotonic_now(),
             Source::Virtual(t) => Instant::from_nanos(t.load(Ordering::Relaxed)),
         }
     }
@@ -162,20 +162,6 @@ impl Clock {
             t.store(now.as_nanos(), Ordering::Relaxed);
         }
     }
-}
-
-#[cfg(target_os = "linux")]
-fn monotonic_now() -> Instant {
-    let t = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    Instant::from_nanos(t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn monotonic_now() -> Instant {
-    use std::sync::OnceLock;
-    static ZERO: OnceLock<std::time::Instant> = OnceLock::new();
-    let zero = *ZERO.get_or_init(std::time::Instant::now);
-    Instant::ZERO + zero.elapsed()
 }
 
 /// A PWM channel: of the header's chip, or of any other that the kernel knows.
