@@ -221,7 +221,7 @@ impl Motor for SoftServo {
                 self.out.say(Report::Halted { id });
             }
             Command::Release => self.ending |= self.part.is_idle(),
-            Command::SetCount(_) => {}
+            Command::Enable | Command::SetCount(_) => {}
             Command::Finish => {
                 self.drop_move();
                 self.closed = true;
