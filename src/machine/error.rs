@@ -186,7 +186,13 @@ pub enum MoveError {
         /// The servo.
         motor: String,
     },
-    /// A servo can't be told where it is.
+    /// A motor that holds a load was to be let go.
+    #[error("{motor} holds a load that would fall: it is never let go")]
+    HoldsLoad {
+        /// The motor.
+        motor: String,
+    },
+    /// A servo can't be told where it is, nor be switched on before its first move.
     #[error("{motor} counts no steps: where it is, its signal says")]
     NoCount {
         /// The servo.

@@ -145,7 +145,7 @@ impl Machine {
     }
 
     /// When the machine's clock will show what the program's clock shows at `at`.
-    pub(super) fn from_program(&self, at: Instant) -> Instant {
+    pub(super) fn machine_time_of(&self, at: Instant) -> Instant {
         match self.held_since {
             Some(_) => Instant::FAR,
             None => at.plus_nanos(self.held_for),
