@@ -14,6 +14,7 @@ const PIN: u8 = 23;
 
 const ANY: MotorLimits = MotorLimits {
     travel: (f64::NEG_INFINITY, f64::INFINITY),
+    slack: 100.0,
     motion: Limits { speed: f64::MAX, acceleration: f64::MAX, jerk: f64::MAX },
 };
 
@@ -41,7 +42,14 @@ impl Bench {
         let setup = SoftServoSetup {
             line: Box::new(RecordedOutput::new(line, sink, clock.now())),
             period: Duration::from_nanos(PERIOD),
-            map: PulseMap { min, max, angle_at_min: -45.0, angle_at_max: 45.0, step: 1.0, dead_band: 0 },
+            map: PulseMap {
+                min,
+                max,
+                angle_at_min: -45.0,
+                angle_at_max: 45.0,
+                step: 1.0,
+                dead_band: 0,
+            },
             limits: ANY,
             max_lateness: Some(1_000_000),
             clock: clock.clone(),
