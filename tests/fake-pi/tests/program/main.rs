@@ -8,4 +8,5 @@ mod common;
 mod axis;
 mod refusals;
 mod safe;
+mod selftest;
 mod servo;
