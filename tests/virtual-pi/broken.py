@@ -90,6 +90,13 @@ def enabled_before_there_is_a_width(part):
 
 
 @change("servos", "start")
+def enabled_before_there_is_a_period(part):
+    enabled = part.first("CTL 0x0000..[0-9a-f]1")
+    part.lines = [line for i, line in enumerate(part.lines) if i > enabled or "RNG1" not in line]
+    part.lines.insert(1, re.sub("DMAC.*", "RNG1 0x00000000", part.lines[0]))
+
+
+@change("servos", "start")
 def enabled_with_another_period(part):
     for at, line in enumerate(part.lines):
         if "RNG1" in line:
