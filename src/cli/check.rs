@@ -272,7 +272,7 @@ In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)
 
     #[test]
     fn every_shipped_config_fits_a_terminal() {
-        let all = ["servo-sweep", "two-servos", "xyz-stage", "pan-tilt"];
+        let all = ["servo-sweep", "two-servos", "xyz-stage", "pan-tilt", "28byj48-dial"];
         for name in all {
             let report = run(&[&format!("config/{name}.toml")], Options::default());
             assert_eq!(report.status, 0);
@@ -282,7 +282,7 @@ In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)
 
     #[test]
     fn the_pins_in_the_configs_own_notes_are_right() {
-        for name in ["servo-sweep", "two-servos", "pan-tilt"] {
+        for name in ["servo-sweep", "two-servos", "pan-tilt", "28byj48-dial"] {
             let text = std::fs::read_to_string(file(&format!("config/{name}.toml"))).unwrap();
             let mut seen = 0;
             for line in text.lines().filter(|l| l.contains(", header pin")) {

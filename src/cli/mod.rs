@@ -120,7 +120,7 @@ pub enum Command {
 /// `lockstep init`.
 #[derive(Args, Debug)]
 pub struct InitArgs {
-    /// What for: servo, drv8825 (one stepper axis) or xyz (three of them)
+    /// What for: servo, 28byj48 (a small geared stepper), drv8825 (one stepper axis) or xyz (three)
     kind: String,
     /// Where to write it; it must not be there yet [default: standard output]
     file: Option<PathBuf>,

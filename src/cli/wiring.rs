@@ -71,7 +71,14 @@ pub(super) fn wiring(loaded: &Loaded) -> Wiring {
             Drive::StepDir(axis) => {
                 row("STEP", axis.step, None);
                 row("DIR", axis.dir, None);
-                for (function, line) in [("ENABLE", axis.enable), ("FAULT", axis.fault)] {
+                axis.mode.iter().for_each(|pin| row(pin.name, pin.gpio, None));
+                let lines = [
+                    ("ENABLE", axis.enable),
+                    ("FAULT", axis.fault),
+                    ("SLEEP", axis.sleep),
+                    ("RESET", axis.reset),
+                ];
+                for (function, line) in lines {
                     if let Some(line) = line {
                         row(
                             function,
@@ -80,8 +87,10 @@ pub(super) fn wiring(loaded: &Loaded) -> Wiring {
                         );
                     }
                 }
-                let (motor, what) = (motor.name.clone(), "set on the driver");
-                straps.push(Strap { motor, what, text: strap(axis) });
+                if axis.mode.is_empty() {
+                    let (motor, what) = (motor.name.clone(), "set on the driver");
+                    straps.push(Strap { motor, what, text: strap(axis) });
+                }
             }
             Drive::Coils(axis) => {
                 let board = CoilDriver::find(&axis.driver);
@@ -114,7 +123,9 @@ fn safe_levels(loaded: &Loaded) -> Vec<Note> {
         let Drive::StepDir(axis) = &motor.drive else {
             continue;
         };
-        let Some(line) = axis.enable else { continue };
+        // Awake is to a sleep line what asleep is to an enable line.
+        let sleep = axis.sleep.map(|l| LineConfig { active_low: !l.active_low, ..l });
+        let Some(line) = axis.enable.or(sleep) else { continue };
         match lines.iter_mut().find(|l| l.0.gpio == line.gpio) {
             Some((_, motors, holds)) => {
                 motors.push(&motor.name);
@@ -131,7 +142,22 @@ fn safe_levels(loaded: &Loaded) -> Vec<Note> {
         },
         line: board::safe_level_line(line.gpio, line.active_low != holds),
     };
-    lines.into_iter().map(note).collect()
+    let mut notes: Vec<Note> = lines.into_iter().map(note).collect();
+    notes.extend(coils_off(loaded));
+    notes
+}
+
+/// Coils before any program runs: off, since some pins are pulled high from power-on. What would hold
+/// a load then is not known.
+fn coils_off(loaded: &Loaded) -> impl Iterator<Item = Note> {
+    let coils = loaded.config.motors.iter().filter_map(|motor| match &motor.drive {
+        Drive::Coils(axis) if !axis.holds_load => Some((&motor.name, axis.gpio)),
+        _ => None,
+    });
+    coils.map(|(name, gpios)| Note {
+        why: format!("no power for {name} until a program runs"),
+        line: format!("gpio={}=op,dl", gpios.map(|g| g.to_string()).join(",")),
+    })
 }
 
 /// Adds the lines that put PWM on the servos' pins; what they can't do comes back as commands.
@@ -150,7 +176,9 @@ fn pwm(loaded: &Loaded, config_txt: &mut Vec<Note>) -> Vec<Note> {
             },
             Drive::StepDir(axis) => {
                 others.extend([axis.step, axis.dir]);
-                others.extend([axis.enable, axis.fault].iter().flatten().map(|l| l.gpio));
+                let lines = [axis.enable, axis.fault, axis.sleep, axis.reset];
+                others.extend(lines.iter().flatten().map(|l| l.gpio));
+                others.extend(axis.mode.iter().map(|pin| pin.gpio));
             }
             Drive::Coils(axis) => others.extend(axis.gpio),
         }

@@ -3,7 +3,9 @@
 use super::coils;
 use super::parts::{self, ReadMotor};
 use super::reader::{Key, MOST, Reader, Table, Value, key};
-use super::stepping::{countable, driver, fits_driver, known_microsteps, steps_per_unit};
+use super::stepping::{
+    countable, driver, fits_driver, known_microsteps, mode_pins, steps_per_unit,
+};
 use super::*;
 use crate::units::{Dimension, Quantity, Ratio};
 
@@ -11,6 +13,9 @@ const STEP: Key = key("step", "{ gpio = 17 }");
 const DIR: Key = key("dir", "{ gpio = 27 }");
 const ENABLE: Key = key("enable", "{ gpio = 22, active = \"low\" }");
 const FAULT: Key = key("fault", "{ gpio = 24, active = \"low\" }");
+const MODE: Key = key("mode", "{ gpio = [14, 15, 18] }");
+const SLEEP: Key = key("sleep", "{ gpio = 23, active = \"low\" }");
+const RESET: Key = key("reset", "{ gpio = 25, active = \"low\" }");
 pub(super) const DRIVER: Key = key("driver", "\"drv8825\"");
 pub(super) const STEPS: Key = key("steps-per-revolution", "200");
 const MICROSTEPS: Key = key("microsteps", "16");
@@ -139,6 +144,8 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
     let dir = parts::pin(r, table, &mut motor, DIR);
     let enable = parts::line(r, table, &mut motor, ENABLE);
     let fault = parts::line(r, table, &mut motor, FAULT);
+    let sleep = parts::line(r, table, &mut motor, SLEEP);
+    let reset = parts::line(r, table, &mut motor, RESET);
 
     let driver = r.required(table, DRIVER).and_then(|v| driver(r, v));
     let steps = r.required(table, STEPS).and_then(|v| r.integer(v, 1, 100_000));
@@ -146,6 +153,11 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
         .required(table, MICROSTEPS)
         .and_then(|v| r.integer(v, 1, 1024).map(|n| (v, n as u32)))
         .and_then(|(v, n)| known_microsteps(r, v, n, driver.as_ref()?.preset));
+    let mode = match table.get(MODE) {
+        None => Some(Vec::new()),
+        Some(v) => parts::pins(r, v, &mut motor)
+            .and_then(|gpios| mode_pins(r, v, &gpios, driver.as_ref()?.preset, microsteps?)),
+    };
     let gear_ratio = table.get(GEAR_RATIO).map_or(Some(Ratio::ONE), |v| gear_ratio(r, v));
     let distance = r.required(table, DISTANCE).and_then(|v| distance(r, v));
 
@@ -156,7 +168,7 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
     let holds_load = table.get(HOLDS_LOAD).map_or(Some(false), |v| r.boolean(v));
     let on_stop = match table.get(ON_STOP) {
         None => Some(AxisStop::Keep),
-        Some(v) => on_stop(r, v, holds_load, enable),
+        Some(v) => on_stop(r, v, holds_load, enable, sleep),
     };
     r.finish(table);
 
@@ -177,6 +189,9 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
             dir: dir?,
             enable: enable?,
             fault: fault?,
+            mode: mode?,
+            sleep: sleep?,
+            reset: reset?,
             timing: driver.timing,
             driver: driver.preset.map(|p| p.name.to_owned()),
             steps_per_revolution: steps? as u32,
@@ -326,9 +341,10 @@ fn on_stop(
     value: Value<'_>,
     holds_load: Option<bool>,
     enable: Option<Option<LineConfig>>,
+    sleep: Option<Option<LineConfig>>,
 ) -> Option<AxisStop> {
     let chosen = stop_word(r, value, holds_load)?;
-    if chosen == AxisStop::Release && enable == Some(None) {
+    if chosen == AxisStop::Release && enable == Some(None) && sleep == Some(None) {
         r.error(
             value.span(),
             "without an enable line the driver can't be released",

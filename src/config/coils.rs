@@ -2,7 +2,7 @@
 
 use super::axis::{self, InUnits};
 use super::coil_motors::{COIL_DRIVERS, CoilDriver, MOTORS, MotorPreset};
-use super::parts::{PinUse, ReadMotor, Role};
+use super::parts::{self, ReadMotor};
 use super::reader::{Key, Reader, Table, Value, key};
 use super::stepping::{countable, fits_motor, steps_per_unit};
 use super::*;
@@ -109,7 +109,7 @@ fn driver(r: &Reader<'_>, value: Value<'_>) -> Option<&'static CoilDriver> {
         if drivers::DriverPreset::find(name).is_some() {
             r.error(
                 value.span(),
-                format!("a {name} has STEP and DIR: it switches the coils itself"),
+                format!("a {name} takes STEP and DIR, and switches the coils itself"),
                 "write `step` and `dir` instead of `coils`",
             );
         } else {
@@ -123,17 +123,7 @@ fn driver(r: &Reader<'_>, value: Value<'_>) -> Option<&'static CoilDriver> {
 fn coils(r: &Reader<'_>, value: Value<'_>, motor: &mut ReadMotor) -> Option<([u8; 4], Sequence)> {
     let table = r.table(value, format!("`coils` of {}", motor.name))?;
     let gpio = r.required(&table, GPIO).and_then(|v| {
-        let list = r.list(v)?;
-        let numbers: Vec<Option<u8>> = list
-            .iter()
-            .map(|&one| {
-                let gpio = u8::try_from(r.integer(one, 0, 255)?).ok()?;
-                let (span, function) = (one.span(), COILS.name);
-                motor.pins.push(PinUse { gpio, span, function, role: Role::Line });
-                Some(gpio)
-            })
-            .collect();
-        let numbers: Vec<u8> = numbers.into_iter().collect::<Option<_>>()?;
+        let numbers = parts::gpios(r, v, COILS.name, motor)?;
         let four = <[u8; 4]>::try_from(numbers.as_slice()).ok();
         if four.is_none() {
             r.error(
@@ -177,7 +167,7 @@ fn on_stop(
     if chosen == AxisStop::Keep && released {
         r.error(
             value.span(),
-            "with `at-rest = \"release\"` there is nothing left to keep: it has let go before",
+            "with `at-rest = \"release\"` nothing is left to keep, since it has let go before",
             "write `at-rest = \"hold\"`, or leave out `on-stop`",
         );
         return None;

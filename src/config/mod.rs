@@ -27,7 +27,7 @@
 //! | | `max-acceleration` | ten times `max-speed`, a second: full speed after a tenth of a second |
 //! | | `max-jerk` | ten times `max-acceleration`, a second |
 //! | | `startup`, `on-stop` | `"off"`, `"keep"` |
-//! | `[axis.NAME]` | `enable`, `fault` | no such line |
+//! | `[axis.NAME]` | `enable`, `fault`, `mode`, `sleep`, `reset` | no such line |
 //! | | `gear-ratio`, `reverse`, `holds-load` | `"1"`, `false`, `false` |
 //! | | `max-jerk` | ten times `max-acceleration`, a second |
 //! | | `start-stop-speed` | what `max-acceleration` can give up within one full step: the root of 2 x `max-acceleration` x a full step |

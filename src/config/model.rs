@@ -299,6 +299,12 @@ pub struct StepDirDrive {
     pub enable: Option<LineConfig>,
     /// The driver's fault line, an input.
     pub fault: Option<LineConfig>,
+    /// The driver's microstep pins, where the program sets them; else they are strapped.
+    pub mode: Vec<ModePin>,
+    /// The driver's sleep line: asleep when active. It is left before the first step.
+    pub sleep: Option<LineConfig>,
+    /// The driver's reset line, which is kept inactive.
+    pub reset: Option<LineConfig>,
     /// The driver's timing.
     pub timing: DriverTiming,
     /// The preset's name as the config gives it (`drv8825`), if it does.
@@ -403,6 +409,17 @@ pub enum AtRest {
     Hold,
     /// They let go, and take up the same phase again before the next move (never with `holds-load`).
     Release,
+}
+
+/// A microstep pin of a driver, and the level it has for the axis' microsteps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ModePin {
+    /// GPIO number.
+    pub gpio: u8,
+    /// The driver's name for it: `M0`.
+    pub name: &'static str,
+    /// Whether it is high.
+    pub high: bool,
 }
 
 /// A control line of a driver.

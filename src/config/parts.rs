@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::reader::{Key, Reader, Table, key};
+use super::reader::{Key, Reader, Table, Value, key};
 use super::*;
 use crate::board::PwmOutput;
 
@@ -111,6 +111,34 @@ pub(super) fn pin(
     let pin = gpio(r, &inner, motor, key.name, Role::Line);
     r.finish(&inner);
     pin
+}
+
+const GPIOS: Key = key("gpio", "[14, 15, 18]");
+
+/// `{ gpio = [N, N, N] }`.
+pub(super) fn pins(r: &Reader<'_>, value: Value<'_>, motor: &mut ReadMotor) -> Option<Vec<u8>> {
+    let key = value.key;
+    let table = r.table(value, format!("`{}` of {}", key.name, motor.name))?;
+    let pins = r.required(&table, GPIOS).and_then(|v| gpios(r, v, key.name, motor));
+    r.finish(&table);
+    pins
+}
+
+/// The GPIO numbers in `[N, N, N]`, noted as used.
+pub(super) fn gpios(
+    r: &Reader<'_>,
+    value: Value<'_>,
+    function: &'static str,
+    motor: &mut ReadMotor,
+) -> Option<Vec<u8>> {
+    let numbers = r.list(value)?.into_iter().map(|one| {
+        let gpio = u8::try_from(r.integer(one, 0, 255)?).ok()?;
+        motor.pins.push(PinUse { gpio, span: one.span(), function, role: Role::Line });
+        Some(gpio)
+    });
+    // Each of them is looked at, also behind one that is wrong.
+    let numbers: Vec<Option<u8>> = numbers.collect();
+    numbers.into_iter().collect()
 }
 
 /// `{ gpio = N, active = "low" }`, if it is there; the outer `None` is an error.

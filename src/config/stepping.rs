@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::coil_motors::MotorPreset;
-use super::drivers::{DriverPreset, PRESETS};
+use super::drivers::{DriverPreset, PRESETS, Straps};
 use super::reader::{Key, Reader, Value, key, or};
 use super::*;
 use crate::units::Ratio;
@@ -70,6 +70,45 @@ pub(super) fn known_microsteps(
         format!("write {}", or(&all)),
     );
     None
+}
+
+/// The microstep pins of a driver with the levels that the axis' microsteps need.
+pub(super) fn mode_pins(
+    r: &Reader<'_>,
+    value: Value<'_>,
+    gpios: &[u8],
+    preset: Option<&DriverPreset>,
+    microsteps: u32,
+) -> Option<Vec<ModePin>> {
+    let Some((preset, Straps::Pins(names, table))) = preset.map(|p| (p, &p.straps)) else {
+        let what =
+            preset.map_or("a driver given by its times".to_owned(), |p| format!("a {}", p.name));
+        r.error(
+            value.span(),
+            format!("which microstep pins {what} has is not known"),
+            "set them on the driver, and leave out `mode`",
+        );
+        return None;
+    };
+    if gpios.len() != names.len() {
+        r.error(
+            value.span(),
+            format!("a {} has {} microstep pins, not {}", preset.name, names.len(), gpios.len()),
+            format!("write the GPIOs of {}, in this order", names.join(", ")),
+        );
+        return None;
+    }
+    let Some((_, levels)) = table.iter().find(|row| row.0 == microsteps) else {
+        let all: Vec<String> = table.iter().map(|row| row.0.to_string()).collect();
+        r.error(
+            value.span(),
+            format!("the pins of a {} can't set {microsteps} microsteps", preset.name),
+            format!("write `microsteps` = {}, or leave out `mode`", or(&all)),
+        );
+        return None;
+    };
+    let pins = gpios.iter().zip(*names).zip(*levels);
+    Some(pins.map(|((&gpio, &name), &high)| ModePin { gpio, name, high }).collect())
 }
 
 pub(super) fn steps_per_unit(

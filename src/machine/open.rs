@@ -35,7 +35,7 @@ pub(super) struct Signals {
     pub moves: SignalId,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct MotorSignals {
     /// `pulse`, `step`, or `a`.
     pub pulse: SignalId,
@@ -43,14 +43,22 @@ pub(super) struct MotorSignals {
     pub coils: [SignalId; 4],
     pub dir: SignalId,
     pub enable: SignalId,
+    /// `sleep` and `reset`, where there are such lines, and `mode0`, `mode1`, ...
+    pub sleep: Option<SignalId>,
+    pub reset: Option<SignalId>,
+    pub mode: Vec<SignalId>,
     pub position: SignalId,
 }
+
+/// The names of microstep pins in a trace.
+pub(super) const MODE_SIGNALS: [&str; 3] = ["mode0", "mode1", "mode2"];
 
 impl Signals {
     pub fn declare(builder: &mut TraceBuilder, config: &Config) -> Signals {
         let mut motors = Vec::with_capacity(config.motors.len());
         for motor in &config.motors {
             let mut wire = |name| builder.add(&motor.name, name, SignalKind::Wire);
+            let (mut sleep, mut reset, mut mode) = (None, None, Vec::new());
             let (pulse, dir, enable, coils) = match &motor.drive {
                 Drive::Servo(_) => {
                     let pulse = wire("pulse");
@@ -59,6 +67,9 @@ impl Signals {
                 Drive::StepDir(axis) => {
                     let (step, dir) = (wire("step"), wire("dir"));
                     let enable = if axis.enable.is_some() { wire("enable") } else { dir };
+                    sleep = axis.sleep.map(|_| wire("sleep"));
+                    reset = axis.reset.map(|_| wire("reset"));
+                    mode = axis.mode.iter().zip(MODE_SIGNALS).map(|(_, name)| wire(name)).collect();
                     (step, dir, enable, [step; 4])
                 }
                 Drive::Coils(_) => {
@@ -67,7 +78,7 @@ impl Signals {
                 }
             };
             let position = builder.add(&motor.name, "position", SignalKind::Real);
-            motors.push(MotorSignals { pulse, coils, dir, enable, position });
+            motors.push(MotorSignals { pulse, coils, dir, enable, sleep, reset, mode, position });
         }
         Signals { motors, moves: builder.add("machine", "move", SignalKind::Text) }
     }
@@ -97,7 +108,7 @@ impl Opener<'_> {
         self.open_enables(config, signals)?;
         let (mut members, mut states) = (Vec::new(), Vec::new());
         for (index, motor) in config.motors.iter().enumerate() {
-            let signals = signals.motors[index];
+            let signals = &signals.motors[index];
             let telemetry = Arc::new(Telemetry::default());
             let mailbox = Mailbox::default();
             let hal = |error| MachineError::Hal { motor: motor.name.clone(), error };
@@ -197,7 +208,7 @@ impl Opener<'_> {
         &mut self,
         motor: &MotorConfig,
         servo: &ServoDrive,
-        signals: MotorSignals,
+        signals: &MotorSignals,
         telemetry: Arc<Telemetry>,
         out: Outbox,
     ) -> Result<Box<dyn Motor>, HalError> {
@@ -257,7 +268,7 @@ impl Opener<'_> {
         &mut self,
         motor: &MotorConfig,
         axis: &StepDirDrive,
-        signals: MotorSignals,
+        signals: &MotorSignals,
         mailbox: &Mailbox,
     ) -> Result<Pulses, MachineError> {
         let hal = |error| MachineError::Hal { motor: motor.name.clone(), error };
@@ -268,8 +279,20 @@ impl Opener<'_> {
         if let Some(line) = axis.fault {
             self.fault_line(motor, line, mailbox)?;
         }
+        let held = self.held(motor, axis, signals).map_err(hal)?;
+        let mut sleep = None;
+        if let (Some(line), Some(signal)) = (axis.sleep, signals.sleep) {
+            let asleep = active_level(line);
+            // A driver that holds a load may be awake: it stays as it is.
+            let start =
+                if axis.holds_load { OutputStart::Adopt } else { OutputStart::Level(asleep) };
+            let opened = self.backend.open_output(line.gpio, start, &who("sleep")).map_err(hal)?;
+            sleep = Some((self.record_output(opened, vec![signal]), asleep));
+        }
         let timing = axis.timing;
         Ok(Pulses::new(PulsesSetup {
+            sleep,
+            held,
             step: self.record_output(step, vec![signals.pulse]),
             dir: self.record_output(dir, vec![signals.dir]),
             enable: axis.enable.and_then(|line| self.enables.get(&line.gpio).cloned()),
@@ -282,22 +305,54 @@ impl Opener<'_> {
         }))
     }
 
-    /// The four coils. Those that hold a load keep the levels they have.
+    /// The lines that have one level for good: microstep pins, and a reset that is inactive.
+    fn held(
+        &mut self,
+        motor: &MotorConfig,
+        axis: &StepDirDrive,
+        signals: &MotorSignals,
+    ) -> Result<Vec<Box<dyn OutputLine>>, HalError> {
+        let modes = axis
+            .mode
+            .iter()
+            .zip(&signals.mode)
+            .map(|(pin, &signal)| (pin.gpio, pin.name, Level::from_bool(pin.high), signal));
+        let reset = axis
+            .reset
+            .zip(signals.reset)
+            .map(|(line, signal)| (line.gpio, "reset", active_level(line).opposite(), signal));
+        let mut held = Vec::new();
+        for (gpio, name, level, signal) in modes.chain(reset) {
+            let who = format!("{}'s {name} line", motor.name);
+            let line = self.backend.open_output(gpio, OutputStart::Level(level), &who)?;
+            held.push(self.record_output(line, vec![signal]));
+        }
+        Ok(held)
+    }
+
+    /// The four coils. Those that hold a load keep the levels they have, but for one whose counterpart
+    /// is on already: pins that are pulled up may read as if they were both.
     fn coils(
         &mut self,
         motor: &MotorConfig,
         axis: &CoilsDrive,
-        signals: MotorSignals,
+        signals: &MotorSignals,
         count: i64,
     ) -> Result<Coils, HalError> {
-        let start =
-            if axis.holds_load { OutputStart::Adopt } else { OutputStart::Level(Level::Low) };
-        let mut open = |n: usize| -> Result<Box<dyn OutputLine>, HalError> {
+        let mut open = |n: usize, counterpart: Level| {
+            let start = match counterpart {
+                Level::Low if axis.holds_load => OutputStart::Adopt,
+                _ => OutputStart::Level(Level::Low),
+            };
             let who = format!("{}'s coil {}", motor.name, ["a", "b", "c", "d"][n]);
             let line = self.backend.open_output(axis.gpio[n], start, &who)?;
             Ok(self.record_output(line, vec![signals.coils[n]]))
         };
-        let [a, b, c, d] = [open(0)?, open(1)?, open(2)?, open(3)?];
+        let bridges = axis.wiring == CoilWiring::Bipolar;
+        let a = open(0, Level::Low)?;
+        let b = open(1, if bridges { a.level() } else { Level::Low })?;
+        let c = open(2, if bridges { Level::Low } else { a.level() })?;
+        let d = open(3, if bridges { c.level() } else { b.level() })?;
         let lines = match axis.wiring {
             CoilWiring::Unipolar => [a, b, c, d],
             // Each bridge turns its winding round: its two inputs pull against each other.

@@ -10,6 +10,10 @@ pub struct PulsesSetup {
     pub dir: Box<dyn OutputLine>,
     /// The driver's enable line, perhaps shared with other axes.
     pub enable: Option<SharedLine>,
+    /// The driver's sleep line and the level at which it sleeps.
+    pub sleep: Option<(Box<dyn OutputLine>, Level)>,
+    /// Lines that were set when they were opened, and are never written: microsteps, reset.
+    pub held: Vec<Box<dyn OutputLine>>,
     /// STEP high, at least.
     pub step_high: u64,
     /// STEP low, at least.
@@ -18,7 +22,7 @@ pub struct PulsesSetup {
     pub dir_setup: u64,
     /// DIR stable after STEP falls.
     pub dir_hold: u64,
-    /// From enable to the first step.
+    /// From enable, or from leaving its sleep, to the first step.
     pub wake: u64,
     /// The level of DIR for a step up.
     pub up: Level,
@@ -54,14 +58,24 @@ impl Pulses {
 
 impl StepOutput for Pulses {
     fn energise(&mut self, _count: i64) -> Result<Instant, HalError> {
-        match &mut self.s.enable {
-            Some(line) => Ok(line.acquire()?.plus_nanos(self.s.wake)),
-            None => Ok(Instant::ZERO),
+        let mut since = None;
+        if let Some((line, asleep)) = &mut self.s.sleep
+            && line.level() == *asleep
+        {
+            since = Some(line.set(asleep.opposite())?);
         }
+        if let Some(line) = &mut self.s.enable {
+            since = since.max(Some(line.acquire()?));
+        }
+        Ok(since.map_or(Instant::ZERO, |at| at.plus_nanos(self.s.wake)))
     }
 
     fn release(&mut self) -> Result<(), HalError> {
-        self.s.enable.as_mut().map_or(Ok(()), SharedLine::release)
+        self.s.enable.as_mut().map_or(Ok(()), SharedLine::release)?;
+        if let Some((line, asleep)) = &mut self.s.sleep {
+            line.set(*asleep)?;
+        }
+        Ok(())
     }
 
     #[inline]

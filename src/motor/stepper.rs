@@ -214,7 +214,7 @@ impl<O: StepOutput> Stepper<O> {
         {
             Met::Released => self.run(now),
             Met::NotYet(wake) => Ok(wake),
-            Met::Broken => Ok(Wake::IDLE),
+            Met::Broken => self.rest(now),
         }
     }
 
@@ -242,7 +242,7 @@ impl<O: StepOutput> Stepper<O> {
                 return Ok(Wake::about(end));
             }
             self.part.end(end, &mut self.out);
-            return Ok(Wake::IDLE);
+            return self.rest(now);
         };
         match self.drive.turn(up, now)? {
             Turn::Done => {}
@@ -325,7 +325,9 @@ impl<O: StepOutput> Motor for Stepper<O> {
                 if std::mem::take(&mut self.finish) {
                     self.out.say(Report::Safe);
                 }
-                Wake::IDLE
+                // What may still be let go is.
+                let let_go = self.powered && self.s.release_at_rest;
+                if let_go { Wake::about(self.still_from.max(now)) } else { Wake::IDLE }
             }
         };
         self.out.or_retry(wake, now)

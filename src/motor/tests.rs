@@ -34,6 +34,8 @@ fn bench(room: usize) -> Bench {
         step: open(STEP),
         dir: open(27),
         enable: None,
+        sleep: None,
+        held: Vec::new(),
         step_high: 1_000,
         step_low: 1_000,
         dir_setup: 0,

@@ -36,6 +36,9 @@ pub(super) struct Axis {
     step: Wire,
     dir: Wire,
     enable: Wire,
+    sleep: Wire,
+    reset: Wire,
+    mode: [Wire; 3],
     rose: Option<u64>,
     fell: Option<u64>,
     /// DIR changed while STEP was high, at this instant, and it is not clear yet whether STEP fell then.
@@ -50,6 +53,8 @@ pub(super) struct Axis {
     wake: AtLeast,
     enabled: Tally,
     kept: Tally,
+    mode_set: Tally,
+    no_reset: Tally,
     ends_low: Tally,
 }
 
@@ -70,6 +75,9 @@ impl Axis {
             step: Wire::default(),
             dir: Wire::default(),
             enable: Wire::default(),
+            sleep: Wire::default(),
+            reset: Wire::default(),
+            mode: [Wire::default(); 3],
             rose: None,
             fell: None,
             dir_in_pulse: None,
@@ -81,6 +89,8 @@ impl Axis {
             wake: AtLeast::new(timing.wake),
             enabled: Tally::default(),
             kept: Tally::default(),
+            mode_set: Tally::default(),
+            no_reset: Tally::default(),
             ends_low: Tally::default(),
         }
     }
@@ -157,11 +167,72 @@ impl Axis {
     }
 
     fn check_enable(&mut self, at: u64) {
-        let Some(line) = self.drive.enable else { return };
-        let active = self.enable.high == Some(!line.active_low);
-        self.enabled.look(at, active, || "a step while the driver is off".into());
-        if active && let Some(changed) = self.enable.changed {
-            self.wake.see(at, at - changed);
+        let mut powered = [(false, None); 2];
+        if let Some(line) = self.drive.enable {
+            let active = self.enable.high == Some(!line.active_low);
+            self.enabled.look(at, active, || "a step while the driver is off".into());
+            powered[0] = (active, self.enable.changed);
+        }
+        if let Some(line) = self.drive.sleep {
+            let awake = self.sleep.high == Some(line.active_low);
+            self.enabled.look(at, awake, || "a step while the driver sleeps".into());
+            powered[1] = (awake, self.sleep.changed);
+        }
+        for (on, changed) in powered {
+            if let (true, Some(changed)) = (on, changed) {
+                self.wake.see(at, at - changed);
+            }
+        }
+        if let Some(line) = self.drive.reset {
+            let runs = self.reset.high == Some(line.active_low);
+            self.no_reset.look(at, runs, || "a step in reset".into());
+        }
+        for (wire, pin) in self.mode.iter().zip(&self.drive.mode) {
+            let set = wire.high == Some(pin.high);
+            self.mode_set.look(at, set, || format!("a step while {} is not set", pin.name));
+        }
+    }
+
+    /// Whether the driver has power and is awake, as far as its lines say.
+    fn is_on(&self) -> bool {
+        let off = |line: Option<crate::config::LineConfig>, wire: &Wire, on_when_active: bool| {
+            line.is_some_and(|l| {
+                let active = wire.high == Some(!l.active_low);
+                active != on_when_active
+            })
+        };
+        !off(self.drive.enable, &self.enable, true) && !off(self.drive.sleep, &self.sleep, false)
+    }
+
+    /// A microstep pin changed: never while the driver is on.
+    pub fn mode(&mut self, at: u64, nth: usize, high: Option<bool>) {
+        let on = self.is_on();
+        let Some(pin) = self.drive.mode.get(nth) else { return };
+        if self.mode[nth].set(at, high) {
+            self.mode_set.look(at, !on, || format!("{} changes while the driver is on", pin.name));
+        }
+    }
+
+    /// The reset line changed: never to active.
+    pub fn reset(&mut self, at: u64, high: Option<bool>) {
+        let Some(line) = self.drive.reset else { return };
+        self.reset.set(at, high);
+        let active = high == Some(!line.active_low);
+        self.no_reset.look(at, !active, || "the driver is reset".into());
+    }
+
+    /// The sleep line changed.
+    pub fn sleep(&mut self, at: u64, high: Option<bool>) {
+        let Some(line) = self.drive.sleep else { return };
+        let before = self.sleep.high;
+        self.sleep.set(at, high);
+        let sleeps = |high: Option<bool>| high == Some(!line.active_low);
+        if before.is_some() && !sleeps(before) && sleeps(high) {
+            let in_pulse = self.step_is_high();
+            self.enabled.look(at, !in_pulse, || "the driver falls asleep in a pulse".into());
+            self.kept.look(at, !self.drive.holds_load, || "the load is let go".into());
+        } else if self.drive.holds_load {
+            self.kept.look(at, true, String::new);
         }
     }
 
@@ -210,12 +281,18 @@ impl Axis {
             self.hold.bound(name, "DIR hold"),
             self.steady.rule(name, "DIR change while STEP is high", "none"),
         ];
-        if drive.enable.is_some() {
+        if drive.enable.is_some() || drive.sleep.is_some() {
             bounds.push(self.wake.bound(name, "enable before a step"));
             bounds.push(self.enabled.rule(name, "enabled while stepping", "yes"));
             if drive.holds_load {
                 bounds.push(self.kept.rule(name, "never lets the load go", "yes"));
             }
+        }
+        if !drive.mode.is_empty() {
+            bounds.push(self.mode_set.rule(name, "microsteps set and kept", "yes"));
+        }
+        if drive.reset.is_some() {
+            bounds.push(self.no_reset.rule(name, "reset", "never"));
         }
         let (counts, limits) = self.course.finish(at);
         bounds.extend(counts);

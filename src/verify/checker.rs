@@ -18,6 +18,9 @@ enum Wire {
     Step,
     Dir,
     Enable,
+    Sleep,
+    Reset,
+    Mode(usize),
     Pulse,
     Coil(usize),
 }
@@ -274,7 +277,7 @@ impl Checker {
     fn wires(&mut self, at: u64, batch: &[Change]) {
         let mut falls = vec![false; self.motors.len()];
         let mut done = vec![false; batch.len()];
-        for pass in 0..3 {
+        for pass in 0..4 {
             for (change, done) in batch.iter().zip(&mut done) {
                 let Some(&Role::Wire(motor, wire)) = self.roles.get(&change.signal) else {
                     continue;
@@ -287,8 +290,11 @@ impl Checker {
                         first && axis.step_is_high() && level == Some(false)
                     }
                     (0, ..) => false,
-                    (1, Wire::Dir | Wire::Enable, _) => true,
-                    (pass, ..) => pass == 2,
+                    // A mode pin before what puts the driver on.
+                    (1, Wire::Dir | Wire::Mode(_) | Wire::Reset, _) => true,
+                    (2, Wire::Enable | Wire::Sleep, _) => true,
+                    (1 | 2, ..) => false,
+                    (pass, ..) => pass == 3,
                 };
                 if now && !std::mem::replace(done, true) {
                     self.wire(at, motor, wire, level);
@@ -307,6 +313,9 @@ impl Checker {
             }
             (Motor::Axis(axis), Wire::Dir) => axis.dir(at, high),
             (Motor::Axis(axis), Wire::Enable) => axis.enable(at, high),
+            (Motor::Axis(axis), Wire::Sleep) => axis.sleep(at, high),
+            (Motor::Axis(axis), Wire::Reset) => axis.reset(at, high),
+            (Motor::Axis(axis), Wire::Mode(n)) => axis.mode(at, n, high),
             (Motor::Coils(coils), Wire::Coil(n)) => coils.coil(n, high),
             (Motor::Servo(servo), Wire::Pulse) => {
                 servo.pulse(at, high);
@@ -385,6 +394,17 @@ fn roles(signals: &[Signal], config: &Config) -> Result<HashMap<SignalId, Role>,
                 wire("dir", Wire::Dir);
                 if axis.enable.is_some() {
                     wire("enable", Wire::Enable);
+                }
+                if axis.sleep.is_some() {
+                    wire("sleep", Wire::Sleep);
+                }
+                if axis.reset.is_some() {
+                    wire("reset", Wire::Reset);
+                }
+                for (n, name) in ["mode0", "mode1", "mode2"].into_iter().enumerate() {
+                    if n < axis.mode.len() {
+                        wire(name, Wire::Mode(n));
+                    }
                 }
             }
             Drive::Coils(_) => {

@@ -142,6 +142,8 @@ impl Coils {
     fn enter(&mut self, at: u64, state: State) {
         match self.states.iter().position(|s| *s == state) {
             Some(phase) => self.stand(at, phase),
+            // Coils that held a load before the program came were left as they were.
+            None if self.drive.holds_load && self.phase.is_none() => {}
             None if self.powered || state != [false; 4] => self.between = Some((at, state)),
             None => {}
         }
@@ -238,7 +240,7 @@ impl Coils {
     /// A move begins, with the position that it begins at.
     pub fn start(&mut self, at: u64, position: f64) {
         self.look_now(at);
-        self.rests_since = None;
+        self.rested(at);
         self.course.start(at, position);
     }
 
