@@ -36,12 +36,16 @@ pub mod claim;
 #[doc(hidden)]
 pub mod cli;
 pub mod config;
+#[cfg(feature = "cli")]
+mod doctor;
 pub mod hal;
 pub mod machine;
 pub mod motion;
 pub mod motor;
 #[cfg(feature = "plot")]
 pub mod plot;
+#[cfg(feature = "service")]
+pub mod protocol;
 pub mod runtime;
 #[cfg(target_os = "linux")]
 pub mod safe;

@@ -61,6 +61,14 @@ pub enum CliError {
         /// What the system answered.
         error: io::Error,
     },
+    /// The manual pages can't be written.
+    #[error("can't write the pages into {} ({error}): name a folder that you may write to", file.display())]
+    Page {
+        /// Their folder.
+        file: PathBuf,
+        /// What the system answered.
+        error: io::Error,
+    },
     /// Standard output refused.
     #[error("standard output: {0}")]
     Output(io::Error),
@@ -77,6 +85,7 @@ impl CliError {
             | CliError::Usage(_)
             | CliError::Trace { .. }
             | CliError::Picture { .. }
+            | CliError::Page { .. }
             | CliError::Unreadable { .. } => USAGE,
             CliError::Machine(error) => match error {
                 MachineError::Hal { .. }

@@ -4,12 +4,14 @@
 //! errors and ends the process.
 
 pub mod check;
+mod doctor;
 mod error;
 mod header;
 pub mod init;
 mod json;
 pub mod logging;
 mod outputs;
+mod pages;
 #[cfg(feature = "plot")]
 mod plot;
 mod preflight;
@@ -110,11 +112,17 @@ pub enum Command {
     Safe(safe::SafeArgs),
     /// Drive each output through its range, motors unpowered, and look at its pin
     Selftest(selftest::SelftestArgs),
+    /// Read this machine, and say line by line ok or what to do
+    Doctor(doctor::DoctorArgs),
     /// Prove a trace against a config: every pulse, count, limit and line
     Verify(verify::VerifyArgs),
     /// Draw a trace: position, speed, acceleration and path
     #[cfg(feature = "plot")]
     Plot(plot::PlotArgs),
+    /// Print what a shell needs to complete this program's commands
+    Completions(pages::CompletionsArgs),
+    /// Write the manual pages
+    Man(pages::ManArgs),
 }
 
 /// `lockstep init`.
@@ -176,9 +184,12 @@ pub fn run(cli: Cli) -> Result<u8, CliError> {
         Command::Simulate(args) => simulate::simulate(&args, cli.quiet),
         Command::Safe(args) => safe::safe(&args),
         Command::Selftest(args) => selftest::selftest(&args),
+        Command::Doctor(args) => doctor::doctor(&args, cli.quiet),
         Command::Verify(args) => verify::verify(&args),
         #[cfg(feature = "plot")]
         Command::Plot(args) => plot::plot(&args, cli.quiet),
+        Command::Completions(args) => pages::completions(&args),
+        Command::Man(args) => pages::man(&args),
     }
 }
 

@@ -118,6 +118,15 @@ pub enum MoveError {
         /// The time between the keyframes.
         has: Duration,
     },
+    /// A plan turns on the way, where the motor has no time to take up its backlash.
+    #[error(
+        "{motor} would turn on its way, and its backlash can only be taken up at rest: \
+         give it a move of its own for each direction"
+    )]
+    Turns {
+        /// The motor.
+        motor: String,
+    },
     /// No plan keeps the limits.
     #[error("{motor}: {error}")]
     Plan {

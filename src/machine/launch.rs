@@ -160,9 +160,12 @@ impl Machine {
         active.absent = active.motors().into_iter().collect();
         active.patience = now + ARMING_PATIENCE + self.wake_slack;
         active.stage = Stage::Arming;
+        let motors = &self.motors;
         let motion = |leg: &Leg| {
             let (trajectory, barrier) = (leg.part.trajectory.clone(), active.barrier.clone());
-            (leg.motor(), Motion { id, trajectory, barrier, epoch: active.epoch.clone() })
+            let placed = motors[leg.motor()].place != Place::Unknown
+                || self.models[leg.motor()].steps.is_none();
+            (leg.motor(), Motion { id, trajectory, barrier, epoch: active.epoch.clone(), placed })
         };
         let motions: Vec<_> = active.legs.iter().map(motion).collect();
         for (motor, motion) in motions {

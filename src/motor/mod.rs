@@ -12,6 +12,7 @@
 
 mod change;
 mod coils;
+mod limits;
 mod part;
 mod pulses;
 mod servo;
@@ -28,6 +29,7 @@ use crossbeam_channel::Sender;
 pub use crate::sync::{Gate, Verdict};
 pub use change::{Change, Then};
 pub use coils::{Coils, CoilsSetup, Phases};
+pub use limits::{Limit, MotorLimits};
 pub use pulses::{Pulses, PulsesSetup};
 pub use servo::{PulseMap, Servo, ServoSetup};
 pub use soft_servo::{SoftServo, SoftServoSetup};
@@ -75,6 +77,8 @@ pub struct Motion {
     pub barrier: StepBarrier,
     /// When they start; set by the barrier's action.
     pub epoch: Arc<Epoch>,
+    /// Whether the motor's travel bounds it: not where nobody knows the motor's place.
+    pub placed: bool,
 }
 
 /// What a motor can be told.
@@ -102,6 +106,8 @@ pub enum FaultKind {
     Driver,
     /// The back end refused an output.
     Output(HalError),
+    /// A plan would have taken it beyond a limit of its own.
+    Limit(Limit),
     /// The motor's loop panicked.
     Panic,
     /// The motor's loop does not do what it is told.
@@ -113,6 +119,7 @@ impl std::fmt::Display for FaultKind {
         match self {
             FaultKind::Driver => f.write_str("the driver reports a fault"),
             FaultKind::Output(e) => write!(f, "{e}"),
+            FaultKind::Limit(limit) => write!(f, "{limit}"),
             FaultKind::Panic => f.write_str("the motor's loop panicked"),
             FaultKind::Silent => f.write_str("the motor's loop does not answer"),
         }
@@ -128,6 +135,15 @@ pub enum Report {
     Started(MoveId),
     /// The barrier broke: it has not moved and will not.
     NotStarted(MoveId),
+    /// The plan does not keep the motor's own limits: it is not followed.
+    Refused {
+        /// Which move.
+        id: MoveId,
+        /// The change whose plan it is; `None`: the move's own, which has not started and will not.
+        change: Option<u64>,
+        /// Which of the limits.
+        limit: Limit,
+    },
     /// Its trajectory has ended and every edge of it is out.
     Ended {
         /// Which move.
