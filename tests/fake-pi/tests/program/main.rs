@@ -10,4 +10,5 @@ mod coils;
 mod devices;
 mod refusals;
 mod safe;
+mod selftest;
 mod servo;
