@@ -35,22 +35,37 @@ pub(super) fn landing(spacing: f64, j: f64) -> f64 {
     (spacing + j * n * (n - 1.0) / 2.0) / n
 }
 
-/// The largest growth of a spacing on its way to the cruising spacing `aim`.
+/// The largest growth of a spacing on its way to the cruising spacing `aim`, which may be below 0.
 #[inline]
-pub(super) fn speed_up(spacing: f64, growth: f64, aim: f64, limits: Scalar) -> f64 {
+pub(super) fn speed_up(spacing: f64, aim: f64, limits: Scalar) -> f64 {
     let way = aim - spacing;
     let wanted = if way >= 0.0 { landing(way, limits.j) } else { -landing(-way, limits.j) };
-    wanted.clamp(-limits.a, limits.a).clamp(growth - limits.j, growth + limits.j)
+    wanted.clamp(-limits.a, limits.a)
 }
 
-/// The hardest growth (below 0) of a spacing on its way to rest, and the softest that is still worth
-/// trying.
+/// The nearest and the farthest place for the next control point of a brake.
 #[inline]
-fn slow_down(spacing: f64, growth: f64, limits: Scalar, share: f64) -> (f64, f64) {
+fn slow_down(
+    line: &Line,
+    bounds: &Bounds,
+    state: &State,
+    limits: Scalar,
+    share: f64,
+) -> (f64, f64) {
+    let (s, spacing) = (state.s(), state.spacing());
     let (a, j) = (limits.a * share, limits.j * share);
-    let hard = (-landing(spacing, j).min(a)).clamp(growth - j, growth + limits.j);
-    let soft = if growth < 0.0 { (growth + limits.j).min(0.0) } else { growth };
-    (hard, soft.max(hard))
+    let mut hard = s + (spacing - landing(spacing, j).min(a)).max(0.0);
+    if share < 1.0 {
+        hard = hard.max(s + (spacing + state.growth() - j).max(0.0));
+    }
+    let hold = s + spacing;
+    match state.range(line, bounds, hard) {
+        Some((low, high)) => {
+            let hard = hard.clamp(low, high);
+            (hard, hold.clamp(hard, high))
+        }
+        None => (hard, hold.max(hard)),
+    }
 }
 
 /// Leads from `state` to rest no later than `stop`; `out` gets the arc lengths of its control points.
@@ -97,17 +112,13 @@ fn brake_with(
         if out.len() >= MOST_TICKS {
             return Err(NoBrake::Limits);
         }
-        let (spacing, growth) = (state.spacing(), state.growth());
-        let (hard, soft) = slow_down(spacing, growth, segment.limits, share);
-        let nothing = NOTHING * segment.limits.j;
+        let nothing = NOTHING * segment.limits.first();
+        let (hard, soft) = slow_down(line, bounds, &state, segment.limits, share);
         let mut beyond = false;
         let mut next = None;
         for f in [0.0, 0.5, 1.0] {
-            let wanted = spacing + hard + f * (soft - hard);
-            if wanted < -nothing {
-                continue;
-            }
-            let mut s = if wanted <= nothing { state.s() } else { state.s() + wanted };
+            let wanted = hard + f * (soft - hard);
+            let mut s = if wanted <= state.s() + nothing { state.s() } else { wanted };
             if s > stop {
                 if s > stop + nothing {
                     beyond = true;

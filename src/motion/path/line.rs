@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use super::{MOST_MOTORS, ORIGIN, Point, along, minus, square};
 
-/// The share of the first spacing from rest that a corner has to let through; else the motion rests in
-/// it.
-const CREEP: f64 = 0.02;
+/// Less than this share of the first spacing from rest is no way to go: then a rest in the corner is
+/// quicker.
+pub(super) const CREEP: f64 = 0.02;
 
 /// A limit for each motor, in spacings: `V h`, `A h²`, `J h³`.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,13 @@ pub(super) struct Scalar {
     pub v: f64,
     pub a: f64,
     pub j: f64,
+}
+
+impl Scalar {
+    /// The greatest first spacing from rest.
+    pub fn first(&self) -> f64 {
+        self.j.min(self.a)
+    }
 }
 
 /// A straight stretch of the line, and the vertex that it begins in.
@@ -83,6 +90,7 @@ pub(super) struct Line {
     /// The blend at its end.
     blend: f64,
     bounds: Bounds,
+    pub motors: usize,
     /// All its speeds and blends are alike, as far as it reaches.
     uniform: Option<(f64, f64)>,
     /// Where the motion rests on its way, by arc length.
@@ -94,7 +102,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub fn new(start: Point, bounds: Bounds) -> Line {
+    pub fn new(start: Point, motors: usize, bounds: Bounds) -> Line {
         Line {
             ring: VecDeque::new(),
             first: 0,
@@ -102,6 +110,7 @@ impl Line {
             end: 0.0,
             blend: 0.0,
             bounds,
+            motors,
             uniform: None,
             stops: VecDeque::new(),
             size: largest(&start),
@@ -169,7 +178,7 @@ impl Line {
             segment.turn = if straight { 0.0 } else { turn };
             segment.turning = before.turning + segment.turn;
             segment.corners = before.corners + u64::from(!straight);
-            let first = limits.j.min(before.limits.j).min(limits.a).min(before.limits.a);
+            let first = limits.first().min(before.limits.first());
             segment.stop =
                 self.blend == 0.0 || (!straight && 6.0 * self.blend < CREEP * first * segment.turn);
         }
@@ -201,9 +210,10 @@ impl Line {
         }
     }
 
-    /// The point at `s`, searched for from segment `near` on. `s` lies no earlier than that.
+    /// The number of the segment that `s` lies in, searched for from segment `near` on. `s` lies no
+    /// earlier than that.
     #[inline]
-    pub fn knot(&self, s: f64, near: u64) -> Knot {
+    pub fn number_at(&self, s: f64, near: u64) -> u64 {
         let mut i = (near.saturating_sub(self.first)) as usize;
         let last = self.ring.len().saturating_sub(1);
         let mut stride = 1;
@@ -223,9 +233,14 @@ impl Line {
                 break;
             }
         }
-        let Some(segment) = self.ring.get(i) else {
-            return Knot { s, seg: self.first, q: self.last };
-        };
+        self.first + i as u64
+    }
+
+    /// The point at `s`, searched for in the same way.
+    #[inline]
+    pub fn knot(&self, s: f64, near: u64) -> Knot {
+        let seg = self.number_at(s, near);
+        let Some(segment) = self.segment(seg) else { return Knot { s, seg, q: self.last } };
         // Its ends exactly: they are whole steps where the path begins and ends.
         let q = if s >= segment.end {
             segment.to
@@ -234,7 +249,7 @@ impl Line {
         } else {
             along(&segment.from, &segment.dir, s - segment.start)
         };
-        Knot { s, seg: self.first + i as u64, q }
+        Knot { s, seg, q }
     }
 
     /// The next place after `s` where the motion rests, in a vertex or at the end.
@@ -272,15 +287,16 @@ impl Line {
         }
     }
 
-    /// The next corner after `s` becomes a place to rest in.
-    pub fn stop_at_next_corner(&mut self, s: f64, near: u64) {
-        let from = near.saturating_sub(self.first) as usize;
-        let found = self.ring.iter_mut().skip(from).find(|g| g.turn > 0.0 && g.start > s);
-        if let Some(segment) = found.filter(|g| !g.stop) {
-            segment.stop = true;
-            let at = self.stops.partition_point(|stop| *stop < segment.start);
-            self.stops.insert(at, segment.start);
-        }
+    /// The next corner after `s` becomes a place to rest in, if it is within `reach`; says whether there
+    /// is one that was none before.
+    pub fn stop_at_next_corner(&mut self, s: f64, reach: f64) -> bool {
+        let near = self.ring.partition_point(|g| g.start <= s);
+        let found = self.ring.iter_mut().skip(near).find(|g| g.turn > 0.0);
+        let Some(segment) = found.filter(|g| !g.stop && g.start <= s + reach) else { return false };
+        segment.stop = true;
+        let at = self.stops.partition_point(|stop| *stop < segment.start);
+        self.stops.insert(at, segment.start);
+        true
     }
 }
 

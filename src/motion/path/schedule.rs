@@ -6,7 +6,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::brake::{MOST_TICKS, NOTHING, NoBrake, brake, speed_up};
-use super::line::{Bounds, Knot, Line};
+use super::line::{Bounds, CREEP, Knot, Line, Scalar};
 use super::window::State;
 use super::{MOST_MOTORS, ORIGIN, Point};
 use crate::motion::{Limits, PlanError};
@@ -170,7 +170,7 @@ impl Path {
             top += limits.speed * limits.speed;
             ramp = ramp.max(ramp_seconds(limits));
         }
-        let line = Line::new(point(start), bounds);
+        let line = Line::new(point(start), motors.len(), bounds);
         let state = State::at_rest(line.knot(0.0, 0));
         let known = Known { points: Arc::new([]), done: 0 };
         let mark = Mark { knot: state.k[2], brake: known.clone() };
@@ -288,6 +288,7 @@ impl Path {
                 return if self.closed { Advance::Ended } else { Advance::Starved };
             }
         }
+        self.landing &= !self.known.left().is_empty();
         if self.landing {
             self.follow();
             return Advance::Moved;
@@ -295,22 +296,49 @@ impl Path {
         if self.tick() % HARD_AGAIN == 0 {
             self.share = 0;
         }
-        if !self.choose(stop) {
-            if self.state.is_rest() {
-                if !self.line_has_more(stop) {
-                    return Advance::Starved;
+        let (known, before) = (self.known.clone(), self.state);
+        if self.choose(stop) {
+            if self.creeps(&before) && self.line.stop_at_next_corner(s, self.reach_of_creep()) {
+                // Once more, with a rest in that corner.
+                self.marks.pop_back();
+                (self.known, self.state, self.landing) = (known, before, false);
+                if !self.choose(self.line.next_stop(s)) {
+                    self.go_without(stop);
                 }
-                self.creep(stop);
-            } else {
-                self.follow();
             }
+        } else {
+            self.go_without(stop);
         }
         Advance::Moved
     }
 
-    /// Whether waiting for more of the line is no way out.
-    fn line_has_more(&self, stop: f64) -> bool {
-        self.closed || stop < self.line.end() || !self.wants()
+    /// Nothing better than the known brake was found.
+    fn go_without(&mut self, stop: f64) {
+        if !self.known.left().is_empty() {
+            self.follow();
+            return;
+        }
+        let (s, seg) = (self.state.s(), self.state.k[2].seg);
+        self.line.stop_at_next_corner(s, f64::INFINITY);
+        let nearer = self.line.next_stop(s);
+        if nearer < stop && self.choose(nearer) {
+            return;
+        }
+        // Nothing is left that moves: the rest of the way is less than its last bits.
+        self.state = State::at_rest(self.line.knot(nearer, seg));
+        self.known = Known { points: Arc::new([]), done: 0 };
+        self.mark();
+    }
+
+    /// Whether two spacings after each other were next to nothing.
+    fn creeps(&self, before: &State) -> bool {
+        let Some(segment) = self.line.segment(before.k[2].seg) else { return false };
+        self.state.spacing().max(before.spacing()) < CREEP * segment.limits.first()
+    }
+
+    /// How near a corner is the reason for that.
+    fn reach_of_creep(&self) -> f64 {
+        self.line.segment(self.state.k[2].seg).map_or(0.0, |g| 4.0 * g.limits.first())
     }
 
     /// The next point of the brake that is known.
@@ -348,9 +376,8 @@ impl Path {
         let (limits, speed) = (segment.limits, segment.speed);
         let (s, spacing) = (self.state.s(), self.state.spacing());
         let aim = limits.v * speed * self.feed.min(1.0);
-        let growth = speed_up(spacing, self.state.growth(), aim, limits);
         let mut low = self.known.left().first().copied().unwrap_or(s);
-        let mut high = (s + (spacing + growth).max(0.0)).min(stop);
+        let mut high = self.fastest(aim, limits).min(stop);
         if high <= low {
             return self.slower(high, low, stop);
         }
@@ -367,7 +394,10 @@ impl Path {
             if beyond && may_end || self.state.is_rest() { HALVINGS_TO_END } else { HALVINGS };
         let mut best_brake = Vec::new();
         for n in 0..halvings {
-            let middle = low + (high - low) / 2.0;
+            // The present spacing, if it can be kept, spares the rest.
+            let hold = s + spacing;
+            let middle =
+                if n == 0 && hold > low && hold < high { hold } else { low + (high - low) / 2.0 };
             if middle <= low || middle >= high {
                 break;
             }
@@ -392,12 +422,28 @@ impl Path {
         }
         let Some((state, rest)) = best else { return false };
         self.scratch = best_brake;
-        if may_end && stop - rest <= NOTHING * limits.j {
-            self.land(stop);
+        if may_end && stop - rest <= NOTHING * limits.first() {
+            self.land(&state, stop);
             self.landing = true;
         }
         self.accept(state);
         true
+    }
+
+    /// Where the next control point would be on the way to the cruising spacing `aim`.
+    fn fastest(&self, aim: f64, limits: Scalar) -> f64 {
+        let (s, spacing) = (self.state.s(), self.state.spacing());
+        let wanted = s + (spacing + speed_up(spacing, aim, limits)).max(0.0);
+        let mut at = wanted;
+        // Linear in one segment: the one that it leads to counts.
+        for _ in 0..3 {
+            match self.state.range(&self.line, &self.bounds, at) {
+                Some((_, high)) if high < at => at = high,
+                Some((low, _)) => return at.max(low.min(s + spacing)),
+                None => break,
+            }
+        }
+        at
     }
 
     /// The feed asks for less than the known brake has: not less than that, which is the hardest there
@@ -415,27 +461,18 @@ impl Path {
         }
     }
 
-    /// The brake in `scratch` ends exactly at `stop`, from which its end is next to nothing away.
-    fn land(&mut self, stop: f64) {
+    /// Makes the brake in `scratch`, from `state` on, end exactly at `stop`, from which its end is next to
+    /// nothing away.
+    fn land(&mut self, state: &State, stop: f64) {
         let Some(&rest) = self.scratch.last() else { return };
         for s in self.scratch.iter_mut().rev().take_while(|s| **s == rest) {
             *s = stop;
         }
-    }
-
-    /// From rest no step forward was found before a corner: the motion rests in it.
-    fn creep(&mut self, stop: f64) {
-        let (s, seg) = (self.state.s(), self.state.k[2].seg);
-        self.line.stop_at_next_corner(s, seg);
-        let nearer = self.line.next_stop(s);
-        if nearer < stop && self.choose(nearer) {
-            return;
-        }
-        // Nothing is left that moves: the rest of the way is less than its last bits.
-        let knot = self.line.knot(nearer, seg);
-        self.state = State::at_rest(knot);
-        self.known = Known { points: Arc::new([]), done: 0 };
-        self.mark();
+        // Three equal points are rest; the last of them may have been the state's own.
+        let equal = self.scratch.iter().rev().take_while(|s| **s == stop).count();
+        let own = state.k.iter().rev().take_while(|k| k.s == stop).count();
+        let own = if equal == self.scratch.len() { own } else { 0 };
+        self.scratch.extend((equal + own..3).map(|_| stop));
     }
 
     /// The brake that is known is carried out to its end: the motion comes to rest.
@@ -537,16 +574,18 @@ fn ramp_seconds(l: &Limits) -> f64 {
     }
 }
 
-/// The tick: so long that at a corner the blend, the acceleration and the jerk all come to their
-/// limits at about the same speed (a corner passed with a spacing of `x` is cut by `x |du|/6`, for
-/// `d2` and `d3` of about `x |du|`), but no more than half and no less than a 24th of the shortest ramp.
+/// The tick. A corner passed with a spacing of `x` is cut by about `x |du|/6`, for a `d2` and a `d3` of
+/// about `x |du|`. So with `h` near `(6 blend/J)^(1/3)` and `(6 blend/A)^(1/2)` the blend would come to its
+/// limit together with the jerk or the acceleration. A little less than that is better for what lies
+/// between corners and for curves, which are cut by more the longer the tick is. It is no more than half
+/// and no less than a 48th of the shortest ramp to full speed.
 fn tick(motors: &[PathMotor], blend: f64) -> u64 {
     let least =
         |of: fn(&Limits) -> f64| motors.iter().map(|m| of(&m.limits)).fold(f64::INFINITY, f64::min);
     let (a, j) = (least(|l| l.acceleration), least(|l| l.jerk));
     let ramp = least(ramp_seconds);
-    let even = (5.0 * blend / a).sqrt().max(cube_root(5.0 * blend / j));
-    let nanos = even.clamp(ramp / 24.0, ramp / 2.0) * 1e9;
+    let even = (2.0 * blend / a).sqrt().max(cube_root(1.4 * blend / j));
+    let nanos = even.clamp(ramp / 48.0, ramp / 2.0) * 1e9;
     nanos.clamp(TICK.0, TICK.1) as u64
 }
 

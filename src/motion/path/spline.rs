@@ -33,7 +33,7 @@ impl Path {
     }
 }
 
-fn native(q: f64, scale: f64) -> f64 {
+pub(super) fn native(q: f64, scale: f64) -> f64 {
     let x = q * scale;
     let whole = x.round();
     // A vertex that was worked out from a whole step is that step again.

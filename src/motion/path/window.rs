@@ -51,6 +51,31 @@ impl State {
         self.k[0].s == self.k[2].s
     }
 
+    /// From where to where the next control point keeps the limits, if it lies in the segment that `near`
+    /// lies in: there it is linear in `s`. Only a proposal; [`step`](State::step) judges.
+    #[inline]
+    pub fn range(&self, line: &Line, bounds: &Bounds, near: f64) -> Option<(f64, f64)> {
+        let number = line.number_at(near, self.k[2].seg);
+        let segment = line.segment(number)?;
+        let speed = line.speed(self.k[2].seg, number);
+        let (mut low, mut high) = (self.s(), f64::INFINITY);
+        for m in 0..line.motors {
+            let dir = segment.dir[m];
+            if dir.abs() < 1e-9 {
+                continue;
+            }
+            let (v, a, j) = (bounds.d1[m] * speed, bounds.d2[m], bounds.d3[m]);
+            let (one, two) = (self.d1[m], self.d1[m] + self.d2[m]);
+            let least = (-v).max(one - a).max(two - j);
+            let most = v.min(one + a).min(two + j);
+            let base = self.k[2].q[m] - segment.from[m];
+            let (x, y) = ((base + least) / dir, (base + most) / dir);
+            low = low.max(segment.start + x.min(y));
+            high = high.min(segment.start + x.max(y));
+        }
+        (low <= high).then_some((low, high))
+    }
+
     /// On to the control point at `s`, if that keeps limits and blend.
     #[inline]
     pub fn step(&self, line: &Line, bounds: &Bounds, s: f64) -> Option<State> {
@@ -157,26 +182,26 @@ impl Window<'_> {
     fn cut(&self, at: f64) -> f64 {
         let s = self.k.map(|k| k.s - at);
         let r = |t: f64| weights(t).iter().zip(s).map(|(b, s)| b * s).sum::<f64>();
-        // Where r passes the corner, by false position from the tick's ends.
+        let after = |t: f64| weights(t).iter().zip(s).map(|(b, s)| b * s.max(0.0)).sum::<f64>();
+        let before = |t: f64| weights(t).iter().zip(s).map(|(b, s)| b * (-s).max(0.0)).sum::<f64>();
         let (mut low, mut high) = ((0.0, r(0.0)), (1.0, r(1.0)));
-        let t = if low.1 >= 0.0 {
-            0.0
-        } else if high.1 <= 0.0 {
-            1.0
-        } else {
-            for _ in 0..3 {
-                let t = low.0 + (high.0 - low.0) * (low.1 / (low.1 - high.1));
-                let here = (t, r(t));
-                if here.1 < 0.0 { low = here } else { high = here }
-            }
+        if low.1 >= 0.0 {
+            return before(0.0);
+        }
+        if high.1 <= 0.0 {
+            return after(1.0);
+        }
+        // Where r passes the corner, by false position.
+        let between = |low: (f64, f64), high: (f64, f64)| {
             low.0 + (high.0 - low.0) * (low.1 / (low.1 - high.1))
         };
-        let (mut after, mut before) = (0.0, 0.0);
-        for (b, s) in weights(t).iter().zip(s) {
-            after += b * s.max(0.0);
-            before += b * (-s).max(0.0);
+        for _ in 0..3 {
+            let t = between(low, high);
+            let here = (t, r(t));
+            if here.1 < 0.0 { low = here } else { high = here }
         }
-        f64::max(after, before)
+        let t = between(low, high);
+        after(t).max(before(t))
     }
 }
 
