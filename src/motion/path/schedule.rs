@@ -432,16 +432,21 @@ impl Path {
 
     /// Where the next control point would be on the way to the cruising spacing `aim`.
     fn fastest(&self, aim: f64, limits: Scalar) -> f64 {
-        let (s, spacing) = (self.state.s(), self.state.spacing());
-        let wanted = s + (spacing + speed_up(spacing, aim, limits)).max(0.0);
-        let mut at = wanted;
-        // Linear in one segment: the one that it leads to counts.
+        let (s, spacing, growth) = (self.state.s(), self.state.spacing(), self.state.growth());
+        let grown = speed_up(spacing, aim, limits);
+        let wanted = s + (spacing + grown).max(0.0);
+        // As if the way so far had been straight; then by what the motors are really left with, which
+        // is linear in the segment that it leads to.
+        let mut at = s + (spacing + grown.clamp(growth - limits.j, growth + limits.j)).max(0.0);
+        let mut most = wanted;
         for _ in 0..3 {
-            match self.state.range(&self.line, &self.bounds, at) {
-                Some((_, high)) if high < at => at = high,
-                Some((low, _)) => return at.max(low.min(s + spacing)),
-                None => break,
+            let Some((low, high)) = self.state.range(&self.line, &self.bounds, at) else { break };
+            if high >= at {
+                return high.min(most).max(low.min(s + spacing));
             }
+            // Before a corner, not beyond it.
+            let here = self.line.number_at(high.max(s), self.state.k[2].seg);
+            (at, most) = (high, self.line.segment(here).map_or(high, |g| g.end));
         }
         at
     }
