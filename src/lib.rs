@@ -30,6 +30,8 @@
 extern crate self as lockstep;
 
 pub mod board;
+#[cfg(target_os = "linux")]
+pub mod claim;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
@@ -41,6 +43,11 @@ pub mod motor;
 #[cfg(feature = "plot")]
 pub mod plot;
 pub mod runtime;
+#[cfg(target_os = "linux")]
+pub mod safe;
+pub mod selftest;
+#[cfg(all(feature = "service", unix))]
+pub mod service;
 pub mod sync;
 pub mod trace;
 pub mod units;

@@ -150,7 +150,7 @@ fn live(config: Config, deeds: &[Deed]) -> lockstep::trace::Recording {
             Deed::Wait(ms) => machine.run_for(Duration::from_millis(*ms)),
             Deed::Stop => {
                 machine.stop();
-                machine.clear_stop();
+                machine.clear();
             }
         }
     }
@@ -164,10 +164,10 @@ fn target(config: &Config, motor: usize, share: f64) -> lockstep::machine::Posit
     let motor = &config.motors[motor];
     match &motor.drive {
         Drive::Servo(_) => Angle((share * motor.travel.max * 1e3).round() / 1e3).into(),
-        Drive::StepDir(_) if motor.unit == lockstep::config::MotorUnit::Degree => {
+        _ if motor.unit == lockstep::config::MotorUnit::Degree => {
             Angle((share * motor.limits.speed * 1e3).round() / 1e3).into()
         }
-        Drive::StepDir(_) => Length((share * motor.limits.speed * 1e3).round() / 1e3).into(),
+        _ => Length((share * motor.limits.speed * 1e3).round() / 1e3).into(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::wiring::{Note, Row, Wiring, and, wiring};
-use super::{Report, preflight};
+use super::{Report, outputs, preflight};
 use crate::board::Model;
 use crate::config::{Config, ConfigErrors, Diagnostic, Drive, Loaded};
 
@@ -73,6 +73,12 @@ fn text(loaded: &Loaded) -> String {
         format!("{}: ok\n{}\n{}\n", loaded.source.name(), contents(loaded), board(loaded));
     out += "\nWiring\n";
     table(&mut out, &wiring);
+    if !wiring.remarks.is_empty() {
+        out += "\nGood to know\n";
+    }
+    for remark in &wiring.remarks {
+        out += &format!("  {remark}\n");
+    }
     notes(
         &mut out,
         "In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)",
@@ -130,14 +136,18 @@ fn table(out: &mut String, wiring: &Wiring) {
     };
     line("motor", "function", "GPIO", "header pin");
     let mut last = "";
-    for (i, row) in wiring.rows.iter().enumerate() {
+    let all: Vec<&Row> = wiring.rows.iter().chain(&wiring.shared).collect();
+    for (i, row) in all.iter().enumerate() {
         let motor = if row.motor == last { "" } else { &row.motor };
         last = &row.motor;
         let pin = row.header_pin.map_or_else(String::new, |p| p.to_string());
-        line(motor, &function(row), &format!("GPIO{}", row.gpio), &pin);
-        let ends = wiring.rows.get(i + 1).is_none_or(|next| next.motor != row.motor);
-        if let (true, Some((_, set))) = (ends, wiring.straps.iter().find(|s| s.0 == row.motor)) {
-            line("", "set on the driver", set, "");
+        let gpio = row.gpio.map(|gpio| format!("GPIO{gpio}"));
+        let output = gpio.or_else(|| row.channel.clone()).unwrap_or_default();
+        line(motor, &function(row), &output, &pin);
+        let ends = all.get(i + 1).is_none_or(|next| next.motor != row.motor);
+        let strap = wiring.straps.iter().find(|s| s.motor == row.motor);
+        if let (true, Some(strap)) = (ends, strap) {
+            line("", strap.what, &strap.text, "");
         }
     }
 }
@@ -173,17 +183,25 @@ fn loaded_json(loaded: &Loaded, program: Option<&str>) -> Value {
             json!({
                 "function": r.function.to_lowercase(),
                 "gpio": r.gpio,
+                "channel": r.channel,
                 "header_pin": r.header_pin,
                 "active": r.active,
             })
         });
-        let straps = wiring.straps.iter().find(|s| s.0 == m.name).map(|s| &s.1);
+        let axis =
+            |s: &&super::wiring::Strap| s.motor == m.name && !matches!(m.drive, Drive::Servo(_));
+        let straps = wiring.straps.iter().find(axis).map(|s| &s.text);
+        let resolution = match &m.drive {
+            Drive::Servo(servo) => outputs::resolution(servo).map(|ns| ns / 1e3),
+            _ => None,
+        };
         json!({
             "name": m.name,
             "kind": if matches!(m.drive, Drive::Servo(_)) { "servo" } else { "axis" },
             "unit": m.unit.symbol(),
             "lines": lines.collect::<Vec<_>>(),
             "straps": straps,
+            "resolution_us": resolution,
         })
     };
     let lines = |notes: &[Note]| notes.iter().map(|n| n.line.clone()).collect::<Vec<_>>();
@@ -195,6 +213,7 @@ fn loaded_json(loaded: &Loaded, program: Option<&str>) -> Value {
         "board_assumed": loaded.board_assumed,
         "motors": loaded.config.motors.iter().map(motor).collect::<Vec<_>>(),
         "programs": loaded.config.programs.iter().map(|p| &p.name).collect::<Vec<_>>(),
+        "remarks": &wiring.remarks,
         "config_txt": lines(&wiring.config_txt),
         "commands": lines(&wiring.commands),
     });
@@ -253,7 +272,7 @@ In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)
 
     #[test]
     fn every_shipped_config_fits_a_terminal() {
-        let all = ["servo-sweep", "two-servos", "xyz-stage", "pan-tilt"];
+        let all = ["servo-sweep", "two-servos", "xyz-stage", "pan-tilt", "28byj48-dial"];
         for name in all {
             let report = run(&[&format!("config/{name}.toml")], Options::default());
             assert_eq!(report.status, 0);
@@ -263,7 +282,7 @@ In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)
 
     #[test]
     fn the_pins_in_the_configs_own_notes_are_right() {
-        for name in ["servo-sweep", "two-servos", "pan-tilt"] {
+        for name in ["servo-sweep", "two-servos", "pan-tilt", "28byj48-dial"] {
             let text = std::fs::read_to_string(file(&format!("config/{name}.toml"))).unwrap();
             let mut seen = 0;
             for line in text.lines().filter(|l| l.contains(", header pin")) {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::{FAILED, HARDWARE, USAGE};
+#[cfg(target_os = "linux")]
+use crate::claim::ClaimError;
 use crate::config::ConfigErrors;
 use crate::hal::HalError;
 use crate::machine::MachineError;
@@ -23,6 +25,10 @@ pub enum CliError {
     /// The hardware is not there, or may not be used.
     #[error(transparent)]
     Hardware(#[from] HalError),
+    /// Another process drives the header.
+    #[cfg(target_os = "linux")]
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
     /// The trace can't be written.
     #[error("can't write the trace {} ({error}): name a file in a folder that you may write to", file.display())]
     Trace {
@@ -76,6 +82,7 @@ impl CliError {
                 MachineError::Hal { .. }
                 | MachineError::Backend(_)
                 | MachineError::FaultAtStart { .. }
+                | MachineError::NeedsRealtime { .. }
                 | MachineError::Threads(_) => HARDWARE,
                 MachineError::UnknownProgram { .. }
                 | MachineError::NoProgram { .. }
@@ -83,6 +90,8 @@ impl CliError {
                 | MachineError::Move(_) => USAGE,
             },
             CliError::Hardware(_) => HARDWARE,
+            #[cfg(target_os = "linux")]
+            CliError::Claim(_) => HARDWARE,
             CliError::TraceCutOff { .. } | CliError::Output(_) | CliError::Signals(_) => FAILED,
         }
     }

@@ -5,14 +5,18 @@
 
 pub mod check;
 mod error;
+mod header;
 pub mod init;
 mod json;
 pub mod logging;
+mod outputs;
 #[cfg(feature = "plot")]
 mod plot;
 mod preflight;
 mod progress;
 mod run;
+mod safe;
+mod selftest;
 mod shared;
 mod signals;
 mod simulate;
@@ -102,6 +106,10 @@ pub enum Command {
     Run(run::RunArgs),
     /// Run a program in virtual time, as fast as this computer goes
     Simulate(simulate::SimulateArgs),
+    /// Make every output safe after a run that died: signals off, drivers off, loads held
+    Safe(safe::SafeArgs),
+    /// Drive each output through its range, motors unpowered, and look at its pin
+    Selftest(selftest::SelftestArgs),
     /// Prove a trace against a config: every pulse, count, limit and line
     Verify(verify::VerifyArgs),
     /// Draw a trace: position, speed, acceleration and path
@@ -112,7 +120,7 @@ pub enum Command {
 /// `lockstep init`.
 #[derive(Args, Debug)]
 pub struct InitArgs {
-    /// What for: servo, drv8825 (one stepper axis) or xyz (three of them)
+    /// What for: servo, 28byj48 (a small geared stepper), drv8825 (one stepper axis) or xyz (three)
     kind: String,
     /// Where to write it; it must not be there yet [default: standard output]
     file: Option<PathBuf>,
@@ -166,6 +174,8 @@ pub fn run(cli: Cli) -> Result<u8, CliError> {
         }
         Command::Run(args) => run::run(&args, cli.quiet),
         Command::Simulate(args) => simulate::simulate(&args, cli.quiet),
+        Command::Safe(args) => safe::safe(&args),
+        Command::Selftest(args) => selftest::selftest(&args),
         Command::Verify(args) => verify::verify(&args),
         #[cfg(feature = "plot")]
         Command::Plot(args) => plot::plot(&args, cli.quiet),

@@ -189,6 +189,13 @@ impl Axis {
         axis.set("step", format!("{{ gpio = {step} }}")).set("dir", format!("{{ gpio = {dir} }}"))
     }
 
+    /// An axis whose motor, named by its preset, is switched coil by coil: on the GPIOs of its board's
+    /// four inputs, in half steps. It turns in degrees unless a distance per revolution says else.
+    pub fn coils(motor: &str, gpio: [u8; 4]) -> Axis {
+        let axis = Axis { keys: vec![("motor", quoted(motor))] };
+        axis.set("coils", format!("{{ gpio = {gpio:?} }}"))
+    }
+
     /// The driver, by its preset's name, and the microsteps it is strapped to.
     pub fn driver(self, preset: &str, microsteps: u32) -> Axis {
         self.set("driver", quoted(preset)).set("microsteps", microsteps.to_string())
@@ -240,6 +247,11 @@ impl Axis {
         self.set("max-jerk", quoted(jerk))
     }
 
+    /// The speed from which it may be stopped dead without losing a step, such as `Speed(5.0)`.
+    pub fn start_stop_speed(self, speed: impl Display) -> Axis {
+        self.set("start-stop-speed", quoted(speed))
+    }
+
     /// Where it stands when the machine starts, on your word.
     pub fn assume<C: Coordinate>(self, position: C) -> Axis {
         self.set("at-start", format!("{{ assume = \"{position}\" }}"))
@@ -250,7 +262,12 @@ impl Axis {
         self.set("holds-load", "true".into())
     }
 
-    /// A positive move has DIR low.
+    /// Coils let go whenever the axis rests.
+    pub fn released_at_rest(self) -> Axis {
+        self.set("at-rest", quoted("release"))
+    }
+
+    /// A positive move turns the motor the other way.
     pub fn reversed(self) -> Axis {
         self.set("reverse", "true".into())
     }
@@ -277,6 +294,13 @@ mod tests {
             .servo(
                 "pan",
                 Servo::on_gpio(18).reversed().frequency(Frequency::from_hertz(100.0).unwrap()),
+            )
+            .axis(
+                "dial",
+                Axis::coils("28byj-48", [6, 16, 13, 19])
+                    .unlimited()
+                    .limits(AngularSpeed(30.0), AngularAcceleration(100.0))
+                    .released_at_rest(),
             )
             .toml("[program.p]\nsteps = [ { pause = \"1s\" } ]");
         let config = Config::from_str(built.text(), "t").unwrap().config;

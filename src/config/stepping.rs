@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::drivers::{DriverPreset, PRESETS};
+use super::coil_motors::MotorPreset;
+use super::drivers::{DriverPreset, PRESETS, Straps};
 use super::reader::{Key, Reader, Value, key, or};
 use super::*;
 use crate::units::Ratio;
@@ -71,6 +72,45 @@ pub(super) fn known_microsteps(
     None
 }
 
+/// The microstep pins of a driver with the levels that the axis' microsteps need.
+pub(super) fn mode_pins(
+    r: &Reader<'_>,
+    value: Value<'_>,
+    gpios: &[u8],
+    preset: Option<&DriverPreset>,
+    microsteps: u32,
+) -> Option<Vec<ModePin>> {
+    let Some((preset, Straps::Pins(names, table))) = preset.map(|p| (p, &p.straps)) else {
+        let what =
+            preset.map_or("a driver given by its times".to_owned(), |p| format!("a {}", p.name));
+        r.error(
+            value.span(),
+            format!("which microstep pins {what} has is not known"),
+            "set them on the driver, and leave out `mode`",
+        );
+        return None;
+    };
+    if gpios.len() != names.len() {
+        r.error(
+            value.span(),
+            format!("a {} has {} microstep pins, not {}", preset.name, names.len(), gpios.len()),
+            format!("write the GPIOs of {}, in this order", names.join(", ")),
+        );
+        return None;
+    }
+    let Some((_, levels)) = table.iter().find(|row| row.0 == microsteps) else {
+        let all: Vec<String> = table.iter().map(|row| row.0.to_string()).collect();
+        r.error(
+            value.span(),
+            format!("the pins of a {} can't set {microsteps} microsteps", preset.name),
+            format!("write `microsteps` = {}, or leave out `mode`", or(&all)),
+        );
+        return None;
+    };
+    let pins = gpios.iter().zip(*names).zip(*levels);
+    Some(pins.map(|((&gpio, &name), &high)| ModePin { gpio, name, high }).collect())
+}
+
 pub(super) fn steps_per_unit(
     r: &Reader<'_>,
     at: Span,
@@ -115,6 +155,37 @@ pub(super) fn fits_driver(
         ),
         format!(
             "write at most \"{}{}/s\", or fewer `microsteps`",
+            round_down(steps_per_unit.unscale(most)),
+            unit.symbol()
+        ),
+    );
+    None
+}
+
+/// Whether a motor of a known kind follows as fast as the axis may move. `per_full`: steps of the
+/// sequence for each of its full steps.
+pub(super) fn fits_motor(
+    r: &Reader<'_>,
+    at: Value<'_>,
+    speed: f64,
+    steps_per_unit: Ratio,
+    motor: &MotorPreset,
+    per_full: u32,
+    unit: MotorUnit,
+) -> Option<()> {
+    let (asked, most) = (steps_per_unit.scale(speed), motor.fastest * f64::from(per_full));
+    if asked <= most * (1.0 + 1e-12) {
+        return Some(());
+    }
+    r.error(
+        at.span(),
+        format!(
+            "this speed needs {} steps/s, but a {} follows {most} at the most",
+            asked.ceil(),
+            motor.name
+        ),
+        format!(
+            "write at most \"{}{}/s\"",
             round_down(steps_per_unit.unscale(most)),
             unit.symbol()
         ),

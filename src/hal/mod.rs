@@ -10,22 +10,33 @@ mod backend;
 mod ending;
 mod error;
 mod identify;
+#[cfg(target_os = "linux")]
+mod left;
 mod record;
 #[cfg(target_os = "linux")]
 mod rppal;
 mod shared;
 mod sim;
+mod timed;
 mod waveform;
 
 pub use backend::{Backend, OnEdge, OutputStart};
+pub(crate) use ending::wait_until;
 pub use ending::{PhaseWatch, end_signal};
 pub use error::{Cause, HalError};
 pub use identify::identify_board;
+#[cfg(target_os = "linux")]
+pub use left::SignalEnd;
+#[cfg(target_os = "linux")]
+pub(crate) use left::{LONGEST_END, LeftSignal};
 pub use record::{EdgeSink, RecordedOutput, RecordedPwm};
 #[cfg(target_os = "linux")]
 pub use rppal::RppalBackend;
+#[cfg(target_os = "linux")]
+pub(crate) use rppal::pwm_channel;
 pub use shared::SharedLine;
 pub use sim::{SimBackend, SimPanel, SimPwmState};
+pub use timed::TimedPwm;
 pub use waveform::Waveform;
 
 use std::fmt;
@@ -167,7 +178,7 @@ fn monotonic_now() -> Instant {
     Instant::ZERO + zero.elapsed()
 }
 
-/// A hardware PWM channel.
+/// A PWM channel: of the header's chip, or of any other that the kernel knows.
 ///
 /// The signal is high first, then low, in every period. Dropping a channel never cuts a pulse: it
 /// leaves a running signal as it is, so whoever owns the channel ends the signal first
@@ -226,6 +237,12 @@ pub trait OutputLine: Send {
 
     /// The level that was set last; before any, the one that the line was opened with or had.
     fn level(&self) -> Level;
+
+    /// The level that the pin shows, read from the pin where that can be done; else
+    /// [`OutputLine::level`].
+    fn seen(&self) -> Level {
+        self.level()
+    }
 }
 
 /// A digital input. Its edges reach the motor's loop as `on_input`; this reads the level.
@@ -269,6 +286,9 @@ impl<T: OutputLine + ?Sized> OutputLine for Box<T> {
     }
     fn level(&self) -> Level {
         (**self).level()
+    }
+    fn seen(&self) -> Level {
+        (**self).seen()
     }
 }
 

@@ -3,15 +3,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
+use log::{info, warn};
 
 use super::model::MotorModel;
 use super::open::{Opener, Signals};
 use super::{Machine, MachineError};
-use crate::config::{Config, Drive, MotorConfig};
+use crate::config::{Config, Drive, MotorConfig, ServoDrive, ServoOutput};
 use crate::hal::{Backend, Clock, SimBackend};
 use crate::motion::Planner;
 use crate::motor::Event;
-use crate::runtime::{Fleet, Heed, Mailbox, Member, ThreadFleet, ThreadOptions, VirtualFleet};
+use crate::runtime::{
+    self, Fleet, Heed, Mailbox, Member, ThreadFleet, ThreadOptions, VirtualFleet,
+};
 use crate::sync::StopEvent;
 use crate::trace::{Recorder, TraceBuilder};
 
@@ -90,7 +93,8 @@ impl MachineBuilder {
     ///
     /// # Errors
     ///
-    /// The back end refused an output, a driver reports a fault, or the threads could not be started.
+    /// The back end refused an output, a driver reports a fault, the threads could not be started, or on
+    /// hardware a servo's pulses would be timed by a loop without real-time scheduling.
     pub fn build(self) -> Result<Machine, MachineError> {
         self.build_on(MachineBuilder::fleet)
     }
@@ -110,6 +114,7 @@ impl MachineBuilder {
             Some(backend) if !self.virtual_time => backend,
             _ => Box::new(SimBackend::new(clock.clone())),
         };
+        self.check_soft_pwm(backend.is_hardware())?;
         let trace_start = clock.now();
         let mut signals = TraceBuilder::new(trace_start);
         let names = Signals::declare(&mut signals, &self.config);
@@ -155,6 +160,9 @@ impl MachineBuilder {
             ended: BTreeMap::new(),
             next_move: 1,
             next_change: 0,
+            speed: 1.0,
+            held_since: None,
+            held_for: 0,
             stop: self.stop,
             halt: self.halt,
             heed: Heed::Stop,
@@ -171,6 +179,46 @@ impl MachineBuilder {
             finish_patience: finish_patience.unwrap_or_default() * 3 + Duration::from_secs(1),
             finished: false,
         })
+    }
+
+    /// Pulses timed by a loop need real-time scheduling where a real servo takes them.
+    fn check_soft_pwm(&self, hardware: bool) -> Result<(), MachineError> {
+        let timed = self.config.motors.iter().filter_map(|m| match &m.drive {
+            Drive::Servo(ServoDrive {
+                output: ServoOutput::Soft { gpio, allow_jitter }, ..
+            }) => Some((&m.name, *gpio, *allow_jitter)),
+            _ => None,
+        });
+        let timed: Vec<_> = timed.collect();
+        let (Some(first), false) = (timed.first(), self.virtual_time) else { return Ok(()) };
+        let granted = match self.realtime {
+            true => runtime::try_realtime(),
+            false => Err("it was not asked for".to_owned()),
+        };
+        let why = match granted {
+            Ok(_) => {
+                let names: Vec<_> = timed.iter().map(|t| t.0.as_str()).collect();
+                info!(
+                    "{}: pulses timed by the loop: they jitter with its wake-ups",
+                    names.join(", ")
+                );
+                return Ok(());
+            }
+            Err(why) => why,
+        };
+        let refused = timed.iter().find(|t| hardware && !t.2);
+        match refused {
+            Some((motor, gpio, _)) => {
+                Err(MachineError::NeedsRealtime { motor: (*motor).clone(), gpio: *gpio, why })
+            }
+            None => {
+                warn!(
+                    "{}: pulses timed by the loop, and no real-time scheduling ({why}): they will jitter",
+                    first.0
+                );
+                Ok(())
+            }
+        }
     }
 
     fn fleet(
@@ -193,12 +241,11 @@ fn longest_period(motor: &MotorConfig) -> Duration {
     match &motor.drive {
         Drive::Servo(servo) => servo.period,
         Drive::StepDir(_) => Duration::ZERO,
+        // It may let go of its coils first.
+        Drive::Coils(coils) => Duration::from_nanos(u64::from(coils.settle)),
     }
 }
 
 fn wake_time(motor: &MotorConfig) -> Duration {
-    match &motor.drive {
-        Drive::Servo(_) => Duration::ZERO,
-        Drive::StepDir(axis) => Duration::from_nanos(u64::from(axis.timing.wake)),
-    }
+    Duration::from_nanos(motor.axis().map_or(0, |axis| u64::from(axis.wake)))
 }

@@ -1,4 +1,4 @@
-use crate::config::{Drive, MotionLimits, MotorConfig, MotorUnit, Travel};
+use crate::config::{MotionLimits, MotorConfig, MotorUnit, Travel};
 use crate::motion::Limits;
 use crate::units::Ratio;
 
@@ -13,6 +13,9 @@ pub(crate) struct MotorModel {
     pub limits: MotionLimits,
     /// Steps a unit; none for a servo.
     pub steps: Option<Ratio>,
+    /// The speed, in its unit a second, from which it may be halted without losing a step; none for a
+    /// servo.
+    pub start_stop: Option<f64>,
 }
 
 impl MotorModel {
@@ -22,10 +25,8 @@ impl MotorModel {
             unit: motor.unit,
             travel: motor.travel,
             limits: motor.limits,
-            steps: match &motor.drive {
-                Drive::Servo(_) => None,
-                Drive::StepDir(axis) => Some(axis.steps_per_unit),
-            },
+            steps: motor.axis().map(|axis| axis.steps_per_unit),
+            start_stop: motor.axis().map(|axis| axis.start_stop_speed),
         }
     }
 

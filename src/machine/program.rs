@@ -184,7 +184,7 @@ impl Machine {
         let targets = [(target.0, target.1, start)];
         let (models, planner) = (&self.models, &mut self.planner);
         let planned = super::plan::plan_move(planner, models, &targets, Arrive::Asap, 1.0)?;
-        self.launch_even_stopped(planned, None, OnFault::Continue)
+        self.launch_even_stopped(planned, 1.0, None, OnFault::Continue)
     }
 }
 

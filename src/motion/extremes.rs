@@ -62,6 +62,23 @@ impl Trajectory {
         };
         self.segments().iter().map(of).sum()
     }
+
+    /// The greatest speed, in either direction, from `from` to `to` nanoseconds after the start, both
+    /// included.
+    pub fn top_speed_between(&self, from: u64, to: u64) -> f64 {
+        let ends = [from, to].map(|t| self.state_at(t).velocity.abs());
+        let inside = self.segments().iter().filter_map(|s| {
+            let (first, last) = (s.start.max(from), (s.start + s.duration).min(to));
+            let part = Segment {
+                start: first,
+                duration: last.checked_sub(first).filter(|d| *d > 0)?,
+                state: s.state_after(first - s.start),
+                jerk: s.jerk,
+            };
+            Some(segment_extremes(&part).velocity)
+        });
+        inside.fold(ends[0].max(ends[1]), f64::max)
+    }
 }
 
 /// The extremes of one segment.

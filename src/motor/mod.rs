@@ -11,9 +11,12 @@
 //! - *native unit*: what a motor's trajectories are in: steps for an axis, degrees for a servo.
 
 mod change;
+mod coils;
 mod part;
+mod pulses;
 mod servo;
-mod step_dir;
+mod soft_servo;
+mod stepper;
 mod telemetry;
 
 use std::collections::VecDeque;
@@ -22,9 +25,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::Sender;
 
-pub use change::{Change, Gate, Verdict};
+pub use crate::sync::{Gate, Verdict};
+pub use change::{Change, Then};
+pub use coils::{Coils, CoilsSetup, Phases};
+pub use pulses::{Pulses, PulsesSetup};
 pub use servo::{PulseMap, Servo, ServoSetup};
-pub use step_dir::{StepDir, StepDirSetup};
+pub use soft_servo::{SoftServo, SoftServoSetup};
+pub use stepper::{StepOutput, Stepper, StepperSetup, Turn};
 pub use telemetry::{Lateness, LatenessSummary, Telemetry};
 
 use crate::hal::HalError;
@@ -79,6 +86,9 @@ pub enum Command {
     Change(Change),
     /// The last whole pulse, then still. Drops the move; the count stays exact.
     Halt,
+    /// At rest: what it has counted so far is this many steps from position 0. A motor that counts no
+    /// steps, or is not at rest, does nothing.
+    SetCount(i64),
     /// End the servo's signal, or let go of the driver's enable line (never with a load).
     Release,
     /// Make the hardware safe for the end of the program, then say [`Report::Safe`].
@@ -123,6 +133,14 @@ pub enum Report {
         /// Which move.
         id: MoveId,
         /// When its plan ended.
+        at: Instant,
+    },
+    /// It has come to the end of a plan after which it holds ([`Then::Hold`]), and every edge of it is
+    /// out. Said once a change.
+    Held {
+        /// The change that brought the plan.
+        change: u64,
+        /// When the plan ended.
         at: Instant,
     },
     /// An edge was later than the limit. Said once a move.
@@ -232,7 +250,7 @@ pub enum Input {
 ///                 let id = self.motion.take().map(|(motion, _)| motion.id);
 ///                 self.out.say(Report::Halted { id });
 ///             }
-///             Command::Release => {}
+///             Command::Release | Command::SetCount(_) => {}
 ///             Command::Finish => {
 ///                 self.make_safe();
 ///                 self.out.say(Report::Safe);

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{BARRIER_POLL_NANOS, Change, Motion, MoveId, Outbox, Report, Wake};
+use super::{BARRIER_POLL_NANOS, Change, Motion, MoveId, Outbox, Report, Then, Verdict, Wake};
 use crate::motion::Trajectory;
 use crate::sync::{Ticket, TicketState};
 use crate::units::Instant;
@@ -28,6 +28,10 @@ pub(super) struct Run<E> {
     /// The instant of the trajectory's time zero.
     pub zero: Instant,
     pub trajectory: Arc<Trajectory>,
+    /// The change that brought the trajectory, and what follows at its end; 0 for the first.
+    change: u64,
+    then: Then,
+    rest_told: bool,
     late_told: bool,
     /// What this kind of motor keeps.
     pub own: E,
@@ -80,8 +84,12 @@ impl<E> Part<E> {
         }
     }
 
-    /// Takes a change of plan, and acknowledges it, also where it comes too late to matter.
+    /// Takes a change of plan, and acknowledges it, also where it comes too late to matter. A loop so
+    /// late that it still has to carry out the change before says nothing: this one is made again.
     pub fn take_change(&mut self, change: Change, out: &mut Outbox) {
+        if self.change.as_ref().is_some_and(|c| c.gate.resolve() == Verdict::Committed) {
+            return;
+        }
         out.say(Report::Acknowledged { change: change.number });
         // Also when it has not yet seen that the barrier let it go: the others have.
         let follows = match &self.phase {
@@ -134,9 +142,17 @@ impl<E> Part<E> {
         match (ticket.poll(), motion.epoch.get()) {
             (TicketState::Released(_), Some(epoch)) => {
                 let (id, trajectory) = (motion.id, motion.trajectory.clone());
-                let own = own(motion, epoch);
-                self.phase =
-                    Phase::Running(Run { id, zero: epoch, trajectory, late_told: false, own });
+                let run = Run {
+                    id,
+                    zero: epoch,
+                    trajectory,
+                    change: 0,
+                    then: Then::End,
+                    rest_told: false,
+                    late_told: false,
+                    own: own(motion, epoch),
+                };
+                self.phase = Phase::Running(run);
                 out.say(Report::Started(id));
                 Met::Released
             }
@@ -168,14 +184,21 @@ impl<E> Part<E> {
         }
     }
 
-    /// The trajectory has ended and its last edge is out.
-    pub fn end(&mut self, at: Instant, out: &mut Outbox) {
-        if let Phase::Running(run) = &self.phase {
-            let id = run.id;
-            self.phase = Phase::Idle;
-            self.change = None;
-            out.say(Report::Ended { id, at });
+    /// The trajectory has ended and its last edge is out. False: the part is not over, since it holds
+    /// here until the next change.
+    pub fn end(&mut self, at: Instant, out: &mut Outbox) -> bool {
+        let Phase::Running(run) = &mut self.phase else { return true };
+        if run.then == Then::Hold {
+            if !std::mem::replace(&mut run.rest_told, true) {
+                out.say(Report::Held { change: run.change, at });
+            }
+            return false;
         }
+        let id = run.id;
+        self.phase = Phase::Idle;
+        self.change = None;
+        out.say(Report::Ended { id, at });
+        true
     }
 
     /// Drops what is under way and says which move that was. A ticket dropped here breaks its
@@ -195,6 +218,15 @@ impl<E> Part<E> {
 }
 
 impl<E> Run<E> {
+    /// A committed change is the plan from its instant on. What a kind keeps for itself it makes anew.
+    pub fn follow(&mut self, change: Change) {
+        self.zero = change.at;
+        self.trajectory = change.trajectory().clone();
+        self.change = change.number;
+        self.then = change.then();
+        self.rest_told = false;
+    }
+
     /// Says once a move that an edge was later than the limit.
     pub fn tell_late(&mut self, lateness: u64, limit: Option<u64>, out: &mut Outbox) {
         if !self.late_told && limit.is_some_and(|max| lateness > max) {

@@ -17,16 +17,18 @@ pub struct PulseMap {
     pub angle_at_min: f64,
     /// Degrees at the longest pulse.
     pub angle_at_max: f64,
+    /// Pulses go in steps of so many nanoseconds: 1, or more where the chip counts in coarser ones.
+    pub step: f64,
 }
 
 impl PulseMap {
-    /// The pulse for an angle in degrees, rounded to a nanosecond and never outside `min..=max`.
+    /// The pulse for an angle in degrees, rounded to a step and never outside `min..=max`.
     ///
     /// ```
     /// use lockstep::motor::PulseMap;
     /// use lockstep::units::PulseWidth;
     /// let (min, max) = (PulseWidth::from_micros(1000), PulseWidth::from_micros(2000));
-    /// let map = PulseMap { min, max, angle_at_min: -45.0, angle_at_max: 45.0 };
+    /// let map = PulseMap { min, max, angle_at_min: -45.0, angle_at_max: 45.0, step: 1.0 };
     /// assert_eq!(map.width(36.0), PulseWidth::from_micros(1900));
     /// assert_eq!(map.width(99.0), max);
     /// ```
@@ -34,7 +36,7 @@ impl PulseMap {
         let (min, max) = (f64::from(self.min.as_nanos()), f64::from(self.max.as_nanos()));
         let share = (angle - self.angle_at_min) / (self.angle_at_max - self.angle_at_min);
         let nanos = min + share * (max - min);
-        PulseWidth::from_nanos(nanos.round().clamp(min, max) as u32)
+        PulseWidth::nearest(nanos, self.step, self.min, self.max)
     }
 }
 
@@ -175,8 +177,7 @@ impl Servo {
             && let Some(change) = change.take()
             && change.gate.resolve() == Verdict::Committed
         {
-            run.zero = change.at;
-            run.trajectory = change.trajectory;
+            run.follow(change);
         }
         if now < run.zero {
             return Ok(Wake::edge(run.zero));
@@ -220,8 +221,8 @@ impl Servo {
         let lateness = at.nanos_since(due);
         self.s.telemetry.lateness.record(lateness);
         run.tell_late(lateness, self.s.max_lateness, &mut self.out);
-        if pulse_at >= end && change_at == Instant::FAR {
-            self.part.end(end, &mut self.out);
+        // Where it holds at the end it goes on looking, once each period.
+        if pulse_at >= end && change_at == Instant::FAR && self.part.end(end, &mut self.out) {
             return Ok(Wake::IDLE);
         }
         match &self.signal {
@@ -253,6 +254,7 @@ impl Motor for Servo {
                     self.begin_end(now);
                 }
             }
+            Command::SetCount(_) => {}
             Command::Finish => {
                 self.part.drop_move();
                 self.closed = true;

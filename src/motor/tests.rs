@@ -19,7 +19,7 @@ struct Bench {
     clock: Clock,
     panel: SimPanel,
     events: Receiver<Event>,
-    motor: StepDir,
+    motor: Stepper<Pulses>,
 }
 
 /// A motor of 1 us pulses on the simulator, whose reports have room for `room`.
@@ -30,25 +30,31 @@ fn bench(room: usize) -> Bench {
         sim.open_output(gpio, OutputStart::Level(Level::Low), "x").unwrap()
     };
     let (sender, events) = bounded(room);
-    let setup = StepDirSetup {
+    let pulses = Pulses::new(PulsesSetup {
         step: open(STEP),
         dir: open(27),
         enable: None,
+        sleep: None,
+        held: Vec::new(),
         step_high: 1_000,
         step_low: 1_000,
         dir_setup: 0,
         dir_hold: 0,
         wake: 0,
-        min_interval: 2_000,
         up: Level::High,
+    });
+    let setup = StepperSetup {
+        min_interval: 2_000,
         may_release: true,
+        release_at_rest: false,
         release_at_end: false,
+        settle: 0,
         max_lateness: None,
         count: 0,
         telemetry: Arc::default(),
     };
     let panel = sim.panel();
-    Bench { clock, panel, events, motor: StepDir::new(setup, Outbox::new(0, sender)) }
+    Bench { clock, panel, events, motor: Stepper::new(setup, pulses, Outbox::new(0, sender)) }
 }
 
 impl Bench {
@@ -74,13 +80,8 @@ fn motion(id: MoveId, steps: f64, parties: usize) -> Motion {
 fn a_report_that_finds_no_room_is_offered_again() {
     let mut b = bench(1);
     for change in [1, 2] {
-        let change = Change {
-            number: change,
-            id: 1,
-            trajectory: Arc::new(Trajectory::rest(0.0)),
-            at: at(0),
-            gate: Arc::default(),
-        };
+        let gate = Arc::new(Gate::new(at(0)));
+        let change = Change::new(change, 1, Arc::new(Trajectory::rest(0.0)), Then::End, gate);
         b.motor.command(Command::Change(change), at(0));
     }
     let wake = b.poll(10);
@@ -130,16 +131,10 @@ fn a_change_is_kept_by_a_motor_that_has_not_seen_its_release() {
     b.poll(0);
     let _other = barrier.arrive().unwrap();
     // Released, but not polled since: the change comes first.
-    let gate = Arc::new(Gate::default());
-    let change = Change {
-        number: 1,
-        id: 4,
-        trajectory: Arc::new(Trajectory::rest(0.0)),
-        at: at(5_000),
-        gate: gate.clone(),
-    };
-    b.motor.command(Command::Change(change), at(100));
-    assert_eq!(gate.commit(), Verdict::Committed);
+    let gate = Arc::new(Gate::new(at(5_000)));
+    let rest = Arc::new(Trajectory::rest(0.0));
+    b.motor.command(Command::Change(Change::new(1, 4, rest, Then::End, gate.clone())), at(100));
+    assert_eq!(gate.commit(at(100)), Verdict::Committed);
     b.poll(200);
     b.poll(5_000);
     let armed = [Report::Armed(4), Report::Acknowledged { change: 1 }, Report::Started(4)];
@@ -184,9 +179,9 @@ fn servo(panel_room: usize) -> (Servo, SimPanel, Clock, Receiver<Event>) {
     let (sender, events) = bounded(panel_room);
     let (min, max) = (PulseWidth::from_micros(1000), PulseWidth::from_micros(2000));
     let setup = ServoSetup {
-        channel: sim.open_pwm(12, "pan").unwrap(),
+        channel: sim.open_pwm(&12.into(), "pan").unwrap(),
         period: Duration::from_millis(20),
-        map: PulseMap { min, max, angle_at_min: -45.0, angle_at_max: 45.0 },
+        map: PulseMap { min, max, angle_at_min: -45.0, angle_at_max: 45.0, step: 1.0 },
         max_lateness: None,
         clock: clock.clone(),
         telemetry: Arc::default(),
@@ -237,10 +232,15 @@ fn a_servo_whose_write_fails_is_still_ended() {
 proptest! {
     /// Never outside the range, whatever is asked for; and never against the sense of the angle.
     #[test]
-    fn a_pulse_stays_in_its_range(a in -1e6f64..1e6, b in -1e6f64..1e6, reverse: bool) {
+    fn a_pulse_stays_in_its_range(
+        a in -1e6f64..1e6,
+        b in -1e6f64..1e6,
+        reverse: bool,
+        step in 1.0f64..20_000.0,
+    ) {
         let (min, max) = (PulseWidth::from_micros(900), PulseWidth::from_micros(2100));
         let (low, high) = if reverse { (60.0, -60.0) } else { (-60.0, 60.0) };
-        let map = PulseMap { min, max, angle_at_min: low, angle_at_max: high };
+        let map = PulseMap { min, max, angle_at_min: low, angle_at_max: high, step };
         let (wa, wb) = (map.width(a), map.width(b));
         prop_assert!(wa >= min && wa <= max);
         if a < b {

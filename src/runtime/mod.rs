@@ -28,6 +28,17 @@ pub fn request_realtime() -> Result<u8, String> {
     scheduling::realtime(scheduling::PRIORITY)
 }
 
+/// Whether the motors' threads will get what they ask for: asks for it on a thread of its own, which
+/// ends at once. Says which priority was granted, or why none was.
+pub(crate) fn try_realtime() -> Result<u8, String> {
+    let (answer, granted) = crossbeam_channel::bounded(1);
+    std::thread::Builder::new()
+        .name("ask-realtime".to_owned())
+        .spawn(move || answer.try_send(scheduling::realtime(scheduling::PRIORITY)))
+        .map_err(|e| e.to_string())?;
+    granted.recv_timeout(Duration::from_secs(1)).map_err(|e| e.to_string())?
+}
+
 /// A motor with its name, ready to be run.
 pub struct Member {
     /// The motor's name: its thread's name, too.

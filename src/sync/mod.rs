@@ -6,6 +6,7 @@
 //! - [`StepBarrier`]: the motors of a move meet here. Unlike [`std::sync::Barrier`] it can be
 //!   aborted, it has a time-out, a party that dies breaks it, and a loop can poll for the release
 //!   instead of blocking.
+//! - [`Gate`]: a change of plan goes through it for all motors of a move, or for none.
 //! - [`Gather`]: waits for one result from each of many, with one deadline, and names those that
 //!   are missing.
 //!
@@ -15,6 +16,7 @@
 
 mod barrier;
 mod breakage;
+mod gate;
 mod gather;
 mod prim;
 mod round;
@@ -28,6 +30,7 @@ mod tests;
 
 pub use barrier::StepBarrier;
 pub use breakage::{BarrierError, BreakCause, Breakage};
+pub use gate::{Gate, Verdict};
 pub use gather::{Gather, GatherEnd, GatherReport};
 pub use stop::StopEvent;
 pub use ticket::{Ticket, TicketState};

@@ -10,6 +10,6 @@ mod ratio;
 pub use instant::Instant;
 pub use quantity::{
     Acceleration, Angle, AngularAcceleration, AngularJerk, AngularSpeed, Dimension, Frequency,
-    Jerk, Length, Percent, PulseWidth, Quantity, Speed, Time, UnitError,
+    Jerk, Length, Percent, Ppm, PulseWidth, Quantity, Speed, Time, UnitError,
 };
 pub use ratio::Ratio;

@@ -169,7 +169,7 @@ pub fn random_target(dice: &mut Dice, motor: &MotorConfig) -> f64 {
 pub fn axis(motor: &MotorConfig) -> Option<&StepDirDrive> {
     match &motor.drive {
         Drive::StepDir(axis) => Some(axis),
-        Drive::Servo(_) => None,
+        _ => None,
     }
 }
 
@@ -201,7 +201,13 @@ pub fn moves(recording: &Recording) -> Vec<(String, u64)> {
         Value::Text(text) => (text.to_string(), at.as_nanos()),
         other => panic!("{other:?} is no move"),
     };
-    recording.records(id).map(text).filter(|(text, _)| !text.ends_with(":ended")).collect()
+    recording.records(id).map(text).filter(|(text, _)| begins(text)).collect()
+}
+
+/// Whether a text of `machine.move` is the beginning of a move.
+fn begins(text: &str) -> bool {
+    let kind = text.split(':').nth(1).unwrap_or_default();
+    ["aligned", "asap", "keyframes", "jog"].contains(&kind)
 }
 
 /// One step: when it rose, and the count after it.

@@ -15,6 +15,9 @@ mod barrier;
 #[path = "../breakage.rs"]
 #[allow(dead_code)]
 mod breakage;
+#[path = "../gate.rs"]
+#[allow(dead_code)]
+mod gate;
 #[path = "../gather.rs"]
 #[allow(dead_code)]
 mod gather;
@@ -29,6 +32,7 @@ mod ticket;
 
 mod barrier_faults;
 mod barrier_release;
+mod gate_models;
 mod gather_models;
 mod stop_models;
 

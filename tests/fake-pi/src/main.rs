@@ -74,7 +74,12 @@ fn inside(options: &Options) -> io::Result<ExitCode> {
     config.mount_options =
         vec![fuser::MountOption::FSName("fake-pi".into()), fuser::MountOption::DefaultPermissions];
     config.acl = fuser::SessionACL::All;
-    let files = PwmFs { chips: chips.clone(), log: log.clone() };
+    let files = PwmFs {
+        chips: chips.clone(),
+        log: log.clone(),
+        gives_export: !options.unwritable.iter().any(|w| w == "export"),
+        gives_channels: !options.unwritable.iter().any(|w| w == "channels"),
+    };
     let _mounted = fuser::spawn_mount(files, "/sys/class/pwm", &config)
         .map_err(|e| io::Error::other(format!("/sys/class/pwm cannot be mounted (FUSE): {e}")))?;
     show_levels(chips, pins.clone());
@@ -106,10 +111,15 @@ fn chips(options: &Options) -> Vec<Chip> {
         let is_in = |list: &[u8]| list.iter().any(|&c| usize::from(c) == k);
         channel.kernel_has = is_in(&options.kernel_has);
         channel.refusal = options.refusals.iter().find(|r| usize::from(r.channel) == k).copied();
-        if is_in(&options.idle) || is_in(&options.running) {
-            (channel.exported, channel.period, channel.duty) = (Some(0), 25_000_000, 24_000_000);
+        let has_signal = is_in(&options.running) || is_in(&options.orphan);
+        if is_in(&options.idle) || has_signal {
+            (channel.period, channel.duty) = (25_000_000, 24_000_000);
         }
-        if is_in(&options.running) {
+        if is_in(&options.idle) || is_in(&options.running) || is_in(&options.exported) {
+            channel.exported = Some(0);
+        }
+        if has_signal {
+            channel.duty = 2_000_000;
             channel.enabled = Some(log::now());
         }
     }
@@ -167,6 +177,9 @@ fn start(options: &Options, log: &Log) -> io::Result<Child> {
     command
         .args(arguments)
         .env_remove(INSIDE)
+        .env_remove("RUNTIME_DIRECTORY")
+        .env_remove("XDG_RUNTIME_DIR")
+        .env_remove("SUDO_UID")
         .env("LD_PRELOAD", world::PRELOAD)
         .env("FAKE_PI_LOG_FD", log.fd().to_string())
         .env("FAKE_PI_CHIP_LABEL", options.board.chip_label)

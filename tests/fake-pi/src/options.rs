@@ -12,10 +12,14 @@ pub const USAGE: &str = "usage: fake-pi [OPTION...] -- PROGRAM [ARGUMENT...]
   --fan-chip N           the Pi 5's fan has this PWM chip
   --kernel-has CHANNELS  a kernel driver uses these PWM channels
   --running CHANNELS     another program left a signal on these PWM channels
+  --orphan CHANNELS      the same, and gave the channels back: they are not exported
+  --exported CHANNELS    another program exported these PWM channels, and set nothing
   --idle CHANNELS        another program exported these PWM channels and does nothing with them
   --refuse CHANNEL@N     the Nth width written while this PWM channel's signal runs is refused (EIO);
                          N+: that one and all after it
   --user NAME            run the program as an ordinary user: member or stranger (of the group gpio)
+  --unwritable WHAT      udev does not give this to the group gpio: export, the chip's file, or
+                         channels, the files of a channel that was exported (may be repeated)
   --missing FILE         this device file does not exist: gpiomem or gpiochip (may be repeated)
   --busy-lines PINS      these GPIO lines belong to somebody else
   --level PIN=LEVEL      what is outside puts this level on the pin: 22=high (may be repeated)
@@ -57,9 +61,12 @@ pub struct Options {
     pub fan_chip: Option<u8>,
     pub kernel_has: Vec<u8>,
     pub running: Vec<u8>,
+    pub orphan: Vec<u8>,
+    pub exported: Vec<u8>,
     pub idle: Vec<u8>,
     pub refusals: Vec<Refusal>,
     pub user: User,
+    pub unwritable: Vec<String>,
     pub missing: Vec<String>,
     pub busy_lines: String,
     pub levels: Vec<(u8, bool)>,
@@ -79,9 +86,12 @@ impl Options {
             fan_chip: None,
             kernel_has: Vec::new(),
             running: Vec::new(),
+            orphan: Vec::new(),
+            exported: Vec::new(),
             idle: Vec::new(),
             refusals: Vec::new(),
             user: User::Root,
+            unwritable: Vec::new(),
             missing: Vec::new(),
             busy_lines: String::new(),
             levels: Vec::new(),
@@ -113,6 +123,8 @@ impl Options {
             "--fan-chip" => self.fan_chip = Some(number(value)?),
             "--kernel-has" => self.kernel_has = numbers(value)?,
             "--running" => self.running = numbers(value)?,
+            "--orphan" => self.orphan = numbers(value)?,
+            "--exported" => self.exported = numbers(value)?,
             "--idle" => self.idle = numbers(value)?,
             "--refuse" => {
                 let (channel, n) = value.split_once('@').ok_or("CHANNEL@N or CHANNEL@N+")?;
@@ -126,6 +138,9 @@ impl Options {
                     "stranger" => User::Stranger,
                     _ => return Err("member or stranger".into()),
                 }
+            }
+            "--unwritable" if value == "export" || value == "channels" => {
+                self.unwritable.push(value.to_owned());
             }
             "--missing" if value == "gpiomem" || value == "gpiochip" => {
                 self.missing.push(value.to_owned());

@@ -65,6 +65,10 @@ pub type Chips = Arc<Mutex<Vec<Chip>>>;
 pub struct PwmFs {
     pub chips: Chips,
     pub log: Log,
+    /// Whether udev gives the group `gpio` the chips' files.
+    pub gives_export: bool,
+    /// Whether it gives it the files of exported channels.
+    pub gives_channels: bool,
 }
 
 impl PwmFs {
@@ -83,8 +87,9 @@ impl PwmFs {
         let given = match node {
             Node::Channel(c, k) | Node::ChannelFile(c, k, _) => self.with(|chips| {
                 let exported = chips.get(c).and_then(|c| c.channels.get(k)?.exported);
-                exported.is_some_and(|since| now() >= since + UDEV)
+                self.gives_channels && exported.is_some_and(|since| now() >= since + UDEV)
             }),
+            Node::ChipFile(..) => self.gives_export,
             _ => true,
         };
         let (gid, perm) = match (given, folder) {

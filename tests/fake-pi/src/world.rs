@@ -29,6 +29,8 @@ pub fn build(options: &Options) -> io::Result<File> {
     cpuinfo(board)?;
     mount(&["-t", "tmpfs", "-o", "mode=755", "fake-pi", "/sys/class"])?;
     fs::create_dir("/sys/class/pwm")?;
+    // What the program keeps while it runs is this world's alone.
+    mount(&["-t", "tmpfs", "-o", "mode=755", "fake-pi", "/run"])?;
     devices(options)
 }
 

@@ -7,4 +7,5 @@ mod common;
 
 mod axis;
 mod refusals;
+mod safe;
 mod servo;
