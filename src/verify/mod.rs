@@ -69,6 +69,7 @@
 //! ```
 
 mod axis;
+mod blend;
 mod check;
 mod checker;
 mod coils;

@@ -95,6 +95,8 @@ pub(super) struct Line {
     uniform: Option<(f64, f64)>,
     /// Where the motion rests on its way, by arc length.
     stops: VecDeque<f64>,
+    /// By how much more than its share a segment may be run at, at the most up to the limits.
+    pub boost: f64,
     /// The greatest coordinate so far.
     pub size: f64,
     /// The vertices passed to `push` so far, those left out included.
@@ -113,6 +115,7 @@ impl Line {
             motors,
             uniform: None,
             stops: VecDeque::new(),
+            boost: 1.0,
             size: largest(&start),
             vertices: 0,
         }
@@ -261,10 +264,14 @@ impl Line {
     /// The least speed share of the segments `from` to `to`.
     #[inline]
     pub fn speed(&self, from: u64, to: u64) -> f64 {
-        if let Some((speed, _)) = self.uniform {
-            return speed;
-        }
-        (from..=to).filter_map(|n| self.segment(n)).map(|g| g.speed).fold(1.0, f64::min)
+        let speed = match self.uniform {
+            Some((speed, _)) => speed,
+            None => {
+                let inside = (from..=to).filter_map(|n| self.segment(n));
+                inside.map(|g| g.speed).fold(1.0, f64::min)
+            }
+        };
+        (speed * self.boost).min(1.0)
     }
 
     /// The least blend of the vertices after segment `from` up to the start of `to`.

@@ -264,11 +264,12 @@ impl Path {
         self.closed = true;
     }
 
-    /// From the next tick on, at most this share (above 0) of the speeds that were asked for. Never more
-    /// than the limits; the way down to it is as gentle as they ask.
+    /// From the next tick on, this share (above 0) of the speeds that were asked for; never more than the
+    /// limits. The way there keeps everything, as ever.
     pub fn set_feed(&mut self, share: f64) {
         if share.is_finite() && share > 0.0 {
             self.feed = share;
+            self.line.boost = share.max(1.0);
             // Perhaps it can be faster than the brake that is under way.
             self.landing = false;
         }
@@ -375,7 +376,7 @@ impl Path {
         let Some(segment) = self.line.segment(self.state.k[2].seg) else { return false };
         let (limits, speed) = (segment.limits, segment.speed);
         let (s, spacing) = (self.state.s(), self.state.spacing());
-        let aim = limits.v * speed * self.feed.min(1.0);
+        let aim = limits.v * (speed * self.feed).min(1.0);
         let mut low = self.known.left().first().copied().unwrap_or(s);
         let mut high = self.fastest(aim, limits).min(stop);
         if high <= low {
@@ -480,12 +481,16 @@ impl Path {
         self.scratch.extend((equal + own..3).map(|_| stop));
     }
 
-    /// The brake that is known is carried out to its end: the motion comes to rest.
-    pub fn rest(&mut self) {
-        while !self.known.left().is_empty() {
+    /// The brake that is known is carried out, to its end, where the motion rests, or for so many ticks.
+    /// Says how many it were.
+    pub fn brake(&mut self, most: u64) -> u64 {
+        let mut ticks = 0;
+        while ticks < most && !self.known.left().is_empty() {
             self.follow();
+            ticks += 1;
         }
         self.landing = false;
+        ticks
     }
 
     /// Back to the tick `tick`, as it was when that was the next one (but for the line, which stays

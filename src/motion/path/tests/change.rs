@@ -4,7 +4,7 @@ use super::*;
 fn held_at(path: &Path, tick: u64) -> Path {
     let mut held = path.clone();
     assert!(held.rewind(tick));
-    held.rest();
+    held.brake(u64::MAX);
     assert!(held.is_at_rest());
     held
 }
@@ -72,7 +72,8 @@ fn a_slower_feed_is_reached() {
         let chunk = path.chunk(0);
         chunk.trajectories[0].state_at(chunk.until_brake).velocity
     };
-    for share in [1.0, 0.3, 0.8, 0.1, 2.0] {
+    // Above 1 it is as much as the limits allow, also where a share of them was asked for.
+    for share in [1.0, 0.3, 0.8, 0.1, 2.0, 0.5] {
         let v = speed(&mut path, share, 60);
         assert!((v / 50.0 - share.min(1.0)).abs() < 1e-6, "{v} for {share}");
     }
@@ -126,7 +127,7 @@ fn a_way_without_end_keeps_its_last_bits() {
     }
     path.close();
     let mut held = path.clone();
-    held.rest();
+    held.brake(u64::MAX);
     assert!(held.is_at_rest());
     run(&mut path, 1_000_000);
     assert_eq!(rounds, 300);
