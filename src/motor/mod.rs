@@ -75,6 +75,8 @@ pub struct Motion {
     pub barrier: StepBarrier,
     /// When they start; set by the barrier's action.
     pub epoch: Arc<Epoch>,
+    /// What follows when the trajectory has come to its end.
+    pub then: Then,
 }
 
 /// What a motor can be told.

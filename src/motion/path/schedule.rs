@@ -493,6 +493,17 @@ impl Path {
         ticks
     }
 
+    /// How many ticks the brake lasts that is known.
+    pub fn brake_ticks(&self) -> u64 {
+        self.known.left().len() as u64
+    }
+
+    /// Whether it is closed, and that brake ends where the line does: nothing is left to be planned.
+    pub fn ends(&self) -> bool {
+        let rest = self.known.left().last().copied().unwrap_or(self.state.s());
+        self.closed && rest >= self.line.end()
+    }
+
     /// Back to the tick `tick`, as it was when that was the next one (but for the line, which stays
     /// known). False if it is forgotten, or has not come yet.
     pub fn rewind(&mut self, tick: u64) -> bool {
