@@ -202,6 +202,9 @@ impl Machine {
         self.hear_out();
         self.under_way(id)?;
         let Some(active) = self.active.get(&id) else { return Err(MoveError::NotUnderWay { id }) };
+        if active.run.is_some() {
+            return Err(MoveError::Blended { id });
+        }
         // No change can take hold before this.
         let at = self.now().max(active.settled.unwrap_or(Instant::ZERO)) + CHANGE_LEAD;
         for &(motor, target) in &targets {

@@ -79,6 +79,8 @@ pub struct Motion {
     pub epoch: Arc<Epoch>,
     /// Whether the motor's travel bounds it: not where nobody knows the motor's place.
     pub placed: bool,
+    /// What follows when the trajectory has come to its end.
+    pub then: Then,
 }
 
 /// What a motor can be told.
