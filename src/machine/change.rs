@@ -292,10 +292,15 @@ impl Leg {
         let from = self.state_at(at);
         let rest = planner.to_rest(from, model.native_limits(1.0));
         let rest = rest.map_err(plan_error(&model.name))?;
-        let end = self.left(at).end();
-        let toward = (end - from.position).signum();
-        if from.velocity * toward > 0.0 && (rest.end() - end) * toward > NEAR * model.tolerance() {
-            return Ok(None);
+        // Farther than its present plan ever goes that way: that one brakes harder already.
+        let (left, way) = (self.left(at), from.velocity.signum());
+        let farthest = if way > 0.0 { left.extremes().max } else { left.extremes().min };
+        if from.velocity != 0.0 && (rest.end() - farthest) * way > NEAR * model.tolerance() {
+            if left.least_velocity(way) >= -BACK * model.native_limits(1.0).speed {
+                return Ok(None);
+            }
+            // It turns round there.
+            plan::check_extremes(model, &rest, 1.0)?;
         }
         // What is left of keyframes counts from here on.
         let goal = match (&self.part.goal.way, self.since) {
