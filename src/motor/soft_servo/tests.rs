@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::hal::{Backend, OutputStart, RecordedOutput, SimBackend, SimPanel};
 use crate::motion::{Limits, Planner, State, Trajectory};
-use crate::motor::{Epoch, Event, Motion};
+use crate::motor::{Epoch, Event, Motion, Then};
 use crate::sync::StepBarrier;
 
 const PERIOD: u64 = 20_000_000;
@@ -72,7 +72,14 @@ impl Bench {
         let (barrier, fixed) = (StepBarrier::new(1), Arc::new(Epoch::default()));
         fixed.set(Instant::from_nanos(epoch));
         let (plan, epoch) = (trajectory.clone(), fixed);
-        self.command(Command::Arm(Motion { id, trajectory: plan, barrier, epoch, placed: true }));
+        self.command(Command::Arm(Motion {
+            id,
+            trajectory: plan,
+            barrier,
+            epoch,
+            placed: true,
+            then: Then::End,
+        }));
         trajectory
     }
 
