@@ -13,6 +13,12 @@
 //! pwm = { gpio = 18 }
 //! ```
 //!
+//! In place of `pwm = { gpio = 18 }` a servo may have a channel of any PWM chip that the kernel knows, named
+//! by its device or driver: `pwm = { device = "pca9685", channel = 3 }`, or on a pin of its own
+//! `pwm = { device = "pwm-gpio", gpio = 23 }`; or pulses that its own loop times, on any pin:
+//! `soft-pwm = { gpio = 23 }`. A `clock-correction` in `pwm` is that of the chip: it holds for all its
+//! channels.
+//!
 //! | table | key | if left out |
 //! |---|---|---|
 //! | `[machine]` | `name` | the file's name |
@@ -42,6 +48,7 @@
 //! All else that is in a table is needed, and nothing else may be there.
 
 mod axis;
+mod blend;
 mod builder;
 pub mod coil_motors;
 mod coils;

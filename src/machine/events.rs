@@ -1,6 +1,6 @@
 //! What the machine does when a motor speaks, a deadline passes, or a stop is asked for.
 
-use super::active::{Active, Aim, Stage};
+use super::active::{Active, Aim, Leg, Stage};
 use super::orders::HALT_HEARD_WITHIN;
 use super::outcome::{Cause, Outcome, Place};
 use super::plan::Way;
@@ -9,6 +9,9 @@ use crate::config::OnFault;
 use crate::motor::{Command, Event, FaultKind, Limit, MotorIndex, MoveId, Report};
 use crate::runtime::{Heed, Next};
 use crate::units::Instant;
+
+/// A servo this near to its target, in degrees, is there, but for the rounding of its trajectory.
+const ROUNDING: f64 = 1e-6;
 
 impl Machine {
     pub(super) fn on_event(&mut self, event: Event) {
@@ -63,6 +66,10 @@ impl Machine {
                 active.legs.iter().map(|l| self.models[l.motor()].name.as_str()).collect();
             let marker = format!("{id}:{}:{}", active.kind, names.join(","));
             self.recorder.text(self.move_signal, zero, &marker);
+            if let Some(run) = &mut active.run {
+                run.begin(zero);
+                run.tell_vertices(id, |text| self.recorder.text(self.move_signal, zero, text));
+            }
         }
         let start = active.leg(motor).map(|l| l.part.start);
         if let Some(start) = start {
@@ -194,9 +201,9 @@ impl Machine {
         cause: impl FnOnce(&Active) -> Cause,
     ) {
         let Some(active) = self.active.get(&id) else { return };
-        let Some(part) = active.leg(motor).map(|l| &l.part) else { return };
+        let Some(wanted) = active.leg(motor).map(Leg::goal) else { return };
         let (model, state) = (&self.models[motor], &self.motors[motor]);
-        let goal = part.goal.end;
+        let goal = wanted.end;
         let steps = model.steps.map(|_| state.telemetry.steps());
         let stands = match (steps, active.started, state.angle) {
             (Some(steps), _, _) => steps as f64,
@@ -206,18 +213,19 @@ impl Machine {
             (None, false, None) => f64::NAN,
         };
         let faulty = state.fault.is_some();
-        let there = (stands - goal).abs() < model.tolerance() && !faulty;
+        // What has not begun has not moved, however near its target is.
+        let there = active.started && (stands - goal).abs() < model.tolerance() && !faulty;
         let outcome = if there {
             Outcome::Reached
         } else {
             // From where it was asked to go, not from the nearest step; a millionth of a micrometre
             // is no distance, only the rounding of the difference.
-            let by = ((part.goal.target - model.to_unit(stands)).abs() * 1e9).round() / 1e9;
+            let by = ((wanted.target - model.to_unit(stands)).abs() * 1e9).round() / 1e9;
             Outcome::Short { by: if by.is_nan() { 0.0 } else { by }, cause: cause(active) }
         };
         // A servo that is there is there exactly: what the trajectory's rounding left is no angle.
-        let exact = there && steps.is_none();
-        let position = if exact { part.goal.target } else { model.to_unit(stands) };
+        let exact = there && steps.is_none() && (stands - goal).abs() < ROUNDING;
+        let position = if exact { wanted.target } else { model.to_unit(stands) };
         let outcome = self.outcome(motor, id, outcome, position, steps);
         if steps.is_none() && !position.is_nan() {
             // The next move begins where this one left it.
@@ -257,8 +265,10 @@ impl Machine {
             && let Some(active) = self.active.remove(&id)
         {
             if active.started {
-                let end = format!("{id}:ended");
-                self.recorder.text(self.move_signal, self.fleet.clock().now(), &end);
+                // A halt may come before the epoch, for which the beginning stands in the trace.
+                let now = self.fleet.clock().now();
+                let at = active.epoch.get().map_or(now, |epoch| epoch.max(now));
+                self.recorder.text(self.move_signal, at, &format!("{id}:ended"));
             }
             self.ended.insert(id, active);
             // Outcomes that nobody asks for are not kept for ever.
@@ -284,6 +294,9 @@ impl Machine {
             }
             if a.on_the_way() {
                 first = first.min(a.deadline);
+                if let Some(run) = a.run.as_ref().filter(|_| a.proposal.is_none()) {
+                    first = first.min(run.due());
+                }
             }
             if a.is_braking() {
                 first = first.min(a.patience);
@@ -340,6 +353,10 @@ impl Machine {
             self.advance(id);
             return;
         }
+        if self.go_on_with_run(id, now) {
+            return;
+        }
+        let Some(active) = self.active.get_mut(&id) else { return };
         if active.on_the_way() && now >= active.deadline {
             self.come_to_rest(id, Cause::Timeout);
         } else if active.is_braking() && now >= active.patience {

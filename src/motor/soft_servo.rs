@@ -31,15 +31,19 @@ pub struct SoftServoSetup {
 #[derive(Clone, Copy)]
 enum Signal {
     Off,
-    /// A pulse is due at `next`, and may not begin before `free`.
+    /// A pulse is due at `next`; the last one ended at `quiet`, if there was one.
     Low {
         next: Instant,
-        free: Instant,
+        quiet: Option<Instant>,
     },
     /// The pulse that was due at `due` ends at `fall`.
     High {
         due: Instant,
         fall: Instant,
+    },
+    /// The signal has ended; a new one may begin after this.
+    Fading {
+        until: Instant,
     },
 }
 
@@ -112,7 +116,15 @@ impl SoftServo {
 
     fn advance(&mut self, now: Instant) -> Result<Wake, HalError> {
         self.fall(now)?;
-        if self.ending && matches!(self.signal, Signal::Low { .. }) {
+        match self.signal {
+            // For a servo, a signal is over when a pulse has been missing.
+            Signal::Low { quiet: None, .. } if self.ending => self.signal = Signal::Off,
+            Signal::Low { quiet: Some(quiet), .. } if self.ending => {
+                self.signal = Signal::Fading { until: quiet.plus_nanos(self.period) };
+            }
+            _ => {}
+        }
+        if matches!(self.signal, Signal::Fading { until } if now >= until) {
             self.signal = Signal::Off;
         }
         if matches!(self.signal, Signal::Off) {
@@ -135,6 +147,7 @@ impl SoftServo {
         self.rise(now)?;
         let edge = match self.signal {
             Signal::Off => return Ok(wake),
+            Signal::Fading { until } => return Ok(Wake::about(until)),
             Signal::Low { next, .. } => next,
             Signal::High { fall, .. } => fall,
         };
@@ -164,9 +177,7 @@ impl SoftServo {
             return Ok(());
         }
         let at = self.s.line.set(Level::Low)?;
-        // Two pulses must not run together: a servo would take them for one.
-        let free = at.plus_nanos(self.rest() / 4);
-        self.signal = Signal::Low { next: due.plus_nanos(self.period), free };
+        self.signal = Signal::Low { next: due.plus_nanos(self.period), quiet: Some(at) };
         let over = at.nanos_since(fall);
         self.s.telemetry.jitter.record(over);
         self.late(over);
@@ -183,16 +194,18 @@ impl SoftServo {
         if let (Signal::Off, false, Some((run, _))) =
             (self.signal, self.ending, self.part.running())
         {
-            self.signal = Signal::Low { next: run.zero, free: Instant::ZERO };
+            self.signal = Signal::Low { next: run.zero, quiet: None };
         }
-        let Signal::Low { next, free } = self.signal else { return Ok(()) };
+        let Signal::Low { next, quiet } = self.signal else { return Ok(()) };
         if now < next {
             return Ok(());
         }
+        // Two pulses must not run together: a servo would take them for one.
+        let free = quiet.map_or(Instant::ZERO, |quiet| quiet.plus_nanos(self.rest() / 4));
         let latest = next.plus_nanos((self.period / 4).min(self.rest() / 2));
         if now > latest || next < free {
             let skipped = now.max(free).nanos_since(next).div_ceil(self.period).max(1);
-            self.signal = Signal::Low { next: next.plus_nanos(skipped * self.period), free };
+            self.signal = Signal::Low { next: next.plus_nanos(skipped * self.period), quiet };
             self.late(skipped * self.period);
             return Ok(());
         }
@@ -239,8 +252,10 @@ impl Motor for SoftServo {
                 let id = self.drop_move();
                 self.out.say(Report::Halted { id });
             }
+            // Without a signal there is nothing to end.
+            Command::Release if matches!(self.signal, Signal::Off) => {}
             Command::Release => self.ending |= self.part.is_idle(),
-            Command::SetCount(_) => {}
+            Command::Enable | Command::SetCount(_) => {}
             Command::Finish => {
                 self.drop_move();
                 self.closed = true;
@@ -296,3 +311,6 @@ impl Motor for SoftServo {
         self.signal = Signal::Off;
     }
 }
+
+#[cfg(test)]
+mod tests;

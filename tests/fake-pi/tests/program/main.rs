@@ -7,6 +7,8 @@ mod common;
 
 mod axis;
 mod coils;
+mod devices;
 mod refusals;
 mod safe;
+mod selftest;
 mod servo;
