@@ -1,4 +1,4 @@
-use super::stepper::{StepOutput, Turn};
+use super::step_output::{StepOutput, Turn};
 use crate::hal::{HalError, Level, OutputLine};
 use crate::units::Instant;
 

@@ -17,6 +17,7 @@ mod part;
 mod pulses;
 mod servo;
 mod soft_servo;
+mod step_output;
 mod stepper;
 mod telemetry;
 
@@ -33,7 +34,8 @@ pub use limits::{Limit, MotorLimits};
 pub use pulses::{Pulses, PulsesSetup};
 pub use servo::{PulseMap, Servo, ServoSetup};
 pub use soft_servo::{SoftServo, SoftServoSetup};
-pub use stepper::{StepOutput, Stepper, StepperSetup, Turn};
+pub use step_output::{StepOutput, Turn};
+pub use stepper::{Stepper, StepperSetup};
 pub use telemetry::{Lateness, LatenessSummary, Telemetry};
 
 use crate::hal::HalError;
