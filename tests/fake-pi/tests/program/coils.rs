@@ -22,6 +22,8 @@ struct Seen {
 /// not even between two writes of one step.
 fn follow(run: &Run, states: &[u8], against: [u8; 2]) -> Seen {
     let (mut seen, mut phase) = (Seen { steps: 0, offs: 0, on: 0 }, None::<usize>);
+    // What the last state was that counted, and what it counted.
+    let mut last = (0, 0, None);
     for (at, entry) in &run.log {
         let Entry::Gpio { pin, high } = *entry else { continue };
         let Some(n) = PINS.iter().position(|p| *p == pin) else { continue };
@@ -31,18 +33,24 @@ fn follow(run: &Run, states: &[u8], against: [u8; 2]) -> Seen {
         }
         if seen.on == 0 {
             seen.offs += 1;
+            // They go off one right after the other; a step rests for 20 ms before.
+            if at - last.0 < 10_000_000 {
+                seen.steps -= last.1;
+                phase = last.2;
+            }
             continue;
         }
-        // Coils go on and off one by one: what they pass is no state of a full step, and in half steps
-        // is one there and back.
+        // Coils go on and off one by one: what they pass is no state of a full step. In half steps it
+        // is one.
         let Some(now) = states.iter().position(|s| *s == seen.on) else { continue };
-        let n = states.len();
+        let (n, before) = (states.len(), seen.steps);
         match phase.map(|before| (now + n - before) % n) {
             None | Some(0) => {}
             Some(1) => seen.steps += 1,
             Some(m) if m == n - 1 => seen.steps -= 1,
             Some(m) => panic!("{m} states at once at {at}"),
         }
+        last = (*at, seen.steps - before, phase);
         phase = Some(now);
     }
     seen
