@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(config.programs.len(), 1);
         let output = |name| match &config.motor(name).unwrap().drive {
             Drive::Servo(servo) => servo.output.clone(),
-            Drive::StepDir(_) => panic!("no servo"),
+            _ => panic!("no servo"),
         };
         let channel = PwmOutput::Channel { device: "pca9685".into(), channel: 3 };
         assert!(matches!(output("arm"), ServoOutput::Pwm { output, .. } if output == channel));

@@ -73,6 +73,7 @@
 //! ```
 
 mod axis;
+mod blend;
 mod check;
 mod checker;
 mod coils;
