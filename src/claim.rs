@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{Access, FlockOperation, access, flock};
 use rustix::io::Errno;
 use thiserror::Error;
 
@@ -94,13 +94,8 @@ impl Claim {
             let path = folder.join(LOCK);
             let mut writable = File::options();
             writable.read(true).write(true).create(true).truncate(false);
-            let (file, mine) = match writable.open(&path) {
-                Ok(file) => (file, true),
-                Err(_) => match File::open(&path) {
-                    Ok(file) => (file, false),
-                    Err(_) => continue,
-                },
-            };
+            // A lock that another user has made can't be written, and locks all the same.
+            let Ok(file) = writable.open(&path).or_else(|_| File::open(&path)) else { continue };
             while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 if error != Errno::WOULDBLOCK {
                     return Err(ClaimError::Lock { path, error: error.into() });
@@ -110,8 +105,8 @@ impl Claim {
                 }
                 thread::sleep(Duration::from_millis(5));
             }
-            if mine && claim.folder.is_none() {
-                sign(&file);
+            sign(&file);
+            if claim.folder.is_none() && access(folder, Access::WRITE_OK).is_ok() {
                 claim.folder = Some(folder.clone());
             }
             claim._locks.push(file);
@@ -133,6 +128,8 @@ impl Claim {
     pub fn keep(&self, text: &str, came_from: &str) -> io::Result<Option<PathBuf>> {
         let Some(folder) = &self.folder else { return Ok(None) };
         let new = folder.join(format!("{ACCEPTED}.new"));
+        // One that is left may belong to another user.
+        let _ = fs::remove_file(&new);
         let mut file = File::create(&new)?;
         let came_from = came_from.escape_debug();
         file.write_all(format!("{text}\n{CAME_FROM}{came_from}\n").as_bytes())?;

@@ -141,7 +141,7 @@ fn a_chip_that_is_not_there_is_named_with_its_overlay() {
 fn a_period_that_somebody_else_holds_is_a_fault() {
     let config = pca("pca9685", "");
     let run = lockstep(&format!("{PCA}:5@10000000"), &config, "--backend rppal");
-    assert_eq!(run.status, 1, "{}\n{}", run.stdout, run.stderr);
+    assert_eq!(run.status, 3, "{}\n{}", run.stdout, run.stderr);
     assert!(run.stdout.contains("one period for all its channels"), "{}", run.stdout);
     for channel in ["pwmchip1/pwm0/enable", "pwmchip1/pwm15/enable"] {
         assert_eq!(run.pwm_writes(channel).last().unwrap().2, "0");

@@ -264,3 +264,23 @@ fn then_it_runs_again() {
     assert!(on.iter().any(|w| w.2 == "1"), "{on:?}");
     assert_eq!(on.last().unwrap().2, "0");
 }
+
+#[test]
+fn the_folder_of_a_service_serves_whoever_may_write_there() {
+    // The folder is the user's, as systemd leaves it; root has made the lock in it.
+    let config = Config::new(SAFE);
+    let run = shell(
+        "--pwm 18",
+        &format!(
+            "mkdir -m 777 /run/lockstep && : >/run/lockstep/lock && cp $LOCKSTEP /run/program || exit 9\n\
+             timeout -s KILL 2.5 setpriv --reuid 9998 --regid 9998 --groups 9997 -- \
+             /run/program run --config {0} >/dev/null 2>&1\n[ $? = 137 ] || exit 8\n\
+             mark safe\nlockstep safe --config none",
+            config.path
+        ),
+    )
+    .expect_success();
+    assert!(run.stdout.contains("config: /run/lockstep/accepted.toml"), "{}", run.stdout);
+    assert_eq!(run.after("safe").pwm_writes("pwmchip0/pwm0/enable").len(), 1);
+    assert_whole_signal(&run, "pwmchip0/pwm0", PERIOD);
+}
