@@ -6,5 +6,6 @@
 mod common;
 
 mod axis;
+mod doctor;
 mod refusals;
 mod servo;
