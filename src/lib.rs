@@ -30,9 +30,13 @@
 extern crate self as lockstep;
 
 pub mod board;
+#[cfg(target_os = "linux")]
+pub mod claim;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+#[cfg(all(feature = "service", unix))]
+pub mod client;
 pub mod config;
 #[cfg(feature = "cli")]
 mod doctor;
@@ -42,7 +46,14 @@ pub mod motion;
 pub mod motor;
 #[cfg(feature = "plot")]
 pub mod plot;
+#[cfg(feature = "service")]
+pub mod protocol;
 pub mod runtime;
+#[cfg(target_os = "linux")]
+pub mod safe;
+pub mod selftest;
+#[cfg(all(feature = "service", unix))]
+pub mod service;
 pub mod sync;
 pub mod trace;
 pub mod units;

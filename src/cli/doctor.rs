@@ -119,16 +119,16 @@ fn needs(loaded: &Loaded) -> Needs {
     let axes: Vec<(String, f64)> = config
         .motors
         .iter()
-        .filter_map(|m| match &m.drive {
-            Drive::StepDir(axis) => {
-                Some((m.name.clone(), m.limits.speed * axis.steps_per_unit.to_f64()))
-            }
-            Drive::Servo(_) => None,
+        .filter_map(|m| {
+            // A hardware channel times the steps of the others.
+            let timed = matches!(m.drive, Drive::StepDir(_) | Drive::Coils(_));
+            let axis = m.axis().filter(|_| timed)?;
+            Some((m.name.clone(), m.limits.speed * axis.steps_per_unit.to_f64()))
         })
         .collect();
     Needs {
         board: config.machine.board,
-        pins: wiring.rows.iter().map(pin).collect(),
+        pins: wiring.rows.iter().filter_map(pin).collect(),
         config_txt: wiring.config_txt.into_iter().map(|n| n.line).collect(),
         commands: wiring.commands.into_iter().map(|n| n.line).collect(),
         step_rates: axes,
@@ -137,14 +137,16 @@ fn needs(loaded: &Loaded) -> Needs {
     }
 }
 
-fn pin(row: &Row) -> PinNeed {
+/// `None` for what hangs on no pin of the header.
+fn pin(row: &Row) -> Option<PinNeed> {
+    let gpio = row.gpio?;
     let what = match row.function {
         "PWM" => Use::Pwm,
         "FAULT" => Use::Input,
         "ENABLE" => Use::Enable { active_low: row.active == Some("low") },
         _ => Use::Output,
     };
-    PinNeed { gpio: row.gpio, who: format!("{} {}", row.motor, row.function), what }
+    Some(PinNeed { gpio, who: format!("{} {}", row.motor, row.function), what })
 }
 
 /// Tries each rate for its share of the time, with a thread for each axis as far as there are cores.

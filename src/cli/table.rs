@@ -88,6 +88,17 @@ fn notes(report: &RunReport) -> Vec<String> {
         }
     }
     for motor in motors {
+        if let Some(jitter) = motor.jitter.filter(|j| j.max > 0) {
+            let us = |nanos: u64| nanos as f64 / 1e3;
+            notes.push(format!(
+                "{}: its pulses, timed by its own loop, came out up to {:.1} us too long (p99 {:.1} us)",
+                motor.motor,
+                us(jitter.max),
+                us(jitter.p99)
+            ));
+        }
+    }
+    for motor in motors {
         let detail = match (&motor.outcome, &motor.fault) {
             (Some(Outcome::Short { cause: Cause::Stopped, .. }), None) => continue,
             (Some(Outcome::Short { cause, .. }), None) => cause.to_string(),
@@ -142,8 +153,8 @@ mod tests {
         let lateness =
             LatenessSummary { count: 3, p50: 400, p99: 6_100, max: 31_049, ..Default::default() };
         let (motor, unit) = (name.to_owned(), MotorUnit::Millimetre);
-        let (position, steps) = (Some(-0.00001), Some(40_000));
-        MotorReport { motor, outcome, fault: None, position, unit, steps, place, lateness }
+        let (position, steps, jitter) = (Some(-0.00001), Some(40_000), None);
+        MotorReport { motor, outcome, fault: None, position, unit, steps, place, lateness, jitter }
     }
 
     fn report(result: RunResult, motors: Vec<MotorReport>) -> RunReport {

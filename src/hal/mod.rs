@@ -10,6 +10,8 @@ mod backend;
 mod ending;
 mod error;
 mod identify;
+#[cfg(target_os = "linux")]
+mod left;
 #[cfg(feature = "cli")]
 mod pin;
 mod record;
@@ -17,14 +19,20 @@ mod record;
 mod rppal;
 mod shared;
 mod sim;
+mod timed;
 mod waveform;
 
 pub use backend::{Backend, OnEdge, OutputStart};
+pub(crate) use ending::wait_until;
 pub use ending::{PhaseWatch, end_signal};
 pub use error::{Cause, HalError};
 #[cfg(feature = "cli")]
 pub(crate) use identify::identify;
 pub use identify::identify_board;
+#[cfg(target_os = "linux")]
+pub use left::SignalEnd;
+#[cfg(target_os = "linux")]
+pub(crate) use left::{LONGEST_END, LeftSignal};
 #[cfg(feature = "cli")]
 pub(crate) use pin::{PinFunction, PinSeen};
 pub use record::{EdgeSink, RecordedOutput, RecordedPwm};
@@ -32,8 +40,11 @@ pub use record::{EdgeSink, RecordedOutput, RecordedPwm};
 pub use rppal::RppalBackend;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 pub(crate) use rppal::look_at;
+#[cfg(target_os = "linux")]
+pub(crate) use rppal::pwm_channel;
 pub use shared::SharedLine;
 pub use sim::{SimBackend, SimPanel, SimPwmState};
+pub use timed::TimedPwm;
 pub use waveform::Waveform;
 
 use std::fmt;
@@ -143,7 +154,7 @@ impl Clock {
     #[inline]
     pub fn now(&self) -> Instant {
         match &self.0 {
-            Source::Monotonic => monotonic_now(),
+            Source::Monotonic => crate::units::monotonic_now(),
             Source::Virtual(t) => Instant::from_nanos(t.load(Ordering::Relaxed)),
         }
     }
@@ -161,21 +172,7 @@ impl Clock {
     }
 }
 
-#[cfg(target_os = "linux")]
-fn monotonic_now() -> Instant {
-    let t = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    Instant::from_nanos(t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn monotonic_now() -> Instant {
-    use std::sync::OnceLock;
-    static ZERO: OnceLock<std::time::Instant> = OnceLock::new();
-    let zero = *ZERO.get_or_init(std::time::Instant::now);
-    Instant::ZERO + zero.elapsed()
-}
-
-/// A hardware PWM channel.
+/// A PWM channel: of the header's chip, or of any other that the kernel knows.
 ///
 /// The signal is high first, then low, in every period. Dropping a channel never cuts a pulse: it
 /// leaves a running signal as it is, so whoever owns the channel ends the signal first
@@ -234,6 +231,12 @@ pub trait OutputLine: Send {
 
     /// The level that was set last; before any, the one that the line was opened with or had.
     fn level(&self) -> Level;
+
+    /// The level that the pin shows, read from the pin where that can be done; else
+    /// [`OutputLine::level`].
+    fn seen(&self) -> Level {
+        self.level()
+    }
 }
 
 /// A digital input. Its edges reach the motor's loop as `on_input`; this reads the level.
@@ -277,6 +280,9 @@ impl<T: OutputLine + ?Sized> OutputLine for Box<T> {
     }
     fn level(&self) -> Level {
         (**self).level()
+    }
+    fn seen(&self) -> Level {
+        (**self).seen()
     }
 }
 

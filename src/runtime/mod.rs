@@ -34,6 +34,17 @@ pub fn request_realtime() -> Result<u8, String> {
     scheduling::realtime(scheduling::PRIORITY)
 }
 
+/// Whether the motors' threads will get what they ask for: asks for it on a thread of its own, which
+/// ends at once. Says which priority was granted, or why none was.
+pub(crate) fn try_realtime() -> Result<u8, String> {
+    let (answer, granted) = crossbeam_channel::bounded(1);
+    std::thread::Builder::new()
+        .name("ask-realtime".to_owned())
+        .spawn(move || answer.try_send(scheduling::realtime(scheduling::PRIORITY)))
+        .map_err(|e| e.to_string())?;
+    granted.recv_timeout(Duration::from_secs(1)).map_err(|e| e.to_string())?
+}
+
 /// A motor with its name, ready to be run.
 pub struct Member {
     /// The motor's name: its thread's name, too.
@@ -64,6 +75,24 @@ impl Default for Mailbox {
     fn default() -> Self {
         let (sender, receiver) = crossbeam_channel::bounded(16);
         Mailbox { sender, receiver }
+    }
+}
+
+/// Makes [`Fleet::next`] come back, since there is something else to do. Cheap to clone, and never waits.
+#[derive(Clone, Debug)]
+pub struct Waker(Sender<()>);
+
+impl Waker {
+    /// A waker, and what it wakes. A waker whose other end is gone does nothing.
+    pub(crate) fn pair() -> (Waker, Receiver<()>) {
+        let (sender, receiver) = crossbeam_channel::bounded(1);
+        (Waker(sender), receiver)
+    }
+
+    /// Wakes it. Several calls before it looks are one.
+    pub fn wake(&self) {
+        // Full: it will wake up for that one.
+        let _ = self.0.try_send(());
     }
 }
 
@@ -115,8 +144,13 @@ pub trait Fleet: Send {
     fn send(&mut self, motor: MotorIndex, command: Command) -> Result<(), SendError>;
 
     /// Waits until a motor says something, `until` has come, or a stop event that `heed` asks for is
-    /// set. It may come back before `until` with [`Next::Deadline`] where that lies hours ahead.
+    /// set. It may come back before `until` with [`Next::Deadline`] where that lies hours ahead, or when
+    /// its waker was used.
     fn next(&mut self, until: Instant, heed: Heed) -> Next;
+
+    /// Ends a [`Fleet::next`] that is under way, or the next one, from any thread. In virtual time there
+    /// is no other thread to wait for, and it does nothing.
+    fn waker(&self) -> Waker;
 
     /// A driver's fault, as if its line had become active: for tests of what follows.
     fn inject_fault(&mut self, motor: MotorIndex, at: Instant);

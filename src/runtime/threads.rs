@@ -7,7 +7,7 @@ use log::{info, warn};
 
 use super::scheduling::{self, Granted};
 use super::wait::{PreciseWait, sleep_until};
-use super::{Fleet, FleetEnd, Heed, Mail, Mailbox, Member, Next, SendError};
+use super::{Fleet, FleetEnd, Heed, Mail, Mailbox, Member, Next, SendError, Waker};
 use crate::hal::Clock;
 use crate::motor::{Command, Event, FaultKind, Input, Motor, MotorIndex, Report};
 use crate::sync::{Gather, StopEvent};
@@ -41,6 +41,8 @@ pub struct ThreadFleet {
     /// Faults to come, by instant.
     faults: Vec<(Instant, MotorIndex)>,
     granted: Granted,
+    waker: Waker,
+    woken: Receiver<()>,
 }
 
 struct Handle {
@@ -124,7 +126,7 @@ impl ThreadFleet {
             _ if options.realtime => warn!("{granted}"),
             _ => info!("{granted}"),
         }
-        let clock = Clock::monotonic();
+        let (clock, (waker, woken)) = (Clock::monotonic(), Waker::pair());
         Ok(ThreadFleet {
             clock,
             members: handles,
@@ -135,6 +137,8 @@ impl ThreadFleet {
             done,
             faults: Vec::new(),
             granted,
+            waker,
+            woken,
         })
     }
 
@@ -187,8 +191,13 @@ impl Fleet for ThreadFleet {
             recv(self.events) -> event => event.map_or(Next::Deadline, Next::Event),
             recv(stop) -> _ => Next::Stop,
             recv(halt) -> _ => Next::Stop,
+            recv(self.woken) -> _ => Next::Deadline,
             default(timeout) => Next::Deadline,
         }
+    }
+
+    fn waker(&self) -> Waker {
+        self.waker.clone()
     }
 
     fn inject_fault(&mut self, motor: MotorIndex, at: Instant) {
@@ -278,23 +287,28 @@ impl Loop {
                     Command::Change(change) => say(Report::Acknowledged { change: change.number }),
                     Command::Halt => say(Report::Halted { id: None }),
                     Command::Finish => say(Report::Safe),
-                    Command::Release => {}
+                    Command::Enable | Command::Release | Command::SetCount(_) => {}
                 },
             }
         }
     }
 
     fn turn(&mut self) {
-        let halt = self.halt.channel();
+        let mut halt = self.halt.channel();
         let quit = self.quit.channel();
         let mut halted = false;
         while !self.quit.is_set() {
             while let Ok(mail) = self.mail.try_recv() {
                 self.take(mail);
             }
-            if !halted && self.halt.is_set() {
-                halted = true;
-                self.motor.command(Command::Halt, self.clock.now());
+            if halted != self.halt.is_set() {
+                halted = !halted;
+                if halted {
+                    self.motor.command(Command::Halt, self.clock.now());
+                } else {
+                    // Taken back: the next halt comes on a new channel.
+                    halt = self.halt.channel();
+                }
             }
             let wake = self.motor.poll(self.clock.now());
             let ahead = wake.at.nanos_since(self.clock.now());
@@ -302,13 +316,14 @@ impl Loop {
                 // Far ahead: sleep in the mailbox, wake up a little early.
                 let far = Duration::from_nanos(ahead - NEAR_NANOS / 2);
                 let timeout = far.min(Duration::from_secs(3600));
-                let halt = if halted { crossbeam_channel::never() } else { halt.clone() };
+                let next_halt = if halted { crossbeam_channel::never() } else { halt.clone() };
                 select! {
                     recv(self.mail) -> mail => match mail {
                         Ok(mail) => self.take(mail),
                         Err(_) => return,
                     },
-                    recv(halt) -> _ => {}
+                    // Should it have been taken back already, the next one comes on a new channel.
+                    recv(next_halt) -> _ => halt = self.halt.channel(),
                     recv(quit) -> _ => {}
                     default(timeout) => {}
                 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
-use super::{Fleet, FleetEnd, Heed, Mail, Mailbox, Member, Next, SendError};
+use super::{Fleet, FleetEnd, Heed, Mail, Mailbox, Member, Next, SendError, Waker};
 use crate::hal::Clock;
 use crate::motor::{Command, Event, Input, MotorIndex, Wake};
 use crate::sync::StopEvent;
@@ -162,6 +162,11 @@ impl Fleet for VirtualFleet {
                 self.raise_faults();
             }
         }
+    }
+
+    fn waker(&self) -> Waker {
+        // Its other end is gone: nobody waits here.
+        Waker::pair().0
     }
 
     fn inject_fault(&mut self, motor: MotorIndex, at: Instant) {

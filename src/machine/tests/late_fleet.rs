@@ -7,7 +7,7 @@ use crossbeam_channel::Receiver;
 use crate::hal::Clock;
 use crate::machine::Machine;
 use crate::motor::{Command, Event, Input, MotorIndex};
-use crate::runtime::{Fleet, FleetEnd, Heed, Mailbox, Member, Next, SendError};
+use crate::runtime::{Fleet, FleetEnd, Heed, Mailbox, Member, Next, SendError, Waker};
 use crate::sync::StopEvent;
 use crate::units::Instant;
 
@@ -116,6 +116,10 @@ impl Fleet for LateFleet {
                 _ => {}
             }
         }
+    }
+
+    fn waker(&self) -> Waker {
+        Waker::pair().0
     }
 
     fn inject_fault(&mut self, motor: MotorIndex, at: Instant) {

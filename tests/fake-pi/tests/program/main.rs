@@ -6,6 +6,10 @@
 mod common;
 
 mod axis;
+mod coils;
+mod devices;
 mod doctor;
 mod refusals;
+mod safe;
+mod selftest;
 mod servo;
