@@ -80,9 +80,10 @@ pub(super) fn overlay(on: &OnBoard) -> Finding {
             CHECK,
             format!("{} has it for {}", on.config_txt_path(), gpios(&by_overlay)),
         ),
-        _ if works => {
-            Finding::ok(CHECK, format!("{} carry PWM, by whatever means", gpios(&by_overlay)))
-        }
+        _ if works => Finding::ok(
+            CHECK,
+            format!("PWM comes out of {}, by whatever means", gpios(&by_overlay)),
+        ),
         Some(_) => {
             let says = format!(
                 "no PWM for {}: add to {} and reboot",
@@ -156,7 +157,7 @@ pub(super) fn pwm_chip(on: &OnBoard) -> Finding {
         }
         _ => {
             let says = format!(
-                "{} have a signal already, of a program that runs or has died: end that program, then",
+                "a signal comes out of {} already, of a program that runs or has died: end that program, then",
                 gpios(&running)
             );
             Finding::todo(CHECK, says).act("sudo lockstep safe")

@@ -2,6 +2,8 @@ use super::Level;
 
 /// What a pin of the header does.
 #[derive(Clone, PartialEq, Eq, Debug)]
+// Pins are looked at on Linux alone.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 pub(crate) enum PinFunction {
     /// It is an input.
     Input,

@@ -331,6 +331,18 @@ static int request_line(struct gpio_v2_line_request *request) {
     return 0;
 }
 
+static int line_info(struct gpio_v2_line_info *info) {
+    unsigned pin = info->offset;
+    memset(info, 0, sizeof *info);
+    info->offset = pin;
+    info->flags = GPIO_V2_LINE_FLAG_INPUT;
+    if (listed("FAKE_PI_BUSY_LINES", pin)) {
+        info->flags |= GPIO_V2_LINE_FLAG_USED;
+        snprintf(info->consumer, sizeof info->consumer, "somebody");
+    }
+    return 0;
+}
+
 int ioctl(int fd, unsigned long request, ...) {
     static int (*real)(int, unsigned long, void *);
     va_list arguments;
@@ -351,6 +363,8 @@ int ioctl(int fd, unsigned long request, ...) {
         }
         if (request == GPIO_V2_GET_LINE_IOCTL)
             return request_line(argument);
+        if (request == GPIO_V2_GET_LINEINFO_IOCTL)
+            return line_info(argument);
         die("the program makes a GPIO request that the fake Pi does not know");
     }
     if (!real)

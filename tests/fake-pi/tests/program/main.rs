@@ -8,6 +8,7 @@ mod common;
 mod axis;
 mod coils;
 mod devices;
+mod doctor;
 mod refusals;
 mod safe;
 mod selftest;
