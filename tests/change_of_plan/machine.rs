@@ -37,13 +37,14 @@ pub struct Run {
     said: Vec<Said>,
     /// What was done, for a failure's message.
     pub log: Vec<String>,
-    real_time: bool,
+    /// In real time: the instant at which its trace begins.
+    real_time: Option<u64>,
     /// How long a thought takes, in nanoseconds, as a power of ten.
     pace: (f64, f64),
 }
 
 impl Run {
-    pub fn new(machine: Machine, real_time: bool, pace: (f64, f64)) -> Run {
+    pub fn new(machine: Machine, real_time: Option<u64>, pace: (f64, f64)) -> Run {
         let motors = machine.config().motors.clone();
         let (live, said, log) = (Vec::new(), Vec::new(), Vec::new());
         Run { machine, motors, live, said, log, real_time, pace }
@@ -396,18 +397,17 @@ impl Run {
             }
         }
         assert_eq!(self.machine.finish(), Vec::<String>::new(), "every loop answered");
-        let end = self.machine.now().as_nanos();
         let recording = self.machine.take_recording().unwrap();
         assert_eq!(recording.lost(), 0);
         // The trace of a real run has a clock of its own.
-        let zero = if self.real_time { end - recording.end().as_nanos() } else { 0 };
+        let zero = self.real_time.unwrap_or(0);
         self.said.iter_mut().for_each(|s| s.at = s.at.saturating_sub(zero));
         self.check_counts(&recording);
         let mut vcd = Vec::new();
         recording.write_vcd(&mut vcd, "").unwrap();
         // Edges are as late as they were: in virtual time on time.
         let late = self.motors.iter().map(|m| self.machine.lateness(&m.name).unwrap().max);
-        let late = late.max().filter(|_| self.real_time).unwrap_or(0);
+        let late = late.max().filter(|_| self.real_time.is_some()).unwrap_or(0);
         let options = Options { lateness: Duration::from_nanos(late) };
         let report = verify(&vcd[..], self.machine.config(), &options).unwrap();
         if !report.is_clean() && std::env::var_os("LOCKSTEP_KEEP").is_some() {

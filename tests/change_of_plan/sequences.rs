@@ -18,7 +18,7 @@ fn sequence(seed: u64) -> u64 {
         _ => (2, 0),
     };
     let text = random_machine(dice, axes, servos);
-    let mut run = Run::new(virtual_machine(&text), false, (5.0, 9.0));
+    let mut run = Run::new(virtual_machine(&text), None, (5.0, 9.0));
     let steps = 3 + dice.below(10);
     let done = catch_unwind(AssertUnwindSafe(|| {
         for _ in 0..steps {

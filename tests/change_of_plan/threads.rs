@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use lockstep::hal::Clock;
 use lockstep::machine::Machine;
 
 use crate::machine::Run;
@@ -31,8 +32,9 @@ static FAILED: AtomicBool = AtomicBool::new(false);
 fn sequence(seed: u64) {
     let dice = &mut Dice(seed);
     let text = quick(dice);
+    let zero = Clock::monotonic().now().as_nanos();
     let machine = Machine::builder(config(&text)).realtime(false).trace(true).build().unwrap();
-    let mut run = Run::new(machine, true, (4.5, 7.5));
+    let mut run = Run::new(machine, Some(zero), (4.5, 7.5));
     let steps = 2 + dice.below(6);
     let done = catch_unwind(AssertUnwindSafe(|| {
         for _ in 0..steps {
