@@ -184,7 +184,9 @@ impl Active {
         let back = s.least_velocity(1.0) < -BACK * line.limits.speed;
         if (beyond > BEYOND || back) && course == Aim::Go {
             // Too late: the present plan comes to rest at the target anyway.
-            return Ok(LinePlan::Keep);
+            let goes_on = self.legs.iter().any(Leg::rests_on_the_way);
+            let left = goes_on.then(|| LinePlan::New(Arc::new(self.line_left(line, at))));
+            return Ok(left.unwrap_or(LinePlan::Keep));
         }
         let farthest = self.legs.iter().map(|l| l.part.distance().abs() * beyond);
         if back || farthest.fold(0.0, f64::max) > NEAR {
@@ -272,6 +274,11 @@ impl Leg {
         Item { motor: self.motor(), trajectory, course: self.aim, goal, word }
     }
 
+    /// It is told to hold, and to go elsewhere from there: its present goal is not its end.
+    fn rests_on_the_way(&self) -> bool {
+        self.aim == Aim::Hold && self.next.is_some()
+    }
+
     /// What its present plan has left.
     fn left(&self, at: Instant) -> Trajectory {
         self.part.trajectory.after(self.since.map_or(0, |since| at.nanos_since(since)))
@@ -297,10 +304,12 @@ impl Leg {
         let farthest = if way > 0.0 { left.extremes().max } else { left.extremes().min };
         if from.velocity != 0.0 && (rest.end() - farthest) * way > NEAR * model.tolerance() {
             if left.least_velocity(way) >= -BACK * model.native_limits(1.0).speed {
-                return Ok(None);
+                return Ok(self.rests_on_the_way().then(|| self.item(left, None)));
             }
-            // It turns round there.
-            plan::check_extremes(model, &rest, 1.0)?;
+            // It turns round there. Where nobody knows the place, no travel bounds it.
+            if !matches!(&self.part.goal.way, Way::Jog(jog) if !jog.bounded) {
+                plan::check_extremes(model, &rest, 1.0)?;
+            }
         }
         // What is left of keyframes counts from here on.
         let goal = match (&self.part.goal.way, self.since) {

@@ -6,6 +6,7 @@ mod jogs;
 mod machine;
 mod retargets;
 mod sequences;
+mod stops;
 #[allow(dead_code)]
 #[path = "../machine_virtual/support.rs"]
 mod support;

@@ -3,8 +3,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use lockstep::verify::Options;
-
 use crate::machine::Run;
 use crate::support::*;
 
@@ -20,7 +18,7 @@ fn sequence(seed: u64) -> u64 {
         _ => (2, 0),
     };
     let text = random_machine(dice, axes, servos);
-    let mut run = Run::new(virtual_machine(&text), (5.0, 9.0));
+    let mut run = Run::new(virtual_machine(&text), None, (5.0, 9.0));
     let steps = 3 + dice.below(10);
     let done = catch_unwind(AssertUnwindSafe(|| {
         for _ in 0..steps {
@@ -28,8 +26,7 @@ fn sequence(seed: u64) -> u64 {
         }
     }));
     let log = run.log.clone();
-    let done =
-        done.and_then(|()| catch_unwind(AssertUnwindSafe(|| run.end(dice, &Options::default()))));
+    let done = done.and_then(|()| catch_unwind(AssertUnwindSafe(|| run.end(dice))));
     match done {
         Ok(time) => time,
         Err(panic) => {
