@@ -14,7 +14,7 @@ use super::progress::ProgressLine;
 use super::trace_file::TraceFile;
 use super::{CliError, DEFAULT_CONFIG, DONE, FAILED, json, table, to_stdout, verify};
 use crate::board::Model;
-use crate::config::{Action, AtStart, Config, Diagnostic, Drive, Loaded, StepConfig};
+use crate::config::{Action, AtStart, Config, Diagnostic, Loaded, StepConfig};
 use crate::machine::{
     Machine, MachineBuilder, Preflight, RunOptions, RunReport, RunResult, choose_program, preflight,
 };
@@ -76,10 +76,7 @@ fn diagnostics(preflight: &Preflight) -> Vec<Diagnostic> {
 
 fn unknown_places(loaded: &Loaded, preflight: &Preflight) -> Vec<Diagnostic> {
     let motors = preflight.motors.iter().map(|&m| &loaded.config.motors[m]);
-    let unknown = motors.filter(|m| match &m.drive {
-        Drive::StepDir(axis) => axis.at_start == AtStart::Unknown,
-        Drive::Servo(_) => false,
-    });
+    let unknown = motors.filter(|m| m.axis().is_some_and(|axis| axis.at_start == AtStart::Unknown));
     unknown
         .map(|m| {
             let zero = format!("0{}", m.unit.symbol());

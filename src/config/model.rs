@@ -124,6 +124,47 @@ pub struct MotorConfig {
     pub drive: Drive,
 }
 
+impl MotorConfig {
+    /// What it has as a stepper axis, whatever drives it; `None` for a servo.
+    pub fn axis(&self) -> Option<AxisConfig> {
+        match &self.drive {
+            Drive::Servo(_) => None,
+            Drive::StepDir(axis) => Some(AxisConfig {
+                steps_per_unit: axis.steps_per_unit,
+                reverse: axis.reverse,
+                at_start: axis.at_start,
+                on_stop: axis.on_stop,
+                holds_load: axis.holds_load,
+                wake: axis.timing.wake,
+            }),
+        }
+    }
+}
+
+/// What every stepper axis has, whatever drives it: see [`MotorConfig::axis`].
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct AxisConfig {
+    /// Steps (of the drive: microsteps, or changes of the coils) a unit of travel.
+    pub steps_per_unit: Ratio,
+    /// Whether a positive move turns the motor the other way.
+    pub reverse: bool,
+    /// Where the axis is when the machine starts.
+    pub at_start: AtStart,
+    /// Whether its motor keeps its power when the program stops.
+    pub on_stop: AxisStop,
+    /// The axis carries a load that would fall: its motor is never released.
+    pub holds_load: bool,
+    /// From power to the first step, nanoseconds.
+    pub wake: u32,
+}
+
+impl AxisConfig {
+    /// Whether the motor is let go when the program stops: never with a load.
+    pub fn releases_on_stop(&self) -> bool {
+        self.on_stop == AxisStop::Release && !self.holds_load
+    }
+}
+
 /// How a motor is driven.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Drive {

@@ -197,8 +197,5 @@ fn longest_period(motor: &MotorConfig) -> Duration {
 }
 
 fn wake_time(motor: &MotorConfig) -> Duration {
-    match &motor.drive {
-        Drive::Servo(_) => Duration::ZERO,
-        Drive::StepDir(axis) => Duration::from_nanos(u64::from(axis.timing.wake)),
-    }
+    Duration::from_nanos(motor.axis().map_or(0, |axis| u64::from(axis.wake)))
 }

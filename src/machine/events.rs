@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::active::{Active, Stage};
 use super::outcome::{Cause, Outcome, Place};
 use super::{CHANGE_ATTEMPTS, CHANGE_LEAD, MOST_ENDED, Machine, STOP_PATIENCE};
-use crate::config::{AxisStop, Drive, OnFault, ServoStop};
+use crate::config::{Drive, OnFault, ServoStop};
 use crate::motor::{Command, Event, FaultKind, MotorIndex, MoveId, Report, Verdict};
 use crate::runtime::{Heed, Next};
 use crate::units::Instant;
@@ -392,7 +392,7 @@ impl Machine {
         for (motor, c) in config.motors.iter().enumerate() {
             let release = match &c.drive {
                 Drive::Servo(servo) => servo.on_stop == ServoStop::Release,
-                Drive::StepDir(axis) => axis.on_stop == AxisStop::Release && !axis.holds_load,
+                _ => c.axis().is_some_and(|axis| axis.releases_on_stop()),
             };
             if release && self.motors[motor].fault.is_none() {
                 // Let go, a servo may be moved by hand, and a rotor falls to the nearest full step.

@@ -1,4 +1,4 @@
-use crate::config::{Drive, MotionLimits, MotorConfig, MotorUnit, Travel};
+use crate::config::{MotionLimits, MotorConfig, MotorUnit, Travel};
 use crate::motion::Limits;
 use crate::units::Ratio;
 
@@ -22,10 +22,7 @@ impl MotorModel {
             unit: motor.unit,
             travel: motor.travel,
             limits: motor.limits,
-            steps: match &motor.drive {
-                Drive::Servo(_) => None,
-                Drive::StepDir(axis) => Some(axis.steps_per_unit),
-            },
+            steps: motor.axis().map(|axis| axis.steps_per_unit),
         }
     }
 

@@ -7,8 +7,8 @@ use super::plan::{self, Planned, Start};
 use super::shapes::{keyframe_tracks, nanos, sweep_length, sweep_targets};
 use super::usage::{MotorUsage, Usage};
 use crate::config::{
-    Action, Arrive, AtStart, Config, Drive, MoveAction, Order, ProgramConfig, Span, StepConfig,
-    SweepAction,
+    Action, Arrive, AtStart, Config, Drive, MotorConfig, MoveAction, Order, ProgramConfig, Span,
+    Startup, StepConfig, SweepAction,
 };
 use crate::motion::Planner;
 use crate::motor::MotorIndex;
@@ -45,17 +45,8 @@ pub struct Problem {
 pub fn preflight(config: &Config, program: &str) -> Preflight {
     let Some(program) = config.program(program) else { return Preflight::default() };
     let models: Vec<_> = config.motors.iter().map(MotorModel::new).collect();
-    let starts = config.motors.iter().zip(&models).map(|(motor, model)| match &motor.drive {
-        Drive::Servo(servo) => match servo.startup {
-            crate::config::Startup::Off => Start::Anywhere,
-            crate::config::Startup::Centre => {
-                Start::At((motor.travel.min + motor.travel.max) / 2.0)
-            }
-            crate::config::Startup::Angle(angle) => Start::At(angle),
-        },
-        Drive::StepDir(axis) => Start::At(model.to_native(start_position(axis.at_start, model))),
-    });
-    let at = starts.collect();
+    let starts = config.motors.iter().zip(&models);
+    let at = starts.map(|(motor, model)| start(motor, model)).collect();
     let (planner, usage) = (Planner::new(), Usage::new(config.motors.len()));
     let mut walk = Walk { config, models, planner, at, usage, out: Preflight::default() };
     let nanos = walk.steps(&program.steps, program, 1);
@@ -63,6 +54,18 @@ pub fn preflight(config: &Config, program: &str) -> Preflight {
     walk.out.usage = walk.usage.moved();
     walk.out.duration = nanos.filter(|_| walk.out.problems.is_empty()).map(Duration::from_nanos);
     walk.out
+}
+
+fn start(motor: &MotorConfig, model: &MotorModel) -> Start {
+    if let Some(axis) = motor.axis() {
+        return Start::At(model.to_native(start_position(axis.at_start, model)));
+    }
+    let Drive::Servo(servo) = &motor.drive else { return Start::Anywhere };
+    match servo.startup {
+        Startup::Off => Start::Anywhere,
+        Startup::Centre => Start::At((motor.travel.min + motor.travel.max) / 2.0),
+        Startup::Angle(angle) => Start::At(angle),
+    }
 }
 
 /// Where an axis is taken to be at the start: as it says, else 0 or the nearest place in its travel.

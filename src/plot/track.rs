@@ -167,15 +167,16 @@ fn motors(signals: &[Signal], config: Option<&Config>) -> Result<Vec<Reading>, P
 }
 
 fn window(motor: &MotorConfig) -> u64 {
+    if let Some(axis) = motor.axis() {
+        // A position between two steps is off by a quarter of a step at most, which is counted
+        // four times.
+        let acceleration = axis.steps_per_unit.scale(motor.limits.acceleration);
+        let window = (1.0 / (NOISE * acceleration)).sqrt() * 1e9;
+        return window.clamp(1e6, 50e6) as u64;
+    }
     match &motor.drive {
         Drive::Servo(servo) => u64::try_from(servo.period.as_nanos()).unwrap_or(WINDOW),
-        Drive::StepDir(axis) => {
-            // A position between two steps is off by a quarter of a step at most, which is counted
-            // four times.
-            let acceleration = axis.steps_per_unit.scale(motor.limits.acceleration);
-            let window = (1.0 / (NOISE * acceleration)).sqrt() * 1e9;
-            window.clamp(1e6, 50e6) as u64
-        }
+        _ => WINDOW,
     }
 }
 
@@ -269,8 +270,8 @@ impl Reading {
         } else {
             self.keep(end, self.count, true);
         }
-        let (unit, scale) = match motor.map(|m| &m.drive) {
-            Some(Drive::Servo(servo)) => {
+        let (unit, scale) = match motor.map(|m| (&m.drive, m.axis())) {
+            Some((Drive::Servo(servo), _)) => {
                 let (min, max) =
                     (f64::from(servo.pulse_min.as_nanos()), f64::from(servo.pulse_max.as_nanos()));
                 let (low, high) = match servo.reverse {
@@ -280,13 +281,13 @@ impl Reading {
                 let slope = (high - low) / (max - min);
                 ("deg".to_owned(), (slope, low - slope * (min + f64::from(servo.trim_ns))))
             }
-            Some(Drive::StepDir(axis)) => {
+            Some((_, Some(axis))) => {
                 let slope = axis.steps_per_unit.unscale(if axis.reverse { -1.0 } else { 1.0 });
                 let zero = self.marks.first().map_or(0.0, |m| m.1 - slope * m.0);
                 (motor.map_or("", |m| m.unit.symbol()).to_owned(), (slope, zero))
             }
-            None if self.servo => ("us".to_owned(), (1e-3, 0.0)),
-            None => self.guess(),
+            _ if self.servo => ("us".to_owned(), (1e-3, 0.0)),
+            _ => self.guess(),
         };
         for place in self.runs.iter_mut().flatten() {
             place.1 = scale.0 * place.1 + scale.1;

@@ -79,7 +79,7 @@ impl Checker {
                     Drive::Servo(drive) => {
                         u64::try_from(drive.period.as_nanos()).unwrap_or(u64::MAX)
                     }
-                    Drive::StepDir(_) => 0,
+                    _ => 0,
                 },
                 rest: 0.0,
             },
