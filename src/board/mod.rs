@@ -5,13 +5,18 @@
 //! [`header_pin`] tells the place.
 //!
 //! Sources: the Raspberry Pi kernel's device trees, overlays and pin controllers (`pinctrl-bcm2835`,
-//! `pinctrl-rp1`), the README of the firmware's overlays, and the BCM2835 and RP1 peripheral manuals.
+//! `pinctrl-rp1`), the README of the firmware's overlays, and the BCM2835 and RP1 peripheral manuals;
+//! for the PWM chips beside the header's, what [`PwmDevice`] names.
 
+mod chips;
 mod identify;
 mod model;
+mod output;
 mod pwm;
 
+pub use chips::{PwmDevice, PwmTiming};
 pub use model::{Model, UnknownModel};
+pub use output::PwmOutput;
 
 /// The GPIO numbers that the 40-pin header carries.
 pub const HEADER_GPIOS: std::ops::RangeInclusive<u8> = 0..=27;

@@ -1,5 +1,5 @@
 use super::{Clock, HalError, InputEdge, InputLine, Level, OutputLine, PwmChannel};
-use crate::board::Pull;
+use crate::board::{Pull, PwmOutput};
 
 /// What an output line does at the moment it is opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,25 +27,25 @@ pub trait Backend: Send {
     /// The clock that all its instants are on.
     fn clock(&self) -> Clock;
 
-    /// Says which pins [`Backend::open_pwm`] will be called for. It makes opening them quick (all are
-    /// opened at once) and lets errors name the one overlay line that serves all. Leaving it out
+    /// Says which outputs [`Backend::open_pwm`] will be called for. It makes opening them quick (all
+    /// are opened at once) and lets errors name the one overlay line that serves all. Leaving it out
     /// costs up to a second a channel for a user who is not root.
     ///
     /// # Errors
     ///
-    /// As [`Backend::open_pwm`], for the first pin that failed.
-    fn prepare_pwm(&mut self, gpios: &[u8]) -> Result<(), HalError> {
-        let _ = gpios;
+    /// As [`Backend::open_pwm`], for the first output that failed.
+    fn prepare_pwm(&mut self, outputs: &[PwmOutput]) -> Result<(), HalError> {
+        let _ = outputs;
         Ok(())
     }
 
-    /// Opens the hardware PWM channel that comes out of `gpio`. No signal starts.
+    /// Opens the PWM channel that `output` names. No signal starts.
     ///
     /// # Errors
     ///
-    /// The pin is taken or has no hardware PWM, the channel is in use, the chip is not there, or the
-    /// user may not use it.
-    fn open_pwm(&mut self, gpio: u8, who: &str) -> Result<Box<dyn PwmChannel>, HalError>;
+    /// The pin is taken or has no hardware PWM, the channel is in use, the chip is not there or not
+    /// the only one that the name fits, or the user may not use it.
+    fn open_pwm(&mut self, output: &PwmOutput, who: &str) -> Result<Box<dyn PwmChannel>, HalError>;
 
     /// Opens `gpio` as an output, which never takes another level than `start` on the way. The level
     /// stays when the line is dropped.

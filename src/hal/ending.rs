@@ -107,7 +107,7 @@ mod tests {
             let edges = Arc::new(Mutex::new(Vec::new()));
             let into = edges.clone();
             let sink = move |at: Instant, high| into.lock().unwrap().push((at.as_nanos(), high));
-            let channel = sim.open_pwm(12, "pan").unwrap();
+            let channel = sim.open_pwm(&12.into(), "pan").unwrap();
             let mut channel = RecordedPwm::new(channel, sink, clock.now());
             channel.start(PERIOD, PulseWidth::from_micros(us)).unwrap();
             clock.set(Instant::from_nanos(called));
@@ -127,10 +127,13 @@ mod tests {
     fn a_refused_write_still_disables_and_is_told() {
         let clock = Clock::virtual_time();
         let mut sim = SimBackend::new(clock.clone());
-        let mut channel = sim.open_pwm(12, "pan").unwrap();
+        let mut channel = sim.open_pwm(&12.into(), "pan").unwrap();
         channel.start(PERIOD, PulseWidth::from_micros(1500)).unwrap();
         sim.panel().refuse(12, true);
-        assert_eq!(end_signal(&mut *channel, PERIOD, &clock), Err(HalError::Refused { gpio: 12 }));
+        assert_eq!(
+            end_signal(&mut *channel, PERIOD, &clock),
+            Err(HalError::Refused { output: 12.into() })
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::board::Model;
+use crate::board::{Model, PwmDevice, PwmOutput};
 use crate::units::PulseWidth;
 
 /// What the system answered.
@@ -80,6 +80,17 @@ pub enum HalError {
         by: String,
     },
 
+    /// This program uses the channel already.
+    #[error("{output} is wanted by {who}, but {by} uses it already: give each its own channel")]
+    ChannelInUse {
+        /// The channel.
+        output: PwmOutput,
+        /// Who wants it.
+        who: String,
+        /// Who has it.
+        by: String,
+    },
+
     /// The pin has no hardware PWM on this board.
     #[error("GPIO{gpio} has no hardware PWM on a {}: use {}", board.name(), pins(&board.pwm_pins()))]
     NoHardwarePwm {
@@ -123,15 +134,59 @@ pub enum HalError {
         present: Vec<String>,
     },
 
+    /// No PWM chip has that name.
+    #[error(
+        "{output}: no PWM chip in /sys/class/pwm has a device or a driver of that name ({}): {}",
+        if present.is_empty() { "it is empty".to_owned() }
+        else { format!("what is there: {}", present.join(", ")) },
+        device_mend(output)
+    )]
+    NoSuchPwmChip {
+        /// The channel.
+        output: PwmOutput,
+        /// The chips that are there, each with its device and its driver.
+        present: Vec<String>,
+    },
+
+    /// More than one PWM chip has that name.
+    #[error(
+        "{output}: several PWM chips go by that name ({}): name the one that is meant by its device, \
+         such as `device = \"{first}\"`",
+        present.join(", ")
+    )]
+    ManyPwmChips {
+        /// The channel.
+        output: PwmOutput,
+        /// The device of the first of them.
+        first: String,
+        /// All of them, each with its device and its driver.
+        present: Vec<String>,
+    },
+
+    /// Another signal of the chip holds it at another period.
+    #[error(
+        "{output}: the chip has one period for all its channels, and somebody else's signal runs on it \
+         with another than {period:?}: end the program that drives it"
+    )]
+    OnePeriod {
+        /// The channel.
+        output: PwmOutput,
+        /// The period that was asked for.
+        period: Duration,
+    },
+
     /// The chip has fewer channels.
     #[error(
-        "GPIO{gpio} needs channel {channel} of {}, which has no such channel: the PWM driver of this \
-         kernel does not fit the board",
-        chip.display()
+        "{output} needs channel {channel} of {}, which has no such channel: {}",
+        chip.display(),
+        match output {
+            PwmOutput::Gpio(_) => "the PWM driver of this kernel does not fit the board",
+            PwmOutput::Channel { .. } => "they count from 0; `cat npwm` in that folder says how many",
+        }
     )]
     NoPwmChannel {
-        /// The pin.
-        gpio: u8,
+        /// What the signal comes out of.
+        output: PwmOutput,
         /// The chip.
         chip: PathBuf,
         /// The channel, counted from 0.
@@ -157,7 +212,7 @@ pub enum HalError {
 
     /// Another program, or the kernel, drives the PWM channel.
     #[error(
-        "GPIO{gpio}: {} is in use by {}",
+        "{output}: {} is in use by {}",
         path.display(),
         if *running {
             "another program, or was left running by one that died: end that program, then `echo 0 > \
@@ -167,8 +222,8 @@ pub enum HalError {
         }
     )]
     ChannelBusy {
-        /// The pin.
-        gpio: u8,
+        /// What the signal comes out of.
+        output: PwmOutput,
         /// The channel's folder in sysfs.
         path: PathBuf,
         /// Whether a program exported it and a signal runs; else the kernel has it.
@@ -224,10 +279,10 @@ pub enum HalError {
     },
 
     /// A write to sysfs failed.
-    #[error("GPIO{gpio}: writing {value} to {} failed: {cause}", path.display())]
+    #[error("{output}: writing {value} to {} failed: {cause}", path.display())]
     Write {
-        /// The pin.
-        gpio: u8,
+        /// What the signal comes out of.
+        output: PwmOutput,
         /// The file.
         path: PathBuf,
         /// What was written.
@@ -237,10 +292,10 @@ pub enum HalError {
     },
 
     /// A pulse longer than its period.
-    #[error("GPIO{gpio}: a pulse of {width} does not fit into a period of {period:?}")]
+    #[error("{output}: a pulse of {width} does not fit into a period of {period:?}")]
     PulseTooLong {
-        /// The pin.
-        gpio: u8,
+        /// What the signal comes out of.
+        output: PwmOutput,
         /// The width.
         width: PulseWidth,
         /// The period.
@@ -248,17 +303,17 @@ pub enum HalError {
     },
 
     /// The signal runs already.
-    #[error("GPIO{gpio}: the signal runs already: end it before it is started anew")]
+    #[error("{output}: the signal runs already: end it before it is started anew")]
     AlreadyRunning {
-        /// The pin.
-        gpio: u8,
+        /// What the signal comes out of.
+        output: PwmOutput,
     },
 
     /// There is no signal whose width could change.
-    #[error("GPIO{gpio}: there is no signal: start it first")]
+    #[error("{output}: there is no signal: start it first")]
     NotRunning {
-        /// The pin.
-        gpio: u8,
+        /// What the signal comes out of.
+        output: PwmOutput,
     },
 
     /// A shared line stayed locked.
@@ -271,10 +326,10 @@ pub enum HalError {
     },
 
     /// The simulator was told to refuse.
-    #[error("GPIO{gpio}: the simulator was told to refuse writes to it")]
+    #[error("{output}: the simulator was told to refuse writes to it")]
     Refused {
-        /// The pin.
-        gpio: u8,
+        /// The pin or channel.
+        output: PwmOutput,
     },
 }
 
@@ -285,6 +340,23 @@ fn pins(gpios: &[u8]) -> String {
         Some((only, [])) => only.clone(),
         Some((last, others)) => format!("{} or {last}", others.join(", ")),
     }
+}
+
+fn device_mend(output: &PwmOutput) -> String {
+    let device = match output {
+        PwmOutput::Gpio(_) => PwmDevice::Other,
+        PwmOutput::Channel { device, .. } => PwmDevice::named(device),
+    };
+    let Some(line) = device.overlay() else {
+        return "name one that is there, or load its driver".to_owned();
+    };
+    let look = match device {
+        PwmDevice::Pca9685 { .. } => "; if it is there, look for the board with `i2cdetect -y 1`",
+        PwmDevice::Gpio { .. } => "; it needs a Raspberry Pi kernel of 6.6 or later",
+        PwmDevice::Pio { .. } => "; it needs a Raspberry Pi 5",
+        PwmDevice::Other => "",
+    };
+    format!("add `{line}` to /boot/firmware/config.txt and reboot{look}")
 }
 
 fn overlay_mend(board: Model, gpio: u8, lines: Option<&[String]>) -> String {

@@ -15,6 +15,7 @@ mod record;
 mod rppal;
 mod shared;
 mod sim;
+mod timed;
 mod waveform;
 
 pub use backend::{Backend, OnEdge, OutputStart};
@@ -26,6 +27,7 @@ pub use record::{EdgeSink, RecordedOutput, RecordedPwm};
 pub use rppal::RppalBackend;
 pub use shared::SharedLine;
 pub use sim::{SimBackend, SimPanel, SimPwmState};
+pub use timed::TimedPwm;
 pub use waveform::Waveform;
 
 use std::fmt;
@@ -167,7 +169,7 @@ fn monotonic_now() -> Instant {
     Instant::ZERO + zero.elapsed()
 }
 
-/// A hardware PWM channel.
+/// A PWM channel: of the header's chip, or of any other that the kernel knows.
 ///
 /// The signal is high first, then low, in every period. Dropping a channel never cuts a pulse: it
 /// leaves a running signal as it is, so whoever owns the channel ends the signal first

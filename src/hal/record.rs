@@ -153,7 +153,7 @@ mod tests {
         let (edges, sink) = sink();
         let mut line = RecordedOutput::new(line, sink, clock.now());
         panel.refuse(17, true);
-        assert_eq!(line.set(Level::High), Err(HalError::Refused { gpio: 17 }));
+        assert_eq!(line.set(Level::High), Err(HalError::Refused { output: 17.into() }));
         assert_eq!(*edges.lock().unwrap(), [(0, false)]);
     }
 
@@ -162,7 +162,7 @@ mod tests {
         let clock = Clock::virtual_time();
         let mut sim = SimBackend::new(clock.clone());
         let (edges, sink) = sink();
-        let channel = sim.open_pwm(12, "pan").unwrap();
+        let channel = sim.open_pwm(&12.into(), "pan").unwrap();
         let mut channel = RecordedPwm::new(channel, sink, clock.now());
         let us = 1000;
         clock.set(Instant::from_nanos(5 * us));

@@ -10,7 +10,7 @@ use super::model::MotorModel;
 use super::outcome::Place;
 use super::preflight::start_position;
 use super::{MachineError, MotorState};
-use crate::board::Pull;
+use crate::board::{Pull, PwmOutput};
 use crate::config::{
     AtStart, AxisStop, Config, Drive, LineConfig, MotorConfig, ServoDrive, StepDirDrive,
 };
@@ -85,8 +85,8 @@ impl Opener<'_> {
             Drive::Servo(servo) => Some(servo.gpio),
             Drive::StepDir(_) => None,
         });
-        let gpios: Vec<u8> = servos.collect();
-        self.backend.prepare_pwm(&gpios).map_err(MachineError::Backend)?;
+        let outputs: Vec<PwmOutput> = servos.map(PwmOutput::Gpio).collect();
+        self.backend.prepare_pwm(&outputs).map_err(MachineError::Backend)?;
         self.open_enables(config, signals)?;
         let (mut members, mut states) = (Vec::new(), Vec::new());
         for (index, motor) in config.motors.iter().enumerate() {
@@ -185,7 +185,7 @@ impl Opener<'_> {
         telemetry: Arc<Telemetry>,
         out: Outbox,
     ) -> Result<Servo, HalError> {
-        let channel = self.backend.open_pwm(servo.gpio, &motor.name)?;
+        let channel = self.backend.open_pwm(&servo.gpio.into(), &motor.name)?;
         let channel = self.record_pwm(channel, signals.pulse);
         let (low, high) = (servo.angle_min, servo.angle_max);
         let (angle_at_min, angle_at_max) = if servo.reverse { (high, low) } else { (low, high) };

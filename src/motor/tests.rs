@@ -184,7 +184,7 @@ fn servo(panel_room: usize) -> (Servo, SimPanel, Clock, Receiver<Event>) {
     let (sender, events) = bounded(panel_room);
     let (min, max) = (PulseWidth::from_micros(1000), PulseWidth::from_micros(2000));
     let setup = ServoSetup {
-        channel: sim.open_pwm(12, "pan").unwrap(),
+        channel: sim.open_pwm(&12.into(), "pan").unwrap(),
         period: Duration::from_millis(20),
         map: PulseMap { min, max, angle_at_min: -45.0, angle_at_max: 45.0 },
         max_lateness: None,

@@ -1,9 +1,9 @@
-//! Which `/sys/class/pwm/pwmchipN` is the header's.
+//! Which `/sys/class/pwm/pwmchipN` is the header's, and which one a name means.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::board::Model;
+use crate::board::{Model, PwmDevice, PwmOutput};
 use crate::hal::{Cause, HalError};
 
 /// A PWM chip in sysfs.
@@ -19,6 +19,79 @@ impl Chip {
     }
 }
 
+/// A chip that is there, and what the kernel calls it.
+struct Present {
+    chip: Chip,
+    /// Where its `device` link points.
+    link: String,
+    /// The name of its driver; empty where it has none.
+    driver: String,
+}
+
+impl Present {
+    /// The name of its device.
+    fn device(&self) -> &str {
+        self.link.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// `pwmchip1 is 1-0040`.
+    fn told(&self) -> String {
+        let driver = match self.driver.as_str() {
+            "" => String::new(),
+            driver => format!(" (driver {driver})"),
+        };
+        format!("pwmchip{} is {}{driver}", self.chip.number, self.device())
+    }
+}
+
+/// All PWM chips, by number.
+fn all(class: &Path) -> Result<Vec<Present>, HalError> {
+    let entries = match fs::read_dir(class) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(HalError::Open { path: class.into(), cause: Cause::from(&e) }),
+    };
+    let link = |path: PathBuf| fs::read_link(path).unwrap_or_default().display().to_string();
+    let mut all = Vec::new();
+    for path in entries.flatten().map(|e| e.path()) {
+        let Some(number) = number(&path) else { continue };
+        let driver = link(path.join("device/driver"));
+        all.push(Present {
+            link: link(path.join("device")),
+            driver: driver.rsplit('/').next().unwrap_or_default().to_owned(),
+            chip: Chip { number, path },
+        });
+    }
+    all.sort_by_key(|p| p.chip.number);
+    Ok(all)
+}
+
+/// The chip that `device` means, the name of a device or a driver, for `output`.
+pub(super) fn find_named(output: &PwmOutput, device: &str) -> Result<Chip, HalError> {
+    find_named_in(Path::new("/sys/class/pwm"), output, device)
+}
+
+fn find_named_in(class: &Path, output: &PwmOutput, device: &str) -> Result<Chip, HalError> {
+    let all = all(class)?;
+    let mut meant = all.iter().filter(|p| PwmDevice::is_meant(device, p.device(), &p.driver));
+    match (meant.next(), meant.next()) {
+        (Some(one), None) => Ok(one.chip.clone()),
+        (None, _) => Err(HalError::NoSuchPwmChip {
+            output: output.clone(),
+            present: all.iter().map(Present::told).collect(),
+        }),
+        (Some(first), Some(_)) => Err(HalError::ManyPwmChips {
+            output: output.clone(),
+            first: first.device().to_owned(),
+            present: all
+                .iter()
+                .filter(|p| PwmDevice::is_meant(device, p.device(), &p.driver))
+                .map(Present::told)
+                .collect(),
+        }),
+    }
+}
+
 /// The header's PWM chip, for `gpio`; `lines` is what `config.txt` needs where there is none.
 pub(super) fn find(board: Model, gpio: u8, lines: Option<&[String]>) -> Result<Chip, HalError> {
     find_in(Path::new("/sys/class/pwm"), board, gpio, lines)
@@ -30,28 +103,16 @@ fn find_in(
     gpio: u8,
     lines: Option<&[String]>,
 ) -> Result<Chip, HalError> {
-    let entries = match fs::read_dir(class) {
-        Ok(entries) => entries.flatten().map(|e| e.path()).collect(),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(e) => {
-            return Err(HalError::Open { path: class.into(), cause: Cause::from(&e) });
-        }
-    };
-    let mut present = Vec::new();
-    for path in entries {
-        let Some(number) = number(&path) else {
-            continue;
-        };
-        let device = fs::read_link(path.join("device")).unwrap_or_default();
-        let device = device.to_string_lossy();
-        if board.is_header_pwm(&device) {
-            return Ok(Chip { number, path });
-        }
-        let last = device.rsplit('/').next().unwrap_or_default();
-        present.push(format!("pwmchip{number} is {last}"));
+    let all = all(class)?;
+    match all.iter().find(|p| board.is_header_pwm(&p.link)) {
+        Some(header) => Ok(header.chip.clone()),
+        None => Err(HalError::NoPwmChip {
+            gpio,
+            board,
+            lines: lines.map(<[String]>::to_vec),
+            present: all.iter().map(Present::told).collect(),
+        }),
     }
-    present.sort();
-    Err(HalError::NoPwmChip { gpio, board, lines: lines.map(<[String]>::to_vec), present })
 }
 
 fn number(path: &Path) -> Option<u8> {
@@ -89,6 +150,51 @@ mod tests {
             assert_eq!(chip.path, class.path().join(format!("pwmchip{number}")));
             assert!(chip.channel(1).ends_with(format!("pwmchip{number}/pwm1")));
         }
+    }
+
+    /// Chips with a device and its driver, as sysfs links them.
+    fn driven(chips: &[(u8, &str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (number, device, driver) in chips {
+            let chip = root.path().join(format!("class/pwmchip{number}"));
+            fs::create_dir_all(&chip).unwrap();
+            let folder = root.path().join("devices").join(device);
+            fs::create_dir_all(&folder).unwrap();
+            symlink(&folder, chip.join("device")).unwrap();
+            symlink(Path::new("../../bus/drivers").join(driver), folder.join("driver")).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn a_name_means_a_device_or_its_driver() {
+        let header = (0, "fe20c000.pwm", "pwm-bcm2835");
+        let (first, second) = ((3, "1-0040", "pca9685-pwm"), (1, "1-0041", "pca9685-pwm"));
+        let output = |device: &str| PwmOutput::Channel { device: device.into(), channel: 3 };
+        let find = |chips: &[_], name| {
+            find_named_in(&driven(chips).path().join("class"), &output(name), name)
+        };
+        for name in ["pca9685", "pca9685-pwm", "1-0040"] {
+            assert_eq!(find(&[header, first], name).unwrap().number, 3, "{name}");
+        }
+        assert_eq!(find(&[header, first, second], "1-0041").unwrap().number, 1);
+        let many = find(&[header, first, second], "pca9685").unwrap_err();
+        assert_eq!(
+            many.to_string(),
+            "channel 3 of pca9685: several PWM chips go by that name (pwmchip1 is 1-0041 (driver \
+             pca9685-pwm), pwmchip3 is 1-0040 (driver pca9685-pwm)): name the one that is meant by \
+             its device, such as `device = \"1-0041\"`"
+        );
+        let none = find(&[header], "pca9685").unwrap_err();
+        assert_eq!(
+            none.to_string(),
+            "channel 3 of pca9685: no PWM chip in /sys/class/pwm has a device or a driver of that name \
+             (what is there: pwmchip0 is fe20c000.pwm (driver pwm-bcm2835)): add \
+             `dtoverlay=i2c-pwm-pca9685a` to /boot/firmware/config.txt and reboot; if it is there, \
+             look for the board with `i2cdetect -y 1`"
+        );
+        let other = find(&[header], "meson-pwm").unwrap_err().to_string();
+        assert!(other.ends_with("): name one that is there, or load its driver"), "{other}");
     }
 
     #[test]

@@ -27,10 +27,10 @@ use super::{
     Backend, Cause, Clock, HalError, InputLine, Level, OnEdge, OutputLine, OutputStart, PwmChannel,
     identify_board,
 };
-use crate::board::{HEADER_GPIOS, Model, Pull};
+use crate::board::{HEADER_GPIOS, Model, Pull, PwmDevice, PwmOutput};
 use inputs::Watcher;
 use outputs::HeaderOutput;
-use pwm::{HeaderPwm, Opened};
+use pwm::{Opened, SysfsPwm, Wanted};
 
 /// The back end that drives the header of a Raspberry Pi.
 #[derive(Debug)]
@@ -40,9 +40,11 @@ pub struct RppalBackend {
     clock: Clock,
     /// Who has each pin, for errors: rppal knows only that somebody has.
     users: HashMap<u8, String>,
-    /// PWM pins that were announced, and their channels as far as they are open and not yet taken.
+    /// PWM pins that were announced, and channels as far as they are open and not yet taken.
     announced: Vec<u8>,
-    opened: HashMap<u8, Opened>,
+    opened: HashMap<PwmOutput, Opened>,
+    /// Who has each channel that is not the header's.
+    channels: HashMap<PwmOutput, String>,
     watcher: Option<Watcher>,
 }
 
@@ -62,6 +64,7 @@ impl RppalBackend {
             users: HashMap::new(),
             announced: Vec::new(),
             opened: HashMap::new(),
+            channels: HashMap::new(),
             watcher: None,
         })
     }
@@ -87,22 +90,68 @@ impl RppalBackend {
         Ok(pin)
     }
 
-    /// Opens the PWM channels of `gpios` that are not open yet, side by side.
-    fn open_channels(&mut self, gpios: &[u8]) -> Result<(), HalError> {
-        for &gpio in gpios {
-            if !self.announced.contains(&gpio) {
-                self.announced.push(gpio);
+    /// Opens the PWM channels of `outputs` that are not open yet, side by side.
+    fn open_channels(&mut self, outputs: &[PwmOutput]) -> Result<(), HalError> {
+        for output in outputs {
+            if let PwmOutput::Gpio(gpio) = output
+                && !self.announced.contains(gpio)
+            {
+                self.announced.push(*gpio);
             }
         }
-        let missing: Vec<u8> =
-            gpios.iter().copied().filter(|g| !self.opened.contains_key(g)).collect();
-        let lines = self.board.pwm_overlay(&self.announced);
-        let chip = match missing.first() {
-            Some(&first) => chip::find(self.board, first, lines.as_deref())?,
-            None => return Ok(()),
-        };
-        self.opened.extend(pwm::open_all(self.board, &chip, &missing)?);
+        let board = self.board;
+        let lines = board.pwm_overlay(&self.announced);
+        let mut header = None;
+        let mut wanted: Vec<Wanted> = Vec::new();
+        for output in outputs.iter().filter(|o| !self.opened.contains_key(o)) {
+            let (chip, channel) = match output {
+                &PwmOutput::Gpio(gpio) => {
+                    let channel =
+                        board.pwm_channel(gpio).ok_or(HalError::NoHardwarePwm { gpio, board })?;
+                    let chip = match &header {
+                        Some(chip) => chip,
+                        None => header.insert(chip::find(board, gpio, lines.as_deref())?),
+                    };
+                    (chip.clone(), channel)
+                }
+                PwmOutput::Channel { device, channel } => {
+                    (chip::find_named(output, device)?, *channel)
+                }
+            };
+            // One channel by two names: that of its device, and that of its driver.
+            let same = wanted.iter().find(|w| w.chip == chip && w.channel == channel);
+            if let Some(same) = same {
+                let (who, by) = ("this program".to_owned(), same.output.to_string());
+                return Err(HalError::ChannelInUse { output: output.clone(), who, by });
+            }
+            wanted.push(Wanted { output: output.clone(), chip, channel });
+        }
+        self.opened.extend(pwm::open_all(wanted)?);
         Ok(())
+    }
+
+    /// The header's pin that shows the signal of `output`, if one does.
+    fn pwm_pin(&mut self, output: &PwmOutput, who: &str) -> Result<Option<Pin>, HalError> {
+        let board = self.board;
+        match output {
+            &PwmOutput::Gpio(gpio) => {
+                let channel =
+                    board.pwm_channel(gpio).ok_or(HalError::NoHardwarePwm { gpio, board })?;
+                let taken =
+                    |other: &u8| *other != gpio && board.pwm_channel(*other) == Some(channel);
+                if let Some(&other) = self.announced.iter().find(|&other| taken(other)) {
+                    return Err(HalError::ChannelTaken { gpio, other, board });
+                }
+                self.pin(gpio, who).map(Some)
+            }
+            PwmOutput::Channel { device, .. } => {
+                if let Some(by) = self.channels.get(output) {
+                    let (output, who, by) = (output.clone(), who.to_owned(), by.clone());
+                    return Err(HalError::ChannelInUse { output, who, by });
+                }
+                PwmDevice::named(device).gpio().map(|gpio| self.pin(gpio, who)).transpose()
+            }
+        }
     }
 
     fn check_pwm_function(&self, gpio: u8, pin: &Pin) -> Result<(), HalError> {
@@ -134,9 +183,10 @@ impl Backend for RppalBackend {
         self.clock.clone()
     }
 
-    fn prepare_pwm(&mut self, gpios: &[u8]) -> Result<(), HalError> {
+    fn prepare_pwm(&mut self, outputs: &[PwmOutput]) -> Result<(), HalError> {
         let mut channels: HashMap<u8, u8> = HashMap::new();
-        for &gpio in gpios {
+        for output in outputs {
+            let &PwmOutput::Gpio(gpio) = output else { continue };
             let channel = self
                 .board
                 .pwm_channel(gpio)
@@ -148,23 +198,25 @@ impl Backend for RppalBackend {
                 _ => {}
             }
         }
-        self.open_channels(gpios)
+        self.open_channels(outputs)
     }
 
-    fn open_pwm(&mut self, gpio: u8, who: &str) -> Result<Box<dyn PwmChannel>, HalError> {
-        let board = self.board;
-        let channel = board.pwm_channel(gpio).ok_or(HalError::NoHardwarePwm { gpio, board })?;
-        let taken = |other: &u8| *other != gpio && board.pwm_channel(*other) == Some(channel);
-        if let Some(&other) = self.announced.iter().find(|&other| taken(other)) {
-            return Err(HalError::ChannelTaken { gpio, other, board });
+    fn open_pwm(&mut self, output: &PwmOutput, who: &str) -> Result<Box<dyn PwmChannel>, HalError> {
+        let pin = self.pwm_pin(output, who)?;
+        self.open_channels(std::slice::from_ref(output))?;
+        if let (&PwmOutput::Gpio(gpio), Some(pin)) = (output, &pin) {
+            self.check_pwm_function(gpio, pin)?;
         }
-        let pin = self.pin(gpio, who)?;
-        self.open_channels(&[gpio])?;
-        self.check_pwm_function(gpio, &pin)?;
-        match self.opened.remove(&gpio) {
-            Some(opened) => Ok(Box::new(HeaderPwm::new(gpio, opened, pin, self.clock.clone()))),
-            // Cannot happen: it was opened two lines above.
-            None => Err(HalError::NoHardwarePwm { gpio, board }),
+        match self.opened.remove(output) {
+            Some(opened) => {
+                if let PwmOutput::Channel { .. } = output {
+                    self.channels.insert(output.clone(), who.to_owned());
+                }
+                let clock = self.clock.clone();
+                Ok(Box::new(SysfsPwm::new(output.clone(), opened, pin, clock)))
+            }
+            // Cannot happen: it was opened a few lines above.
+            None => Err(HalError::NotRunning { output: output.clone() }),
         }
     }
 

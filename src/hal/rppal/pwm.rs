@@ -13,7 +13,7 @@ use ::rppal::pwm::{Error as PwmError, Polarity, Pwm};
 
 use super::chip::Chip;
 use super::from_rppal;
-use crate::board::Model;
+use crate::board::{PwmDevice, PwmOutput};
 use crate::hal::{Capabilities, Cause, Clock, Emission, HalError, JitterClass, Level, PwmChannel};
 use crate::units::{Instant, PulseWidth};
 
@@ -42,77 +42,88 @@ impl Drop for Opened {
     }
 }
 
-/// Opens the channels of `gpios` on `chip`, side by side: each can take a second.
-pub(super) fn open_all(
-    board: Model,
-    chip: &Chip,
-    gpios: &[u8],
-) -> Result<HashMap<u8, Opened>, HalError> {
+/// A channel to be opened.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) output: PwmOutput,
+    pub(super) chip: Chip,
+    pub(super) channel: u8,
+}
+
+/// Opens all that is wanted side by side: each can take a second.
+pub(super) fn open_all(wanted: Vec<Wanted>) -> Result<HashMap<PwmOutput, Opened>, HalError> {
     let (done, results) = mpsc::channel();
     let mut waiting = Vec::new();
-    for &gpio in gpios {
-        let channel = board.pwm_channel(gpio).ok_or(HalError::NoHardwarePwm { gpio, board })?;
-        let (path, chip, done) = (chip.path.clone(), chip.clone(), done.clone());
+    for wanted in wanted {
+        let (path, output, done) = (wanted.chip.path.clone(), wanted.output.clone(), done.clone());
+        let name = format!("open-pwm{}", wanted.channel);
         let work = move || {
             // The receiver is gone when this took too long: nothing is left to do.
-            let _ = done.send((gpio, open(&chip, channel, gpio)));
+            let _ = done.send((wanted.output.clone(), open(&wanted)));
         };
         thread::Builder::new()
-            .name(format!("open-pwm{channel}"))
+            .name(name)
             .spawn(work)
             .map_err(|e| HalError::Open { path: path.clone(), cause: Cause::from(&e) })?;
-        waiting.push(gpio);
+        waiting.push((output, path));
     }
     let until = StdInstant::now() + OPEN_TIME;
     let mut opened = HashMap::new();
     let mut refused = None;
     while !waiting.is_empty() {
         let left = until.saturating_duration_since(StdInstant::now());
-        let (gpio, result) = results.recv_timeout(left).map_err(|_| HalError::Open {
-            path: chip.path.clone(),
+        let (output, result) = results.recv_timeout(left).map_err(|_| HalError::Open {
+            path: waiting[0].1.clone(),
             cause: Cause::from(&io::Error::from(io::ErrorKind::TimedOut)),
         })?;
         match result {
             Ok(channel) => {
-                opened.insert(gpio, channel);
+                opened.insert(output.clone(), channel);
             }
             // The others are waited for: a channel that comes later would stay exported.
             Err(error) => refused = refused.or(Some(error)),
         }
-        waiting.retain(|&w| w != gpio);
+        waiting.retain(|w| w.0 != output);
     }
     refused.map_or(Ok(opened), Err)
 }
 
-fn open(chip: &Chip, channel: u8, gpio: u8) -> Result<Opened, HalError> {
+fn open(wanted: &Wanted) -> Result<Opened, HalError> {
+    let Wanted { output, chip, channel } = wanted;
+    let (output, channel) = (output.clone(), *channel);
     let folder = chip.channel(channel);
     let was_exported = folder.exists();
     // A channel that is exported and idle disturbs nobody when it is used: a udev rule or a program
     // that is gone left it so. One with a signal belongs to somebody.
-    if was_exported && fs::read_to_string(folder.join("enable")).is_ok_and(|e| e.trim() != "0") {
-        return Err(HalError::ChannelBusy { gpio, path: folder, running: true });
+    let is_not_0 = |file| fs::read_to_string(folder.join(file)).is_ok_and(|e| e.trim() != "0");
+    // A PCA9685's driver calls each channel enabled; one without a pulse has no signal all the same.
+    let has_pulses = || matches!(output, PwmOutput::Gpio(_)) || is_not_0("duty_cycle");
+    if was_exported && is_not_0("enable") && has_pulses() {
+        return Err(HalError::ChannelBusy { output, path: folder, running: true });
     }
     let mut pwm = Pwm::with_pwmchip(chip.number, channel).map_err(|error| match error {
         PwmError::Io(e) => match e.kind() {
             io::ErrorKind::PermissionDenied => {
                 HalError::NotPermitted { path: chip.path.join("export") }
             }
-            io::ErrorKind::ResourceBusy => {
-                HalError::ChannelBusy { gpio, path: folder.clone(), running: false }
-            }
+            io::ErrorKind::ResourceBusy => HalError::ChannelBusy {
+                output: output.clone(),
+                path: folder.clone(),
+                running: false,
+            },
             // ENODEV: the chip has fewer channels.
             _ if e.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error()) => {
-                HalError::NoPwmChannel { gpio, chip: chip.path.clone(), channel }
+                HalError::NoPwmChannel { output: output.clone(), chip: chip.path.clone(), channel }
             }
             _ => HalError::Write {
-                gpio,
+                output: output.clone(),
                 path: chip.path.join("export"),
                 value: channel.into(),
                 cause: Cause::from(&e),
             },
         },
         PwmError::UnknownModel | PwmError::InvalidChannel => {
-            HalError::NoPwmChannel { gpio, chip: chip.path.clone(), channel }
+            HalError::NoPwmChannel { output: output.clone(), chip: chip.path.clone(), channel }
         }
     })?;
     pwm.set_reset_on_drop(false);
@@ -138,24 +149,36 @@ fn wait_for_writing(path: &Path, until: StdInstant) -> Result<(), HalError> {
     }
 }
 
-/// A PWM channel of the header.
+/// A PWM channel in sysfs.
 #[derive(Debug)]
-pub(super) struct HeaderPwm {
-    gpio: u8,
+pub(super) struct SysfsPwm {
+    output: PwmOutput,
     opened: Opened,
-    /// Reads the level; the pin's function stays PWM.
-    pin: Pin,
+    /// Reads the level, where the signal comes out of a pin of the header; its function stays as it is.
+    pin: Option<Pin>,
     clock: Clock,
 }
 
-impl HeaderPwm {
-    pub(super) fn new(gpio: u8, opened: Opened, pin: Pin, clock: Clock) -> HeaderPwm {
-        HeaderPwm { gpio, opened, pin, clock }
+impl SysfsPwm {
+    pub(super) fn new(
+        output: PwmOutput,
+        opened: Opened,
+        pin: Option<Pin>,
+        clock: Clock,
+    ) -> SysfsPwm {
+        SysfsPwm { output, opened, pin, clock }
+    }
+
+    fn has_one_period(&self) -> bool {
+        match &self.output {
+            PwmOutput::Gpio(_) => false,
+            PwmOutput::Channel { device, .. } => PwmDevice::named(device).has_one_period(),
+        }
     }
 
     fn check(&self, width: PulseWidth, period: Duration) -> Result<(), HalError> {
         if u128::from(width.as_nanos()) > period.as_nanos() {
-            return Err(HalError::PulseTooLong { gpio: self.gpio, width, period });
+            return Err(HalError::PulseTooLong { output: self.output.clone(), width, period });
         }
         Ok(())
     }
@@ -168,10 +191,10 @@ impl HeaderPwm {
                 HalError::NotPermitted { path }
             }
             PwmError::Io(e) => {
-                HalError::Write { gpio: self.gpio, path, value, cause: Cause::from(&e) }
+                HalError::Write { output: self.output.clone(), path, value, cause: Cause::from(&e) }
             }
             PwmError::UnknownModel | PwmError::InvalidChannel => HalError::Write {
-                gpio: self.gpio,
+                output: self.output.clone(),
                 path,
                 value,
                 cause: Cause::from(&io::Error::from(io::ErrorKind::InvalidInput)),
@@ -197,11 +220,20 @@ impl HeaderPwm {
         if pwm.polarity().is_ok_and(|p| p == Polarity::Inverse) {
             self.wrote("polarity", 0, pwm.set_polarity(Polarity::Normal))?;
         }
-        self.wrote("enable", 1, pwm.enable())
+        match pwm.enable() {
+            // Only at the enabling the period becomes the chip's, and a PCA9685's driver refuses to
+            // change the one that other channels have.
+            Err(PwmError::Io(e))
+                if self.has_one_period() && e.kind() == io::ErrorKind::ResourceBusy =>
+            {
+                Err(HalError::OnePeriod { output: self.output.clone(), period })
+            }
+            result => self.wrote("enable", 1, result),
+        }
     }
 }
 
-impl PwmChannel for HeaderPwm {
+impl PwmChannel for SysfsPwm {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             emission: Emission::Immediate,
@@ -214,7 +246,7 @@ impl PwmChannel for HeaderPwm {
 
     fn start(&mut self, period: Duration, width: PulseWidth) -> Result<Instant, HalError> {
         if self.opened.running.is_some() {
-            return Err(HalError::AlreadyRunning { gpio: self.gpio });
+            return Err(HalError::AlreadyRunning { output: self.output.clone() });
         }
         self.check(width, period)?;
         if let Err(error) = self.set_up(period, width) {
@@ -228,7 +260,7 @@ impl PwmChannel for HeaderPwm {
 
     fn set_width(&mut self, width: PulseWidth) -> Result<Instant, HalError> {
         let Some(period) = self.opened.running else {
-            return Err(HalError::NotRunning { gpio: self.gpio });
+            return Err(HalError::NotRunning { output: self.output.clone() });
         };
         self.check(width, period)?;
         self.write_width(width)?;
@@ -236,7 +268,7 @@ impl PwmChannel for HeaderPwm {
     }
 
     fn level(&mut self) -> Option<Level> {
-        Some(from_rppal(self.pin.read()))
+        self.pin.as_ref().map(|pin| from_rppal(pin.read()))
     }
 
     fn disable(&mut self) -> Result<Instant, HalError> {

@@ -3,6 +3,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::panel::Cell;
+use crate::board::PwmOutput;
 use crate::hal::{
     Capabilities, Clock, Emission, HalError, InputLine, JitterClass, Level, OutputLine, PwmChannel,
 };
@@ -37,7 +38,7 @@ impl OutputLine for SimOutput {
     #[inline]
     fn set(&mut self, level: Level) -> Result<Instant, HalError> {
         if self.pin.refuse.load(Ordering::Relaxed) {
-            return Err(HalError::Refused { gpio: self.gpio });
+            return Err(HalError::Refused { output: self.gpio.into() });
         }
         self.pin.set(level);
         Ok(self.clock.now())
@@ -49,28 +50,28 @@ impl OutputLine for SimOutput {
     }
 }
 
-/// A hardware PWM channel of the simulator.
+/// A PWM channel of the simulator.
 pub(super) struct SimPwm {
-    gpio: u8,
+    output: PwmOutput,
     pin: Arc<Cell>,
     clock: Clock,
 }
 
 impl SimPwm {
-    pub(super) fn new(gpio: u8, pin: Arc<Cell>, clock: Clock) -> SimPwm {
-        SimPwm { gpio, pin, clock }
+    pub(super) fn new(output: PwmOutput, pin: Arc<Cell>, clock: Clock) -> SimPwm {
+        SimPwm { output, pin, clock }
     }
 
     fn check(&self, period: Option<Duration>, width: PulseWidth) -> Result<(), HalError> {
-        let gpio = self.gpio;
+        let output = || self.output.clone();
         if self.pin.refuse.load(Ordering::Relaxed) {
-            return Err(HalError::Refused { gpio });
+            return Err(HalError::Refused { output: output() });
         }
         let Some(period) = period else {
-            return Err(HalError::NotRunning { gpio });
+            return Err(HalError::NotRunning { output: output() });
         };
         if u128::from(width.as_nanos()) > period.as_nanos() {
-            return Err(HalError::PulseTooLong { gpio, width, period });
+            return Err(HalError::PulseTooLong { output: output(), width, period });
         }
         Ok(())
     }
@@ -91,7 +92,7 @@ impl PwmChannel for SimPwm {
         let now = self.clock.now();
         if let Some(mut wave) = self.pin.wave() {
             if wave.is_running() {
-                return Err(HalError::AlreadyRunning { gpio: self.gpio });
+                return Err(HalError::AlreadyRunning { output: self.output.clone() });
             }
             wave.start(now, period, width, &mut |_, _| ());
         }
@@ -109,13 +110,17 @@ impl PwmChannel for SimPwm {
     }
 
     fn level(&mut self) -> Option<Level> {
+        // What comes out of a chip of its own, no pin of the header shows.
+        if let PwmOutput::Channel { .. } = self.output {
+            return None;
+        }
         let now = self.clock.now();
         self.pin.wave().map(|mut wave| Level::from_bool(wave.is_high(now)))
     }
 
     fn disable(&mut self) -> Result<Instant, HalError> {
         if self.pin.refuse.load(Ordering::Relaxed) {
-            return Err(HalError::Refused { gpio: self.gpio });
+            return Err(HalError::Refused { output: self.output.clone() });
         }
         let now = self.clock.now();
         if let Some(mut wave) = self.pin.wave() {

@@ -8,7 +8,7 @@ pub use panel::{SimPanel, SimPwmState};
 use super::{
     Backend, Clock, HalError, InputLine, Level, OnEdge, OutputLine, OutputStart, PwmChannel,
 };
-use crate::board::Pull;
+use crate::board::{Pull, PwmOutput};
 use lines::{SimInput, SimOutput, SimPwm};
 use panel::Cell;
 
@@ -59,9 +59,9 @@ impl Backend for SimBackend {
         self.clock.clone()
     }
 
-    fn open_pwm(&mut self, gpio: u8, who: &str) -> Result<Box<dyn PwmChannel>, HalError> {
-        let pin = self.panel.take(gpio, who, |_| Cell::pwm())?;
-        Ok(Box::new(SimPwm::new(gpio, pin, self.clock.clone())))
+    fn open_pwm(&mut self, output: &PwmOutput, who: &str) -> Result<Box<dyn PwmChannel>, HalError> {
+        let pin = self.panel.take(output.clone(), who, |_| Cell::pwm())?;
+        Ok(Box::new(SimPwm::new(output.clone(), pin, self.clock.clone())))
     }
 
     fn open_output(
@@ -121,11 +121,11 @@ mod tests {
         let (mut sim, _, _) = virtual_sim();
         let line = sim.open_output(17, OutputStart::Level(Level::Low), "x.step").unwrap();
         assert_eq!(
-            sim.open_pwm(17, "pan").err(),
+            sim.open_pwm(&17.into(), "pan").err(),
             Some(HalError::PinTaken { gpio: 17, who: "pan".into(), by: "x.step".into() })
         );
         drop(line);
-        sim.open_pwm(17, "pan").unwrap();
+        sim.open_pwm(&17.into(), "pan").unwrap();
     }
 
     #[test]
@@ -204,18 +204,21 @@ mod tests {
     #[test]
     fn pwm_follows_its_phase() {
         let (mut sim, panel, clock) = virtual_sim();
-        let mut pwm = sim.open_pwm(12, "pan").unwrap();
+        let mut pwm = sim.open_pwm(&12.into(), "pan").unwrap();
         assert_eq!(pwm.level(), Some(Level::Low));
         assert_eq!(
             pwm.set_width(PulseWidth::from_micros(1500)),
-            Err(HalError::NotRunning { gpio: 12 })
+            Err(HalError::NotRunning { output: 12.into() })
         );
         let period = Duration::from_millis(20);
         let long = PulseWidth::from_micros(20_001);
-        let too_long = HalError::PulseTooLong { gpio: 12, width: long, period };
+        let too_long = HalError::PulseTooLong { output: 12.into(), width: long, period };
         assert_eq!(pwm.start(period, long), Err(too_long.clone()));
         pwm.start(period, PulseWidth::from_micros(1500)).unwrap();
-        assert_eq!(pwm.start(period, PulseWidth::ZERO), Err(HalError::AlreadyRunning { gpio: 12 }));
+        assert_eq!(
+            pwm.start(period, PulseWidth::ZERO),
+            Err(HalError::AlreadyRunning { output: 12.into() })
+        );
         assert_eq!(pwm.set_width(long), Err(too_long));
         for (us, level) in [(0, Level::High), (1499, Level::High), (1500, Level::Low)] {
             clock.set(Instant::from_nanos(us * 1000));
@@ -233,10 +236,10 @@ mod tests {
     #[test]
     fn a_reopened_channel_still_knows_its_signal() {
         let (mut sim, _, _) = virtual_sim();
-        let mut pwm = sim.open_pwm(12, "pan").unwrap();
+        let mut pwm = sim.open_pwm(&12.into(), "pan").unwrap();
         pwm.start(Duration::from_millis(20), PulseWidth::from_micros(1500)).unwrap();
         drop(pwm);
-        let busy = sim.open_pwm(12, "pan").err();
-        assert!(matches!(busy, Some(HalError::ChannelBusy { gpio: 12, running: true, .. })));
+        let busy = sim.open_pwm(&12.into(), "pan").err();
+        assert!(matches!(busy, Some(HalError::ChannelBusy { running: true, .. })));
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::board::{Pull, power_on_pull};
+use crate::board::{Pull, PwmOutput, power_on_pull};
 use crate::hal::{Clock, HalError, InputEdge, Level, OnEdge, Waveform};
 use crate::units::PulseWidth;
 
@@ -91,7 +91,7 @@ impl Cell {
 struct Pins {
     /// Levels of pins that nobody has opened yet.
     outside: BTreeMap<u8, Level>,
-    opened: BTreeMap<u8, (String, Arc<Cell>)>,
+    opened: BTreeMap<PwmOutput, (String, Arc<Cell>)>,
 }
 
 /// The state of a simulated PWM channel.
@@ -118,8 +118,8 @@ impl SimPanel {
         SimPanel { clock, pins: Arc::default() }
     }
 
-    fn cell(&self, gpio: u8) -> Option<Arc<Cell>> {
-        lock(&self.pins).opened.get(&gpio).map(|(_, cell)| cell.clone())
+    fn cell(&self, output: impl Into<PwmOutput>) -> Option<Arc<Cell>> {
+        lock(&self.pins).opened.get(&output.into()).map(|(_, cell)| cell.clone())
     }
 
     /// The level that `gpio` has now; `None` for a pin that was never opened or set.
@@ -133,15 +133,17 @@ impl SimPanel {
     /// Every pin that was opened, by number: its user and the level it has now.
     pub fn levels(&self) -> Vec<(u8, String, Level)> {
         let pins = lock(&self.pins);
-        let level = |(gpio, (who, cell)): (&u8, &(String, Arc<Cell>))| {
-            (*gpio, who.clone(), cell.level_at(&self.clock))
+        let level = |(output, (who, cell)): (&PwmOutput, &(String, Arc<Cell>))| match output {
+            PwmOutput::Gpio(gpio) => Some((*gpio, who.clone(), cell.level_at(&self.clock))),
+            PwmOutput::Channel { .. } => None,
         };
-        pins.opened.iter().map(level).collect()
+        pins.opened.iter().filter_map(level).collect()
     }
 
-    /// The PWM channel on `gpio`; `None` where none was opened.
-    pub fn pwm(&self, gpio: u8) -> Option<SimPwmState> {
-        let cell = self.cell(gpio)?;
+    /// The PWM signal that comes out of a pin (its GPIO number serves) or a channel; `None` where none
+    /// was opened.
+    pub fn pwm(&self, output: impl Into<PwmOutput>) -> Option<SimPwmState> {
+        let cell = self.cell(output)?;
         let wave = cell.wave()?;
         Some(SimPwmState {
             running: wave.is_running(),
@@ -174,41 +176,50 @@ impl SimPanel {
         true
     }
 
-    /// Has writes to `gpio`, which was opened, fail (or succeed again): a back end that refuses.
-    pub fn refuse(&self, gpio: u8, refuse: bool) {
-        if let Some(cell) = self.cell(gpio) {
+    /// Has writes to a pin or channel, which was opened, fail (or succeed again): a back end that
+    /// refuses.
+    pub fn refuse(&self, output: impl Into<PwmOutput>, refuse: bool) {
+        if let Some(cell) = self.cell(output) {
             cell.refuse.store(refuse, Ordering::Relaxed);
         }
     }
 
-    /// Gives `gpio` to `who` as what `make` makes of the level it has.
+    /// Gives `output` to `who` as what `make` makes of the level it has.
     pub(super) fn take(
         &self,
-        gpio: u8,
+        output: impl Into<PwmOutput>,
         who: &str,
         make: impl FnOnce(Level) -> Cell,
     ) -> Result<Arc<Cell>, HalError> {
+        let output = output.into();
         let mut pins = lock(&self.pins);
         let mut present = None;
-        if let Some((by, cell)) = pins.opened.get(&gpio) {
+        if let Some((by, cell)) = pins.opened.get(&output) {
             // The line that was opened has the second reference.
             if Arc::strong_count(cell) > 1 {
                 let (who, by) = (who.to_owned(), by.clone());
-                return Err(HalError::PinTaken { gpio, who, by });
+                return Err(match output {
+                    PwmOutput::Gpio(gpio) => HalError::PinTaken { gpio, who, by },
+                    PwmOutput::Channel { .. } => HalError::ChannelInUse { output, who, by },
+                });
             }
             if cell.wave().is_some_and(|wave| wave.is_running()) {
                 let path = PathBuf::from("the simulator's PWM channel");
-                return Err(HalError::ChannelBusy { gpio, path, running: true });
+                return Err(HalError::ChannelBusy { output, path, running: true });
             }
             present = Some(cell.level());
         }
-        let present =
-            present.or(pins.outside.get(&gpio).copied()).unwrap_or(match power_on_pull(gpio) {
-                Pull::Up => Level::High,
-                Pull::Down | Pull::None => Level::Low,
-            });
-        let cell = Arc::new(make(present));
-        pins.opened.insert(gpio, (who.to_owned(), cell.clone()));
+        let untouched = || match output {
+            PwmOutput::Gpio(gpio) => {
+                pins.outside.get(&gpio).copied().unwrap_or(match power_on_pull(gpio) {
+                    Pull::Up => Level::High,
+                    Pull::Down | Pull::None => Level::Low,
+                })
+            }
+            PwmOutput::Channel { .. } => Level::Low,
+        };
+        let cell = Arc::new(make(present.unwrap_or_else(untouched)));
+        pins.opened.insert(output, (who.to_owned(), cell.clone()));
         Ok(cell)
     }
 }

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use lockstep::board::Pull;
+use lockstep::board::{Pull, PwmOutput};
 use lockstep::hal::{Backend, HalError, Level, OutputStart, RppalBackend, end_signal};
 use lockstep::units::PulseWidth;
 
@@ -55,10 +55,11 @@ fn act(words: &[&str]) -> Result<(), Box<dyn Error>> {
 fn servo(pins: &[u8]) -> Result<(), HalError> {
     let mut header = RppalBackend::open()?;
     let began = Instant::now();
-    header.prepare_pwm(pins)?;
+    let outputs: Vec<PwmOutput> = pins.iter().map(|&gpio| gpio.into()).collect();
+    header.prepare_pwm(&outputs)?;
     let mut channels = Vec::new();
     for &gpio in pins {
-        channels.push(header.open_pwm(gpio, "probe")?);
+        channels.push(header.open_pwm(&gpio.into(), "probe")?);
     }
     println!("opened in {} ms", began.elapsed().as_millis());
     let mut started = Vec::new();
@@ -83,7 +84,7 @@ fn servo(pins: &[u8]) -> Result<(), HalError> {
 
 /// Drops a channel whose signal runs.
 fn leave(gpio: u8) -> Result<(), HalError> {
-    let mut channel = RppalBackend::open()?.open_pwm(gpio, "probe")?;
+    let mut channel = RppalBackend::open()?.open_pwm(&gpio.into(), "probe")?;
     channel.start(PERIOD, PulseWidth::from_micros(1500))?;
     Ok(())
 }
