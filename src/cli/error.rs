@@ -76,6 +76,7 @@ impl CliError {
                 MachineError::Hal { .. }
                 | MachineError::Backend(_)
                 | MachineError::FaultAtStart { .. }
+                | MachineError::Unprovable { .. }
                 | MachineError::Threads(_) => HARDWARE,
                 MachineError::UnknownProgram { .. }
                 | MachineError::NoProgram { .. }

@@ -2,7 +2,7 @@
 
 use crate::board;
 use crate::config::drivers::DriverPreset;
-use crate::config::{Drive, LineConfig, Loaded, StepDirDrive};
+use crate::config::{Drive, LineConfig, Loaded, PwmClockDrive, StepDirDrive};
 
 /// One wire, or one thing to set on a driver.
 pub(super) struct Row {
@@ -46,8 +46,9 @@ pub(super) fn wiring(loaded: &Loaded) -> Wiring {
         };
         match &motor.drive {
             Drive::Servo(servo) => row("PWM", servo.gpio, None),
-            Drive::StepDir(axis) => {
-                row("STEP", axis.step, None);
+            Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => {
+                let clock = matches!(motor.drive, Drive::PwmClock(_));
+                row(if clock { "STEP (PWM)" } else { "STEP" }, axis.step, None);
                 row("DIR", axis.dir, None);
                 for (function, line) in [("ENABLE", axis.enable), ("FAULT", axis.fault)] {
                     if let Some(line) = line {
@@ -78,7 +79,8 @@ fn strap(axis: &StepDirDrive) -> String {
 fn safe_levels(loaded: &Loaded) -> Vec<Note> {
     let mut lines: Vec<(LineConfig, Vec<&str>, bool)> = Vec::new();
     for motor in &loaded.config.motors {
-        let Drive::StepDir(axis) = &motor.drive else {
+        let (Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. })) = &motor.drive
+        else {
             continue;
         };
         let Some(line) = axis.enable else { continue };
@@ -101,7 +103,7 @@ fn safe_levels(loaded: &Loaded) -> Vec<Note> {
     lines.into_iter().map(note).collect()
 }
 
-/// Adds the lines that put PWM on the servos' pins; what they can't do comes back as commands.
+/// Adds the lines that put PWM on the pins of servos and step clocks; what they can't do comes back as commands.
 fn pwm(loaded: &Loaded, config_txt: &mut Vec<Note>) -> Vec<Note> {
     let board = loaded.board;
     let mut gpios = Vec::new();
@@ -109,8 +111,10 @@ fn pwm(loaded: &Loaded, config_txt: &mut Vec<Note>) -> Vec<Note> {
     for motor in &loaded.config.motors {
         match &motor.drive {
             Drive::Servo(servo) => gpios.push(servo.gpio),
-            Drive::StepDir(axis) => {
-                others.extend([axis.step, axis.dir]);
+            Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => {
+                let clock = matches!(motor.drive, Drive::PwmClock(_));
+                if clock { &mut gpios } else { &mut others }.push(axis.step);
+                others.push(axis.dir);
                 others.extend([axis.enable, axis.fault].iter().flatten().map(|l| l.gpio));
             }
         }

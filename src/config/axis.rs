@@ -1,6 +1,7 @@
 //! `[axis.NAME]`.
 
 use super::parts::{self, ReadMotor};
+use super::pwm_clock::{self, Clock};
 use super::reader::{Key, MOST, Reader, Table, Value, key};
 use super::stepping::{countable, driver, fits_driver, known_microsteps, steps_per_unit};
 use super::*;
@@ -27,6 +28,7 @@ struct UnitKeys {
     acceleration: Key,
     jerk: Key,
     assume: Key,
+    start_stop: Key,
     dimensions: [Dimension; 4],
     why: &'static str,
 }
@@ -39,6 +41,7 @@ const LINEAR: UnitKeys = UnitKeys {
     acceleration: key("max-acceleration", "\"500mm/s^2\""),
     jerk: key("max-jerk", "\"5000mm/s^3\""),
     assume: key("assume", "\"0mm\""),
+    start_stop: key("start-stop-speed", "\"5mm/s\""),
     dimensions: [Dimension::Length, Dimension::Speed, Dimension::Acceleration, Dimension::Jerk],
     why: "since `distance-per-revolution` is a length",
 };
@@ -51,6 +54,7 @@ const ROTARY: UnitKeys = UnitKeys {
     acceleration: key("max-acceleration", "\"900deg/s^2\""),
     jerk: key("max-jerk", "\"9000deg/s^3\""),
     assume: key("assume", "\"0deg\""),
+    start_stop: key("start-stop-speed", "\"20deg/s\""),
     dimensions: [
         Dimension::Angle,
         Dimension::AngularSpeed,
@@ -62,7 +66,7 @@ const ROTARY: UnitKeys = UnitKeys {
 
 pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
     let mut motor = ReadMotor::new(name, table.span);
-    let step = parts::pin(r, table, &mut motor, STEP);
+    let step = pwm_clock::step(r, table, &mut motor, STEP);
     let dir = parts::pin(r, table, &mut motor, DIR);
     let enable = parts::line(r, table, &mut motor, ENABLE);
     let fault = parts::line(r, table, &mut motor, FAULT);
@@ -91,6 +95,8 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
         None => Some(AxisStop::Keep),
         Some(v) => on_stop(r, v, holds_load, enable),
     };
+    let is_clock = step.as_ref().is_some_and(|s| s.clock);
+    let clock = is_clock.then(|| Clock::read(r, table, &mut motor, keys.start_stop));
     r.finish(table);
 
     let mut at_start = None;
@@ -122,13 +128,14 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
         let steps_per_unit =
             steps_per_unit(r, table.span, steps? as u32, microsteps?, gear_ratio?, distance?.0?)?;
         if let (Some(limits), Some(at)) = (motor.limits, speed_at) {
-            fits_driver(r, at, limits.speed, steps_per_unit, &driver.timing, unit)?;
+            let timing = if is_clock { Clock::timing(driver.timing) } else { driver.timing };
+            fits_driver(r, at, limits.speed, steps_per_unit, &timing, unit)?;
         }
         if let (Some(travel), Some(at)) = (motor.travel, travel_at) {
             countable(r, at, travel, steps_per_unit)?;
         }
-        Some(Drive::StepDir(StepDirDrive {
-            step: step?,
+        let axis = StepDirDrive {
+            step: step?.gpio?,
             dir: dir?,
             enable: enable?,
             fault: fault?,
@@ -141,7 +148,14 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
             at_start: at_start?,
             on_stop: on_stop?,
             holds_load: holds_load?,
-        }))
+        };
+        match clock {
+            None => Some(Drive::StepDir(axis)),
+            Some(clock) => {
+                let travel = (motor.travel?, travel_at);
+                clock.drive(r, axis, motor.limits?, unit, travel, at_start_at)
+            }
+        }
     })();
     motor
 }

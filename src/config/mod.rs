@@ -30,6 +30,8 @@
 //! | | `gear-ratio`, `reverse`, `holds-load` | `"1"`, `false`, `false` |
 //! | | `max-jerk` | ten times `max-acceleration`, a second |
 //! | | `at-start`, `on-stop` | `"unknown"`, `"keep"` |
+//! | `[axis.NAME]` with `step = { pwm = ... }` | `mode`, `rate-tolerance` | `"position"`, `"200ppm"` |
+//! | | `start-stop-speed` | what two steps from rest bring the motor to at its `max-acceleration` |
 //!
 //! All else that is in a table is needed, and nothing else may be there.
 
@@ -44,6 +46,7 @@ mod nearest;
 mod parts;
 mod pins;
 mod program;
+mod pwm_clock;
 mod reader;
 mod servo;
 mod source;

@@ -129,7 +129,7 @@ impl MotorConfig {
     pub fn axis(&self) -> Option<AxisConfig> {
         match &self.drive {
             Drive::Servo(_) => None,
-            Drive::StepDir(axis) => Some(AxisConfig {
+            Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => Some(AxisConfig {
                 steps_per_unit: axis.steps_per_unit,
                 reverse: axis.reverse,
                 at_start: axis.at_start,
@@ -172,6 +172,8 @@ pub enum Drive {
     Servo(ServoDrive),
     /// A stepper behind a STEP/DIR driver.
     StepDir(StepDirDrive),
+    /// A stepper behind a STEP/DIR driver whose STEP is a hardware PWM channel.
+    PwmClock(PwmClockDrive),
 }
 
 /// A hobby servo on a hardware PWM channel.
@@ -251,6 +253,28 @@ pub struct StepDirDrive {
     pub on_stop: AxisStop,
     /// The axis carries a load that would fall: its driver is never released.
     pub holds_load: bool,
+}
+
+/// A stepper whose step clock is a hardware PWM channel.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PwmClockDrive {
+    /// All that it has in common with others; its `step` is the PWM channel's GPIO.
+    pub axis: StepDirDrive,
+    /// Whether its pulses are counted.
+    pub mode: ClockMode,
+    /// How far the PWM clock's rate may be off, in parts per thousand million.
+    pub tolerance_ppb: u32,
+    /// What its rate may change by at once, in steps/s.
+    pub jump: f64,
+}
+
+/// What an axis on a PWM step clock promises.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClockMode {
+    /// A position: its pulses come in bursts whose count is proved.
+    Position,
+    /// A rate, and no position.
+    Velocity,
 }
 
 /// A control line of a driver.

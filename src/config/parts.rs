@@ -12,6 +12,8 @@ pub(super) struct ReadMotor {
     pub travel: Option<Travel>,
     pub limits: Option<MotionLimits>,
     pub drive: Option<Drive>,
+    /// It turns at a rate, and has no position to go to.
+    pub rate_only: bool,
     pub pins: Vec<PinUse>,
 }
 
@@ -24,6 +26,7 @@ impl ReadMotor {
             travel: None,
             limits: None,
             drive: None,
+            rate_only: false,
             pins: Vec::new(),
         }
     }

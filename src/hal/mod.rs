@@ -19,7 +19,7 @@ mod timed;
 mod waveform;
 
 pub use backend::{Backend, OnEdge, OutputStart};
-pub use ending::{PhaseWatch, end_signal};
+pub use ending::{PhaseWatch, end_signal, end_signal_in_low};
 pub use error::{Cause, HalError};
 pub use identify::identify_board;
 pub use record::{EdgeSink, RecordedOutput, RecordedPwm};

@@ -10,6 +10,11 @@ use crate::motor::{Command, Event, FaultKind, MotorIndex, MoveId, Report, Verdic
 use crate::runtime::{Heed, Next};
 use crate::units::Instant;
 
+/// The steps that an axis has made, at least and at most.
+pub(super) fn between(steps: i64, below: u64, above: u64) -> (i64, i64) {
+    (steps.saturating_sub_unsigned(below), steps.saturating_add_unsigned(above))
+}
+
 impl Machine {
     pub(super) fn on_event(&mut self, event: Event) {
         let motor = event.motor;
@@ -30,12 +35,22 @@ impl Machine {
                 );
                 self.come_to_rest(id, Cause::Late);
             }
+            Report::Uncounted { below, above } => {
+                let state = &mut self.motors[motor];
+                state.doubt();
+                state.uncounted = Some((below, above));
+                state.miscounted = true;
+                log::warn!(
+                    "{}: its pulses could not be counted: up to {below} steps fewer, or {above} more",
+                    self.models[motor].name
+                );
+            }
             Report::Acknowledged { change } => self.on_acknowledged(motor, change),
             Report::Halted { id } => {
                 if let Some(id) = id.filter(|&id| self.motors[motor].busy == Some(id)) {
                     let moving = self.active.get(&id).is_some_and(|a| a.zero.is_some());
                     if moving && self.models[motor].steps.is_some() {
-                        self.motors[motor].place = Place::Unverified;
+                        self.motors[motor].doubt();
                     }
                     self.end_part(id, motor, |a| a.cause.clone().unwrap_or(Cause::Stopped));
                 }
@@ -111,7 +126,7 @@ impl Machine {
         let state = &mut self.motors[motor];
         state.fault = Some(kind.clone());
         if self.models[motor].steps.is_some() {
-            state.place = Place::Unverified;
+            state.doubt();
         }
         let Some(id) = state.busy else { return };
         self.excuse(id, motor);
@@ -153,7 +168,12 @@ impl Machine {
         };
         let faulty = state.fault.is_some();
         let there = (stands - goal).abs() < model.tolerance() && !faulty;
-        let outcome = if there {
+        let bounds = steps.zip(state.uncounted.filter(|_| state.miscounted));
+        let outcome = if let Some((steps, (below, above))) = bounds.filter(|_| there) {
+            let (low, high) = between(steps, below, above);
+            let off = |end: i64| (part.target - model.to_unit(end as f64)).abs();
+            Outcome::Short { by: off(low).max(off(high)), cause: Cause::Uncounted { low, high } }
+        } else if there {
             Outcome::Reached
         } else {
             // From where it was asked to go, not from the nearest step; a millionth of a micrometre
@@ -192,7 +212,7 @@ impl Machine {
         }
         let state = &mut self.motors[motor];
         state.fault.get_or_insert(FaultKind::Silent);
-        state.place = Place::Unverified;
+        state.doubt();
         self.excuse(id, motor);
         self.end_part(id, motor, |_| Cause::NoAnswer);
     }
@@ -398,7 +418,7 @@ impl Machine {
                 // Let go, a servo may be moved by hand, and a rotor falls to the nearest full step.
                 match self.models[motor].steps {
                     None => self.motors[motor].angle = None,
-                    Some(_) => self.motors[motor].place = Place::Unverified,
+                    Some(_) => self.motors[motor].doubt(),
                 }
                 if let Err(e) = self.fleet.send(motor, Command::Release) {
                     log::error!("{e}");

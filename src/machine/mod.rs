@@ -17,6 +17,7 @@ mod program;
 mod report;
 mod shapes;
 mod spec;
+mod step_clock;
 mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,6 +79,19 @@ struct MotorState {
     telemetry: Arc<Telemetry>,
     last: Option<MotorOutcome>,
     position_signal: SignalId,
+    /// How much less, and more, its count may be than what is told, where it can't be proved.
+    uncounted: Option<(u64, u64)>,
+    /// That has become so, or worse, in its last move.
+    miscounted: bool,
+}
+
+impl MotorState {
+    /// Its place can't be sure any more.
+    fn doubt(&mut self) {
+        if self.place != Place::Estimated {
+            self.place = Place::Unverified;
+        }
+    }
 }
 
 /// A machine with its motors running.
@@ -278,6 +292,9 @@ impl Machine {
         if state.busy.is_some() {
             return Err(MoveError::Busy { motor: name.clone() });
         }
+        if state.place == Place::Estimated {
+            return Err(MoveError::NoPosition { motor: name.clone() });
+        }
         match (self.models[motor].steps, state.angle) {
             (Some(_), _) if state.place == Place::Unknown => {
                 Err(MoveError::UnknownPlace { motor: name.clone() })
@@ -363,6 +380,7 @@ impl Machine {
         self.active.insert(id, active);
         for (motor, motion) in motions {
             self.motors[motor].busy = Some(id);
+            self.motors[motor].miscounted = false;
             if let Err(e) = self.fleet.send(motor, Command::Arm(motion)) {
                 log::error!("{e}");
                 self.give_up(id, motor);

@@ -12,7 +12,8 @@ use super::preflight::start_position;
 use super::{MachineError, MotorState};
 use crate::board::{Pull, PwmOutput};
 use crate::config::{
-    AtStart, AxisStop, Config, Drive, LineConfig, MotorConfig, ServoDrive, StepDirDrive,
+    AtStart, AxisStop, ClockMode, Config, Drive, LineConfig, MotorConfig, PwmClockDrive,
+    ServoDrive, StepDirDrive,
 };
 use crate::hal::{
     Backend, Clock, HalError, InputLine, Level, OutputLine, OutputStart, PwmChannel,
@@ -54,7 +55,7 @@ impl Signals {
                     let pulse = wire("pulse");
                     (pulse, pulse, pulse)
                 }
-                Drive::StepDir(axis) => {
+                Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => {
                     let (step, dir) = (wire("step"), wire("dir"));
                     (step, dir, if axis.enable.is_some() { wire("enable") } else { dir })
                 }
@@ -73,6 +74,8 @@ pub(super) struct Opener<'b> {
     pub recorder: Recorder,
     pub enables: BTreeMap<u8, SharedLine>,
     pub max_lateness: Option<u64>,
+    /// How much of the time between two edges may be spun away.
+    pub spin: f64,
     pub events: Sender<Event>,
     pub inputs: Vec<Box<dyn InputLine>>,
 }
@@ -83,6 +86,7 @@ impl Opener<'_> {
     pub fn open(&mut self, config: &Config, signals: &Signals) -> Result<Opened, MachineError> {
         let servos = config.motors.iter().filter_map(|m| match &m.drive {
             Drive::Servo(servo) => Some(servo.gpio),
+            Drive::PwmClock(clock) => Some(clock.axis.step),
             Drive::StepDir(_) => None,
         });
         let outputs: Vec<PwmOutput> = servos.map(PwmOutput::Gpio).collect();
@@ -108,6 +112,16 @@ impl Opener<'_> {
                     let axis = self.axis(index, motor, axis, signals, telemetry.clone(), &mailbox);
                     (Box::new(axis?), place)
                 }
+                Drive::PwmClock(drive) => {
+                    let place = match (drive.mode, drive.axis.at_start) {
+                        (ClockMode::Velocity, _) => Place::Estimated,
+                        (_, AtStart::Unknown) if self.backend.is_hardware() => Place::Unknown,
+                        _ => Place::Assumed,
+                    };
+                    let telemetry = telemetry.clone();
+                    let clock = self.step_clock(index, motor, drive, signals, telemetry, &mailbox);
+                    (clock?, place)
+                }
             };
             members.push((Member { name: motor.name.clone(), motor: boxed }, mailbox));
             states.push(MotorState {
@@ -118,6 +132,8 @@ impl Opener<'_> {
                 telemetry,
                 last: None,
                 position_signal: signals.position,
+                uncounted: None,
+                miscounted: false,
             });
         }
         Ok((members, states))
@@ -128,7 +144,9 @@ impl Opener<'_> {
     fn open_enables(&mut self, config: &Config, signals: &Signals) -> Result<(), MachineError> {
         let axes = || {
             config.motors.iter().enumerate().filter_map(|(i, m)| match &m.drive {
-                Drive::StepDir(axis) => axis.enable.map(|line| (i, m, axis, line)),
+                Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => {
+                    axis.enable.map(|line| (i, m, axis, line))
+                }
                 Drive::Servo(_) => None,
             })
         };
@@ -155,7 +173,7 @@ impl Opener<'_> {
         Ok(())
     }
 
-    fn record_output(
+    pub(super) fn record_output(
         &self,
         line: Box<dyn OutputLine>,
         signals: Vec<SignalId>,
@@ -168,7 +186,7 @@ impl Opener<'_> {
         Box::new(RecordedOutput::new(line, sink, self.clock.now()))
     }
 
-    fn record_pwm(&self, channel: Box<dyn PwmChannel>, signal: SignalId) -> Box<dyn PwmChannel> {
+    pub(super) fn record_pwm(&self, channel: Box<dyn PwmChannel>, signal: SignalId) -> Box<dyn PwmChannel> {
         if !self.recorder.is_on() {
             return channel;
         }
@@ -248,7 +266,7 @@ impl Opener<'_> {
     }
 
     /// Watches a driver's fault line; its edges go to the motor's own mailbox.
-    fn fault_line(
+    pub(super) fn fault_line(
         &mut self,
         motor: &MotorConfig,
         line: LineConfig,

@@ -12,6 +12,7 @@
 
 mod change;
 mod part;
+mod pwm_clock;
 mod servo;
 mod step_dir;
 mod telemetry;
@@ -23,6 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_channel::Sender;
 
 pub use change::{Change, Gate, Verdict};
+pub use pwm_clock::{Doubt, DriverLines, PwmClock, PwmClockSetup, PwmRate, provable_rate};
 pub use servo::{PulseMap, Servo, ServoSetup};
 pub use step_dir::{StepDir, StepDirSetup};
 pub use telemetry::{Lateness, LatenessSummary, Telemetry};
@@ -136,6 +138,13 @@ pub enum Report {
     Acknowledged {
         /// The change's number.
         change: u64,
+    },
+    /// The count of its pulses cannot be proved: it may be this much less, or more, than what is told.
+    Uncounted {
+        /// How many steps fewer it may be, since the start of the machine.
+        below: u64,
+        /// How many steps more.
+        above: u64,
     },
     /// Still, after [`Command::Halt`].
     Halted {

@@ -3,8 +3,9 @@
 use super::Options;
 use super::check::{AtLeast, Tally, figure, motion_bounds};
 use super::report::Bound;
+use super::staircase::Staircase;
 use super::step_motion::StepMotion;
-use crate::config::{MotorConfig, StepDirDrive};
+use crate::config::{ClockMode, MotorConfig, PwmClockDrive, StepDirDrive};
 
 /// What a step may fall short of a whole one in a position, by rounding.
 const WHOLE: f64 = 1e-3;
@@ -69,6 +70,10 @@ pub(super) struct Axis {
     inside: Tally,
     ends_low: Tally,
     motion: StepMotion,
+    /// On a step clock: in place of speed, acceleration and jerk.
+    stairs: Option<Staircase>,
+    /// Whether its steps have to add up to its positions.
+    counted: bool,
 }
 
 impl Axis {
@@ -113,7 +118,28 @@ impl Axis {
             inside: Tally::default(),
             ends_low: Tally::default(),
             motion: StepMotion::new(fastest, of(limits.acceleration), of(limits.jerk), late),
+            stairs: None,
+            counted: true,
         }
+    }
+
+    /// An axis whose STEP is a PWM channel.
+    pub fn on_clock(motor: &MotorConfig, drive: &PwmClockDrive, options: &Options) -> Axis {
+        let axis = Axis::new(motor, &drive.axis, options);
+        let per_unit = drive.axis.steps_per_unit;
+        let acceleration = per_unit.scale(motor.limits.acceleration);
+        let shortest = (1e9 / per_unit.scale(motor.limits.speed)) as u64;
+        Axis {
+            interval: AtLeast::new(shortest),
+            stairs: Some(Staircase::new(drive.jump, acceleration, axis.late)),
+            counted: drive.mode == ClockMode::Position,
+            ..axis
+        }
+    }
+
+    /// How many steps it may be off its place by the way it steps.
+    pub fn off(&self) -> f64 {
+        self.stairs.as_ref().map_or(0.0, Staircase::off)
     }
 
     /// The speed limit, in steps a second.
@@ -189,7 +215,10 @@ impl Axis {
         let up = self.dir.high != Some(self.drive.reverse);
         let step = if up { 1 } else { -1 };
         self.steps += step;
-        self.motion.edge(at, up, held);
+        match &mut self.stairs {
+            Some(stairs) => stairs.edge(at, up),
+            None => self.motion.edge(at, up, held),
+        }
         if let Some(count) = &mut self.count {
             *count += step;
             let count = *count;
@@ -263,6 +292,9 @@ impl Axis {
     pub fn halt(&mut self, at: u64) {
         self.moving = false;
         self.motion.halt(at);
+        if let Some(stairs) = &mut self.stairs {
+            stairs.halt();
+        }
     }
 
     /// Compares the count with a position in the trace.
@@ -308,10 +340,10 @@ impl Axis {
         }
         bounds.push(self.in_moves.rule(name, "steps in moves alone", "yes"));
         let places = self.places;
-        bounds.push(
-            places
-                .bound(name, "steps = position", "exact", |t| format!("{} positions", t.looked())),
-        );
+        if self.counted {
+            let seen = |t: &Tally| format!("{} positions", t.looked());
+            bounds.push(places.bound(name, "steps = position", "exact", seen));
+        }
         let range = self.range.map_or("-".to_owned(), |(low, high)| {
             let low = figure(drive.steps_per_unit.unscale(low as f64));
             format!("{low} to {}", Self::place(drive, self.unit, high))
@@ -319,7 +351,13 @@ impl Axis {
         bounds.push(self.inside.bound(name, "travel", self.travel_text, |_| range));
         bounds.push(self.ends_low.rule(name, "low at the end", "yes"));
         let scale = drive.steps_per_unit.to_f64();
-        bounds.extend(motion_bounds(name, self.unit, self.motion.limits, self.required, scale));
+        match self.stairs {
+            Some(stairs) => bounds.push(stairs.finish(name, self.unit, scale)),
+            None => {
+                let limits = self.motion.limits;
+                bounds.extend(motion_bounds(name, self.unit, limits, self.required, scale));
+            }
+        }
         bounds
     }
 }

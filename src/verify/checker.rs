@@ -7,7 +7,7 @@ use super::moves::{Grain, Moves, Place};
 use super::report::{Bound, Report};
 use super::servo::Servo;
 use super::{Options, VerifyError};
-use crate::config::{Config, Drive};
+use crate::config::{Config, Drive, PwmClockDrive};
 use crate::trace::{Change, Signal, SignalId, SignalKind, Value};
 use crate::units::Instant;
 
@@ -66,12 +66,14 @@ impl Checker {
             .map(|m| match &m.drive {
                 Drive::Servo(drive) => Motor::Servo(Box::new(Servo::new(m, drive, options))),
                 Drive::StepDir(drive) => Motor::Axis(Box::new(Axis::new(m, drive, options))),
+                Drive::PwmClock(drive) => Motor::Axis(Box::new(Axis::on_clock(m, drive, options))),
             })
             .collect();
         let late = options.late_nanos();
         let grains = motors.iter().zip(&config.motors).map(|(motor, config)| match motor {
             Motor::Axis(axis) => {
-                Grain { late: axis.top_speed() * late as f64 / 1e9, end_within: 0, rest: 1.0 }
+                let late = axis.top_speed() * late as f64 / 1e9 + axis.off();
+                Grain { late, end_within: 0, rest: 1.0 }
             }
             Motor::Servo(servo) => Grain {
                 late: servo.late_grains(),
@@ -268,7 +270,7 @@ fn roles(signals: &[Signal], config: &Config) -> Result<HashMap<SignalId, Role>,
         let mut wire = |name, wire| want(name, SignalKind::Wire, Role::Wire(index, wire));
         match &motor.drive {
             Drive::Servo(_) => wire("pulse", Wire::Pulse),
-            Drive::StepDir(axis) => {
+            Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => {
                 wire("step", Wire::Step);
                 wire("dir", Wire::Dir);
                 if axis.enable.is_some() {

@@ -10,6 +10,10 @@
 //! every step; a driver that holds a load never goes off; no step outside of a move; the steps add up to
 //! the positions in the trace, exactly; the travel, the speed, the acceleration and the jerk.
 //!
+//! Of an axis on a PWM step clock the same, but for speed, acceleration and jerk: its steps are never closer
+//! than at its top speed, and its rate is a staircase whose jumps, and whose jumps in a given time, are bounded.
+//! In `mode = "velocity"` nothing is counted.
+//!
 //! Of a servo: the period; every pulse within its range, the last one too; a signal begins with a move
 //! and no pulse is missing in one; at rest, pulses stand for the position; speed, acceleration and jerk.
 //!
@@ -69,6 +73,7 @@ mod kinematics;
 mod moves;
 mod report;
 mod servo;
+mod staircase;
 mod step_motion;
 
 use std::io::BufRead;
