@@ -83,7 +83,10 @@ fn notes(report: &RunReport) -> Vec<String> {
         (Place::Assumed, "counted from a place that was assumed, not measured"),
         (Place::Unverified, "the motor may have lost steps: it may stand elsewhere"),
         (Place::Unknown, "nobody told where it stands: counted from 0"),
-        (Place::Estimated, "an estimate, position and steps: nothing counts the pulses of `mode = \"velocity\"`"),
+        (
+            Place::Estimated,
+            "an estimate, position and steps: nothing counts the pulses of `mode = \"velocity\"`",
+        ),
     ] {
         if shown(place) {
             notes.push(format!("{}: {text}", mark(place).trim()));
@@ -99,7 +102,8 @@ fn notes(report: &RunReport) -> Vec<String> {
         notes.push(format!("{}: {detail}", motor.motor));
     }
     for motor in motors {
-        let told = matches!(motor.outcome, Some(Outcome::Short { cause: Cause::Uncounted { .. }, .. }));
+        let told =
+            matches!(motor.outcome, Some(Outcome::Short { cause: Cause::Uncounted { .. }, .. }));
         if let Some((low, high)) = motor.between.filter(|_| !told) {
             notes.push(format!(
                 "{}: not all of its pulses could be counted: between {low} and {high} steps",
@@ -154,7 +158,17 @@ mod tests {
             LatenessSummary { count: 3, p50: 400, p99: 6_100, max: 31_049, ..Default::default() };
         let (motor, unit) = (name.to_owned(), MotorUnit::Millimetre);
         let (position, steps) = (Some(-0.00001), Some(40_000));
-        MotorReport { motor, outcome, fault: None, position, unit, steps, between: None, place, lateness }
+        MotorReport {
+            motor,
+            outcome,
+            fault: None,
+            position,
+            unit,
+            steps,
+            between: None,
+            place,
+            lateness,
+        }
     }
 
     fn report(result: RunResult, motors: Vec<MotorReport>) -> RunReport {

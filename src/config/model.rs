@@ -129,14 +129,16 @@ impl MotorConfig {
     pub fn axis(&self) -> Option<AxisConfig> {
         match &self.drive {
             Drive::Servo(_) => None,
-            Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => Some(AxisConfig {
-                steps_per_unit: axis.steps_per_unit,
-                reverse: axis.reverse,
-                at_start: axis.at_start,
-                on_stop: axis.on_stop,
-                holds_load: axis.holds_load,
-                wake: axis.timing.wake,
-            }),
+            Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => {
+                Some(AxisConfig {
+                    steps_per_unit: axis.steps_per_unit,
+                    reverse: axis.reverse,
+                    at_start: axis.at_start,
+                    on_stop: axis.on_stop,
+                    holds_load: axis.holds_load,
+                    wake: axis.timing.wake,
+                })
+            }
         }
     }
 }

@@ -30,7 +30,10 @@ fn position(r: &Reader<'_>, value: Value<'_>, motor: &ReadMotor) -> Option<f64> 
     if motor.rate_only {
         r.error(
             value.span(),
-            format!("`{}` turns at a rate (`mode = \"velocity\"`), and can't go to a position", motor.name),
+            format!(
+                "`{}` turns at a rate (`mode = \"velocity\"`), and can't go to a position",
+                motor.name
+            ),
             "leave it out here, or leave out its `mode`",
         );
         return None;

@@ -82,11 +82,11 @@ impl<'a> Clock<'a> {
         (travel, travel_at): (Travel, Option<Value<'_>>),
         at_start: Option<Value<'_>>,
     ) -> Option<Drive> {
-        let mode = self.mode?;
         let mut fine = true;
-        if mode == ClockMode::Velocity {
+        if self.mode == Some(ClockMode::Velocity) {
             let why = "an axis in `mode = \"velocity\"` turns at a rate, and nobody knows where it stands";
-            if let Some(at) = travel_at.filter(|_| travel.min.is_finite() || travel.max.is_finite()) {
+            if let Some(at) = travel_at.filter(|_| travel.min.is_finite() || travel.max.is_finite())
+            {
                 r.error(at.span(), why, "write `travel = \"unlimited\"`, or leave out `mode`");
                 fine = false;
             }
@@ -120,7 +120,11 @@ impl<'a> Clock<'a> {
                     let least = axis.steps_per_unit.unscale(natural);
                     r.error(
                         at.span(),
-                        format!("with this acceleration two steps bring the motor to {}{u}/s", figure(least)),
+                        format!(
+                            "at its `max-acceleration` two steps from rest bring the motor to {}{u}/s, so it \
+                             has to bear that",
+                            figure(least)
+                        ),
                         "write a smaller `max-acceleration`, or leave this key out",
                     );
                     fine = false;
@@ -128,7 +132,7 @@ impl<'a> Clock<'a> {
                 jump
             }
         };
-        let tolerance_ppb = self.tolerance_ppb?;
+        let (mode, tolerance_ppb) = (self.mode?, self.tolerance_ppb?);
         fine.then_some(Drive::PwmClock(PwmClockDrive { axis, mode, tolerance_ppb, jump }))
     }
 }

@@ -6,11 +6,12 @@ fn load(text: &str) -> Config {
     Config::from_str(text, "test.toml").unwrap_or_else(|e| panic!("{e}")).config
 }
 
-const SHIPPED: [&str; 4] = [
+const SHIPPED: [&str; 5] = [
     include_str!("../../config/servo-sweep.toml"),
     include_str!("../../config/two-servos.toml"),
     include_str!("../../config/xyz-stage.toml"),
     include_str!("../../config/pan-tilt.toml"),
+    include_str!("../../config/pwm-turntable.toml"),
 ];
 
 const AXIS: &str = r#"
@@ -238,7 +239,7 @@ proptest! {
 
     #[test]
     fn any_mutation_of_a_shipped_config_is_read_or_refused(
-        which in 0usize..4,
+        which in 0usize..SHIPPED.len(),
         cuts in prop::collection::vec((any::<prop::sample::Index>(), 0usize..12, "[ \\[\\]{}=\",.a-z0-9#\n\u{b5}-]{0,6}"), 1..6),
     ) {
         let mut text = SHIPPED[which].to_owned();
@@ -255,7 +256,7 @@ proptest! {
     /// Lines swapped, doubled and left out keep the syntax and disturb everything else.
     #[test]
     fn any_shuffle_of_lines_is_read_or_refused(
-        picks in prop::collection::vec((0usize..4, any::<prop::sample::Index>()), 0..60),
+        picks in prop::collection::vec((0usize..SHIPPED.len(), any::<prop::sample::Index>()), 0..60),
     ) {
         let lines: Vec<Vec<&str>> = SHIPPED
             .iter()
@@ -268,7 +269,7 @@ proptest! {
     /// Values that are whole, but the wrong ones: every refusal has its reason.
     #[test]
     fn any_exchange_of_values_is_read_or_refused(
-        which in 0usize..4,
+        which in 0usize..SHIPPED.len(),
         swaps in prop::collection::vec((any::<prop::sample::Index>(), 0usize..VALUES.len()), 1..5),
     ) {
         // Everything between `= ` or `[` and the next `,`, `}`, `]` or blank.

@@ -186,7 +186,11 @@ impl Opener<'_> {
         Box::new(RecordedOutput::new(line, sink, self.clock.now()))
     }
 
-    pub(super) fn record_pwm(&self, channel: Box<dyn PwmChannel>, signal: SignalId) -> Box<dyn PwmChannel> {
+    pub(super) fn record_pwm(
+        &self,
+        channel: Box<dyn PwmChannel>,
+        signal: SignalId,
+    ) -> Box<dyn PwmChannel> {
         if !self.recorder.is_on() {
             return channel;
         }

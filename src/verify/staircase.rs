@@ -38,9 +38,9 @@ impl Staircase {
     }
 
     /// How many steps a stair may be off the motion that it stands for: what a line as long as the jump
-    /// allows is off the parabola, and a step for where it begins.
+    /// allows is off the parabola, half as much again where it begins, and a step.
     pub fn off(&self) -> f64 {
-        1.0 + (self.jump * self.jump / (16.0 * self.acceleration)).max(0.25)
+        1.0 + 1.5 * (self.jump * self.jump / (16.0 * self.acceleration)).max(0.25)
     }
 
     /// A step.
@@ -80,8 +80,7 @@ impl Staircase {
         if let Some((last, _)) = self.last {
             self.look(last, 0.0, 0.0);
         }
-        let required =
-            format!("<= {} {unit}/s + acceleration x time", figure(self.jump / scale));
+        let required = format!("<= {} {unit}/s + acceleration x time", figure(self.jump / scale));
         let seen = format!("{} {unit}/s", figure(self.largest / scale));
         self.tally.bound(name, "rate jump", required, |_| seen)
     }
@@ -112,7 +111,10 @@ mod tests {
         assert_eq!(verdict(&[(50.0, 4), (101.0, 9)]), Verdict::Broken, "up");
         // Each jump is small, but they follow each other too soon.
         assert_eq!(verdict(&[(40.0, 3), (80.0, 2), (120.0, 2), (160.0, 2)]), Verdict::Broken);
-        assert_eq!(verdict(&[(40.0, 3), (80.0, 6), (110.0, 9), (70.0, 9), (40.0, 5)]), Verdict::Kept);
+        assert_eq!(
+            verdict(&[(40.0, 3), (80.0, 6), (110.0, 9), (70.0, 9), (40.0, 5)]),
+            Verdict::Kept
+        );
         assert_eq!(verdict(&[(40.0, 3), (80.0, 5)]), Verdict::Broken, "to rest");
         assert_eq!(verdict(&[(45.0, 3), (-45.0, 5)]), Verdict::Kept, "it turns");
     }

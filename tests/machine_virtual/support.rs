@@ -169,7 +169,7 @@ pub fn random_target(dice: &mut Dice, motor: &MotorConfig) -> f64 {
 pub fn axis(motor: &MotorConfig) -> Option<&StepDirDrive> {
     match &motor.drive {
         Drive::StepDir(axis) => Some(axis),
-        Drive::Servo(_) => None,
+        _ => None,
     }
 }
 

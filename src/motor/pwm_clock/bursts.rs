@@ -32,9 +32,21 @@ impl Pace {
         LEAST_OFF.max(self.jump * self.jump / (16.0 * self.acceleration))
     }
 
-    fn rounded(&self, period: f64) -> u64 {
-        let period = period.clamp(self.least_period as f64, LONGEST_PERIOD as f64);
-        (period.ceil() as u64).next_multiple_of(self.grain.max(1))
+    /// A burst of up to so many pulses, a step each `gap` nanoseconds.
+    fn burst(
+        &self,
+        (start, due): (i64, i64),
+        gap: f64,
+        pulses: u64,
+        up: bool,
+        most: impl Fn(u64) -> u64,
+    ) -> Burst {
+        let gap = gap.max(self.least_period as f64);
+        let single = pulses == 1 || gap > LONGEST_PERIOD as f64;
+        let period = (gap.min(LONGEST_PERIOD as f64).ceil() as u64).next_multiple_of(self.grain);
+        let pulses = if single { 1 } else { pulses.min(most(period).max(1)) };
+        let pace = if pulses == 1 { gap } else { period as f64 };
+        Burst { start, due, period, pulses, up, pace }
     }
 
     /// How many pulses at `rate` last as long as the acceleration takes to a jump.
@@ -98,13 +110,16 @@ pub(super) fn next(
     let due = first_at.max(from).min(to.max(from));
     let start = due.max(earliest);
     let mut fit = Fit { low: pace.least_period as f64, high: LONGEST_PERIOD as f64 };
-    // `beyond`: the first due that does not fit.
-    let (mut pulses, mut last, mut beyond) = (1u64, first_at, None);
+    // `beyond`: the first due that does not fit; `rests`: the motor turns or rests after these.
+    let (mut pulses, mut last, mut beyond, mut rests) = (1u64, first_at, None, false);
     let (mut early, mut late) = (0.0, 0.0);
     let (mut natural, off) = (None, pace.off());
     while pulses < MOST_PULSES {
         dues.advance();
-        let Some(next) = dues.peek().filter(|d| d.up == first.up) else { break };
+        let Some(next) = dues.peek().filter(|d| d.up == first.up) else {
+            rests = true;
+            break;
+        };
         let at = next.at as i64;
         let gap = (at - last).max(1) as f64;
         let slack = off * gap;
@@ -125,18 +140,27 @@ pub(super) fn next(
         };
         (fit, pulses, last) = (narrower, pulses + 1, at);
     }
+    if rests && pulses > 1 {
+        // To stand still after it is a jump, too. If that is too much, the last pulse comes by itself.
+        match fit.narrowed(SECOND / pace.jump, f64::INFINITY) {
+            Some(narrower) => fit = narrower,
+            None => (pulses, beyond) = (pulses - 1, Some(last)),
+        }
+    }
     let exact = match (pulses, beyond) {
-        (1, _) => natural.unwrap_or(before.map_or(LONGEST_PERIOD as f64, |b| b.period)),
+        // The last pulse of all stands for the time since the one before.
+        (1, _) => natural.unwrap_or_else(|| {
+            moving.map_or(LONGEST_PERIOD as f64, |b| b.period.max((start - b.rise) as f64))
+        }),
         // The next burst finds itself on the trajectory.
         (n, Some(at)) => fit.clamp((at - start) as f64 / n as f64),
         (n, None) => fit.clamp((last - start) as f64 / (n - 1) as f64),
     };
-    let exact = exact.max(pace.least_period as f64);
     // Against what the motor really did, not what it was to do.
-    let rate = SECOND / exact;
+    let rate = SECOND / exact.max(pace.least_period as f64);
     let really = moving.map_or(0.0, |b| SECOND / b.period.max((start - b.rise) as f64));
     if rate > really + pace.jump {
-        let faster = stair(start, due, really + pace.jump, first.up, pace, &most);
+        let faster = stair((start, due), really + pace.jump, first.up, pace, &most);
         let pulses = left(ahead, first.up, faster.pulses);
         return Some(Burst { pulses, ..faster });
     }
@@ -145,10 +169,7 @@ pub(super) fn next(
     {
         return Some(slowed(before, earliest, pace, &most));
     }
-    let period = pace.rounded(exact);
-    let pulses = pulses.min(most(period).max(1));
-    let paced = if pulses == 1 { exact } else { period as f64 };
-    Some(Burst { start, due, period, pulses, up: first.up, pace: paced })
+    Some(pace.burst((start, due), exact, pulses, first.up, most))
 }
 
 /// `pulses` steps that no trajectory asks for, at rest: back to where it says.
@@ -163,9 +184,7 @@ pub(super) fn correction(
     let gentle = (SECOND / (pace.jump / 2.0)).max(pace.least_period as f64);
     let rest = before.map_or(i64::MIN, |b| b.rise.saturating_add(b.period.max(gentle) as i64));
     let start = earliest.max(rest);
-    let period = pace.rounded(gentle);
-    let pulses = pulses.min(MOST_PULSES).min(most(period).max(1));
-    Burst { start, due: start, period, pulses, up, pace: period as f64 }
+    pace.burst((start, start), gentle, pulses.min(MOST_PULSES), up, most)
 }
 
 /// When the next pulse may rise after the last one, first and last.
@@ -176,12 +195,10 @@ fn room(before: Option<Before>, pace: &Pace) -> (i64, i64) {
         let gap = (SECOND / rate).max(pace.least_period as f64);
         before.rise.saturating_add(gap.ceil() as i64)
     };
-    if rate > pace.jump {
-        (after(rate + pace.jump / 4.0), after(rate - pace.jump / 4.0))
-    } else {
-        // Slow enough to stand still.
-        (after(rate + pace.jump / 2.0), i64::MAX)
-    }
+    let first = after(rate + pace.jump / 4.0);
+    // Slow enough to stand still, it may.
+    let last = if rate > pace.jump { after(rate - pace.jump / 4.0) } else { i64::MAX };
+    (first, last)
 }
 
 /// How many of `most` steps in that direction are left before the motor turns or rests for good.
@@ -199,20 +216,11 @@ fn left(dues: &StepTimes, up: bool, most: u64) -> u64 {
 fn slowed(before: Before, earliest: i64, pace: &Pace, most: &impl Fn(u64) -> u64) -> Burst {
     let due = before.rise.saturating_add(before.period as i64);
     let rate = (SECOND / before.period - pace.jump).max(pace.jump / 2.0);
-    stair(due.max(earliest), due, rate, before.up, pace, most)
+    stair((due.max(earliest), due), rate, before.up, pace, most)
 }
 
-fn stair(
-    start: i64,
-    due: i64,
-    rate: f64,
-    up: bool,
-    pace: &Pace,
-    most: &impl Fn(u64) -> u64,
-) -> Burst {
-    let period = pace.rounded(SECOND / rate);
-    let pulses = pace.stair(rate).min(most(period).max(1));
-    Burst { start, due, period, pulses, up, pace: period as f64 }
+fn stair(times: (i64, i64), rate: f64, up: bool, pace: &Pace, most: &impl Fn(u64) -> u64) -> Burst {
+    pace.burst(times, SECOND / rate, pace.stair(rate), up, most)
 }
 
 /// The periods that suit all pulses so far.

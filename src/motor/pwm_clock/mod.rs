@@ -44,7 +44,7 @@
 //! # The staircase
 //!
 //! The trajectory says when each step is due ([`StepTimes`]). A burst takes as many of them as one period suits:
-//! each pulse within a quarter of a step of its time, and the rate within a quarter of the *jump* of the rate
+//! each pulse within a quarter of a step of its time (half as much again where one burst follows another), and the rate within a quarter of the *jump* of the rate
 //! that the dues have there. The jump is what a motor may change its rate by at once: `start-stop-speed`, or else
 //! 2 √*a* steps/s, which is the speed at two steps from rest at the acceleration *a*: from one step to the next,
 //! any stepping makes a change of that order. (With a jump *j* above that, a pulse may be off by *j*²/16*a* steps.)
@@ -122,6 +122,7 @@ impl PwmClockSetup {
     }
 }
 
+/// The coarsest tick of the channel's clock, nanoseconds, above 0.
 fn grain(channel: &dyn PwmChannel) -> u64 {
     u64::try_from(channel.capabilities().resolution.as_nanos()).unwrap_or(u64::MAX).max(1)
 }
@@ -482,9 +483,7 @@ impl PwmClock {
             return Ok(Some(Wake::edge(at(on.end))));
         }
         let in_time = on.signal.window(on.pulses, write).is_some_and(|w| now <= w.to);
-        if !in_time
-            && let Some((pulses, window)) = on.signal.next(now, write)
-        {
+        if !in_time && let Some((pulses, window)) = on.signal.next(now, write) {
             // Too late for this low phase: the hardware has gone on.
             on.pulses = pulses;
             if now < window.from {

@@ -135,9 +135,8 @@ impl Signal {
     /// least those that were surely whole, at most those that may have begun.
     pub fn pulses(&self, before: u64, after: u64) -> Pulses {
         let (slow, fast) = (self.clock.slow(self.period, 1), self.clock.fast(self.period, 1));
-        let mut least = before
-            .checked_sub(self.low_from(1))
-            .map_or(0, |since| 1 + since / slow.max(1));
+        let mut least =
+            before.checked_sub(self.low_from(1)).map_or(0, |since| 1 + since / slow.max(1));
         // The quotient of one period's bound is at most a few off that of many.
         while least > 0 && self.low_from(least) > before {
             least -= 1;
@@ -166,9 +165,7 @@ mod tests {
 
     #[test]
     fn a_perfect_machine_proves_thousands_and_a_slow_one_fewer() {
-        let longest = |period, write, late| {
-            CLOCK.longest(period, Doubt { write, late }, 1_000_000)
-        };
+        let longest = |period, write, late| CLOCK.longest(period, Doubt { write, late }, 1_000_000);
         assert!(longest(2_000_000, 0, 0) > 1_500);
         assert!((100..2_000).contains(&longest(2_000_000, 60_000, 100_000)));
         assert_eq!(longest(200_000, 60_000, 100_000), 0);

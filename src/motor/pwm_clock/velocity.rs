@@ -67,7 +67,8 @@ impl PwmRate {
         setup.telemetry.set_steps(setup.count);
         let least_period = setup.pace().least_period;
         // Long enough for its end to be seen on the pin by a loop that sleeps between two looks.
-        let pulse = width(setup.step_high, grain(&*setup.channel)).max(least_period / 4);
+        let shortest = least_period.min(LONGEST_PERIOD);
+        let pulse = width(setup.step_high, grain(&*setup.channel)).max(shortest / 4);
         let look = setup.jump / LOOKS_A_JUMP / setup.acceleration * 1e9;
         PwmRate {
             lines: Lines::new(lines),
@@ -85,6 +86,11 @@ impl PwmRate {
             finish: false,
             closed: false,
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn width(&self) -> PulseWidth {
+        self.width
     }
 
     fn fail(&mut self, kind: FaultKind, now: Instant) {
@@ -225,7 +231,7 @@ impl PwmRate {
             self.begin_end(now);
             return Ok(Wake::about(now));
         };
-        let wanted = wanted.max(self.least_period);
+        let wanted = wanted.max(self.least_period).min(LONGEST_PERIOD);
         if wanted.abs_diff(period) > period / SAME {
             self.s.channel.set_period(Duration::from_nanos(wanted))?;
             self.state = State::On { period: wanted };
@@ -241,7 +247,7 @@ impl PwmRate {
         run.own.last = due.at;
         let next = run.own.steps.peek().filter(|d| d.up == due.up);
         let gap = next.map_or(LONGEST_PERIOD, |d| d.at - due.at);
-        let period = gap.clamp(self.least_period, LONGEST_PERIOD);
+        let period = gap.max(self.least_period).min(LONGEST_PERIOD);
         let at = self.s.channel.start(Duration::from_nanos(period), self.width)?;
         self.state = State::On { period };
         self.up = Some(due.up);

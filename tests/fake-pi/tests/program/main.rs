@@ -6,5 +6,6 @@
 mod common;
 
 mod axis;
+mod clock;
 mod refusals;
 mod servo;
