@@ -38,9 +38,9 @@ impl Staircase {
     }
 
     /// How many steps a stair may be off the motion that it stands for: what a line as long as the jump
-    /// allows is off the parabola, half as much again where it begins, and a step.
+    /// allows is off the parabola, as much again where it begins, and a step.
     pub fn off(&self) -> f64 {
-        1.0 + 1.5 * (self.jump * self.jump / (16.0 * self.acceleration)).max(0.25)
+        1.0 + 2.0 * (self.jump * self.jump / (16.0 * self.acceleration)).max(0.25)
     }
 
     /// A step.

@@ -44,7 +44,7 @@
 //! # The staircase
 //!
 //! The trajectory says when each step is due ([`StepTimes`]). A burst takes as many of them as one period suits:
-//! each pulse within a quarter of a step of its time (half as much again where one burst follows another), and the rate within a quarter of the *jump* of the rate
+//! each pulse within a quarter of a step of its time (about twice that where one burst follows another), and the rate within a quarter of the *jump* of the rate
 //! that the dues have there. The jump is what a motor may change its rate by at once: `start-stop-speed`, or else
 //! 2 √*a* steps/s, which is the speed at two steps from rest at the acceleration *a*: from one step to the next,
 //! any stepping makes a change of that order. (With a jump *j* above that, a pulse may be off by *j*²/16*a* steps.)

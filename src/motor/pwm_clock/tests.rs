@@ -381,7 +381,7 @@ proptest! {
                 id: b.moves,
                 at: at(zero + plan.duration()),
             }));
-            let off = 1.5 * b.motor.pace.off() + 0.25;
+            let off = 2.0 * b.motor.pace.off() + 0.25;
             for &(rise, count) in &b.truth().pulses[begun..] {
                 let place = plan.state_at((rise as u64).saturating_sub(zero)).position;
                 let due = count as f64 - 0.25 * (plan.end() - plan.start().position).signum();
