@@ -30,17 +30,28 @@
 extern crate self as lockstep;
 
 pub mod board;
+#[cfg(target_os = "linux")]
+pub mod claim;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
 pub mod config;
+#[cfg(feature = "cli")]
+mod doctor;
 pub mod hal;
 pub mod machine;
 pub mod motion;
 pub mod motor;
 #[cfg(feature = "plot")]
 pub mod plot;
+#[cfg(feature = "service")]
+pub mod protocol;
 pub mod runtime;
+#[cfg(target_os = "linux")]
+pub mod safe;
+pub mod selftest;
+#[cfg(all(feature = "service", unix))]
+pub mod service;
 pub mod sync;
 pub mod trace;
 pub mod units;

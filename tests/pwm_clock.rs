@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lockstep::config::{Axis, Config};
 use lockstep::hal::SimBackend;
-use lockstep::machine::{Machine, Move, MoveError, Outcome, Place, RunOptions, RunResult};
+use lockstep::machine::{Jog, Machine, Move, MoveError, Outcome, Place, RunOptions, RunResult};
 use lockstep::units::{Angle, AngularAcceleration, AngularJerk, AngularSpeed};
 use lockstep::verify::{Options, verify};
 use proptest::prelude::*;
@@ -155,7 +155,42 @@ fn a_rate_has_no_position() {
     let refused = machine.start(&Move::new().to("pump", Angle(90.0)));
     assert_eq!(refused, Err(MoveError::NoPosition { motor: "pump".into() }));
     assert_eq!(machine.place("pump"), Some(Place::Estimated));
+    assert_eq!(machine.set_position("pump", Angle(0.0)), Err(MoveError::NoPosition { motor: "pump".into() }));
     machine.finish();
+}
+
+/// A rate is asked for by a jog: renewed, changed, turned round, and ended by its deadline.
+#[test]
+fn a_rate_is_jogged() {
+    let pump = Axis::pwm_clock(18, 27)
+        .driver("a4988", 2)
+        .distance_per_revolution(Angle(360.0))
+        .unlimited()
+        .limits(AngularSpeed(720.0), AngularAcceleration(900.0))
+        .velocity();
+    let config = Config::build("t").axis("pump", pump).finish().unwrap();
+    let mut machine = machine(&config);
+    let jog = |speed: f64| Jog::lasting(Duration::from_secs(2)).at("pump", AngularSpeed(speed));
+    let id = machine.jog(&jog(360.0)).unwrap();
+    for speed in [360.0, 700.0, 30.0, -360.0] {
+        machine.run_for(Duration::from_millis(1500));
+        machine.change_jog(id, &jog(speed)).unwrap();
+    }
+    assert!(machine.wait(id).all_reached());
+    assert_eq!(machine.place("pump"), Some(Place::Estimated));
+    let end = machine.position("pump").unwrap();
+    machine.finish();
+    let recording = machine.take_recording().unwrap();
+    let step = recording.find("pump.step").unwrap();
+    let rises: Vec<_> = recording.edges(step).filter(|e| e.1).map(|e| e.0).collect();
+    // There for some seconds, and back for two: about as many pulses as the rates make.
+    assert!((2_000..5_000).contains(&rises.len()), "{} to {end}", rises.len());
+    let mut vcd = Vec::new();
+    recording.write_vcd(&mut vcd, "test").unwrap();
+    let report = verify(&vcd[..], &config, &Options::default()).unwrap();
+    let broken: Vec<_> = report.broken().map(|b| (b.name, b.first.clone())).collect();
+    assert_eq!(broken, []);
+    assert!(report.bounds.iter().all(|b| b.name != "steps = position"));
 }
 
 /// On the simulator in real time nothing is refused, and the count is that of the plan however late the

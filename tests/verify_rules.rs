@@ -57,7 +57,7 @@ fn names(report: &Report, bound: &str, at: u64) {
 fn axis(config: &mut Config, motor: usize) -> &mut StepDirDrive {
     match &mut config.motors[motor].drive {
         Drive::StepDir(axis) => axis,
-        Drive::Servo(_) => panic!("no axis"),
+        _ => panic!("no axis"),
     }
 }
 

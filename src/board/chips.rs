@@ -215,23 +215,12 @@ impl PwmTiming {
         let tick = f64::from(self.tick);
         ((real as f64 * self.rate / tick).round() * tick) as u64
     }
-
-    /// The real time nearest to `real` nanoseconds that can come out and lies from `low` to `high`;
-    /// where none does, the nearest to one of them.
-    pub fn nearest(&self, real: f64, low: u32, high: u32) -> u32 {
-        if self.tick == 1 {
-            return real.round().clamp(f64::from(low), f64::from(high)) as u32;
-        }
-        let step = self.step();
-        let (first, last) = ((f64::from(low) / step).ceil(), (f64::from(high) / step).floor());
-        let steps = (real / step).round().max(first).min(last.max(first));
-        (steps * step).round() as u32
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::PulseWidth;
     use proptest::prelude::*;
 
     const PCA: PwmDevice = PwmDevice::Pca9685 { at: None };
@@ -286,10 +275,6 @@ mod tests {
         assert_eq!(period.as_nanos(), 19_988_480);
         assert_eq!(timing.step(), 4880.0);
         assert_eq!(timing.asked(1_500_000), 307 * 4880);
-        assert_eq!(timing.nearest(1_500_000.0, 1_000_000, 2_000_000), 307 * 4880);
-        // Never outside: the ends are the last steps inside.
-        assert_eq!(timing.nearest(0.0, 1_000_000, 2_000_000), 205 * 4880);
-        assert_eq!(timing.nearest(9e9, 1_000_000, 2_000_000), 409 * 4880);
         for hertz in [20, 23, 2000] {
             let period = Duration::from_secs_f64(1.0 / f64::from(hertz));
             assert_eq!(PCA.timing(period, 0.0), None, "{hertz} Hz");
@@ -323,7 +308,8 @@ mod tests {
             let divisor = asked / (40 * 4096);
             prop_assert_eq!(asked, divisor * 40 * 4096);
             prop_assert_eq!((25 * asked + 2_048_000) / 4_096_000, divisor);
-            let width = timing.nearest(real, 0, 2_000_000);
+            let (zero, most) = (PulseWidth::ZERO, PulseWidth::from_micros(2000));
+            let width = PulseWidth::nearest(real, timing.step(), zero, most).as_nanos();
             prop_assert!((f64::from(width) - real).abs() <= timing.step() / 2.0 + 1.0);
             let duty = timing.asked(width.into());
             let up = (4096 * duty).div_ceil(asked);

@@ -152,6 +152,11 @@ impl Model {
         }
     }
 
+    /// Whether it has programmable I/O, which the kernel can make PWM with (`pwm-pio`).
+    pub const fn has_pio(self) -> bool {
+        matches!(self.family(), Family::Rp1)
+    }
+
     /// Whether GPIO writes travel over PCIe (the RP1): they are posted, so that the moment of an edge
     /// is known only after a register was read back.
     pub const fn posts_writes(self) -> bool {
@@ -268,6 +273,7 @@ mod tests {
             };
             assert_eq!((model.gpiomem_path(), model.gpiochip_label()), (mem, label));
             assert_eq!(model.posts_writes(), label == "pinctrl-rp1");
+            assert_eq!(model.has_pio(), label == "pinctrl-rp1");
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::wiring::{Note, Row, Wiring, and, wiring};
-use super::{Report, preflight};
+use super::{Report, outputs, preflight};
 use crate::board::Model;
 use crate::config::{Config, ConfigErrors, Diagnostic, Drive, Loaded};
 
@@ -73,6 +73,12 @@ fn text(loaded: &Loaded) -> String {
         format!("{}: ok\n{}\n{}\n", loaded.source.name(), contents(loaded), board(loaded));
     out += "\nWiring\n";
     table(&mut out, &wiring);
+    if !wiring.remarks.is_empty() {
+        out += "\nGood to know\n";
+    }
+    for remark in &wiring.remarks {
+        out += &format!("  {remark}\n");
+    }
     notes(
         &mut out,
         "In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)",
@@ -122,7 +128,8 @@ fn function(row: &Row) -> String {
 }
 
 fn table(out: &mut String, wiring: &Wiring) {
-    let wide = wiring.rows.iter().map(|r| r.motor.len()).max().unwrap_or(0).max("motor".len());
+    let all: Vec<&Row> = wiring.rows.iter().chain(&wiring.shared).collect();
+    let wide = all.iter().map(|r| r.motor.len()).max().unwrap_or(0).max("motor".len());
     let mut line = |motor: &str, function: &str, gpio: &str, pin: &str| {
         let line = format!("  {motor:wide$}  {function:19}  {gpio:6}  {pin}");
         // Writing to a `String` can't fail.
@@ -130,14 +137,17 @@ fn table(out: &mut String, wiring: &Wiring) {
     };
     line("motor", "function", "GPIO", "header pin");
     let mut last = "";
-    for (i, row) in wiring.rows.iter().enumerate() {
+    for (i, row) in all.iter().enumerate() {
         let motor = if row.motor == last { "" } else { &row.motor };
         last = &row.motor;
         let pin = row.header_pin.map_or_else(String::new, |p| p.to_string());
-        line(motor, &function(row), &format!("GPIO{}", row.gpio), &pin);
-        let ends = wiring.rows.get(i + 1).is_none_or(|next| next.motor != row.motor);
-        if let (true, Some((_, set))) = (ends, wiring.straps.iter().find(|s| s.0 == row.motor)) {
-            line("", "set on the driver", set, "");
+        let gpio = row.gpio.map(|gpio| format!("GPIO{gpio}"));
+        let output = gpio.or_else(|| row.channel.clone()).unwrap_or_default();
+        line(motor, &function(row), &output, &pin);
+        let ends = all.get(i + 1).is_none_or(|next| next.motor != row.motor);
+        let strap = wiring.straps.iter().find(|s| s.motor == row.motor);
+        if let (true, Some(strap)) = (ends, strap) {
+            line("", strap.what, &strap.text, "");
         }
     }
 }
@@ -173,17 +183,25 @@ fn loaded_json(loaded: &Loaded, program: Option<&str>) -> Value {
             json!({
                 "function": r.function.to_lowercase(),
                 "gpio": r.gpio,
+                "channel": r.channel,
                 "header_pin": r.header_pin,
                 "active": r.active,
             })
         });
-        let straps = wiring.straps.iter().find(|s| s.0 == m.name).map(|s| &s.1);
+        let axis =
+            |s: &&super::wiring::Strap| s.motor == m.name && !matches!(m.drive, Drive::Servo(_));
+        let straps = wiring.straps.iter().find(axis).map(|s| &s.text);
+        let resolution = match &m.drive {
+            Drive::Servo(servo) => outputs::resolution(servo).map(|ns| ns / 1e3),
+            _ => None,
+        };
         json!({
             "name": m.name,
             "kind": if matches!(m.drive, Drive::Servo(_)) { "servo" } else { "axis" },
             "unit": m.unit.symbol(),
             "lines": lines.collect::<Vec<_>>(),
             "straps": straps,
+            "resolution_us": resolution,
         })
     };
     let lines = |notes: &[Note]| notes.iter().map(|n| n.line.clone()).collect::<Vec<_>>();
@@ -195,6 +213,7 @@ fn loaded_json(loaded: &Loaded, program: Option<&str>) -> Value {
         "board_assumed": loaded.board_assumed,
         "motors": loaded.config.motors.iter().map(motor).collect::<Vec<_>>(),
         "programs": loaded.config.programs.iter().map(|p| &p.name).collect::<Vec<_>>(),
+        "remarks": &wiring.remarks,
         "config_txt": lines(&wiring.config_txt),
         "commands": lines(&wiring.commands),
     });
@@ -252,8 +271,50 @@ In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)
     }
 
     #[test]
+    fn where_pulses_come_from_and_how_fine_they_are() {
+        let text = "[servo.base]\npwm = { device = \"1-0041\", channel = 7, clock-correction = \"-20000ppm\" }\n\
+                    [servo.tail]\nsoft-pwm = { gpio = 23 }\n[servo.ear]\npwm = { device = \"pwm-gpio\", gpio = 24 }\n\
+                    [servo.head]\npwm = { gpio = 18 }\n";
+        let loaded = Config::from_str(text, "t.toml").unwrap();
+        let shown = super::text(&loaded);
+        let rest = shown.split_once("\nWiring\n").unwrap().1;
+        let expected = "  motor   function             GPIO    header pin
+  base    PWM                  channel 7 of 1-0041
+          pulses in steps of   4.9us, which is 0.441deg
+  tail    soft PWM             GPIO23  16
+          pulses timed by      its own loop: 10us late is 0.9deg
+  ear     PWM                  GPIO24  18
+          pulses timed by      the kernel's interrupts
+  head    PWM                  GPIO18  12
+          pulses in steps of   0.1us or less, which is 0.009deg
+  1-0041  SDA                  GPIO2   3
+          SCL                  GPIO3   5
+
+Good to know
+  1-0041: corrected for a clock that runs 20000ppm slow
+  1-0041 has one period for all its outputs, 20.062ms (49.8Hz), in 4096 steps of 4.9us
+  tail: pulses jitter with the wake-ups of the loop that times them;
+  on hardware that needs real-time scheduling, or `allow-jitter = true`
+
+In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)
+  # hardware PWM on GPIO18
+  dtoverlay=pwm,pin=18,func=2
+  # up to the Pi 3, analog audio would use the same PWM channels
+  dtparam=audio=off
+  # 1-0041, the PCA9685 of base
+  dtoverlay=i2c-pwm-pca9685a,addr=0x41
+  # the kernel's soft PWM on GPIO24
+  dtoverlay=pwm-gpio,gpio=24
+  # a pulse reaches a PCA9685 in a third of a millisecond, not in more than one
+  dtparam=i2c_arm=on,i2c_arm_baudrate=400000
+";
+        assert_eq!(rest, expected);
+    }
+
+    #[test]
     fn every_shipped_config_fits_a_terminal() {
-        let all = ["servo-sweep", "two-servos", "xyz-stage", "pan-tilt", "pwm-turntable"];
+        let all =
+            ["servo-sweep", "two-servos", "xyz-stage", "pan-tilt", "28byj48-dial", "pca9685-arm", "pwm-turntable"];
         for name in all {
             let report = run(&[&format!("config/{name}.toml")], Options::default());
             assert_eq!(report.status, 0);
@@ -263,7 +324,7 @@ In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)
 
     #[test]
     fn the_pins_in_the_configs_own_notes_are_right() {
-        for name in ["servo-sweep", "two-servos", "pan-tilt"] {
+        for name in ["servo-sweep", "two-servos", "pan-tilt", "28byj48-dial", "pca9685-arm"] {
             let text = std::fs::read_to_string(file(&format!("config/{name}.toml"))).unwrap();
             let mut seen = 0;
             for line in text.lines().filter(|l| l.contains(", header pin")) {

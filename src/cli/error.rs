@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::{FAILED, HARDWARE, USAGE};
+#[cfg(target_os = "linux")]
+use crate::claim::ClaimError;
 use crate::config::ConfigErrors;
 use crate::hal::HalError;
 use crate::machine::MachineError;
@@ -23,6 +25,10 @@ pub enum CliError {
     /// The hardware is not there, or may not be used.
     #[error(transparent)]
     Hardware(#[from] HalError),
+    /// Another process drives the header.
+    #[cfg(target_os = "linux")]
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
     /// The trace can't be written.
     #[error("can't write the trace {} ({error}): name a file in a folder that you may write to", file.display())]
     Trace {
@@ -55,6 +61,14 @@ pub enum CliError {
         /// What the system answered.
         error: io::Error,
     },
+    /// The manual pages can't be written.
+    #[error("can't write the pages into {} ({error}): name a folder that you may write to", file.display())]
+    Page {
+        /// Their folder.
+        file: PathBuf,
+        /// What the system answered.
+        error: io::Error,
+    },
     /// Standard output refused.
     #[error("standard output: {0}")]
     Output(io::Error),
@@ -71,11 +85,13 @@ impl CliError {
             | CliError::Usage(_)
             | CliError::Trace { .. }
             | CliError::Picture { .. }
+            | CliError::Page { .. }
             | CliError::Unreadable { .. } => USAGE,
             CliError::Machine(error) => match error {
                 MachineError::Hal { .. }
                 | MachineError::Backend(_)
                 | MachineError::FaultAtStart { .. }
+                | MachineError::NeedsRealtime { .. }
                 | MachineError::Unprovable { .. }
                 | MachineError::Threads(_) => HARDWARE,
                 MachineError::UnknownProgram { .. }
@@ -84,6 +100,8 @@ impl CliError {
                 | MachineError::Move(_) => USAGE,
             },
             CliError::Hardware(_) => HARDWARE,
+            #[cfg(target_os = "linux")]
+            CliError::Claim(_) => HARDWARE,
             CliError::TraceCutOff { .. } | CliError::Output(_) | CliError::Signals(_) => FAILED,
         }
     }

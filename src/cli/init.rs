@@ -9,7 +9,7 @@ use crate::board::header_pin;
 use crate::config::Config;
 
 /// The kinds of starter that there are.
-pub const KINDS: [&str; 3] = ["servo", "drv8825", "xyz"];
+pub const KINDS: [&str; 4] = ["servo", "28byj48", "drv8825", "xyz"];
 
 /// The text of a starter config. `gpio` is the servo's pin (18 if `None`) or the driver's STEP pin (17
 /// if `None`).
@@ -40,11 +40,12 @@ pub fn starter(kind: &str, gpio: Option<u8>) -> Result<String, String> {
             );
         }
         "xyz" => include_str!("../../config/xyz-stage.toml").to_owned(),
-        "28byj48" => {
-            return Err("a 28BYJ-48 is driven coil by coil, which this version does not do yet; \
-                        for a stepper behind a STEP/DIR driver: lockstep init drv8825"
-                .to_owned());
+        "28byj48" if gpio.is_some() => {
+            return Err(
+                "a 28BYJ-48 takes four pins: write it without --gpio, then edit them".into()
+            );
         }
+        "28byj48" => include_str!("../../config/28byj48-dial.toml").to_owned(),
         _ => {
             return Err(format!("there is no starter `{kind}`: write one of {}", KINDS.join(", ")));
         }
@@ -131,11 +132,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_yet_says_so() {
-        assert!(starter("28byj48", None).unwrap_err().contains("coil by coil"));
+    fn what_is_not_there_says_so() {
+        assert!(starter("28byj48", Some(5)).unwrap_err().contains("four pins"));
         assert_eq!(
             starter("stepper", None).unwrap_err(),
-            "there is no starter `stepper`: write one of servo, drv8825, xyz"
+            "there is no starter `stepper`: write one of servo, 28byj48, drv8825, xyz"
         );
     }
 

@@ -86,6 +86,9 @@ fn motor(motor: &MotorReport) -> Value {
     let l = &motor.lateness;
     let us = |nanos: u64| nanos as f64 / 1e3;
     put("lateness_us", json!({ "p50": us(l.p50), "p99": us(l.p99), "max": us(l.max) }));
+    if let Some(j) = &motor.jitter {
+        put("jitter_us", json!({ "p50": us(j.p50), "p99": us(j.p99), "max": us(j.max) }));
+    }
     Value::Object(out)
 }
 

@@ -4,15 +4,21 @@
 //! errors and ends the process.
 
 pub mod check;
+mod doctor;
 mod error;
+mod header;
 pub mod init;
 mod json;
 pub mod logging;
+mod outputs;
+mod pages;
 #[cfg(feature = "plot")]
 mod plot;
 mod preflight;
 mod progress;
 mod run;
+mod safe;
+mod selftest;
 mod shared;
 mod signals;
 mod simulate;
@@ -102,17 +108,27 @@ pub enum Command {
     Run(run::RunArgs),
     /// Run a program in virtual time, as fast as this computer goes
     Simulate(simulate::SimulateArgs),
+    /// Make every output safe after a run that died: signals off, drivers off, loads held
+    Safe(safe::SafeArgs),
+    /// Drive each output through its range, motors unpowered, and look at its pin
+    Selftest(selftest::SelftestArgs),
+    /// Read this machine, and say line by line ok or what to do
+    Doctor(doctor::DoctorArgs),
     /// Prove a trace against a config: every pulse, count, limit and line
     Verify(verify::VerifyArgs),
     /// Draw a trace: position, speed, acceleration and path
     #[cfg(feature = "plot")]
     Plot(plot::PlotArgs),
+    /// Print what a shell needs to complete this program's commands
+    Completions(pages::CompletionsArgs),
+    /// Write the manual pages
+    Man(pages::ManArgs),
 }
 
 /// `lockstep init`.
 #[derive(Args, Debug)]
 pub struct InitArgs {
-    /// What for: servo, drv8825 (one stepper axis) or xyz (three of them)
+    /// What for: servo, 28byj48 (a small geared stepper), drv8825 (one stepper axis) or xyz (three)
     kind: String,
     /// Where to write it; it must not be there yet [default: standard output]
     file: Option<PathBuf>,
@@ -166,9 +182,14 @@ pub fn run(cli: Cli) -> Result<u8, CliError> {
         }
         Command::Run(args) => run::run(&args, cli.quiet),
         Command::Simulate(args) => simulate::simulate(&args, cli.quiet),
+        Command::Safe(args) => safe::safe(&args),
+        Command::Selftest(args) => selftest::selftest(&args),
+        Command::Doctor(args) => doctor::doctor(&args, cli.quiet),
         Command::Verify(args) => verify::verify(&args),
         #[cfg(feature = "plot")]
         Command::Plot(args) => plot::plot(&args, cli.quiet),
+        Command::Completions(args) => pages::completions(&args),
+        Command::Man(args) => pages::man(&args),
     }
 }
 

@@ -1,11 +1,10 @@
 //! `lockstep run`: a program in real time, on the header or on the simulator.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
+use super::header::{self, Choice};
 use super::shared::{self, ProgramArgs, Show};
 use super::{CliError, logging, signals};
-use crate::board::Model;
-use crate::hal::{Backend, HalError, identify_board};
 use crate::machine::Machine;
 
 const EXAMPLES: &str = "\
@@ -28,17 +27,10 @@ pub struct RunArgs {
     backend: Choice,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum Choice {
-    Auto,
-    Rppal,
-    Sim,
-}
-
 /// Carries it out, and says the exit status.
 pub(super) fn run(args: &RunArgs, quiet: bool) -> Result<u8, CliError> {
     let stops = signals::catch()?;
-    let board = choose(args.backend)?;
+    let board = header::choose(args.backend)?;
     let checked = shared::check(&args.program, board, board.is_some())?;
     if args.backend == Choice::Auto && !quiet {
         logging::say(match board {
@@ -46,11 +38,13 @@ pub(super) fn run(args: &RunArgs, quiet: bool) -> Result<u8, CliError> {
             None => "note: this is no Raspberry Pi: running on the simulator".to_owned(),
         });
     }
+    #[cfg(target_os = "linux")]
+    let _claim = board.is_some().then(|| header::claim(&checked.source)).transpose()?;
     let mut builder =
         Machine::builder(checked.config).stop_event(stops.stop).halt_event(stops.halt);
     let place = match board {
         Some(board) => {
-            builder = builder.backend(header()?);
+            builder = builder.backend(header::open()?);
             format!("on the header of a {}", board.name())
         }
         None => "on the simulator, in real time".to_owned(),
@@ -61,33 +55,9 @@ pub(super) fn run(args: &RunArgs, quiet: bool) -> Result<u8, CliError> {
         quiet,
         place,
         verify: false,
+        deeds: Vec::new(),
         #[cfg(feature = "plot")]
         plot: None,
     };
     shared::carry_out(builder, &checked.program, duration, &show, |_| Ok(()))
-}
-
-/// The board whose header is to be driven; `None`: the simulator.
-fn choose(choice: Choice) -> Result<Option<Model>, CliError> {
-    match (choice, identify_board()) {
-        (Choice::Sim, _) => Ok(None),
-        (Choice::Auto, board) => Ok(board.ok().filter(|_| cfg!(target_os = "linux"))),
-        (Choice::Rppal, board) if cfg!(target_os = "linux") => Ok(Some(board?)),
-        (Choice::Rppal, _) => Err(no_header().into()),
-    }
-}
-
-/// The header can only be driven from Linux.
-fn no_header() -> HalError {
-    HalError::UnknownBoard { said: Some(std::env::consts::OS.to_owned()) }
-}
-
-#[cfg(target_os = "linux")]
-fn header() -> Result<Box<dyn Backend>, CliError> {
-    Ok(Box::new(crate::hal::RppalBackend::open()?))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn header() -> Result<Box<dyn Backend>, CliError> {
-    Err(no_header().into())
 }

@@ -12,12 +12,15 @@ use clap::Args;
 use super::plot;
 use super::progress::ProgressLine;
 use super::trace_file::TraceFile;
-use super::{CliError, DEFAULT_CONFIG, DONE, FAILED, json, table, to_stdout, verify};
+use super::{CliError, DEFAULT_CONFIG, DONE, FAILED, HARDWARE, json, table, to_stdout, verify};
 use crate::board::Model;
-use crate::config::{Action, AtStart, Config, Diagnostic, Loaded, StepConfig};
+use crate::config::{Action, AtStart, Config, Diagnostic, Loaded, Source, StepConfig};
+use crate::hal::HalError;
 use crate::machine::{
-    Machine, MachineBuilder, Preflight, RunOptions, RunReport, RunResult, choose_program, preflight,
+    Deed, Machine, MachineBuilder, MotorReport, Preflight, RunOptions, RunReport, RunResult,
+    choose_program, preflight,
 };
+use crate::motor::FaultKind;
 use crate::units::Time;
 
 /// Arguments of `run` and `simulate` alike.
@@ -42,6 +45,9 @@ pub(super) struct ProgramArgs {
 /// A program that can be carried out as it is written.
 pub(super) struct Checked {
     pub config: Config,
+    /// The config's text.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    pub source: Source,
     pub program: String,
     pub preflight: Preflight,
 }
@@ -63,7 +69,7 @@ pub(super) fn check(
     if !errors.is_empty() {
         return Err(CliError::Config(loaded.errors(errors)));
     }
-    Ok(Checked { config: loaded.config, program, preflight })
+    Ok(Checked { config: loaded.config, source: loaded.source, program, preflight })
 }
 
 fn diagnostics(preflight: &Preflight) -> Vec<Diagnostic> {
@@ -135,6 +141,8 @@ pub(super) struct Show<'a> {
     pub place: String,
     /// Whether its trace is to be proved.
     pub verify: bool,
+    /// What is done to it on the way.
+    pub deeds: Vec<(Duration, Deed)>,
     /// Where a picture of it goes.
     #[cfg(feature = "plot")]
     pub plot: Option<&'a Path>,
@@ -167,7 +175,8 @@ pub(super) fn carry_out(
     let report = {
         let mut line = ProgressLine::new(duration, args.json || show.quiet);
         let mut update = |machine: &Machine, progress: &_| line.update(machine, progress);
-        let options = RunOptions { duration, progress: Some(&mut update) };
+        let deeds = show.deeds.clone();
+        let options = RunOptions { duration, deeds, progress: Some(&mut update) };
         machine.run(Some(program), options)?
     };
     let recording = machine.take_recording();
@@ -204,5 +213,10 @@ pub(super) fn carry_out(
 }
 
 fn status(report: &RunReport) -> u8 {
+    // The simulator, told to refuse, is no hardware.
+    let refused = |m: &MotorReport| matches!(&m.fault, Some(FaultKind::Output(e)) if !matches!(e, HalError::Refused { .. }));
+    if report.motors.iter().any(refused) {
+        return HARDWARE;
+    }
     if report.result == RunResult::Failed || !report.left.is_empty() { FAILED } else { DONE }
 }

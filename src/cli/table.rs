@@ -83,13 +83,21 @@ fn notes(report: &RunReport) -> Vec<String> {
         (Place::Assumed, "counted from a place that was assumed, not measured"),
         (Place::Unverified, "the motor may have lost steps: it may stand elsewhere"),
         (Place::Unknown, "nobody told where it stands: counted from 0"),
-        (
-            Place::Estimated,
-            "an estimate, position and steps: nothing counts the pulses of `mode = \"velocity\"`",
-        ),
+        (Place::Estimated, "position and steps are estimates: nothing counts the pulses of a rate"),
     ] {
         if shown(place) {
             notes.push(format!("{}: {text}", mark(place).trim()));
+        }
+    }
+    for motor in motors {
+        if let Some(jitter) = motor.jitter.filter(|j| j.max > 0) {
+            let us = |nanos: u64| nanos as f64 / 1e3;
+            notes.push(format!(
+                "{}: its pulses, timed by its own loop, came out up to {:.1} us too long (p99 {:.1} us)",
+                motor.motor,
+                us(jitter.max),
+                us(jitter.p99)
+            ));
         }
     }
     for motor in motors {
@@ -102,9 +110,8 @@ fn notes(report: &RunReport) -> Vec<String> {
         notes.push(format!("{}: {detail}", motor.motor));
     }
     for motor in motors {
-        let told =
-            matches!(motor.outcome, Some(Outcome::Short { cause: Cause::Uncounted { .. }, .. }));
-        if let Some((low, high)) = motor.between.filter(|_| !told) {
+        let told = |o: &Outcome| matches!(o, Outcome::Short { cause: Cause::Uncounted { .. }, .. });
+        if let Some((low, high)) = motor.between.filter(|_| !motor.outcome.as_ref().is_some_and(told)) {
             notes.push(format!(
                 "{}: not all of its pulses could be counted: between {low} and {high} steps",
                 motor.motor
@@ -157,7 +164,7 @@ mod tests {
         let lateness =
             LatenessSummary { count: 3, p50: 400, p99: 6_100, max: 31_049, ..Default::default() };
         let (motor, unit) = (name.to_owned(), MotorUnit::Millimetre);
-        let (position, steps) = (Some(-0.00001), Some(40_000));
+        let (position, steps, jitter) = (Some(-0.00001), Some(40_000), None);
         MotorReport {
             motor,
             outcome,
@@ -168,6 +175,7 @@ mod tests {
             between: None,
             place,
             lateness,
+            jitter,
         }
     }
 

@@ -1,8 +1,10 @@
 //! What a person has to connect, set and write into `config.txt` for a config.
 
-use crate::board;
+use super::outputs;
+use crate::board::{self, PwmDevice, PwmOutput};
+use crate::config::coil_motors::CoilDriver;
 use crate::config::drivers::DriverPreset;
-use crate::config::{Drive, LineConfig, Loaded, PwmClockDrive, StepDirDrive};
+use crate::config::{Drive, LineConfig, Loaded, PwmClockDrive, ServoOutput, StepDirDrive};
 
 /// One wire, or one thing to set on a driver.
 pub(super) struct Row {
@@ -10,8 +12,11 @@ pub(super) struct Row {
     /// `STEP`, `ENABLE`, ...
     pub function: &'static str,
     pub active: Option<&'static str>,
-    pub gpio: u8,
+    /// The pin; none where a chip of its own has the signal's output.
+    pub gpio: Option<u8>,
     pub header_pin: Option<u8>,
+    /// That chip's output, in words.
+    pub channel: Option<String>,
 }
 
 /// Something to write down, and why.
@@ -23,12 +28,25 @@ pub(super) struct Note {
 
 pub(super) struct Wiring {
     pub rows: Vec<Row>,
-    /// For each axis, what to set its driver to.
-    pub straps: Vec<(String, String)>,
+    /// What to know of a motor's wires: for each axis, what to set its driver to; for each servo, how
+    /// fine its pulses are.
+    pub straps: Vec<Strap>,
+    /// The wires of chips that motors share.
+    pub shared: Vec<Row>,
+    /// What else there is to know.
+    pub remarks: Vec<String>,
     /// Lines of `config.txt`.
     pub config_txt: Vec<Note>,
     /// Commands to run after each boot, for what `config.txt` can't do.
     pub commands: Vec<Note>,
+}
+
+/// A line of text under a motor's wires.
+pub(super) struct Strap {
+    pub motor: String,
+    /// `set on the driver`.
+    pub what: &'static str,
+    pub text: String,
 }
 
 pub(super) fn wiring(loaded: &Loaded) -> Wiring {
@@ -40,17 +58,28 @@ pub(super) fn wiring(loaded: &Loaded) -> Wiring {
                 motor: motor.name.clone(),
                 function,
                 active,
-                gpio,
+                gpio: Some(gpio),
                 header_pin: loaded.board.header_pin(gpio),
+                channel: None,
             });
         };
         match &motor.drive {
-            Drive::Servo(servo) => row("PWM", servo.gpio, None),
+            Drive::Servo(servo) => {
+                rows.push(outputs::row(loaded, &motor.name, servo));
+                straps.push(outputs::fineness(&motor.name, servo));
+            }
             Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => {
                 let clock = matches!(motor.drive, Drive::PwmClock(_));
                 row(if clock { "STEP (PWM)" } else { "STEP" }, axis.step, None);
                 row("DIR", axis.dir, None);
-                for (function, line) in [("ENABLE", axis.enable), ("FAULT", axis.fault)] {
+                axis.mode.iter().for_each(|pin| row(pin.name, pin.gpio, None));
+                let lines = [
+                    ("ENABLE", axis.enable),
+                    ("FAULT", axis.fault),
+                    ("SLEEP", axis.sleep),
+                    ("RESET", axis.reset),
+                ];
+                for (function, line) in lines {
                     if let Some(line) = line {
                         row(
                             function,
@@ -59,13 +88,26 @@ pub(super) fn wiring(loaded: &Loaded) -> Wiring {
                         );
                     }
                 }
-                straps.push((motor.name.clone(), strap(axis)));
+                if axis.mode.is_empty() {
+                    let (motor, what) = (motor.name.clone(), "set on the driver");
+                    straps.push(Strap { motor, what, text: strap(axis) });
+                }
+            }
+            Drive::Coils(axis) => {
+                let board = CoilDriver::find(&axis.driver);
+                let inputs = board.map_or(["A", "B", "C", "D"], |b| b.inputs);
+                inputs.iter().zip(axis.gpio).for_each(|(input, gpio)| row(input, gpio, None));
+                let set = board.map_or("as its manual says", |b| b.set);
+                let (motor, what) = (motor.name.clone(), "set on the driver");
+                straps.push(Strap { motor, what, text: set.to_owned() });
             }
         }
     }
     let mut config_txt = safe_levels(loaded);
     let commands = pwm(loaded, &mut config_txt);
-    Wiring { rows, straps, config_txt, commands }
+    outputs::overlays(loaded, &mut config_txt);
+    let (shared, remarks) = (outputs::shared(loaded), outputs::remarks(loaded));
+    Wiring { rows, straps, shared, remarks, config_txt, commands }
 }
 
 fn strap(axis: &StepDirDrive) -> String {
@@ -79,11 +121,10 @@ fn strap(axis: &StepDirDrive) -> String {
 fn safe_levels(loaded: &Loaded) -> Vec<Note> {
     let mut lines: Vec<(LineConfig, Vec<&str>, bool)> = Vec::new();
     for motor in &loaded.config.motors {
-        let (Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. })) = &motor.drive
-        else {
-            continue;
-        };
-        let Some(line) = axis.enable else { continue };
+        let Some(axis) = motor.drive.step_dir() else { continue };
+        // Awake is to a sleep line what asleep is to an enable line.
+        let sleep = axis.sleep.map(|l| LineConfig { active_low: !l.active_low, ..l });
+        let Some(line) = axis.enable.or(sleep) else { continue };
         match lines.iter_mut().find(|l| l.0.gpio == line.gpio) {
             Some((_, motors, holds)) => {
                 motors.push(&motor.name);
@@ -100,7 +141,22 @@ fn safe_levels(loaded: &Loaded) -> Vec<Note> {
         },
         line: board::safe_level_line(line.gpio, line.active_low != holds),
     };
-    lines.into_iter().map(note).collect()
+    let mut notes: Vec<Note> = lines.into_iter().map(note).collect();
+    notes.extend(coils_off(loaded));
+    notes
+}
+
+/// Coils before any program runs: off, since some pins are pulled high from power-on. What would hold
+/// a load then is not known.
+fn coils_off(loaded: &Loaded) -> impl Iterator<Item = Note> {
+    let coils = loaded.config.motors.iter().filter_map(|motor| match &motor.drive {
+        Drive::Coils(axis) if !axis.holds_load => Some((&motor.name, axis.gpio)),
+        _ => None,
+    });
+    coils.map(|(name, gpios)| Note {
+        why: format!("no power for {name} until a program runs"),
+        line: format!("gpio={}=op,dl", gpios.map(|g| g.to_string()).join(",")),
+    })
 }
 
 /// Adds the lines that put PWM on the pins of servos and step clocks; what they can't do comes back as commands.
@@ -110,13 +166,22 @@ fn pwm(loaded: &Loaded, config_txt: &mut Vec<Note>) -> Vec<Note> {
     let mut others = Vec::new();
     for motor in &loaded.config.motors {
         match &motor.drive {
-            Drive::Servo(servo) => gpios.push(servo.gpio),
+            Drive::Servo(servo) => match &servo.output {
+                ServoOutput::Pwm { output: PwmOutput::Gpio(gpio), .. } => gpios.push(*gpio),
+                ServoOutput::Pwm { output: PwmOutput::Channel { device, .. }, .. } => {
+                    others.extend(PwmDevice::named(device).gpio());
+                }
+                ServoOutput::Soft { gpio, .. } => others.push(*gpio),
+            },
             Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => {
                 let clock = matches!(motor.drive, Drive::PwmClock(_));
                 if clock { &mut gpios } else { &mut others }.push(axis.step);
                 others.push(axis.dir);
-                others.extend([axis.enable, axis.fault].iter().flatten().map(|l| l.gpio));
+                let lines = [axis.enable, axis.fault, axis.sleep, axis.reset];
+                others.extend(lines.iter().flatten().map(|l| l.gpio));
+                others.extend(axis.mode.iter().map(|pin| pin.gpio));
             }
+            Drive::Coils(axis) => others.extend(axis.gpio),
         }
     }
     if gpios.is_empty() {

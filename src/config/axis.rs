@@ -1,9 +1,12 @@
 //! `[axis.NAME]`.
 
+use super::coils;
 use super::parts::{self, ReadMotor};
 use super::pwm_clock::{self, Clock};
 use super::reader::{Key, MOST, Reader, Table, Value, key};
-use super::stepping::{countable, driver, fits_driver, known_microsteps, steps_per_unit};
+use super::stepping::{
+    backlash_fits, countable, driver, fits_driver, known_microsteps, mode_pins, steps_per_unit,
+};
 use super::*;
 use crate::units::{Dimension, Quantity, Ratio};
 
@@ -11,24 +14,28 @@ const STEP: Key = key("step", "{ gpio = 17 }");
 const DIR: Key = key("dir", "{ gpio = 27 }");
 const ENABLE: Key = key("enable", "{ gpio = 22, active = \"low\" }");
 const FAULT: Key = key("fault", "{ gpio = 24, active = \"low\" }");
-const DRIVER: Key = key("driver", "\"drv8825\"");
-const STEPS: Key = key("steps-per-revolution", "200");
+const MODE: Key = key("mode", "{ gpio = [14, 15, 18] }");
+const SLEEP: Key = key("sleep", "{ gpio = 23, active = \"low\" }");
+const RESET: Key = key("reset", "{ gpio = 25, active = \"low\" }");
+pub(super) const DRIVER: Key = key("driver", "\"drv8825\"");
+pub(super) const STEPS: Key = key("steps-per-revolution", "200");
 const MICROSTEPS: Key = key("microsteps", "16");
-const GEAR_RATIO: Key = key("gear-ratio", "\"1\"");
-const DISTANCE: Key = key("distance-per-revolution", "\"8mm\"");
-const ON_STOP: Key = key("on-stop", "\"keep\"");
-const HOLDS_LOAD: Key = key("holds-load", "true");
+pub(super) const GEAR_RATIO: Key = key("gear-ratio", "\"1\"");
+pub(super) const DISTANCE: Key = key("distance-per-revolution", "\"8mm\"");
+pub(super) const ON_STOP: Key = key("on-stop", "\"keep\"");
+pub(super) const HOLDS_LOAD: Key = key("holds-load", "true");
 
 /// The keys whose unit the distance per revolution decides, with examples for both.
-struct UnitKeys {
-    travel: Key,
+pub(super) struct UnitKeys {
+    pub travel: Key,
     min: Key,
     max: Key,
-    speed: Key,
+    pub speed: Key,
+    start_stop: Key,
     acceleration: Key,
     jerk: Key,
     assume: Key,
-    start_stop: Key,
+    backlash: Key,
     dimensions: [Dimension; 4],
     why: &'static str,
 }
@@ -38,10 +45,11 @@ const LINEAR: UnitKeys = UnitKeys {
     min: key("min", "\"0mm\""),
     max: key("max", "\"200mm\""),
     speed: key("max-speed", "\"50mm/s\""),
+    start_stop: key("start-stop-speed", "\"5mm/s\""),
     acceleration: key("max-acceleration", "\"500mm/s^2\""),
     jerk: key("max-jerk", "\"5000mm/s^3\""),
     assume: key("assume", "\"0mm\""),
-    start_stop: key("start-stop-speed", "\"5mm/s\""),
+    backlash: key("backlash", "\"0.05mm\""),
     dimensions: [Dimension::Length, Dimension::Speed, Dimension::Acceleration, Dimension::Jerk],
     why: "since `distance-per-revolution` is a length",
 };
@@ -51,10 +59,11 @@ const ROTARY: UnitKeys = UnitKeys {
     min: key("min", "\"0deg\""),
     max: key("max", "\"360deg\""),
     speed: key("max-speed", "\"90deg/s\""),
+    start_stop: key("start-stop-speed", "\"9deg/s\""),
     acceleration: key("max-acceleration", "\"900deg/s^2\""),
     jerk: key("max-jerk", "\"9000deg/s^3\""),
     assume: key("assume", "\"0deg\""),
-    start_stop: key("start-stop-speed", "\"20deg/s\""),
+    backlash: key("backlash", "\"0.5deg\""),
     dimensions: [
         Dimension::Angle,
         Dimension::AngularSpeed,
@@ -64,12 +73,88 @@ const ROTARY: UnitKeys = UnitKeys {
     why: "since `distance-per-revolution` is an angle",
 };
 
+/// The values whose unit the distance per revolution decides.
+pub(super) struct InUnits<'a> {
+    unit: Option<MotorUnit>,
+    keys: &'static UnitKeys,
+    pub travel: Option<Value<'a>>,
+    pub speed: Option<Value<'a>>,
+    acceleration: Option<Value<'a>>,
+    jerk: Option<Value<'a>>,
+    pub start_stop: Option<Value<'a>>,
+    pub backlash: Option<Value<'a>>,
+    pub at_start: Option<Value<'a>>,
+}
+
+impl<'a> InUnits<'a> {
+    /// Finds them. Where the unit is not known, only that a key is there can be checked.
+    pub fn find(r: &Reader<'_>, table: &Table<'a>, unit: Option<MotorUnit>) -> InUnits<'a> {
+        let keys = if unit == Some(MotorUnit::Degree) { &ROTARY } else { &LINEAR };
+        InUnits {
+            unit,
+            keys,
+            travel: r.required(table, keys.travel),
+            speed: r.required(table, keys.speed),
+            acceleration: r.required(table, keys.acceleration),
+            jerk: table.get(keys.jerk),
+            start_stop: table.get(keys.start_stop),
+            backlash: table.get(keys.backlash),
+            at_start: table.get(key("at-start", "\"unknown\"")),
+        }
+    }
+
+    /// The start-stop speed that the text gives: `None` where it is wrong.
+    pub fn start_stop(&self, r: &Reader<'_>) -> Option<Option<f64>> {
+        let (Some(v), Some(_)) = (self.start_stop, self.unit) else { return Some(None) };
+        let speed = r.in_dimension(v, self.keys.dimensions[1], self.keys.why)?;
+        r.above_zero(v, speed).map(Some)
+    }
+
+    /// Reads travel and limits into the motor, and says where it is at the start.
+    pub fn read(&self, r: &Reader<'_>, motor: &mut ReadMotor) -> Option<AtStart> {
+        let keys = self.keys;
+        let Some(unit) = self.unit else {
+            let all =
+                [(self.speed, 1), (self.start_stop, 1), (self.acceleration, 2), (self.jerk, 3)];
+            for (value, dimension) in all {
+                if let Some(value) = value {
+                    r.has_unit(value, keys.dimensions[dimension]);
+                }
+            }
+            return None;
+        };
+        let limit = |v: Option<Value<'_>>, dimension| {
+            v.and_then(|v| r.above_zero(v, r.in_dimension(v, dimension, keys.why)?))
+        };
+        let speed = limit(self.speed, keys.dimensions[1]);
+        let acceleration = limit(self.acceleration, keys.dimensions[2]);
+        let jerk = match self.jerk {
+            None => acceleration.map(|a| a * 10.0),
+            Some(_) => limit(self.jerk, keys.dimensions[3]),
+        };
+        motor.limits = parts::limits(speed, acceleration, jerk);
+        motor.travel = self.travel.and_then(|v| travel(r, v, keys, &motor.name));
+        if self.backlash.is_some() {
+            motor.backlash = limit(self.backlash, keys.dimensions[0]);
+        }
+        match self.at_start {
+            None => Some(AtStart::Unknown),
+            Some(v) => start(r, v, keys, unit, motor.travel),
+        }
+    }
+}
+
 pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
+    if ["coils", "motor"].iter().any(|key| table.entries.contains_key(*key)) {
+        return coils::read(r, name, table);
+    }
     let mut motor = ReadMotor::new(name, table.span);
     let step = pwm_clock::step(r, table, &mut motor, STEP);
     let dir = parts::pin(r, table, &mut motor, DIR);
     let enable = parts::line(r, table, &mut motor, ENABLE);
     let fault = parts::line(r, table, &mut motor, FAULT);
+    let sleep = parts::line(r, table, &mut motor, SLEEP);
+    let reset = parts::line(r, table, &mut motor, RESET);
 
     let driver = r.required(table, DRIVER).and_then(|v| driver(r, v));
     let steps = r.required(table, STEPS).and_then(|v| r.integer(v, 1, 100_000));
@@ -77,73 +162,60 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
         .required(table, MICROSTEPS)
         .and_then(|v| r.integer(v, 1, 1024).map(|n| (v, n as u32)))
         .and_then(|(v, n)| known_microsteps(r, v, n, driver.as_ref()?.preset));
+    let clock = step.clock.then(|| Clock::read(r, table, &mut motor));
+    let words = clock.as_ref().is_some_and(Clock::has_mode);
+    let mode = match table.get(MODE).filter(|_| !words) {
+        None => Some(Vec::new()),
+        Some(v) => parts::pins(r, v, &mut motor)
+            .and_then(|gpios| mode_pins(r, v, &gpios, driver.as_ref()?.preset, microsteps?)),
+    };
     let gear_ratio = table.get(GEAR_RATIO).map_or(Some(Ratio::ONE), |v| gear_ratio(r, v));
     let distance = r.required(table, DISTANCE).and_then(|v| distance(r, v));
 
     let unit = distance.map(|d| d.1);
     motor.unit = unit;
-    // Where the unit is not known, only that a key is there can be checked.
-    let keys = if unit == Some(MotorUnit::Degree) { &ROTARY } else { &LINEAR };
-    let travel_at = r.required(table, keys.travel);
-    let speed_at = r.required(table, keys.speed);
-    let acceleration_at = r.required(table, keys.acceleration);
-    let jerk_at = table.get(keys.jerk);
-    let at_start_at = table.get(key("at-start", "\"unknown\""));
+    let in_units = InUnits::find(r, table, unit);
     let reverse = table.get(key("reverse", "true")).map_or(Some(false), |v| r.boolean(v));
     let holds_load = table.get(HOLDS_LOAD).map_or(Some(false), |v| r.boolean(v));
     let on_stop = match table.get(ON_STOP) {
         None => Some(AxisStop::Keep),
-        Some(v) => on_stop(r, v, holds_load, enable),
+        Some(v) => on_stop(r, v, holds_load, enable, sleep),
     };
-    let is_clock = step.as_ref().is_some_and(|s| s.clock);
-    let clock = is_clock.then(|| Clock::read(r, table, &mut motor, keys.start_stop));
     r.finish(table);
 
-    let mut at_start = None;
-    if let Some(unit) = unit {
-        let limit = |v: Option<Value<'_>>, dimension| {
-            v.and_then(|v| r.above_zero(v, r.in_dimension(v, dimension, keys.why)?))
-        };
-        let speed = limit(speed_at, keys.dimensions[1]);
-        let acceleration = limit(acceleration_at, keys.dimensions[2]);
-        let jerk = match jerk_at {
-            None => acceleration.map(|a| a * 10.0),
-            Some(_) => limit(jerk_at, keys.dimensions[3]),
-        };
-        motor.limits = parts::limits(speed, acceleration, jerk);
-        motor.travel = travel_at.and_then(|v| travel(r, v, keys, &motor.name));
-        at_start = match at_start_at {
-            None => Some(AtStart::Unknown),
-            Some(v) => start(r, v, keys, unit, motor.travel),
-        };
-    } else {
-        for (value, dimension) in [(speed_at, 1), (acceleration_at, 2), (jerk_at, 3)] {
-            if let Some(value) = value {
-                r.has_unit(value, keys.dimensions[dimension]);
-            }
-        }
-    }
+    let at_start = in_units.read(r, &mut motor);
+    let start_stop = in_units.start_stop(r);
     motor.drive = (|| {
         let (driver, unit) = (driver?, unit?);
         let steps_per_unit =
             steps_per_unit(r, table.span, steps? as u32, microsteps?, gear_ratio?, distance?.0?)?;
-        if let (Some(limits), Some(at)) = (motor.limits, speed_at) {
-            let timing = if is_clock { Clock::timing(driver.timing) } else { driver.timing };
+        if let (Some(limits), Some(at)) = (motor.limits, in_units.speed) {
+            let timing = clock.as_ref().map_or(driver.timing, |_| Clock::timing(driver.timing));
             fits_driver(r, at, limits.speed, steps_per_unit, &timing, unit)?;
         }
-        if let (Some(travel), Some(at)) = (motor.travel, travel_at) {
+        if let (Some(travel), Some(at)) = (motor.travel, in_units.travel) {
             countable(r, at, travel, steps_per_unit)?;
         }
+        backlash_fits(r, in_units.backlash, &motor, steps_per_unit, unit)?;
+        let start_stop = start_stop?;
         let axis = StepDirDrive {
-            step: step?.gpio?,
+            step: step.gpio?,
             dir: dir?,
             enable: enable?,
             fault: fault?,
+            mode: mode?,
+            sleep: sleep?,
+            reset: reset?,
             timing: driver.timing,
             driver: driver.preset.map(|p| p.name.to_owned()),
             steps_per_revolution: steps? as u32,
             microsteps: microsteps?,
             steps_per_unit,
+            start_stop_speed: start_stop_speed(
+                start_stop,
+                motor.limits?,
+                steps_per_unit.to_f64() / f64::from(microsteps?),
+            ),
             reverse: reverse?,
             at_start: at_start?,
             on_stop: on_stop?,
@@ -151,22 +223,30 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
         };
         match clock {
             None => Some(Drive::StepDir(axis)),
-            Some(clock) => {
-                let travel = (motor.travel?, travel_at);
-                clock.drive(r, axis, motor.limits?, unit, travel, at_start_at)
-            }
+            Some(clock) => clock.drive(r, axis, &motor, &in_units, start_stop),
         }
     })();
     motor
 }
 
+/// Unless the config says it: the speed that the axis, by its own largest acceleration, can give up
+/// within one full step. As long as the rotor lags by less than that, the field pulls it back.
+pub(super) fn start_stop_speed(
+    given: Option<f64>,
+    limits: MotionLimits,
+    full_steps_per_unit: f64,
+) -> f64 {
+    let speed = given.unwrap_or((2.0 * limits.acceleration / full_steps_per_unit).sqrt());
+    speed.min(limits.speed)
+}
+
 /// `"25792/405"`, or a number, since a ratio has no unit.
-fn gear_ratio(r: &Reader<'_>, value: Value<'_>) -> Option<Ratio> {
+pub(super) fn gear_ratio(r: &Reader<'_>, value: Value<'_>) -> Option<Ratio> {
     r.parsed(value, str::parse)
 }
 
 /// The unit that the text decides, and its exact value if it can be one.
-fn distance(r: &Reader<'_>, value: Value<'_>) -> Option<(Option<Ratio>, MotorUnit)> {
+pub(super) fn distance(r: &Reader<'_>, value: Value<'_>) -> Option<(Option<Ratio>, MotorUnit)> {
     let help = "write a length, such as \"8mm\", or for a rotary axis an angle, such as \"360deg\"";
     if matches!(value.toml.get_ref(), toml::de::DeValue::Integer(_) | toml::de::DeValue::Float(_)) {
         r.error(value.span(), format!("`{}` has no unit", r.text(value.span())), help);
@@ -256,11 +336,11 @@ fn start(
     parts::inside(r, at.span(), position, unit, travel?).map(AtStart::Assume)
 }
 
-fn on_stop(
+/// `on-stop`, which is no release where a load would fall.
+pub(super) fn stop_word(
     r: &Reader<'_>,
     value: Value<'_>,
     holds_load: Option<bool>,
-    enable: Option<Option<LineConfig>>,
 ) -> Option<AxisStop> {
     let chosen = r.choice(value, &[("keep", AxisStop::Keep), ("release", AxisStop::Release)])?;
     if chosen == AxisStop::Release && holds_load == Some(true) {
@@ -271,7 +351,18 @@ fn on_stop(
         );
         return None;
     }
-    if chosen == AxisStop::Release && enable == Some(None) {
+    Some(chosen)
+}
+
+fn on_stop(
+    r: &Reader<'_>,
+    value: Value<'_>,
+    holds_load: Option<bool>,
+    enable: Option<Option<LineConfig>>,
+    sleep: Option<Option<LineConfig>>,
+) -> Option<AxisStop> {
+    let chosen = stop_word(r, value, holds_load)?;
+    if chosen == AxisStop::Release && enable == Some(None) && sleep == Some(None) {
         r.error(
             value.span(),
             "without an enable line the driver can't be released",

@@ -136,6 +136,18 @@ impl Servo {
         Servo { keys: vec![("pwm", format!("{{ gpio = {gpio} }}"))] }
     }
 
+    /// A servo on a channel of a PWM chip, named by its device or its driver: `pca9685`.
+    pub fn on_channel(device: &str, channel: u8) -> Servo {
+        let output = format!("{{ device = {}, channel = {channel} }}", quoted(device));
+        Servo { keys: vec![("pwm", output)] }
+    }
+
+    /// A servo whose pulses are timed by its own loop, on any pin. On hardware it needs real-time
+    /// scheduling.
+    pub fn on_soft_pwm(gpio: u8) -> Servo {
+        Servo { keys: vec![("soft-pwm", format!("{{ gpio = {gpio} }}"))] }
+    }
+
     /// The shortest and the longest pulse.
     pub fn pulse(self, min: PulseWidth, max: PulseWidth) -> Servo {
         self.set("pulse", format!("{{ min = \"{min}\", max = \"{max}\" }}"))
@@ -189,6 +201,13 @@ impl Axis {
         axis.set("step", format!("{{ gpio = {step} }}")).set("dir", format!("{{ gpio = {dir} }}"))
     }
 
+    /// An axis whose motor, named by its preset, is switched coil by coil: on the GPIOs of its board's
+    /// four inputs, in half steps. It turns in degrees unless a distance per revolution says else.
+    pub fn coils(motor: &str, gpio: [u8; 4]) -> Axis {
+        let axis = Axis { keys: vec![("motor", quoted(motor))] };
+        axis.set("coils", format!("{{ gpio = {gpio:?} }}"))
+    }
+
     /// An axis whose STEP is the hardware PWM channel of that GPIO: its pulses come in bursts whose count is
     /// proved.
     pub fn pwm_clock(step: u8, dir: u8) -> Axis {
@@ -198,12 +217,6 @@ impl Axis {
     /// It turns at a rate, and no position is promised (on a [`pwm_clock`](Axis::pwm_clock) alone).
     pub fn velocity(self) -> Axis {
         self.set("mode", quoted("velocity"))
-    }
-
-    /// The speed that the motor takes from standstill, and by which its rate may change at once (on a
-    /// [`pwm_clock`](Axis::pwm_clock) alone).
-    pub fn start_stop_speed(self, speed: impl Display) -> Axis {
-        self.set("start-stop-speed", quoted(speed))
     }
 
     /// The driver, by its preset's name, and the microsteps it is strapped to.
@@ -257,6 +270,11 @@ impl Axis {
         self.set("max-jerk", quoted(jerk))
     }
 
+    /// The speed from which it may be stopped dead without losing a step, such as `Speed(5.0)`.
+    pub fn start_stop_speed(self, speed: impl Display) -> Axis {
+        self.set("start-stop-speed", quoted(speed))
+    }
+
     /// Where it stands when the machine starts, on your word.
     pub fn assume<C: Coordinate>(self, position: C) -> Axis {
         self.set("at-start", format!("{{ assume = \"{position}\" }}"))
@@ -267,7 +285,12 @@ impl Axis {
         self.set("holds-load", "true".into())
     }
 
-    /// A positive move has DIR low.
+    /// Coils let go whenever the axis rests.
+    pub fn released_at_rest(self) -> Axis {
+        self.set("at-rest", quoted("release"))
+    }
+
+    /// A positive move turns the motor the other way.
     pub fn reversed(self) -> Axis {
         self.set("reverse", "true".into())
     }
@@ -276,6 +299,8 @@ impl Axis {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::board::PwmOutput;
+    use crate::config::{Drive, ServoOutput};
     use crate::units::{Acceleration, Jerk, Speed};
 
     fn x() -> Axis {
@@ -295,6 +320,15 @@ mod tests {
                 "pan",
                 Servo::on_gpio(18).reversed().frequency(Frequency::from_hertz(100.0).unwrap()),
             )
+            .axis(
+                "dial",
+                Axis::coils("28byj-48", [6, 16, 13, 19])
+                    .unlimited()
+                    .limits(AngularSpeed(30.0), AngularAcceleration(100.0))
+                    .released_at_rest(),
+            )
+            .servo("arm", Servo::on_channel("pca9685", 3))
+            .servo("tail", Servo::on_soft_pwm(23))
             .toml("[program.p]\nsteps = [ { pause = \"1s\" } ]");
         let config = Config::from_str(built.text(), "t").unwrap().config;
         assert_eq!(config, built.finish().unwrap());
@@ -302,6 +336,13 @@ mod tests {
         assert_eq!(config.machine.max_lateness, Some(Duration::from_micros(1500)));
         assert_eq!(config.motors[0].limits.jerk, 5e4);
         assert_eq!(config.programs.len(), 1);
+        let output = |name| match &config.motor(name).unwrap().drive {
+            Drive::Servo(servo) => servo.output.clone(),
+            _ => panic!("no servo"),
+        };
+        let channel = PwmOutput::Channel { device: "pca9685".into(), channel: 3 };
+        assert!(matches!(output("arm"), ServoOutput::Pwm { output, .. } if output == channel));
+        assert_eq!(output("tail"), ServoOutput::Soft { gpio: 23, allow_jitter: false });
     }
 
     #[test]
@@ -323,7 +364,7 @@ mod tests {
         assert_eq!((clock(0).axis.step, clock(0).mode), (18, crate::config::ClockMode::Position));
         assert_eq!((clock(0).jump, clock(0).tolerance_ppb), (50.0, 200_000));
         assert_eq!((clock(1).axis.step, clock(1).mode), (13, crate::config::ClockMode::Velocity));
-        assert_eq!(clock(1).jump, 2.0 * 200f64.sqrt());
+        assert!((clock(1).jump - 2.0 * 200f64.sqrt()).abs() < 1e-9);
     }
 
     #[test]

@@ -180,6 +180,7 @@ fn document_config(
     let programs: Vec<&str> = program_tables.iter().map(|p| p.0).collect();
     let (machine, board) = machine_config(r, machine.as_ref(), &programs, board);
     pins::check(r, &motors, board);
+    output::resolve(r, &mut motors, board);
 
     let motor_names = motors.iter().map(|m| m.name.as_str()).collect();
     let names = Names { motors: &motors, motor_names, programs };
@@ -246,7 +247,8 @@ fn named<'a>(r: &Reader<'_>, value: Option<Value<'a>>, what: Named) -> Vec<(&'a 
     let nameless = |(name, toml): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| {
         let value = toml.get_ref();
         let key: &str = name.get_ref();
-        ["pwm", "step", "steps"].contains(&key) || !(value.is_table() || is_table_list(value))
+        ["pwm", "soft-pwm", "step", "coils", "steps"].contains(&key)
+            || !(value.is_table() || is_table_list(value))
     };
     if all.entries.iter().any(nameless) {
         r.error(

@@ -13,36 +13,52 @@
 //! pwm = { gpio = 18 }
 //! ```
 //!
+//! In place of `pwm = { gpio = 18 }` a servo may have a channel of any PWM chip that the kernel knows, named
+//! by its device or driver: `pwm = { device = "pca9685", channel = 3 }`, or on a pin of its own
+//! `pwm = { device = "pwm-gpio", gpio = 23 }`; or pulses that its own loop times, on any pin:
+//! `soft-pwm = { gpio = 23 }`. A `clock-correction` in `pwm` is that of the chip: it holds for all its
+//! channels.
+//!
 //! | table | key | if left out |
 //! |---|---|---|
 //! | `[machine]` | `name` | the file's name |
 //! | | `start-program`, `max-lateness`, `board` | none |
 //! | | `spin` | `"20%"` of the time between two edges |
 //! | `[servo.NAME]` | `frequency` | `"50Hz"` |
+//! | | `clock-correction` in `pwm`, `allow-jitter` in `soft-pwm` | `"0ppm"`, `false` |
 //! | | `pulse` | `{ min = "1000us", max = "2000us" }` |
 //! | | `angle` | `{ min = "-45deg", max = "45deg" }` |
 //! | | `trim`, `reverse`, `unsafe-range` | `"0us"`, `false`, `false` |
+//! | | `dead-band` | none: every change of a pulse is written |
 //! | | `max-speed` | `"600deg/s"` |
 //! | | `max-acceleration` | ten times `max-speed`, a second: full speed after a tenth of a second |
 //! | | `max-jerk` | ten times `max-acceleration`, a second |
 //! | | `startup`, `on-stop` | `"off"`, `"keep"` |
-//! | `[axis.NAME]` | `enable`, `fault` | no such line |
+//! | `[axis.NAME]` | `enable`, `fault`, `mode`, `sleep`, `reset` | no such line |
 //! | | `gear-ratio`, `reverse`, `holds-load` | `"1"`, `false`, `false` |
 //! | | `max-jerk` | ten times `max-acceleration`, a second |
+//! | | `start-stop-speed` | what `max-acceleration` can give up within one full step: the root of 2 x `max-acceleration` x a full step |
 //! | | `at-start`, `on-stop` | `"unknown"`, `"keep"` |
-//! | `[axis.NAME]` with `step = { pwm = ... }` | `mode`, `rate-tolerance` | `"position"`, `"200ppm"` |
-//! | | `start-stop-speed` | what two steps from rest bring the motor to at its `max-acceleration` |
+//! | | `backlash` | none |
+//! | `[axis.NAME]` with `coils` | `motor` | then `driver` and `steps-per-revolution` are needed |
+//! | | `driver`, `gear-ratio` | as the motor has them |
+//! | | `distance-per-revolution` | `"360deg"` with a `motor` |
+//! | | `at-rest` | `"hold"` |
 //!
 //! All else that is in a table is needed, and nothing else may be there.
 
 mod axis;
 mod builder;
+pub mod coil_motors;
+mod coils;
 pub mod drivers;
 mod flow;
 mod load;
 mod model;
 mod moves;
 mod nearest;
+mod output;
+mod outputs;
 mod parts;
 mod pins;
 mod program;
@@ -56,6 +72,7 @@ mod syntax;
 pub use builder::{Axis, ConfigBuilder, Coordinate, Servo};
 pub use load::Loaded;
 pub use model::*;
+pub use outputs::{Output, Port, SafeState, Why};
 pub use source::{ConfigErrors, Diagnostic, Position, Source};
 
 use crate::board::Model;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::board::Model;
+use crate::board::{Model, PwmOutput, PwmTiming};
 use crate::units::{PulseWidth, Ratio};
 
 /// A place in a config file, for errors: byte offsets of the value it speaks of.
@@ -118,6 +118,9 @@ pub struct MotorConfig {
     pub travel: Travel,
     /// Its limits.
     pub limits: MotionLimits,
+    /// The play of an axis, in its unit, which a move that turns takes up before it begins; 0 for a
+    /// servo.
+    pub backlash: f64,
     /// Where its table stands in the file.
     pub span: Span,
     /// How it is driven.
@@ -127,18 +130,29 @@ pub struct MotorConfig {
 impl MotorConfig {
     /// What it has as a stepper axis, whatever drives it; `None` for a servo.
     pub fn axis(&self) -> Option<AxisConfig> {
+        let backlash = |ratio: Ratio| ratio.scale(self.backlash).round() as i64;
         match &self.drive {
             Drive::Servo(_) => None,
-            Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => {
-                Some(AxisConfig {
-                    steps_per_unit: axis.steps_per_unit,
-                    reverse: axis.reverse,
-                    at_start: axis.at_start,
-                    on_stop: axis.on_stop,
-                    holds_load: axis.holds_load,
-                    wake: axis.timing.wake,
-                })
-            }
+            Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => Some(AxisConfig {
+                steps_per_unit: axis.steps_per_unit,
+                start_stop_speed: axis.start_stop_speed,
+                reverse: axis.reverse,
+                at_start: axis.at_start,
+                on_stop: axis.on_stop,
+                holds_load: axis.holds_load,
+                wake: axis.timing.wake,
+                backlash: backlash(axis.steps_per_unit),
+            }),
+            Drive::Coils(axis) => Some(AxisConfig {
+                steps_per_unit: axis.steps_per_unit,
+                start_stop_speed: axis.start_stop_speed,
+                reverse: axis.reverse,
+                at_start: axis.at_start,
+                on_stop: axis.on_stop,
+                holds_load: axis.holds_load,
+                wake: axis.settle,
+                backlash: backlash(axis.steps_per_unit),
+            }),
         }
     }
 }
@@ -148,6 +162,8 @@ impl MotorConfig {
 pub struct AxisConfig {
     /// Steps (of the drive: microsteps, or changes of the coils) a unit of travel.
     pub steps_per_unit: Ratio,
+    /// Up to this speed, in units/s, it may start and stop at once without losing a step.
+    pub start_stop_speed: f64,
     /// Whether a positive move turns the motor the other way.
     pub reverse: bool,
     /// Where the axis is when the machine starts.
@@ -158,6 +174,8 @@ pub struct AxisConfig {
     pub holds_load: bool,
     /// From power to the first step, nanoseconds.
     pub wake: u32,
+    /// Its play in steps, 0 or more.
+    pub backlash: i64,
 }
 
 impl AxisConfig {
@@ -170,20 +188,38 @@ impl AxisConfig {
 /// How a motor is driven.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Drive {
-    /// A hobby servo on a PWM channel.
+    /// A hobby servo on a PWM signal.
     Servo(ServoDrive),
     /// A stepper behind a STEP/DIR driver.
     StepDir(StepDirDrive),
     /// A stepper behind a STEP/DIR driver whose STEP is a hardware PWM channel.
     PwmClock(PwmClockDrive),
+    /// A stepper whose coils are switched one by one.
+    Coils(CoilsDrive),
 }
 
-/// A hobby servo on a hardware PWM channel.
+impl Drive {
+    /// The lines and the driver of an axis behind a STEP/DIR driver, whatever clocks its steps.
+    pub fn step_dir(&self) -> Option<&StepDirDrive> {
+        match self {
+            Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => Some(axis),
+            Drive::Servo(_) | Drive::Coils(_) => None,
+        }
+    }
+
+    /// Whether it turns at a rate and has no position.
+    pub fn is_rate_only(&self) -> bool {
+        matches!(self, Drive::PwmClock(PwmClockDrive { mode: ClockMode::Velocity, .. }))
+    }
+}
+
+/// A hobby servo.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ServoDrive {
-    /// The GPIO number of the signal.
-    pub gpio: u8,
-    /// The PWM period, whole nanoseconds.
+    /// Where its pulses come from.
+    pub output: ServoOutput,
+    /// The time from one pulse to the next, whole nanoseconds: what the chip makes of the `frequency`
+    /// that the config asks for.
     pub period: Duration,
     /// Shortest pulse it may get.
     pub pulse_min: PulseWidth,
@@ -198,10 +234,64 @@ pub struct ServoDrive {
     pub trim_ns: i32,
     /// Whether the longer pulse is the smaller angle.
     pub reverse: bool,
+    /// A pulse that would change by less than this, in nanoseconds, does not, unless it is the last of a
+    /// move.
+    pub dead_band: u32,
     /// What it does when the machine starts.
     pub startup: Startup,
     /// What it does on a stop.
     pub on_stop: ServoStop,
+}
+
+impl ServoDrive {
+    /// The PWM signal that it needs; `None` where its own loop times the pulses.
+    pub fn pwm(&self) -> Option<&PwmOutput> {
+        match &self.output {
+            ServoOutput::Pwm { output, .. } => Some(output),
+            ServoOutput::Soft { .. } => None,
+        }
+    }
+
+    /// How the chip's times relate to those asked of it.
+    pub fn timing(&self) -> PwmTiming {
+        match self.output {
+            ServoOutput::Pwm { timing, .. } => timing,
+            ServoOutput::Soft { .. } => PwmTiming::EXACT,
+        }
+    }
+
+    /// The step in which its pulses go, in nanoseconds: 1 unless the chip counts in coarser ones.
+    pub fn grain(&self) -> f64 {
+        let timing = self.timing();
+        if timing.is_coarse() { timing.step() } else { 1.0 }
+    }
+
+    /// Its shortest and its longest pulse, trimmed.
+    pub fn pulse_range(&self) -> (PulseWidth, PulseWidth) {
+        let trimmed = |width: PulseWidth| {
+            PulseWidth::from_nanos(width.as_nanos().saturating_add_signed(self.trim_ns))
+        };
+        (trimmed(self.pulse_min), trimmed(self.pulse_max))
+    }
+}
+
+/// Where a servo's pulses come from.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ServoOutput {
+    /// `pwm = { ... }`: a PWM chip.
+    Pwm {
+        /// The pin, or the channel.
+        output: PwmOutput,
+        /// How the chip's times relate to those asked of it.
+        timing: PwmTiming,
+    },
+    /// `soft-pwm = { gpio = 23 }`: the servo's own loop, by setting a pin high and low.
+    Soft {
+        /// The GPIO number of the signal.
+        gpio: u8,
+        /// Whether it may run without real-time scheduling.
+        allow_jitter: bool,
+    },
 }
 
 /// What a servo does when the machine starts.
@@ -237,6 +327,12 @@ pub struct StepDirDrive {
     pub enable: Option<LineConfig>,
     /// The driver's fault line, an input.
     pub fault: Option<LineConfig>,
+    /// The driver's microstep pins, where the program sets them; else they are strapped.
+    pub mode: Vec<ModePin>,
+    /// The driver's sleep line: asleep when active. It is left before the first step.
+    pub sleep: Option<LineConfig>,
+    /// The driver's reset line, which is kept inactive.
+    pub reset: Option<LineConfig>,
     /// The driver's timing.
     pub timing: DriverTiming,
     /// The preset's name as the config gives it (`drv8825`), if it does.
@@ -247,6 +343,9 @@ pub struct StepDirDrive {
     pub microsteps: u32,
     /// (Micro)steps a unit of travel.
     pub steps_per_unit: Ratio,
+    /// The speed from which the motor may be stopped dead, and to which it may be started, without
+    /// losing a step; in the axis' unit a second.
+    pub start_stop_speed: f64,
     /// Whether a positive move has DIR low instead of high.
     pub reverse: bool,
     /// Where the axis is when the machine starts.
@@ -266,7 +365,7 @@ pub struct PwmClockDrive {
     pub mode: ClockMode,
     /// How far the PWM clock's rate may be off, in parts per thousand million.
     pub tolerance_ppb: u32,
-    /// What its rate may change by at once, in steps/s.
+    /// What its rate may change by at once, in steps/s: at least what two steps from rest bring it to.
     pub jump: f64,
 }
 
@@ -277,6 +376,100 @@ pub enum ClockMode {
     Position,
     /// A rate, and no position.
     Velocity,
+}
+
+/// A stepper whose coils are switched one by one.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CoilsDrive {
+    /// GPIOs of the board's four inputs, in the order of [`CoilDriver::inputs`](super::coil_motors::CoilDriver).
+    pub gpio: [u8; 4],
+    /// In which order the coils are switched.
+    pub sequence: Sequence,
+    /// Which of the four inputs belong together.
+    pub wiring: CoilWiring,
+    /// The board's name as the config, or its motor's preset, gives it: `uln2003`.
+    pub driver: String,
+    /// The motor's name as the config gives it (`28byj-48`), if it does.
+    pub motor: Option<String>,
+    /// Full steps of the motor a revolution.
+    pub steps_per_revolution: u32,
+    /// Steps of the sequence a unit of travel.
+    pub steps_per_unit: Ratio,
+    /// Up to this speed, in units/s, it may start and stop at once without losing a step.
+    pub start_stop_speed: f64,
+    /// Whether a positive move goes through the sequence backwards.
+    pub reverse: bool,
+    /// Where the axis is when the machine starts.
+    pub at_start: AtStart,
+    /// What its coils do whenever it rests.
+    pub at_rest: AtRest,
+    /// What its coils do when the program stops.
+    pub on_stop: AxisStop,
+    /// The axis carries a load that would fall: its coils never let go.
+    pub holds_load: bool,
+    /// From power to the first step, and from the last step to letting go, at least: nanoseconds in
+    /// which the rotor swings in.
+    pub settle: u32,
+}
+
+/// In which order the coils of a stepper are switched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sequence {
+    /// One coil at a time: four full steps.
+    Wave,
+    /// Two neighbours at a time: four full steps, with the most torque.
+    Full,
+    /// One and two in turn: eight half steps.
+    Half,
+}
+
+impl Sequence {
+    /// Steps of the sequence for each full step of the motor.
+    pub fn per_full_step(self) -> u32 {
+        match self {
+            Sequence::Wave | Sequence::Full => 1,
+            Sequence::Half => 2,
+        }
+    }
+
+    /// Its name in a config.
+    pub fn name(self) -> &'static str {
+        match self {
+            Sequence::Wave => "wave",
+            Sequence::Full => "full",
+            Sequence::Half => "half",
+        }
+    }
+}
+
+/// Which of the four inputs of a board for coils belong together, and must never be on both at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CoilWiring {
+    /// An input for each of four half windings: the first and the third, the second and the fourth pull
+    /// against each other.
+    Unipolar,
+    /// Two inputs for each of two H-bridges: the first two, the last two. Both on short the winding.
+    Bipolar,
+}
+
+/// What the coils of an axis do whenever it rests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AtRest {
+    /// They hold.
+    Hold,
+    /// They let go, and take up the same phase again before the next move (never with `holds-load`).
+    Release,
+}
+
+/// A microstep pin of a driver, and the level it has for the axis' microsteps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ModePin {
+    /// GPIO number.
+    pub gpio: u8,
+    /// The driver's name for it: `M0`.
+    pub name: &'static str,
+    /// Whether it is high.
+    pub high: bool,
 }
 
 /// A control line of a driver.

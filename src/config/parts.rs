@@ -1,7 +1,10 @@
 //! What servos and axes have in common while they are read.
 
-use super::reader::{Key, Reader, Table, key};
+use std::time::Duration;
+
+use super::reader::{Key, Reader, Table, Value, key};
 use super::*;
+use crate::board::PwmOutput;
 
 /// A motor as far as it could be read: programs are checked against it even where a part of it is
 /// wrong.
@@ -11,10 +14,13 @@ pub(super) struct ReadMotor {
     pub unit: Option<MotorUnit>,
     pub travel: Option<Travel>,
     pub limits: Option<MotionLimits>,
+    pub backlash: Option<f64>,
     pub drive: Option<Drive>,
     /// It turns at a rate, and has no position to go to.
     pub rate_only: bool,
     pub pins: Vec<PinUse>,
+    /// The PWM signal that it needs.
+    pub pwm: Option<PwmUse>,
 }
 
 impl ReadMotor {
@@ -25,9 +31,11 @@ impl ReadMotor {
             unit: None,
             travel: None,
             limits: None,
+            backlash: Some(0.0),
             drive: None,
             rate_only: false,
             pins: Vec::new(),
+            pwm: None,
         }
     }
 
@@ -38,6 +46,7 @@ impl ReadMotor {
             unit: self.unit?,
             travel: self.travel?,
             limits: self.limits?,
+            backlash: self.backlash?,
             span: self.span,
             drive: self.drive?,
         })
@@ -53,10 +62,25 @@ pub(super) struct PinUse {
     pub role: Role,
 }
 
+/// A PWM signal that a motor uses, and what it asks of its chip.
+pub(super) struct PwmUse {
+    pub output: PwmOutput,
+    /// Where `pwm` stands.
+    pub span: Span,
+    /// The period that is asked for, and where.
+    pub period: Option<(Duration, Span)>,
+    /// By how many millionths the chip's clock runs fast, and where that stands.
+    pub correction: Option<(f64, Span)>,
+    /// Where the pulses' range stands.
+    pub pulse_span: Span,
+}
+
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Role {
     Pwm,
     Line,
+    /// A line of a bus: all that hangs on it shares it.
+    Bus,
     /// Axes may share it.
     Enable {
         active_low: bool,
@@ -93,6 +117,34 @@ pub(super) fn pin(
     let pin = gpio(r, &inner, motor, key.name, Role::Line);
     r.finish(&inner);
     pin
+}
+
+const GPIOS: Key = key("gpio", "[14, 15, 18]");
+
+/// `{ gpio = [N, N, N] }`.
+pub(super) fn pins(r: &Reader<'_>, value: Value<'_>, motor: &mut ReadMotor) -> Option<Vec<u8>> {
+    let key = value.key;
+    let table = r.table(value, format!("`{}` of {}", key.name, motor.name))?;
+    let pins = r.required(&table, GPIOS).and_then(|v| gpios(r, v, key.name, motor));
+    r.finish(&table);
+    pins
+}
+
+/// The GPIO numbers in `[N, N, N]`, noted as used.
+pub(super) fn gpios(
+    r: &Reader<'_>,
+    value: Value<'_>,
+    function: &'static str,
+    motor: &mut ReadMotor,
+) -> Option<Vec<u8>> {
+    let numbers = r.list(value)?.into_iter().map(|one| {
+        let gpio = u8::try_from(r.integer(one, 0, 255)?).ok()?;
+        motor.pins.push(PinUse { gpio, span: one.span(), function, role: Role::Line });
+        Some(gpio)
+    });
+    // Each of them is looked at, also behind one that is wrong.
+    let numbers: Vec<Option<u8>> = numbers.collect();
+    numbers.into_iter().collect()
 }
 
 /// `{ gpio = N, active = "low" }`, if it is there; the outer `None` is an error.

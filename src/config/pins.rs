@@ -25,7 +25,7 @@ pub(super) fn check(r: &Reader<'_>, motors: &[ReadMotor], board: Board) {
     for (i, &(motor, pin)) in uses.iter().enumerate() {
         let before = &uses[..i];
         // One error for each place: the first that holds.
-        let _ = on_header(r, pin, board)
+        let _ = (pin.role == Role::Bus || on_header(r, pin, board))
             && used_once(r, motor, pin, before)
             && (pin.role != Role::Pwm || has_pwm(r, pin, before, board));
     }
@@ -67,6 +67,7 @@ fn used_once(
         let gpio = pin.gpio;
         let already = format!("`{}` of `{}` (line {})", p.function, other.name, r.line(p.span));
         match (pin.role, p.role) {
+            (Role::Bus, Role::Bus) => continue,
             (Role::Enable { active_low: a }, Role::Enable { active_low: b })
                 if other.name != motor.name =>
             {

@@ -1,9 +1,9 @@
 //! What an axis has whose step clock is a hardware PWM channel: `step = { pwm = { gpio = 18 } }`.
 
+use super::axis::InUnits;
 use super::parts::{self, ReadMotor, Role};
 use super::reader::{Key, Reader, Table, Value, key};
 use super::*;
-use crate::units::Dimension;
 
 const PWM: Key = key("pwm", "{ gpio = 18 }");
 const MODE: Key = key("mode", "\"velocity\"");
@@ -28,23 +28,26 @@ pub(super) fn step(
     table: &Table<'_>,
     motor: &mut ReadMotor,
     key: Key,
-) -> Option<Step> {
+) -> Step {
     let clock = table.get(key).and_then(|value| {
         let inner = value.toml.get_ref().as_table()?;
         inner.contains_key(PWM.name).then_some(value)
     });
     let Some(value) = clock else {
-        return Some(Step { gpio: parts::pin(r, table, motor, key), clock: false });
+        return Step { gpio: parts::pin(r, table, motor, key), clock: false };
     };
-    let outer = r.table(value, format!("`{}` of {}", key.name, motor.name))?;
-    let pin = outer.get(PWM).and_then(|v| {
-        let inner = r.table(v, format!("`pwm` of {}", motor.name))?;
-        let pin = parts::gpio(r, &inner, motor, key.name, Role::Pwm);
-        r.finish(&inner);
+    let outer = r.table(value, format!("`{}` of {}", key.name, motor.name));
+    let gpio = outer.and_then(|outer| {
+        let pin = outer.get(PWM).and_then(|v| {
+            let inner = r.table(v, format!("`pwm` of {}", motor.name))?;
+            let pin = parts::gpio(r, &inner, motor, key.name, Role::Pwm);
+            r.finish(&inner);
+            pin
+        });
+        r.finish(&outer);
         pin
     });
-    r.finish(&outer);
-    Some(Step { gpio: pin, clock: true })
+    Step { gpio, clock: true }
 }
 
 /// The keys that only such an axis has.
@@ -52,19 +55,23 @@ pub(super) struct Clock<'a> {
     mode: Option<ClockMode>,
     mode_at: Option<Value<'a>>,
     tolerance_ppb: Option<u32>,
-    start_stop: Option<Value<'a>>,
 }
 
 impl<'a> Clock<'a> {
-    /// Reads them; `start_stop`: the key with an example in the axis' unit.
-    pub fn read(r: &Reader<'_>, table: &Table<'a>, motor: &mut ReadMotor, start_stop: Key) -> Self {
-        let mode_at = table.get(MODE);
+    /// Reads them. `mode` is a word here, or as for other axes the pins of its microsteps.
+    pub fn read(r: &Reader<'_>, table: &Table<'a>, motor: &mut ReadMotor) -> Self {
+        let mode_at = table.get(MODE).filter(|v| !v.toml.get_ref().is_table());
         let words = [("position", ClockMode::Position), ("velocity", ClockMode::Velocity)];
         let mode = mode_at.map_or(Some(ClockMode::Position), |v| r.choice(v, &words));
         motor.rate_only = mode == Some(ClockMode::Velocity);
         let tolerance_ppb =
             table.get(RATE_TOLERANCE).map_or(Some(DEFAULT_TOLERANCE_PPB), |v| tolerance(r, v));
-        Clock { mode, mode_at, tolerance_ppb, start_stop: table.get(start_stop) }
+        Clock { mode, mode_at, tolerance_ppb }
+    }
+
+    /// Whether `mode` is such a word.
+    pub fn has_mode(&self) -> bool {
+        self.mode_at.is_some()
     }
 
     /// The timing that the steps must fit.
@@ -72,68 +79,74 @@ impl<'a> Clock<'a> {
         DriverTiming { step_high: timing.step_high.saturating_add(ROUNDING), ..timing }
     }
 
-    /// The whole drive; `at_start` is where the place at the start is told, if it is.
+    /// The whole drive; `start_stop`: the start-stop speed that the text gives.
     pub fn drive(
         self,
         r: &Reader<'_>,
         axis: StepDirDrive,
-        limits: MotionLimits,
-        unit: MotorUnit,
-        (travel, travel_at): (Travel, Option<Value<'_>>),
-        at_start: Option<Value<'_>>,
+        motor: &ReadMotor,
+        at: &InUnits<'_>,
+        start_stop: Option<f64>,
     ) -> Option<Drive> {
+        let (limits, unit) = (motor.limits?, motor.unit?);
         let mut fine = true;
         if self.mode == Some(ClockMode::Velocity) {
-            let why = "an axis in `mode = \"velocity\"` turns at a rate, and nobody knows where it stands";
-            if let Some(at) = travel_at.filter(|_| travel.min.is_finite() || travel.max.is_finite())
-            {
-                r.error(at.span(), why, "write `travel = \"unlimited\"`, or leave out `mode`");
-                fine = false;
-            }
-            if let Some(at) = at_start.filter(|_| axis.at_start != AtStart::Unknown) {
-                r.error(at.span(), why, "leave out `at-start`, or `mode`");
-                fine = false;
-            }
-            if axis.holds_load
-                && let Some(at) = self.mode_at
-            {
-                r.error(
-                    at.span(),
-                    "an axis that holds a load has to know where it stands",
-                    "leave out `mode`, or `holds-load`",
-                );
-                fine = false;
-            }
+            fine = self.turns_at_a_rate(r, &axis, motor.travel?, at);
+        }
+        if let Some(at) = at.backlash {
+            r.error(
+                at.span(),
+                "an axis whose steps are clocked by PWM does not take up backlash",
+                "leave out `backlash`, or clock its steps by its own loop: `step = { gpio = 17 }`",
+            );
+            fine = false;
         }
         let natural = 2.0 * axis.steps_per_unit.scale(limits.acceleration).sqrt();
-        let jump = match self.start_stop {
-            None => natural,
-            Some(at) => {
-                let (dimension, why) = match unit {
-                    MotorUnit::Millimetre => (Dimension::Speed, "since this axis is linear"),
-                    MotorUnit::Degree => (Dimension::AngularSpeed, "since this axis turns"),
-                };
-                let speed = r.above_zero(at, r.in_dimension(at, dimension, why)?)?;
-                let jump = axis.steps_per_unit.scale(speed);
-                if jump < natural {
-                    let u = unit.symbol();
-                    let least = axis.steps_per_unit.unscale(natural);
-                    r.error(
-                        at.span(),
-                        format!(
-                            "at its `max-acceleration` two steps from rest bring the motor to {}{u}/s, so it \
-                             has to bear that",
-                            figure(least)
-                        ),
-                        "write a smaller `max-acceleration`, or leave this key out",
-                    );
-                    fine = false;
-                }
-                jump
-            }
-        };
-        let (mode, tolerance_ppb) = (self.mode?, self.tolerance_ppb?);
+        let jump = axis.steps_per_unit.scale(axis.start_stop_speed);
+        if let (Some(_), Some(at)) = (start_stop.filter(|_| jump < natural), at.start_stop) {
+            let (u, least) = (unit.symbol(), figure(axis.steps_per_unit.unscale(natural)));
+            r.error(
+                at.span(),
+                format!(
+                    "at its `max-acceleration` two steps from rest bring the motor to {least}{u}/s, so it \
+                     has to bear that"
+                ),
+                "write a smaller `max-acceleration`, or leave this key out",
+            );
+            fine = false;
+        }
+        let (mode, tolerance_ppb, jump) = (self.mode?, self.tolerance_ppb?, jump.max(natural));
         fine.then_some(Drive::PwmClock(PwmClockDrive { axis, mode, tolerance_ppb, jump }))
+    }
+
+    /// Whether nothing is asked of a position that there is none of.
+    fn turns_at_a_rate(
+        &self,
+        r: &Reader<'_>,
+        axis: &StepDirDrive,
+        travel: Travel,
+        at: &InUnits<'_>,
+    ) -> bool {
+        let mut fine = true;
+        let why = "an axis in `mode = \"velocity\"` turns at a rate, and nobody knows where it stands";
+        let bounded = travel.min.is_finite() || travel.max.is_finite();
+        if let Some(at) = at.travel.filter(|_| bounded) {
+            r.error(at.span(), why, "write `travel = \"unlimited\"`, or leave out `mode`");
+            fine = false;
+        }
+        if let Some(at) = at.at_start.filter(|_| axis.at_start != AtStart::Unknown) {
+            r.error(at.span(), why, "leave out `at-start`, or `mode`");
+            fine = false;
+        }
+        if let Some(at) = self.mode_at.filter(|_| axis.holds_load) {
+            r.error(
+                at.span(),
+                "an axis that holds a load has to know where it stands",
+                "leave out `mode`, or `holds-load`",
+            );
+            fine = false;
+        }
+        fine
     }
 }
 

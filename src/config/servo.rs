@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use super::parts::{self, ReadMotor, Role};
+use super::output::{self, Asked};
+use super::parts::{self, PwmUse, ReadMotor};
 use super::reader::{Key, Reader, Table, key};
 use super::*;
+use crate::board::PwmTiming;
 use crate::units::{Angle, Dimension, Frequency, Quantity};
 
-const PWM: Key = key("pwm", "{ gpio = 18 }");
+const ALLOW_JITTER: Key = key("allow-jitter", "true");
+const CLOCK_CORRECTION: Key = key("clock-correction", "\"1200ppm\"");
 const FREQUENCY: Key = key("frequency", "\"50Hz\"");
 const PULSE: Key = key("pulse", "{ min = \"1000us\", max = \"2000us\" }");
 const PULSE_MIN: Key = key("min", "\"1000us\"");
@@ -16,6 +19,7 @@ const ANGLE: Key = key("angle", "{ min = \"-45deg\", max = \"45deg\" }");
 const ANGLE_MIN: Key = key("min", "\"-45deg\"");
 const ANGLE_MAX: Key = key("max", "\"45deg\"");
 const TRIM: Key = key("trim", "\"0us\"");
+const DEAD_BAND: Key = key("dead-band", "\"2us\"");
 const STARTUP: Key = key("startup", "\"off\"");
 const STARTUP_ANGLE: Key = key("angle", "\"0deg\"");
 const PARK: Key = key("park", "\"0deg\"");
@@ -34,12 +38,7 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
     let mut motor = ReadMotor::new(name, table.span);
     motor.unit = Some(MotorUnit::Degree);
 
-    let gpio = r.required(table, PWM).and_then(|v| {
-        let inner = r.table(v, format!("`pwm` of {name}"))?;
-        let pin = parts::gpio(r, &inner, &mut motor, PWM.name, Role::Pwm);
-        r.finish(&inner);
-        pin
-    });
+    let asked = output::read(r, table, &mut motor);
     let frequency = match table.get(FREQUENCY) {
         None => Frequency::from_hertz(50.0),
         Some(v) => r.quantity::<Frequency>(v).filter(|f| {
@@ -68,6 +67,17 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
     motor.travel = travel;
 
     let reverse = table.get(key("reverse", "true")).map_or(Some(false), |v| r.boolean(v));
+    let dead_band = table.get(DEAD_BAND).map_or(Some(0), |v| {
+        let width = r.quantity::<PulseWidth>(v)?.as_nanos();
+        if width == 0 || width > 50_000 {
+            r.out_of_range(
+                v,
+                "it must be above 0us and at most 50us; servos have about 5us of their own",
+            );
+            return None;
+        }
+        Some(width)
+    });
     let startup = table.get(STARTUP).map_or(Some(Startup::Off), |v| startup(r, v, travel));
     let on_stop = table
         .get(key("on-stop", "\"keep\""))
@@ -81,14 +91,42 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
     let acceleration =
         limit(MAX_ACCELERATION, Dimension::AngularAcceleration, speed.map(|s| s * 10.0));
     let jerk = limit(MAX_JERK, Dimension::AngularJerk, acceleration.map(|a| a * 10.0));
+    for (key, inside) in [(ALLOW_JITTER, "soft-pwm"), (CLOCK_CORRECTION, "pwm")] {
+        // Not one of its keys, unless it is there.
+        if table.entries.contains_key(key.name)
+            && let Some(v) = table.get(key)
+        {
+            r.error(
+                v.span(),
+                format!("`{}` does not stand here", key.name),
+                format!("write it into `{inside} = {{ ... }}`"),
+            );
+        }
+    }
     r.finish(table);
 
     motor.limits = parts::limits(speed, acceleration, jerk);
+    let output = match asked {
+        None => None,
+        Some(Asked::Soft { gpio, allow_jitter }) => Some(ServoOutput::Soft { gpio, allow_jitter }),
+        Some(Asked::Pwm { output, span, correction }) => {
+            let at = |key| table.get(key).map_or(span, |v| v.span());
+            motor.pwm = Some(PwmUse {
+                output: output.clone(),
+                span,
+                period: period.map(|p| (p, at(FREQUENCY))),
+                correction,
+                pulse_span: at(PULSE),
+            });
+            // What its chip makes of it is known when all motors are.
+            Some(ServoOutput::Pwm { output, timing: PwmTiming::EXACT })
+        }
+    };
     motor.drive = (|| {
         let (pulse_min, pulse_max) = pulse?;
         let travel = travel?;
         Some(Drive::Servo(ServoDrive {
-            gpio: gpio?,
+            output: output?,
             period: period?,
             pulse_min,
             pulse_max,
@@ -96,6 +134,7 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
             angle_max: travel.max,
             trim_ns: trim_ns?,
             reverse: reverse?,
+            dead_band: dead_band?,
             startup: startup?,
             on_stop: on_stop?,
         }))

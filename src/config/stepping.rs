@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::drivers::{DriverPreset, PRESETS};
+use super::coil_motors::MotorPreset;
+use super::drivers::{DriverPreset, PRESETS, Straps};
+use super::parts::ReadMotor;
 use super::reader::{Key, Reader, Value, key, or};
 use super::*;
 use crate::units::Ratio;
@@ -71,6 +73,45 @@ pub(super) fn known_microsteps(
     None
 }
 
+/// The microstep pins of a driver with the levels that the axis' microsteps need.
+pub(super) fn mode_pins(
+    r: &Reader<'_>,
+    value: Value<'_>,
+    gpios: &[u8],
+    preset: Option<&DriverPreset>,
+    microsteps: u32,
+) -> Option<Vec<ModePin>> {
+    let Some((preset, Straps::Pins(names, table))) = preset.map(|p| (p, &p.straps)) else {
+        let what =
+            preset.map_or("a driver given by its times".to_owned(), |p| format!("a {}", p.name));
+        r.error(
+            value.span(),
+            format!("which microstep pins {what} has is not known"),
+            "set them on the driver, and leave out `mode`",
+        );
+        return None;
+    };
+    if gpios.len() != names.len() {
+        r.error(
+            value.span(),
+            format!("a {} has {} microstep pins, not {}", preset.name, names.len(), gpios.len()),
+            format!("write the GPIOs of {}, in this order", names.join(", ")),
+        );
+        return None;
+    }
+    let Some((_, levels)) = table.iter().find(|row| row.0 == microsteps) else {
+        let all: Vec<String> = table.iter().map(|row| row.0.to_string()).collect();
+        r.error(
+            value.span(),
+            format!("the pins of a {} can't set {microsteps} microsteps", preset.name),
+            format!("write `microsteps` = {}, or leave out `mode`", or(&all)),
+        );
+        return None;
+    };
+    let pins = gpios.iter().zip(*names).zip(*levels);
+    Some(pins.map(|((&gpio, &name), &high)| ModePin { gpio, name, high }).collect())
+}
+
 pub(super) fn steps_per_unit(
     r: &Reader<'_>,
     at: Span,
@@ -122,6 +163,37 @@ pub(super) fn fits_driver(
     None
 }
 
+/// Whether a motor of a known kind follows as fast as the axis may move. `per_full`: steps of the
+/// sequence for each of its full steps.
+pub(super) fn fits_motor(
+    r: &Reader<'_>,
+    at: Value<'_>,
+    speed: f64,
+    steps_per_unit: Ratio,
+    motor: &MotorPreset,
+    per_full: u32,
+    unit: MotorUnit,
+) -> Option<()> {
+    let (asked, most) = (steps_per_unit.scale(speed), motor.fastest * f64::from(per_full));
+    if asked <= most * (1.0 + 1e-12) {
+        return Some(());
+    }
+    r.error(
+        at.span(),
+        format!(
+            "this speed needs {} steps/s, but a {} follows {most} at the most",
+            asked.ceil(),
+            motor.name
+        ),
+        format!(
+            "write at most \"{}{}/s\"",
+            round_down(steps_per_unit.unscale(most)),
+            unit.symbol()
+        ),
+    );
+    None
+}
+
 fn nanos(nanos: u32) -> Time {
     Time(Duration::from_nanos(u64::from(nanos)))
 }
@@ -130,6 +202,38 @@ fn nanos(nanos: u32) -> Time {
 fn round_down(x: f64) -> f64 {
     let scale = 10f64.powf(2.0 - x.log10().floor());
     if scale.is_finite() && scale > 0.0 { (x * scale).floor() / scale } else { x }
+}
+
+/// Whether the backlash is at least a step, so that it does anything, and less than the travel.
+pub(super) fn backlash_fits(
+    r: &Reader<'_>,
+    at: Option<Value<'_>>,
+    motor: &ReadMotor,
+    steps_per_unit: Ratio,
+    unit: MotorUnit,
+) -> Option<()> {
+    let (Some(at), Some(backlash), Some(travel)) = (at, motor.backlash, motor.travel) else {
+        return Some(());
+    };
+    let u = unit.symbol();
+    if steps_per_unit.scale(backlash) < 0.5 {
+        let step = round_down(steps_per_unit.unscale(1.0));
+        r.error(
+            at.span(),
+            format!("this is less than half a step, which is {step}{u}: nothing could be taken up"),
+            "leave out `backlash`",
+        );
+        return None;
+    }
+    if backlash >= travel.max - travel.min {
+        r.error(
+            at.span(),
+            "the backlash is as large as the travel",
+            "write the play between turning one way and the other, such as \"0.05mm\"",
+        );
+        return None;
+    }
+    Some(())
 }
 
 /// Whether every position of the travel is a number of steps that can be counted exactly.

@@ -99,10 +99,15 @@ pub fn end_signal_in_low(
 }
 
 fn pause(clock: &Clock, time: Duration) {
+    wait_until(clock, clock.now() + time);
+}
+
+/// Waits until `until`, however coarsely; in virtual time it moves the clock.
+pub(crate) fn wait_until(clock: &Clock, until: Instant) {
     if clock.is_virtual() {
-        clock.set(clock.now() + time);
+        clock.set(until.max(clock.now()));
     } else {
-        std::thread::sleep(time);
+        std::thread::sleep(until.since(clock.now()));
     }
 }
 

@@ -215,8 +215,8 @@ pub enum HalError {
         "{output}: {} is in use by {}",
         path.display(),
         if *running {
-            "another program, or was left running by one that died: end that program, then `echo 0 > \
-             enable` in that folder"
+            "another program, or was left running by one that died: end that program, then run \
+             `lockstep safe`"
         } else {
             "the kernel (a fan or a back light): remove its overlay from config.txt"
         }

@@ -10,6 +10,10 @@ mod backend;
 mod ending;
 mod error;
 mod identify;
+#[cfg(target_os = "linux")]
+mod left;
+#[cfg(feature = "cli")]
+mod pin;
 mod record;
 #[cfg(target_os = "linux")]
 mod rppal;
@@ -19,12 +23,25 @@ mod timed;
 mod waveform;
 
 pub use backend::{Backend, OnEdge, OutputStart};
+pub(crate) use ending::wait_until;
 pub use ending::{PhaseWatch, end_signal, end_signal_in_low};
 pub use error::{Cause, HalError};
+#[cfg(feature = "cli")]
+pub(crate) use identify::identify;
 pub use identify::identify_board;
+#[cfg(target_os = "linux")]
+pub use left::SignalEnd;
+#[cfg(target_os = "linux")]
+pub(crate) use left::{LONGEST_END, LeftSignal};
+#[cfg(feature = "cli")]
+pub(crate) use pin::{PinFunction, PinSeen};
 pub use record::{EdgeSink, RecordedOutput, RecordedPwm};
 #[cfg(target_os = "linux")]
 pub use rppal::RppalBackend;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+pub(crate) use rppal::look_at;
+#[cfg(target_os = "linux")]
+pub(crate) use rppal::pwm_channel;
 pub use shared::SharedLine;
 pub use sim::{SimBackend, SimPanel, SimPwmState};
 pub use timed::TimedPwm;
@@ -137,7 +154,7 @@ impl Clock {
     #[inline]
     pub fn now(&self) -> Instant {
         match &self.0 {
-            Source::Monotonic => monotonic_now(),
+            Source::Monotonic => crate::units::monotonic_now(),
             Source::Virtual(t) => Instant::from_nanos(t.load(Ordering::Relaxed)),
         }
     }
@@ -153,20 +170,6 @@ impl Clock {
             t.store(now.as_nanos(), Ordering::Relaxed);
         }
     }
-}
-
-#[cfg(target_os = "linux")]
-fn monotonic_now() -> Instant {
-    let t = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    Instant::from_nanos(t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn monotonic_now() -> Instant {
-    use std::sync::OnceLock;
-    static ZERO: OnceLock<std::time::Instant> = OnceLock::new();
-    let zero = *ZERO.get_or_init(std::time::Instant::now);
-    Instant::ZERO + zero.elapsed()
 }
 
 /// A PWM channel: of the header's chip, or of any other that the kernel knows.
@@ -254,6 +257,12 @@ pub trait OutputLine: Send {
 
     /// The level that was set last; before any, the one that the line was opened with or had.
     fn level(&self) -> Level;
+
+    /// The level that the pin shows, read from the pin where that can be done; else
+    /// [`OutputLine::level`].
+    fn seen(&self) -> Level {
+        self.level()
+    }
 }
 
 /// A digital input. Its edges reach the motor's loop as `on_input`; this reads the level.
@@ -306,6 +315,9 @@ impl<T: OutputLine + ?Sized> OutputLine for Box<T> {
     }
     fn level(&self) -> Level {
         (**self).level()
+    }
+    fn seen(&self) -> Level {
+        (**self).seen()
     }
 }
 

@@ -54,6 +54,10 @@ impl<L: OutputLine, S: EdgeSink> OutputLine for RecordedOutput<L, S> {
     fn level(&self) -> Level {
         self.line.level()
     }
+
+    fn seen(&self) -> Level {
+        self.line.seen()
+    }
 }
 
 /// A PWM channel that hands its pulses to a trace.

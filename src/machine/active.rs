@@ -1,157 +1,252 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::STOP_PATIENCE;
+use super::change::Proposal;
 use super::outcome::{Cause, MotorOutcome};
-use super::plan::{Line, Part};
+use super::plan::{Goal, Line, Part, Way};
 use crate::config::OnFault;
-use crate::motion::{Planner, Trajectory};
-use crate::motor::{Change, Epoch, Gate, MotorIndex, MoveId, Verdict};
+use crate::motion::{State, Trajectory};
+use crate::motor::{Epoch, MotorIndex};
 use crate::sync::StepBarrier;
 use crate::units::Instant;
 
 /// Where a move stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Stage {
+    /// The machine is held: its motors have not been told of it yet.
+    Waiting,
     /// Its motors get ready and come to the barrier.
     Arming,
-    /// On its time line.
+    /// On its time line, or held on it.
     Running,
     /// Coming to rest before its target.
     Stopping,
 }
 
-/// How far past the end of a line, as a share of it, rounding may bring a stop.
-const BEYOND: f64 = 1e-9;
+/// What a motor is to do, and what its present plan does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Aim {
+    /// To its goal.
+    Go,
+    /// To rest on its path, and on from there later.
+    Hold,
+    /// To rest on its path; the rest is dropped.
+    Stop,
+}
 
-/// A change of plan on its way to the motors.
-pub(super) struct Proposal {
-    pub number: u64,
-    pub at: Instant,
-    pub gate: Arc<Gate>,
-    pub missing: BTreeSet<MotorIndex>,
-    line: Option<Arc<Trajectory>>,
-    trajectories: Vec<(MotorIndex, Arc<Trajectory>)>,
+/// A motor's part in a move under way.
+pub(super) struct Leg {
+    pub part: Part,
+    /// What it shall do.
+    pub aim: Aim,
+    /// What the plan does that its motor has.
+    pub course: Aim,
+    /// That plan is not the one that its aim asks for any more, though the aim is the same.
+    pub stale: bool,
+    /// Its plan can't be cut short any more: it ends at its goal, whatever its aim.
+    pub fixed: bool,
+    /// Where it shall go instead, once all motors have agreed.
+    pub next: Option<Goal>,
+    /// The change that brought the plan; 0: it is the first.
+    pub change: u64,
+    /// It rests, and has said so.
+    pub held: bool,
+    /// Time zero of its trajectory, once its time line runs.
+    pub since: Option<Instant>,
+    /// The plan before, which holds up to there.
+    pub before: Option<(Instant, Arc<Trajectory>)>,
+}
+
+impl Leg {
+    pub fn new(part: Part) -> Leg {
+        Leg {
+            part,
+            aim: Aim::Go,
+            course: Aim::Go,
+            stale: false,
+            fixed: false,
+            next: None,
+            change: 0,
+            held: false,
+            since: None,
+            before: None,
+        }
+    }
+
+    pub fn motor(&self) -> MotorIndex {
+        self.part.motor
+    }
+
+    /// The goal that is wished for.
+    pub fn goal(&self) -> &Goal {
+        self.next.as_ref().unwrap_or(&self.part.goal)
+    }
+
+    pub fn on_line(&self) -> bool {
+        self.part.goal.way == Way::Line
+    }
+
+    /// Whether its plan must change. A stop is for good; at a hold everything waits for what follows.
+    pub fn needs_change(&self) -> bool {
+        match self.course {
+            _ if self.fixed => false,
+            Aim::Stop => false,
+            Aim::Hold => self.aim != Aim::Hold,
+            Aim::Go => self.aim != Aim::Go || self.stale,
+        }
+    }
+
+    /// When its present plan ends.
+    pub fn end(&self) -> Option<Instant> {
+        self.since.map(|since| since.plus_nanos(self.part.trajectory.duration()))
+    }
+
+    /// The state that its present plan has at `t`.
+    pub fn state_at(&self, t: Instant) -> State {
+        let elapsed = self.since.map_or(0, |since| t.nanos_since(since));
+        self.part.trajectory.state_at(elapsed)
+    }
+
+    /// The greatest speed that it is told to have from `from` to `to`, native.
+    pub fn top_speed(&self, from: Instant, to: Instant) -> f64 {
+        let Some(since) = self.since else { return 0.0 };
+        let mut top = 0.0;
+        if to >= since {
+            let plan = &self.part.trajectory;
+            top = plan.top_speed_between(from.nanos_since(since), to.nanos_since(since));
+        }
+        if let Some((zero, old)) = self.before.as_ref().filter(|_| from < since) {
+            let until = to.min(since).nanos_since(*zero);
+            top = old.top_speed_between(from.nanos_since(*zero), until).max(top);
+        }
+        top
+    }
+
+    /// The velocity that it is told to have at `t`, native.
+    pub fn velocity_at(&self, t: Instant) -> f64 {
+        match (self.since, &self.before) {
+            _ if self.held => 0.0,
+            (Some(since), _) if t >= since => self.state_at(t).velocity,
+            (_, Some((zero, old))) => old.state_at(t.nanos_since(*zero)).velocity,
+            _ => 0.0,
+        }
+    }
 }
 
 /// A move that has not ended.
 pub(super) struct Active {
     pub kind: &'static str,
     pub stage: Stage,
-    /// Parts whose motor has not ended.
-    pub parts: Vec<Part>,
+    /// Those whose motor has not ended.
+    pub legs: Vec<Leg>,
     pub line: Option<Line>,
+    /// The move's own share of the speed limits, before the machine's override.
+    pub share: f64,
     /// Motors that have not yet come to the barrier.
     pub absent: BTreeSet<MotorIndex>,
     pub barrier: StepBarrier,
     pub epoch: Arc<Epoch>,
-    /// Time zero of the current trajectories.
-    pub zero: Option<Instant>,
+    /// Its time line has begun.
+    pub started: bool,
     pub on_fault: OnFault,
     /// Why it falls short, once it does.
     pub cause: Option<Cause>,
     /// Because of whom it did not start, once that is known.
     pub missed: Option<BTreeSet<MotorIndex>>,
-    /// How long it may take from its epoch on.
-    pub allowance: Duration,
-    /// When its time-out passes, from its start on.
+    /// How much longer than planned it may take, nanoseconds.
+    pub slack: u64,
+    /// When its time-out passes, while it is on its way.
     pub deadline: Instant,
-    /// When a barrier that is not complete breaks, or when a stop is given up.
+    /// When a barrier that is not complete breaks, or when coming to rest is given up.
     pub patience: Instant,
     pub proposal: Option<Proposal>,
+    /// Before the plans that were agreed on have taken hold, nothing new is proposed.
+    pub settled: Option<Instant>,
+    /// Tries of the change at hand, and who had not acknowledged the last one when it expired.
     pub attempts: u32,
-    /// Who had not acknowledged the last proposal when it expired.
     pub silent: BTreeSet<MotorIndex>,
+    /// When its motors were told to stand still without braking.
+    pub halted: Option<Instant>,
+    /// That it is held has been said.
+    pub held_told: bool,
     /// How its motors ended, in the order they came, and how many of those have been handed out.
     pub ended: Vec<MotorOutcome>,
     pub told: usize,
 }
 
 impl Active {
-    pub fn part(&self, motor: MotorIndex) -> Option<&Part> {
-        self.parts.iter().find(|p| p.motor == motor)
+    pub fn leg(&self, motor: MotorIndex) -> Option<&Leg> {
+        self.legs.iter().find(|l| l.motor() == motor)
+    }
+
+    pub fn leg_mut(&mut self, motor: MotorIndex) -> Option<&mut Leg> {
+        self.legs.iter_mut().find(|l| l.motor() == motor)
+    }
+
+    pub fn motors(&self) -> Vec<MotorIndex> {
+        self.legs.iter().map(Leg::motor).collect()
     }
 
     /// The instant at which the last of its present trajectories ends.
     pub fn end(&self) -> Option<Instant> {
-        let longest = self.parts.iter().map(|p| p.trajectory.duration()).max().unwrap_or(0);
-        self.zero.map(|zero| zero.plus_nanos(longest))
+        self.legs.iter().filter_map(Leg::end).max()
     }
 
-    /// The motors come to rest on their path from `at` on: one new `s` for those on the line, each
-    /// alone for the others. `None` where nothing is left to brake, or no plan was found: then the
-    /// present plan, which ends at rest, goes on.
-    pub fn propose_rest(
-        &self,
-        planner: &mut Planner,
-        number: u64,
-        at: Instant,
-    ) -> Option<Proposal> {
-        let zero = self.zero?;
-        if self.end()? <= at {
-            return None;
-        }
-        let elapsed = at.nanos_since(zero);
-        let mut line = None;
-        if let Some(old) = &self.line {
-            let now = old.s.state_at(elapsed);
-            let rest = planner.to_rest(now, old.limits).ok()?;
-            // Too late to stop before the target: the present plan ends at rest there anyway.
-            if rest.extremes().max > old.s.end() + BEYOND {
-                return None;
+    /// At rest by a hold, all of it.
+    pub fn is_held(&self) -> bool {
+        match self.stage {
+            Stage::Waiting => true,
+            Stage::Running => {
+                let held = |l: &Leg| l.aim == Aim::Hold && l.course == Aim::Hold && l.held;
+                self.legs.iter().all(held)
             }
-            line = Some(Arc::new(rest));
-        }
-        let mut trajectories = Vec::with_capacity(self.parts.len());
-        for part in &self.parts {
-            let t = match &line {
-                Some(s) if part.on_line => s.scaled(part.start, part.distance),
-                _ => planner.to_rest(part.trajectory.state_at(elapsed), part.limits).ok()?,
-            };
-            trajectories.push((part.motor, Arc::new(t)));
-        }
-        let missing = self.parts.iter().map(|p| p.motor).collect();
-        Some(Proposal { number, at, gate: Arc::default(), missing, line, trajectories })
-    }
-
-    /// Commits the proposal if no acknowledgement is missing.
-    pub fn commit(&mut self) {
-        let complete = self.proposal.as_ref().is_some_and(|p| p.missing.is_empty());
-        // Else: not all yet; or expired, which is seen when its instant has passed.
-        if complete
-            && let Some(proposal) = self.proposal.take_if(|p| p.gate.commit() == Verdict::Committed)
-        {
-            self.patience = proposal.at.plus_nanos(proposal.duration()) + STOP_PATIENCE;
-            self.adopt(proposal);
+            Stage::Arming | Stage::Stopping => false,
         }
     }
 
-    /// The proposal is what holds now.
-    pub fn adopt(&mut self, proposal: Proposal) {
-        self.zero = Some(proposal.at);
-        if let (Some(line), Some(s)) = (&mut self.line, proposal.line) {
-            line.s = s;
-        }
-        for (motor, trajectory) in proposal.trajectories {
-            if let Some(part) = self.parts.iter_mut().find(|p| p.motor == motor) {
-                part.trajectory = trajectory;
-            }
-        }
-    }
-}
-
-impl Proposal {
-    /// What each motor is told.
-    pub fn changes(&self, id: MoveId) -> impl Iterator<Item = (MotorIndex, Change)> + '_ {
-        self.trajectories.iter().map(move |(motor, trajectory)| {
-            let (number, at, gate) = (self.number, self.at, self.gate.clone());
-            (*motor, Change { number, id, trajectory: trajectory.clone(), at, gate })
-        })
+    /// A hold is under way, or it is held.
+    pub fn is_holding(&self) -> bool {
+        self.legs.iter().any(|l| l.aim == Aim::Hold)
     }
 
-    /// How long the new trajectories last.
-    pub fn duration(&self) -> u64 {
-        self.trajectories.iter().map(|t| t.1.duration()).max().unwrap_or(0)
+    /// Some motor shall come to rest, by the plan that it has, and has not said yet that it is.
+    pub fn is_braking(&self) -> bool {
+        let brakes = |l: &Leg| l.fixed || l.course == Aim::Stop || l.course == Aim::Hold && !l.held;
+        self.legs.iter().any(brakes)
+    }
+
+    /// Whether its time-out runs.
+    pub fn on_the_way(&self) -> bool {
+        self.stage == Stage::Running && !self.is_holding()
+    }
+
+    /// Every motor rests at its goal by then, by the plan that it has.
+    pub fn all_but_over(&self, at: Instant) -> bool {
+        let over = |l: &Leg| l.course == Aim::Go && l.end().is_some_and(|end| end <= at);
+        self.started && self.legs.iter().all(over)
+    }
+
+    /// All legs shall do this; a leg that stops goes on to stop.
+    pub fn aim(&mut self, aim: Aim) {
+        self.legs.iter_mut().filter(|l| l.aim != Aim::Stop).for_each(|l| l.aim = aim);
+    }
+
+    /// Whether there is something to agree on.
+    pub fn wants_change(&self) -> bool {
+        self.started && self.legs.iter().any(|l| self.may_change(l))
+    }
+
+    /// Whether the plan of this leg must change, and can. Keyframes have times, so their way on from
+    /// a hold begins at rest, for all of them at once.
+    pub fn may_change(&self, leg: &Leg) -> bool {
+        let framed = leg.aim == Aim::Go && matches!(leg.goal().way, Way::Frames(_));
+        let brakes = |l: &Leg| l.course == Aim::Hold && !l.held;
+        leg.needs_change() && !(framed && self.legs.iter().any(brakes))
+    }
+
+    /// The line's trajectory of `s` at an instant.
+    pub fn line_state(&self, at: Instant) -> Option<State> {
+        let since = self.legs.iter().find(|l| l.on_line())?.since?;
+        Some(self.line.as_ref()?.s.state_at(at.nanos_since(since)))
     }
 }

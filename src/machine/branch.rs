@@ -55,6 +55,7 @@ enum Frame<'c> {
 
 enum Pending<'c> {
     Nothing,
+    /// An instant of the program's clock, which stands still while the machine is held.
     Until(Instant),
     /// A move, and the programs that run for motors that fell short, as their outcomes come.
     Move {
@@ -157,6 +158,11 @@ impl<'c> Branch<'c> {
             if self.frames.is_empty() {
                 return Turn::Done;
             }
+            if machine.is_held() {
+                // The next step waits for the resume.
+                self.waits += 1;
+                return Turn::Wait(Instant::FAR);
+            }
             self.go_on(machine, config);
         }
     }
@@ -165,7 +171,7 @@ impl<'c> Branch<'c> {
     fn wait(&mut self, machine: &mut Machine, config: &'c Config) -> Option<Instant> {
         match &mut self.pending {
             Pending::Nothing => None,
-            Pending::Until(at) if machine.now() < *at => Some(*at),
+            Pending::Until(at) if machine.program_now() < *at => Some(machine.from_program(*at)),
             Pending::Until(_) => {
                 self.pending = Pending::Nothing;
                 None
@@ -265,7 +271,7 @@ impl<'c> Branch<'c> {
 
     /// Begins what comes next.
     fn go_on(&mut self, machine: &mut Machine, config: &'c Config) {
-        let now = machine.now();
+        let now = machine.program_now();
         let Some(frame) = self.frames.last_mut() else { return };
         match frame {
             Frame::Steps { steps, next, .. } => match steps.get(*next) {
@@ -329,7 +335,7 @@ impl<'c> Branch<'c> {
     }
 
     fn begin(&mut self, action: &'c Action, machine: &mut Machine, config: &'c Config) {
-        let now = machine.now();
+        let now = machine.program_now();
         match action {
             Action::Pause(duration) => self.pending = Pending::Until(now + *duration),
             Action::Move(action) if action.order == Order::OneByOne => {
@@ -391,7 +397,7 @@ impl<'c> Branch<'c> {
         let started = keyframe_tracks(frames, |motor| machine.ready(motor)).and_then(|tracks| {
             let (models, planner) = (&machine.models, &mut machine.planner);
             let planned = super::plan::plan_keyframes(planner, models, &tracks)?;
-            machine.launch(planned, None, OnFault::Stop)
+            machine.launch(planned, 1.0, None, OnFault::Stop)
         });
         self.follow(started, None);
     }

@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::model::MotorModel;
 use super::open::{Opener, Signals};
-use super::{Machine, MachineError};
+use super::{Machine, MachineError, soft_pwm};
 use crate::config::{Config, Drive, MotorConfig};
 use crate::hal::{Backend, Clock, SimBackend};
 use crate::motion::Planner;
@@ -90,7 +90,8 @@ impl MachineBuilder {
     ///
     /// # Errors
     ///
-    /// The back end refused an output, a driver reports a fault, or the threads could not be started.
+    /// The back end refused an output, a driver reports a fault, the threads could not be started, or on
+    /// hardware a servo's pulses would be timed by a loop without real-time scheduling.
     pub fn build(self) -> Result<Machine, MachineError> {
         self.build_on(MachineBuilder::fleet)
     }
@@ -110,6 +111,9 @@ impl MachineBuilder {
             Some(backend) if !self.virtual_time => backend,
             _ => Box::new(SimBackend::new(clock.clone())),
         };
+        if !self.virtual_time {
+            soft_pwm::check(&self.config, backend.is_hardware(), self.realtime)?;
+        }
         let trace_start = clock.now();
         let mut signals = TraceBuilder::new(trace_start);
         let names = Signals::declare(&mut signals, &self.config);
@@ -156,6 +160,9 @@ impl MachineBuilder {
             ended: BTreeMap::new(),
             next_move: 1,
             next_change: 0,
+            speed: 1.0,
+            held_since: None,
+            held_for: 0,
             stop: self.stop,
             halt: self.halt,
             heed: Heed::Stop,
@@ -194,11 +201,15 @@ fn longest_period(motor: &MotorConfig) -> Duration {
     match &motor.drive {
         Drive::Servo(servo) => servo.period,
         // Its last period, if it is in velocity mode, may be as long as this.
-        Drive::PwmClock(_) => Duration::from_secs(4),
+        Drive::PwmClock(_) => Duration::from_secs(2),
         Drive::StepDir(_) => Duration::ZERO,
+        // It may let go of its coils first.
+        Drive::Coils(coils) => Duration::from_nanos(u64::from(coils.settle)),
     }
 }
 
+/// How long a motor takes before it comes to a barrier.
 fn wake_time(motor: &MotorConfig) -> Duration {
-    Duration::from_nanos(motor.axis().map_or(0, |axis| u64::from(axis.wake)))
+    let take_up = MotorModel::new(motor).take_up().map_or(0, |t| t.duration());
+    Duration::from_nanos(motor.axis().map_or(0, |axis| u64::from(axis.wake)) + take_up)
 }

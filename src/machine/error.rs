@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use crate::hal::HalError;
 use crate::motion::PlanError;
+use crate::motor::MoveId;
 use crate::units::Time;
 
 /// A time rounded up to three digits or so, for a person who has to allow for it.
@@ -86,7 +87,9 @@ pub enum MoveError {
         motor: String,
     },
     /// The axis turns at a rate and has no position.
-    #[error("{motor} is in `mode = \"velocity\"`: it turns at a rate and can't go to a position")]
+    #[error(
+        "{motor} is in `mode = \"velocity\"`: it turns at a rate and has no position; jog it instead"
+    )]
     NoPosition {
         /// The axis.
         motor: String,
@@ -123,6 +126,15 @@ pub enum MoveError {
         /// The time between the keyframes.
         has: Duration,
     },
+    /// A plan turns on the way, where the motor has no time to take up its backlash.
+    #[error(
+        "{motor} would turn on its way, and its backlash can only be taken up at rest: \
+         give it a move of its own for each direction"
+    )]
+    Turns {
+        /// The motor.
+        motor: String,
+    },
     /// No plan keeps the limits.
     #[error("{motor}: {error}")]
     Plan {
@@ -130,6 +142,69 @@ pub enum MoveError {
         motor: String,
         /// What the planner says.
         error: PlanError,
+    },
+    /// No move of that number is under way.
+    #[error("move {id} is not under way any more")]
+    NotUnderWay {
+        /// The move.
+        id: MoveId,
+    },
+    /// The motor is not part of that move, or has come to rest in it.
+    #[error("{motor} is not on its way in move {id}: start a new move for it")]
+    NotInMove {
+        /// The motor.
+        motor: String,
+        /// The move.
+        id: MoveId,
+    },
+    /// The motor rests at its target before a new one could reach it.
+    #[error("{motor} has all but arrived: start a new move for it")]
+    Arrived {
+        /// The motor.
+        motor: String,
+    },
+    /// A new target can't be reached without leaving the travel on the way.
+    #[error("{motor} is too fast to turn to its new target inside its travel: stop it first")]
+    TooFastToTurn {
+        /// The motor.
+        motor: String,
+    },
+    /// The machine is held.
+    #[error("the machine is held: resume it as a whole")]
+    Held,
+    /// The speed override is out of range.
+    #[error("the speed override must be from 1% to 200%, not {percent}%")]
+    Override {
+        /// What was asked for.
+        percent: f64,
+    },
+    /// A jog's velocity is 0, or above the motor's speed limit.
+    #[error("{motor} cannot jog at {velocity}: give it more than 0 and at most {max}, either way")]
+    JogSpeed {
+        /// The motor.
+        motor: String,
+        /// What was asked for.
+        velocity: String,
+        /// Its speed limit.
+        max: String,
+    },
+    /// A servo that has no signal yet has no place to jog from.
+    #[error("{motor} has no signal yet, so nobody knows where it is: move it to an angle first")]
+    NoSignal {
+        /// The servo.
+        motor: String,
+    },
+    /// A servo can't be told where it is.
+    #[error("{motor} counts no steps: where it is, its signal says")]
+    NoCount {
+        /// The servo.
+        motor: String,
+    },
+    /// A motor's loop does not take its orders.
+    #[error("{error}")]
+    NoAnswer {
+        /// What happened.
+        error: String,
     },
     /// A plan went outside a limit when it was checked: it is not used.
     #[error("the plan for {motor} would break its {limit}: it is not used; please report this")]
@@ -162,6 +237,21 @@ pub enum MachineError {
         motor: String,
         /// The fault line.
         gpio: u8,
+    },
+    /// Pulses timed by a loop, without the scheduling that they need.
+    #[error(
+        "{motor}: its pulses are timed by its own loop, which without real-time scheduling would shake \
+         the servo, and that was refused ({why}): allow it with LimitRTPRIO=50 in the unit or \
+         `ulimit -r 50`, run as root, or write \
+         `soft-pwm = {{ gpio = {gpio}, allow-jitter = true }}`"
+    )]
+    NeedsRealtime {
+        /// The servo.
+        motor: String,
+        /// Its pin.
+        gpio: u8,
+        /// What the system answered.
+        why: String,
     },
     /// The pulses of a PWM step clock can't be counted at the axis' top speed on this machine.
     #[error(

@@ -1,14 +1,17 @@
 //! What the machine does when a motor speaks, a deadline passes, or a stop is asked for.
 
-use std::time::Duration;
-
-use super::active::{Active, Stage};
+use super::active::{Active, Aim, Leg, Stage};
+use super::orders::HALT_HEARD_WITHIN;
 use super::outcome::{Cause, Outcome, Place};
-use super::{CHANGE_ATTEMPTS, CHANGE_LEAD, MOST_ENDED, Machine, STOP_PATIENCE};
-use crate::config::{Drive, OnFault, ServoStop};
-use crate::motor::{Command, Event, FaultKind, MotorIndex, MoveId, Report, Verdict};
+use super::plan::Way;
+use super::{CHANGE_ATTEMPTS, MOST_ENDED, Machine, STOP_PATIENCE};
+use crate::config::OnFault;
+use crate::motor::{Command, Event, FaultKind, Limit, MotorIndex, MoveId, Report};
 use crate::runtime::{Heed, Next};
 use crate::units::Instant;
+
+/// A servo this near to its target, in degrees, is there, but for the rounding of its trajectory.
+const ROUNDING: f64 = 1e-6;
 
 /// The steps that an axis has made, at least and at most.
 pub(super) fn between(steps: i64, below: u64, above: u64) -> (i64, i64) {
@@ -26,7 +29,9 @@ impl Machine {
             }
             Report::Started(id) => self.on_started(id, motor),
             Report::NotStarted(id) => self.on_not_started(id, motor),
+            Report::Refused { id, change, limit } => self.on_refused(id, motor, change, limit),
             Report::Ended { id, at } => self.on_ended(id, motor, at),
+            Report::Held { change, at } => self.on_held(motor, change, at),
             Report::Late { id, by } => {
                 log::warn!(
                     "{}: an edge came {} us late, more than max-lateness allows",
@@ -48,11 +53,7 @@ impl Machine {
             Report::Acknowledged { change } => self.on_acknowledged(motor, change),
             Report::Halted { id } => {
                 if let Some(id) = id.filter(|&id| self.motors[motor].busy == Some(id)) {
-                    let moving = self.active.get(&id).is_some_and(|a| a.zero.is_some());
-                    if moving && self.models[motor].steps.is_some() {
-                        self.motors[motor].doubt();
-                    }
-                    self.end_part(id, motor, |a| a.cause.clone().unwrap_or(Cause::Stopped));
+                    self.on_halted(id, motor);
                 }
             }
             Report::Fault(kind) => self.on_fault(motor, kind),
@@ -66,25 +67,75 @@ impl Machine {
         let Some(active) = self.active.get_mut(&id) else { return };
         let Some(zero) = active.epoch.get() else { return };
         active.absent.remove(&motor);
-        if active.zero.is_none() {
-            active.zero = Some(zero);
+        if !active.started {
+            active.started = true;
             active.stage = Stage::Running;
-            active.deadline = zero + active.allowance;
+            for leg in &mut active.legs {
+                leg.since = Some(zero);
+                if let Way::Jog(jog) = &mut leg.part.goal.way {
+                    jog.until = Some(zero.plus_nanos(jog.lasts));
+                }
+            }
+            active.deadline = active.end().unwrap_or(zero).plus_nanos(active.slack);
             let names: Vec<_> =
-                active.parts.iter().map(|p| self.models[p.motor].name.as_str()).collect();
+                active.legs.iter().map(|l| self.models[l.motor()].name.as_str()).collect();
             let marker = format!("{id}:{}:{}", active.kind, names.join(","));
             self.recorder.text(self.move_signal, zero, &marker);
         }
-        let start = active.part(motor).map(|p| p.start);
+        let start = active.leg(motor).map(|l| l.part.start);
         if let Some(start) = start {
             let position = self.models[motor].to_unit(start);
             self.recorder.real(self.motors[motor].position_signal, zero, position);
         }
         // A stop that came while the barrier was letting go.
         let cause = self.active.get(&id).and_then(|a| a.cause.clone());
-        if let Some(cause) = cause {
-            self.come_to_rest(id, cause);
+        match cause {
+            Some(cause) => self.come_to_rest(id, cause),
+            // What was wished for in the meantime.
+            None => self.advance(id),
         }
+    }
+
+    fn on_held(&mut self, motor: MotorIndex, change: u64, at: Instant) {
+        let Some(id) = self.motors[motor].busy else { return };
+        if self.models[motor].steps.is_none() {
+            self.motors[motor].place = Place::Commanded;
+            self.motors[motor].angle = Some(self.motors[motor].telemetry.position());
+        }
+        let Some(active) = self.active.get_mut(&id) else { return };
+        // One that has gone on since is not at rest any more.
+        if let Some(leg) = active.leg_mut(motor)
+            && (leg.change, leg.course) == (change, Aim::Hold)
+        {
+            leg.held = true;
+        }
+        if active.is_held() && !std::mem::replace(&mut active.held_told, true) {
+            let end = self.fleet.clock().now().max(at);
+            self.recorder.text(self.move_signal, end, &format!("{id}:held"));
+        }
+        self.advance(id);
+    }
+
+    /// It stands still after a halt. Faster than its start-stop speed it may have slipped.
+    fn on_halted(&mut self, id: MoveId, motor: MotorIndex) {
+        let now = self.now();
+        let Some(active) = self.active.get(&id) else { return };
+        let asked = active.halted.unwrap_or(now);
+        let before = if self.fleet.clock().is_virtual() { 0 } else { HALT_HEARD_WITHIN };
+        let from = Instant::from_nanos(asked.as_nanos().saturating_sub(before));
+        let mut speed = active.leg(motor).map_or(0.0, |l| l.top_speed(from, now));
+        if !active.started {
+            // It may have been taking up its backlash.
+            let take_up = self.models[motor].take_up();
+            speed = take_up.map_or(speed, |t| t.extremes().velocity.max(speed));
+        }
+        if self.models[motor]
+            .start_stop
+            .is_some_and(|safe| self.models[motor].to_unit(speed) > safe)
+        {
+            self.lose_place(motor);
+        }
+        self.end_part(id, motor, |a| a.cause.clone().unwrap_or(Cause::Stopped));
     }
 
     fn on_not_started(&mut self, id: MoveId, motor: MotorIndex) {
@@ -99,6 +150,16 @@ impl Machine {
         self.end_part(id, motor, |_| Cause::NotStarted(names));
     }
 
+    /// A motor's loop keeps its own limits, whoever made the plan: this program has a fault.
+    fn on_refused(&mut self, id: MoveId, motor: MotorIndex, change: Option<u64>, limit: Limit) {
+        log::error!("{} refuses a plan of move {id}: {limit}", self.models[motor].name);
+        // A change that is not acknowledged is nobody's.
+        if change.is_none() && self.motors[motor].busy == Some(id) {
+            self.excuse(id, motor);
+            self.end_part(id, motor, |_| Cause::Limit(limit));
+        }
+    }
+
     fn on_ended(&mut self, id: MoveId, motor: MotorIndex, at: Instant) {
         if let Some(state) = self.motors.get_mut(motor)
             && self.models[motor].steps.is_none()
@@ -110,15 +171,6 @@ impl Machine {
         let position = self.position(&self.models[motor].name).unwrap_or(0.0);
         self.recorder.real(self.motors[motor].position_signal, end, position);
         self.end_part(id, motor, |a| a.cause.clone().unwrap_or(Cause::Stopped));
-    }
-
-    fn on_acknowledged(&mut self, motor: MotorIndex, change: u64) {
-        let holds = |a: &Active| a.proposal.as_ref().is_some_and(|p| p.number == change);
-        let Some(active) = self.active.values_mut().find(|a| holds(a)) else { return };
-        if let Some(proposal) = &mut active.proposal {
-            proposal.missing.remove(&motor);
-            active.commit();
-        }
     }
 
     fn on_fault(&mut self, motor: MotorIndex, kind: FaultKind) {
@@ -142,7 +194,7 @@ impl Machine {
             active.missed.get_or_insert_default().insert(motor);
             if active.on_fault == OnFault::Continue {
                 // Should the barrier have let go already, the others go on.
-                active.patience = active.patience.min(now + STOP_PATIENCE);
+                active.patience = active.patience.min(now + STOP_PATIENCE + self.wake_slack);
                 active.barrier.abort();
             } else {
                 self.come_to_rest(id, Cause::Stopped);
@@ -153,37 +205,43 @@ impl Machine {
     }
 
     /// Ends a motor's part of a move. It has reached its target or falls short for `cause`.
-    fn end_part(&mut self, id: MoveId, motor: MotorIndex, cause: impl FnOnce(&Active) -> Cause) {
+    pub(super) fn end_part(
+        &mut self,
+        id: MoveId,
+        motor: MotorIndex,
+        cause: impl FnOnce(&Active) -> Cause,
+    ) {
         let Some(active) = self.active.get(&id) else { return };
-        let Some(part) = active.part(motor) else { return };
+        let Some(wanted) = active.leg(motor).map(Leg::goal) else { return };
         let (model, state) = (&self.models[motor], &self.motors[motor]);
-        let goal = part.start + part.distance;
+        let goal = wanted.end;
         let steps = model.steps.map(|_| state.telemetry.steps());
-        let stands = match (steps, active.zero, state.angle) {
+        let stands = match (steps, active.started, state.angle) {
             (Some(steps), _, _) => steps as f64,
-            (None, Some(_), _) => state.telemetry.position(),
-            (None, None, Some(angle)) => angle,
+            (None, true, _) => state.telemetry.position(),
+            (None, false, Some(angle)) => angle,
             // It never had a signal: it is where it was, and nobody knows where.
-            (None, None, None) => f64::NAN,
+            (None, false, None) => f64::NAN,
         };
         let faulty = state.fault.is_some();
-        let there = (stands - goal).abs() < model.tolerance() && !faulty;
+        // What has not begun has not moved, however near its target is.
+        let there = active.started && (stands - goal).abs() < model.tolerance() && !faulty;
         let bounds = steps.zip(state.uncounted.filter(|_| state.miscounted));
         let outcome = if let Some((steps, (below, above))) = bounds.filter(|_| there) {
             let (low, high) = between(steps, below, above);
-            let off = |end: i64| (part.target - model.to_unit(end as f64)).abs();
+            let off = |end: i64| (wanted.target - model.to_unit(end as f64)).abs();
             Outcome::Short { by: off(low).max(off(high)), cause: Cause::Uncounted { low, high } }
         } else if there {
             Outcome::Reached
         } else {
             // From where it was asked to go, not from the nearest step; a millionth of a micrometre
             // is no distance, only the rounding of the difference.
-            let by = ((part.target - model.to_unit(stands)).abs() * 1e9).round() / 1e9;
+            let by = ((wanted.target - model.to_unit(stands)).abs() * 1e9).round() / 1e9;
             Outcome::Short { by: if by.is_nan() { 0.0 } else { by }, cause: cause(active) }
         };
         // A servo that is there is there exactly: what the trajectory's rounding left is no angle.
-        let exact = there && steps.is_none();
-        let position = if exact { part.target } else { model.to_unit(stands) };
+        let exact = there && steps.is_none() && (stands - goal).abs() < ROUNDING;
+        let position = if exact { wanted.target } else { model.to_unit(stands) };
         let outcome = self.outcome(motor, id, outcome, position, steps);
         if steps.is_none() && !position.is_nan() {
             // The next move begins where this one left it.
@@ -192,12 +250,12 @@ impl Machine {
         self.motors[motor].busy = None;
         self.motors[motor].last = Some(outcome.clone());
         if let Some(active) = self.active.get_mut(&id) {
-            active.parts.retain(|p| p.motor != motor);
+            active.legs.retain(|l| l.motor() != motor);
             active.ended.push(outcome);
             if let Some(proposal) = &mut active.proposal {
                 // It is at rest: nobody waits for its answer.
                 proposal.missing.remove(&motor);
-                active.commit();
+                self.commit(id);
             }
         }
         self.retire(id);
@@ -219,12 +277,14 @@ impl Machine {
 
     /// Puts a move away once all its motors have ended.
     pub(super) fn retire(&mut self, id: MoveId) {
-        if self.active.get(&id).is_some_and(|a| a.parts.is_empty())
+        if self.active.get(&id).is_some_and(|a| a.legs.is_empty())
             && let Some(active) = self.active.remove(&id)
         {
-            if active.zero.is_some() {
-                let end = format!("{id}:ended");
-                self.recorder.text(self.move_signal, self.fleet.clock().now(), &end);
+            if active.started {
+                // A halt may come before the epoch, for which the beginning stands in the trace.
+                let now = self.fleet.clock().now();
+                let at = active.epoch.get().map_or(now, |epoch| epoch.max(now));
+                self.recorder.text(self.move_signal, at, &format!("{id}:ended"));
             }
             self.ended.insert(id, active);
             // Outcomes that nobody asks for are not kept for ever.
@@ -234,94 +294,34 @@ impl Machine {
         }
     }
 
-    /// Brings a move to rest: breaks its barrier, or changes its plan in two phases.
-    pub(super) fn come_to_rest(&mut self, id: MoveId, cause: Cause) {
-        let now = self.now();
-        let Some(active) = self.active.get_mut(&id) else { return };
-        active.cause.get_or_insert(cause);
-        match active.stage {
-            Stage::Arming => {
-                active.patience = active.patience.min(now + STOP_PATIENCE);
-                active.barrier.abort();
-            }
-            Stage::Running => {
-                active.stage = Stage::Stopping;
-                self.propose(id);
-            }
-            Stage::Stopping => {}
-        }
-    }
-
-    fn propose(&mut self, id: MoveId) {
-        let now = self.now();
-        self.leave_silent(id);
-        let Some(active) = self.active.get_mut(&id) else { return };
-        if active.attempts >= CHANGE_ATTEMPTS {
-            log::error!("move {id}: its motors did not agree to a stop in time, halting them");
-            self.halt_move(id);
-            return;
-        }
-        let at = now + CHANGE_LEAD * (1 << active.attempts);
-        active.attempts += 1;
-        self.next_change += 1;
-        let Some(proposal) = active.propose_rest(&mut self.planner, self.next_change, at) else {
-            // Nothing left to brake: it ends by itself.
-            active.patience = active.end().unwrap_or(now).max(now) + STOP_PATIENCE;
-            return;
-        };
-        active.patience = at.plus_nanos(proposal.duration()) + STOP_PATIENCE;
-        let changes: Vec<_> = proposal.changes(id).collect();
-        active.proposal = Some(proposal);
-        for (motor, change) in changes {
-            if let Err(e) = self.fleet.send(motor, Command::Change(change)) {
-                log::error!("{e}");
-            }
-        }
-    }
-
-    /// Where the last try has failed because of some motors alone, the others come to rest without
-    /// them.
-    fn leave_silent(&mut self, id: MoveId) {
-        let Some(active) = self.active.get_mut(&id) else { return };
-        let silent = std::mem::take(&mut active.silent);
-        let others = active.parts.iter().any(|p| !silent.contains(&p.motor));
-        if active.attempts == CHANGE_ATTEMPTS && others && !silent.is_empty() {
-            active.attempts = CHANGE_ATTEMPTS - 2;
-            silent.into_iter().for_each(|motor| self.give_up(id, motor));
-        }
-    }
-
-    /// The motors of a move stand still after their last whole pulse.
-    fn halt_move(&mut self, id: MoveId) {
-        let now = self.now();
-        let Some(active) = self.active.get_mut(&id) else { return };
-        active.stage = Stage::Stopping;
-        active.patience = now + STOP_PATIENCE;
-        active.attempts = active.attempts.max(CHANGE_ATTEMPTS);
-        active.proposal = None;
-        let motors: Vec<_> = active.parts.iter().map(|p| p.motor).collect();
-        for motor in motors {
-            if let Err(e) = self.fleet.send(motor, Command::Halt) {
-                log::error!("{e}");
-            }
-        }
-    }
-
     /// The first instant at which the machine itself has to look at a move.
     pub(super) fn next_deadline(&self) -> Instant {
-        let of = |a: &Active| match a.stage {
-            Stage::Arming => a.patience,
-            Stage::Running => a.deadline,
-            Stage::Stopping => {
-                a.patience.min(a.proposal.as_ref().map_or(Instant::FAR, |p| p.at.plus_nanos(1)))
+        let of = |a: &Active| {
+            let mut first = Instant::FAR;
+            match a.stage {
+                Stage::Waiting => return first,
+                Stage::Arming => return a.patience,
+                Stage::Running | Stage::Stopping => {}
             }
+            if let Some(proposal) = &a.proposal {
+                first = proposal.at().plus_nanos(1);
+            } else if a.wants_change() {
+                first = a.settled.map_or(Instant::ZERO, |settled| settled.plus_nanos(1));
+            }
+            if a.on_the_way() {
+                first = first.min(a.deadline);
+            }
+            if a.is_braking() {
+                first = first.min(a.patience);
+            }
+            first
         };
         self.active.values().map(of).min().unwrap_or(Instant::FAR)
     }
 
     /// Takes what the motors have said already. This thread may have been late itself: a motor that
     /// has answered is not silent because its answer was not read in time.
-    fn hear_out(&mut self) {
+    pub(super) fn hear_out(&mut self) {
         while let Next::Event(event) = self.fleet.next(self.now(), Heed::Nothing) {
             self.on_event(event);
         }
@@ -339,8 +339,7 @@ impl Machine {
                 Stage::Arming if now >= active.patience => {
                     if active.barrier.is_broken() {
                         // Broken, and some motor still does not say so.
-                        let silent: Vec<_> = active.parts.iter().map(|p| p.motor).collect();
-                        silent.into_iter().for_each(|m| self.give_up(id, m));
+                        active.motors().into_iter().for_each(|m| self.give_up(id, m));
                     } else {
                         active.patience = now + STOP_PATIENCE;
                         active.missed.get_or_insert(active.absent.clone());
@@ -350,122 +349,33 @@ impl Machine {
                         }
                     }
                 }
-                Stage::Running if now >= active.deadline => {
-                    self.come_to_rest(id, Cause::Timeout);
-                }
-                Stage::Stopping => self.check_stopping(id, now),
+                Stage::Running | Stage::Stopping => self.check_running(id, now),
                 _ => {}
             }
         }
     }
 
-    fn check_stopping(&mut self, id: MoveId, now: Instant) {
+    fn check_running(&mut self, id: MoveId, now: Instant) {
         let Some(active) = self.active.get_mut(&id) else { return };
-        if active.proposal.as_ref().is_some_and(|p| now > p.at)
-            && let Some(proposal) = active.proposal.take()
-        {
-            // A commit that the acknowledgements made stands; else nobody has changed.
-            match proposal.gate.resolve() {
-                Verdict::Committed => active.adopt(proposal),
-                Verdict::Expired => {
-                    active.silent = proposal.missing;
-                    self.propose(id);
-                }
+        if let Some(proposal) = &active.proposal {
+            if now > proposal.at() {
+                self.check_proposal(id);
+                return;
             }
+        } else if active.wants_change() {
+            self.advance(id);
             return;
         }
-        if now >= active.patience {
+        if active.on_the_way() && now >= active.deadline {
+            self.come_to_rest(id, Cause::Timeout);
+        } else if active.is_braking() && now >= active.patience {
             if active.attempts <= CHANGE_ATTEMPTS {
                 active.attempts = CHANGE_ATTEMPTS + 1;
                 log::error!("move {id}: not at rest in time, halting its motors");
                 self.halt_move(id);
             } else {
-                let silent: Vec<_> = active.parts.iter().map(|p| p.motor).collect();
-                silent.into_iter().for_each(|m| self.give_up(id, m));
+                active.motors().into_iter().for_each(|m| self.give_up(id, m));
             }
         }
-    }
-
-    /// A stop event is newly set: the orderly one, or the halt.
-    pub(super) fn on_stop(&mut self) {
-        if self.halt.is_set() && self.heed != Heed::Nothing {
-            self.heed = Heed::Nothing;
-            let ids: Vec<_> = self.active.keys().copied().collect();
-            for id in ids {
-                if let Some(active) = self.active.get_mut(&id) {
-                    active.cause.get_or_insert(Cause::Stopped);
-                    active.attempts = CHANGE_ATTEMPTS + 1;
-                    active.barrier.abort();
-                }
-                self.halt_move(id);
-            }
-        } else if self.stop.is_set() && self.heed == Heed::Stop {
-            self.heed = Heed::Halt;
-            let ids: Vec<_> = self.active.keys().copied().collect();
-            ids.into_iter().for_each(|id| self.come_to_rest(id, Cause::Stopped));
-        }
-    }
-
-    /// Each motor's `on-stop`, once it is at rest.
-    pub(super) fn apply_on_stop(&mut self) {
-        let config = self.config.clone();
-        for (motor, c) in config.motors.iter().enumerate() {
-            let release = match &c.drive {
-                Drive::Servo(servo) => servo.on_stop == ServoStop::Release,
-                _ => c.axis().is_some_and(|axis| axis.releases_on_stop()),
-            };
-            if release && self.motors[motor].fault.is_none() {
-                // Let go, a servo may be moved by hand, and a rotor falls to the nearest full step.
-                match self.models[motor].steps {
-                    None => self.motors[motor].angle = None,
-                    Some(_) => self.motors[motor].doubt(),
-                }
-                if let Err(e) = self.fleet.send(motor, Command::Release) {
-                    log::error!("{e}");
-                }
-            }
-        }
-    }
-
-    /// Makes every output safe and ends the motors' loops, each wait bounded. Names the motors whose
-    /// loop did not answer.
-    ///
-    /// Servos: the pulse under way ends, width 0 for a whole period, disabled. Axes: STEP low, the
-    /// driver as its `on-stop` and `holds-load` say. Moves still running come to rest first.
-    pub fn finish(&mut self) -> Vec<String> {
-        if std::mem::replace(&mut self.finished, true) {
-            return Vec::new();
-        }
-        // This machine's moves alone: others may share the stop event.
-        let ids: Vec<_> = self.active.keys().copied().collect();
-        ids.into_iter().for_each(|id| self.come_to_rest(id, Cause::Stopped));
-        self.settle();
-        for motor in 0..self.models.len() {
-            if let Err(e) = self.fleet.send(motor, Command::Finish) {
-                log::error!("{e}");
-            }
-        }
-        let deadline = self.now() + self.finish_patience;
-        while self.safe.iter().any(|safe| !safe) && self.now() < deadline {
-            self.pump(deadline);
-        }
-        let mut left = self.fleet.end(Duration::from_secs(1)).left;
-        self.hear_out();
-        for (motor, safe) in self.safe.iter().enumerate() {
-            let name = &self.models[motor].name;
-            if !safe && !left.contains(name) {
-                left.push(name.clone());
-            }
-        }
-        if !left.is_empty() {
-            log::error!("these motors' loops did not end: {}", left.join(", "));
-        }
-        left
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        self.finish();
     }
 }

@@ -6,56 +6,68 @@
 mod active;
 mod branch;
 mod build;
+mod change;
 mod error;
 mod events;
+mod jog;
+mod launch;
 mod model;
 mod open;
+mod orders;
 mod outcome;
 mod plan;
 mod preflight;
 mod program;
+mod program_run;
 mod report;
 mod shapes;
+mod snapshot;
+mod soft_pwm;
 mod spec;
 mod step_clock;
+mod stops;
 mod usage;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, OnFault};
+use crate::config::Config;
 use crate::hal::InputLine;
 use crate::motion::Planner;
-use crate::motor::{
-    Command, Epoch, FaultKind, LatenessSummary, Motion, MotorIndex, MoveId, Telemetry,
-};
+use crate::motor::{FaultKind, LatenessSummary, MotorIndex, MoveId, Telemetry};
 use crate::runtime::{Fleet, Heed, Next, Waker};
-use crate::sync::{StepBarrier, StopEvent};
+use crate::sync::StopEvent;
 use crate::trace::{Recorder, Recording, SignalId, Trace};
 use crate::units::Instant;
 
-use active::{Active, Stage};
+use active::Active;
 use model::MotorModel;
-use plan::{Planned, Start};
 
 pub use build::MachineBuilder;
 pub use error::{MachineError, MoveError};
-pub use outcome::{Cause, MotorOutcome, MoveOutcome, Outcome, Place};
+pub use jog::{Jog, Velocity};
+pub use orders::OVERRIDE;
+pub use outcome::{Cause, Held, MotorOutcome, MotorPosition, MoveOutcome, Outcome, Place};
 pub use preflight::{Preflight, Problem, preflight};
-pub use program::{Progress, ProgressFn, RunOptions, choose_program};
+pub use program::{Deed, Progress, ProgressFn, RunOptions, choose_program};
+pub use program_run::{ProgramEnd, ProgramRun, ProgramTurn};
 pub use report::{MotorReport, RunReport, RunResult};
+pub use snapshot::{MachineState, MotorSnapshot, Snapshot};
 pub use spec::{Move, Position};
 pub use usage::MotorUsage;
 
 /// From the barrier's release to the epoch: time for every loop to hear of it and to wait precisely.
 const LEAD: Duration = Duration::from_millis(5);
 
-/// How far ahead a change of plan is set; doubled for each attempt that expired.
-const CHANGE_LEAD: Duration = Duration::from_millis(10);
+/// How far ahead a change of plan is set.
+const CHANGE_LEAD: Duration = Duration::from_millis(4);
 
-/// How often a stop is proposed before the motors are halted instead.
-const CHANGE_ATTEMPTS: u32 = 6;
+/// The same for the second attempt, where the first has expired; doubled for each one after that.
+const NEXT_LEAD: Duration = Duration::from_millis(10);
+
+/// How often a change is proposed before the motors are halted instead.
+const CHANGE_ATTEMPTS: u32 = 7;
 
 /// How long motors may take to come to the barrier, beyond the wake-up time of their drivers.
 const ARMING_PATIENCE: Duration = Duration::from_secs(2);
@@ -86,9 +98,10 @@ struct MotorState {
 }
 
 impl MotorState {
-    /// Its place can't be sure any more.
+    /// Its place is told no better than this from now on. An estimate stays one, and who knows nothing
+    /// does not know more.
     fn doubt(&mut self) {
-        if self.place != Place::Estimated {
+        if !matches!(self.place, Place::Estimated | Place::Unknown) {
             self.place = Place::Unverified;
         }
     }
@@ -117,6 +130,11 @@ pub struct Machine {
     ended: BTreeMap<MoveId, Active>,
     next_move: MoveId,
     next_change: u64,
+    /// The speed override, as a share.
+    speed: f64,
+    /// Since when the machine is held, and how long it was before, nanoseconds.
+    held_since: Option<Instant>,
+    held_for: u64,
     stop: StopEvent,
     halt: StopEvent,
     heed: Heed,
@@ -163,7 +181,7 @@ impl Machine {
     }
 
     /// The event that stops the machine: every wait of the machine hears it. All motors come to rest
-    /// on their path, and no move starts until [`Machine::clear_stop`].
+    /// on their path, and no move starts until [`Machine::clear`].
     pub fn stop_event(&self) -> StopEvent {
         self.stop.clone()
     }
@@ -176,16 +194,6 @@ impl Machine {
     /// Whether a stop or a halt holds.
     pub fn is_stopped(&self) -> bool {
         self.heed != Heed::Stop || self.stop.is_set() || self.halt.is_set()
-    }
-
-    /// Allows moves again after a stop. After a halt the machine has to be built anew.
-    pub fn clear_stop(&mut self) {
-        // A stop that was not heard yet still stops what moves now.
-        self.on_stop();
-        if self.heed == Heed::Halt {
-            self.stop.clear();
-            self.heed = Heed::Stop;
-        }
     }
 
     /// Where a motor is, in its unit, by the edges emitted; `None` for a servo without a signal, and
@@ -223,6 +231,11 @@ impl Machine {
         let at = self.now() + after;
         self.fleet.inject_fault(index, at);
         Ok(())
+    }
+
+    /// Time zero of its trace: the instants of a recording count from here.
+    pub fn trace_start(&self) -> Instant {
+        self.trace_start
     }
 
     /// What has been recorded, after [`Machine::finish`]; `None` where no trace was asked for, or it
@@ -269,127 +282,6 @@ impl Machine {
         self.start_targets(&targets, spec)
     }
 
-    fn start_targets(
-        &mut self,
-        targets: &[(MotorIndex, f64)],
-        spec: &Move,
-    ) -> Result<MoveId, MoveError> {
-        let mut starts = Vec::with_capacity(targets.len());
-        for &(motor, target) in targets {
-            starts.push((motor, target, self.ready(motor)?));
-        }
-        let (arrive, speed) = (spec.arrive, spec.speed);
-        let planned = plan::plan_move(&mut self.planner, &self.models, &starts, arrive, speed)?;
-        self.launch(planned, spec.timeout, spec.on_fault)
-    }
-
-    /// Whether the motor may be moved now, and from where.
-    fn ready(&self, motor: MotorIndex) -> Result<Start, MoveError> {
-        let (state, name) = (&self.motors[motor], &self.models[motor].name);
-        if let Some(fault) = &state.fault {
-            return Err(MoveError::Faulted { motor: name.clone(), fault: fault.to_string() });
-        }
-        if state.busy.is_some() {
-            return Err(MoveError::Busy { motor: name.clone() });
-        }
-        if state.place == Place::Estimated {
-            return Err(MoveError::NoPosition { motor: name.clone() });
-        }
-        match (self.models[motor].steps, state.angle) {
-            (Some(_), _) if state.place == Place::Unknown => {
-                Err(MoveError::UnknownPlace { motor: name.clone() })
-            }
-            (Some(_), _) => Ok(Start::At(state.telemetry.steps() as f64)),
-            (None, Some(angle)) => Ok(Start::At(angle)),
-            (None, None) => Ok(Start::Anywhere),
-        }
-    }
-
-    /// Hands a plan to its motors.
-    fn launch(
-        &mut self,
-        planned: Planned,
-        timeout: Option<Duration>,
-        on_fault: OnFault,
-    ) -> Result<MoveId, MoveError> {
-        if self.finished {
-            return Err(MoveError::Finished);
-        }
-        if self.is_stopped() {
-            return Err(MoveError::Stopped);
-        }
-        self.launch_even_stopped(planned, timeout, on_fault)
-    }
-
-    /// The same, also while a stop holds: parking belongs to the stop.
-    fn launch_even_stopped(
-        &mut self,
-        planned: Planned,
-        timeout: Option<Duration>,
-        on_fault: OnFault,
-    ) -> Result<MoveId, MoveError> {
-        let needs = Duration::from_nanos(planned.duration);
-        if let Some(timeout) = timeout.filter(|t| *t < needs) {
-            return Err(MoveError::LongerThanTimeout { needs, timeout });
-        }
-        let id = self.next_move;
-        self.next_move += 1;
-        let now = self.now();
-        let arming = ARMING_PATIENCE + self.wake_slack;
-        let allowance = timeout.unwrap_or(needs + DEFAULT_SLACK);
-        let (epoch, clock) = (Arc::new(Epoch::default()), self.fleet.clock().clone());
-        let at_release = epoch.clone();
-        let barrier = StepBarrier::new(planned.parts.len().max(1))
-            .with_action(move || at_release.set(clock.now() + LEAD));
-        let mut active = Active {
-            kind: planned.kind,
-            stage: Stage::Arming,
-            absent: planned.parts.iter().map(|p| p.motor).collect(),
-            parts: planned.parts,
-            line: planned.line,
-            barrier,
-            epoch,
-            zero: None,
-            on_fault,
-            cause: None,
-            missed: None,
-            allowance,
-            deadline: now + arming + allowance,
-            patience: now + arming,
-            proposal: None,
-            attempts: 0,
-            silent: BTreeSet::new(),
-            ended: Vec::new(),
-            told: 0,
-        };
-        for (motor, target) in planned.there {
-            let steps = self.models[motor].steps.map(|_| self.motors[motor].telemetry.steps());
-            let position = self.position(&self.models[motor].name).unwrap_or(target);
-            let outcome = self.outcome(motor, id, Outcome::Reached, position, steps);
-            self.motors[motor].last = Some(outcome.clone());
-            active.ended.push(outcome);
-        }
-        let motions: Vec<(MotorIndex, Motion)> = active
-            .parts
-            .iter()
-            .map(|part| {
-                let (trajectory, barrier) = (part.trajectory.clone(), active.barrier.clone());
-                (part.motor, Motion { id, trajectory, barrier, epoch: active.epoch.clone() })
-            })
-            .collect();
-        self.active.insert(id, active);
-        for (motor, motion) in motions {
-            self.motors[motor].busy = Some(id);
-            self.motors[motor].miscounted = false;
-            if let Err(e) = self.fleet.send(motor, Command::Arm(motion)) {
-                log::error!("{e}");
-                self.give_up(id, motor);
-            }
-        }
-        self.retire(id);
-        Ok(id)
-    }
-
     fn outcome(
         &self,
         motor: MotorIndex,
@@ -426,14 +318,20 @@ impl Machine {
     /// Waits until a move has ended, and takes its outcome. The wait is bounded by the move's own
     /// time-out and the time it takes to come to rest.
     ///
+    /// A move that is held can't end: the wait ends when it is at rest, with [`MoveOutcome::held`].
+    /// Wait again once it has been resumed.
+    ///
     /// A number that no move has, or whose outcome was taken before, gives an empty outcome. So does
     /// a move that ended a thousand moves ago.
     pub fn wait(&mut self, id: MoveId) -> MoveOutcome {
-        while self.active.contains_key(&id) {
+        while let Some(active) = self.active.get(&id) {
+            if active.is_held() {
+                return MoveOutcome { id, motors: active.ended.clone(), held: true };
+            }
             self.pump(Instant::FAR);
         }
         let motors = self.ended.remove(&id).map(|a| a.ended).unwrap_or_default();
-        MoveOutcome { id, motors }
+        MoveOutcome { id, motors, held: false }
     }
 
     /// Waits until all of these moves have ended.
@@ -442,7 +340,7 @@ impl Machine {
     }
 
     /// Waits for the next motor of these moves to end, and hands its outcome out, as it comes. `None`
-    /// when every motor of all of them has been handed out.
+    /// when every motor of all of them has been handed out, and where those that are left are held.
     ///
     /// ```
     /// # use lockstep::{config::Config, machine::{Machine, Move, Outcome}, units::Angle};
@@ -461,7 +359,7 @@ impl Machine {
         loop {
             let mut running = false;
             for id in ids {
-                running |= self.active.contains_key(id);
+                running |= self.active.get(id).is_some_and(|a| !a.is_held());
                 let entry = self.active.get_mut(id).or_else(|| self.ended.get_mut(id));
                 if let Some(active) = entry
                     && let Some(outcome) = active.ended.get(active.told)
@@ -476,31 +374,6 @@ impl Machine {
                 }
                 return None;
             }
-            self.pump(Instant::FAR);
-        }
-    }
-
-    /// Brings a move to rest on its path. Does nothing where it has ended. Wait for it as ever.
-    pub fn stop_move(&mut self, id: MoveId) {
-        self.come_to_rest(id, Cause::Stopped);
-    }
-
-    /// Brings everything to rest on its path, waits until it is, and carries out each motor's
-    /// `on-stop`. Moves are refused until [`Machine::clear_stop`].
-    pub fn stop(&mut self) {
-        self.stop.set();
-        self.on_stop();
-        self.settle();
-        if self.heed == Heed::Halt {
-            let config = self.config.clone();
-            self.park(&config);
-            self.apply_on_stop();
-        }
-    }
-
-    /// Waits until nothing moves.
-    fn settle(&mut self) {
-        while !self.active.is_empty() {
             self.pump(Instant::FAR);
         }
     }

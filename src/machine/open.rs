@@ -10,22 +10,21 @@ use super::model::MotorModel;
 use super::outcome::Place;
 use super::preflight::start_position;
 use super::{MachineError, MotorState};
-use crate::board::{Pull, PwmOutput};
+use crate::board::{Pull, PwmOutput, PwmTiming};
 use crate::config::{
-    AtStart, AxisStop, ClockMode, Config, Drive, LineConfig, MotorConfig, PwmClockDrive,
-    ServoDrive, StepDirDrive,
+    AtRest, AtStart, CoilWiring, CoilsDrive, Config, Drive, LineConfig, MotorConfig, PwmClockDrive,
+    Sequence, ServoDrive, ServoOutput, StepDirDrive,
 };
 use crate::hal::{
     Backend, Clock, HalError, InputLine, Level, OutputLine, OutputStart, PwmChannel,
-    RecordedOutput, RecordedPwm, SharedLine,
+    RecordedOutput, RecordedPwm, SharedLine, TimedPwm,
 };
 use crate::motor::{
-    Event, Input, Motor, MotorIndex, Outbox, PulseMap, Servo, ServoSetup, StepDir, StepDirSetup,
-    Telemetry,
+    Coils, CoilsSetup, Event, Input, Motor, Outbox, Phases, PulseMap, Pulses, PulsesSetup, Servo,
+    ServoSetup, SoftServo, SoftServoSetup, Stepper, StepperSetup, Telemetry,
 };
 use crate::runtime::{Mail, Mailbox, Member};
 use crate::trace::{Recorder, SignalId, SignalKind, TraceBuilder};
-use crate::units::PulseWidth;
 
 /// How long a fault line's thread waits for room in its motor's mailbox.
 const INPUT_PATIENCE: Duration = Duration::from_millis(100);
@@ -36,32 +35,50 @@ pub(super) struct Signals {
     pub moves: SignalId,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct MotorSignals {
-    /// `pulse`, or `step`.
+    /// `pulse`, `step`, or `a`.
     pub pulse: SignalId,
+    /// `a` to `d`, in the order of the config's GPIOs; else all of them as `pulse`.
+    pub coils: [SignalId; 4],
     pub dir: SignalId,
     pub enable: SignalId,
+    /// `sleep` and `reset`, where there are such lines, and `mode0`, `mode1`, ...
+    pub sleep: Option<SignalId>,
+    pub reset: Option<SignalId>,
+    pub mode: Vec<SignalId>,
     pub position: SignalId,
 }
+
+/// The names of microstep pins in a trace.
+pub(super) const MODE_SIGNALS: [&str; 3] = ["mode0", "mode1", "mode2"];
 
 impl Signals {
     pub fn declare(builder: &mut TraceBuilder, config: &Config) -> Signals {
         let mut motors = Vec::with_capacity(config.motors.len());
         for motor in &config.motors {
             let mut wire = |name| builder.add(&motor.name, name, SignalKind::Wire);
-            let (pulse, dir, enable) = match &motor.drive {
+            let (mut sleep, mut reset, mut mode) = (None, None, Vec::new());
+            let (pulse, dir, enable, coils) = match &motor.drive {
                 Drive::Servo(_) => {
                     let pulse = wire("pulse");
-                    (pulse, pulse, pulse)
+                    (pulse, pulse, pulse, [pulse; 4])
                 }
                 Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => {
                     let (step, dir) = (wire("step"), wire("dir"));
-                    (step, dir, if axis.enable.is_some() { wire("enable") } else { dir })
+                    let enable = if axis.enable.is_some() { wire("enable") } else { dir };
+                    sleep = axis.sleep.map(|_| wire("sleep"));
+                    reset = axis.reset.map(|_| wire("reset"));
+                    mode = axis.mode.iter().zip(MODE_SIGNALS).map(|(_, name)| wire(name)).collect();
+                    (step, dir, enable, [step; 4])
+                }
+                Drive::Coils(_) => {
+                    let coils = ["a", "b", "c", "d"].map(wire);
+                    (coils[0], coils[0], coils[0], coils)
                 }
             };
             let position = builder.add(&motor.name, "position", SignalKind::Real);
-            motors.push(MotorSignals { pulse, dir, enable, position });
+            motors.push(MotorSignals { pulse, coils, dir, enable, sleep, reset, mode, position });
         }
         Signals { motors, moves: builder.add("machine", "move", SignalKind::Text) }
     }
@@ -84,44 +101,47 @@ pub(super) type Opened = (Vec<(Member, Mailbox)>, Vec<MotorState>);
 
 impl Opener<'_> {
     pub fn open(&mut self, config: &Config, signals: &Signals) -> Result<Opened, MachineError> {
-        let servos = config.motors.iter().filter_map(|m| match &m.drive {
-            Drive::Servo(servo) => Some(servo.gpio),
-            Drive::PwmClock(clock) => Some(clock.axis.step),
-            Drive::StepDir(_) => None,
+        let outputs = config.motors.iter().filter_map(|m| match &m.drive {
+            Drive::Servo(servo) => servo.pwm().cloned(),
+            Drive::PwmClock(clock) => Some(PwmOutput::Gpio(clock.axis.step)),
+            Drive::StepDir(_) | Drive::Coils(_) => None,
         });
-        let outputs: Vec<PwmOutput> = servos.map(PwmOutput::Gpio).collect();
+        let outputs: Vec<PwmOutput> = outputs.collect();
         self.backend.prepare_pwm(&outputs).map_err(MachineError::Backend)?;
         self.open_enables(config, signals)?;
         let (mut members, mut states) = (Vec::new(), Vec::new());
         for (index, motor) in config.motors.iter().enumerate() {
-            let signals = signals.motors[index];
+            let signals = &signals.motors[index];
             let telemetry = Arc::new(Telemetry::default());
             let mailbox = Mailbox::default();
             let hal = |error| MachineError::Hal { motor: motor.name.clone(), error };
-            let (boxed, place): (Box<dyn Motor>, Place) = match &motor.drive {
+            let out = Outbox::new(index, self.events.clone());
+            let boxed: Box<dyn Motor> = match &motor.drive {
                 Drive::Servo(servo) => {
-                    let out = Outbox::new(index, self.events.clone());
                     let servo = self.servo(motor, servo, signals, telemetry.clone(), out);
-                    (Box::new(servo.map_err(hal)?), Place::Unknown)
+                    servo.map_err(hal)?
                 }
                 Drive::StepDir(axis) => {
-                    let place = match axis.at_start {
-                        AtStart::Unknown if self.backend.is_hardware() => Place::Unknown,
-                        _ => Place::Assumed,
-                    };
-                    let axis = self.axis(index, motor, axis, signals, telemetry.clone(), &mailbox);
-                    (Box::new(axis?), place)
+                    let pulses = self.pulses(motor, axis, signals, &mailbox)?;
+                    let setup = self.stepper(motor, &telemetry);
+                    Box::new(Stepper::new(setup, pulses, out))
                 }
                 Drive::PwmClock(drive) => {
-                    let place = match (drive.mode, drive.axis.at_start) {
-                        (ClockMode::Velocity, _) => Place::Estimated,
-                        (_, AtStart::Unknown) if self.backend.is_hardware() => Place::Unknown,
-                        _ => Place::Assumed,
-                    };
-                    let telemetry = telemetry.clone();
-                    let clock = self.step_clock(index, motor, drive, signals, telemetry, &mailbox);
-                    (clock?, place)
+                    self.step_clock(motor, drive, signals, &telemetry, &mailbox, out)?
                 }
+                Drive::Coils(axis) => {
+                    let mut setup = self.stepper(motor, &telemetry);
+                    setup.release_at_rest = axis.at_rest == AtRest::Release && !axis.holds_load;
+                    setup.settle = axis.settle.into();
+                    let coils = self.coils(motor, axis, signals).map_err(hal)?;
+                    Box::new(Stepper::new(setup, coils, out))
+                }
+            };
+            let place = match motor.axis().map(|axis| axis.at_start) {
+                None => Place::Unknown,
+                Some(_) if motor.drive.is_rate_only() => Place::Estimated,
+                Some(AtStart::Unknown) if self.backend.is_hardware() => Place::Unknown,
+                Some(_) => Place::Assumed,
             };
             members.push((Member { name: motor.name.clone(), motor: boxed }, mailbox));
             states.push(MotorState {
@@ -143,11 +163,9 @@ impl Opener<'_> {
     /// of its axes holds a load with keeps the level it has.
     fn open_enables(&mut self, config: &Config, signals: &Signals) -> Result<(), MachineError> {
         let axes = || {
-            config.motors.iter().enumerate().filter_map(|(i, m)| match &m.drive {
-                Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => {
-                    axis.enable.map(|line| (i, m, axis, line))
-                }
-                Drive::Servo(_) => None,
+            config.motors.iter().enumerate().filter_map(|(i, m)| {
+                let axis = m.drive.step_dir()?;
+                axis.enable.map(|line| (i, m, axis, line))
             })
         };
         for (_, motor, _, line) in axes() {
@@ -203,39 +221,80 @@ impl Opener<'_> {
         &mut self,
         motor: &MotorConfig,
         servo: &ServoDrive,
-        signals: MotorSignals,
+        signals: &MotorSignals,
         telemetry: Arc<Telemetry>,
         out: Outbox,
-    ) -> Result<Servo, HalError> {
-        let channel = self.backend.open_pwm(&servo.gpio.into(), &motor.name)?;
-        let channel = self.record_pwm(channel, signals.pulse);
+    ) -> Result<Box<dyn Motor>, HalError> {
         let (low, high) = (servo.angle_min, servo.angle_max);
         let (angle_at_min, angle_at_max) = if servo.reverse { (high, low) } else { (low, high) };
-        let trimmed = |width: PulseWidth| {
-            PulseWidth::from_nanos(width.as_nanos().saturating_add_signed(servo.trim_ns))
+        let (min, max) = servo.pulse_range();
+        let map = PulseMap {
+            min,
+            max,
+            angle_at_min,
+            angle_at_max,
+            step: servo.grain(),
+            dead_band: servo.dead_band,
         };
-        let (min, max) = (trimmed(servo.pulse_min), trimmed(servo.pulse_max));
-        let map = PulseMap { min, max, angle_at_min, angle_at_max };
-        let setup = ServoSetup {
-            channel,
-            period: servo.period,
-            map,
-            max_lateness: self.max_lateness,
-            clock: self.clock.clone(),
-            telemetry,
+        let limits = MotorModel::new(motor).motor_limits();
+        let (period, clock) = (servo.period, self.clock.clone());
+        let (output, timing) = match &servo.output {
+            ServoOutput::Pwm { output, timing } => (output, *timing),
+            &ServoOutput::Soft { gpio, .. } => {
+                let low = OutputStart::Level(Level::Low);
+                let line = self.backend.open_output(gpio, low, &motor.name)?;
+                let line = self.record_output(line, vec![signals.pulse]);
+                let max_lateness = self.max_lateness;
+                let setup =
+                    SoftServoSetup { line, period, map, limits, max_lateness, clock, telemetry };
+                return Ok(Box::new(SoftServo::new(setup, out)));
+            }
         };
-        Ok(Servo::new(setup, out))
+        let mut channel = self.backend.open_pwm(output, &motor.name)?;
+        if timing != PwmTiming::EXACT {
+            channel = Box::new(TimedPwm::new(channel, timing));
+        }
+        let channel = self.record_pwm(channel, signals.pulse);
+        let max_lateness = match output {
+            PwmOutput::Gpio(_) => self.max_lateness,
+            // Nothing tells the phase of such a chip: a width counts from some pulse of the next
+            // period on, and comes over a bus that several servos share.
+            PwmOutput::Channel { .. } => {
+                let period = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
+                self.max_lateness.map(|limit| limit.max(period))
+            }
+        };
+        let setup = ServoSetup { channel, period, map, limits, max_lateness, clock, telemetry };
+        Ok(Box::new(Servo::new(setup, out)))
     }
 
-    fn axis(
+    /// What every stepper axis has.
+    fn stepper(&self, motor: &MotorConfig, telemetry: &Arc<Telemetry>) -> StepperSetup {
+        let model = MotorModel::new(motor);
+        let axis = motor.axis();
+        let start = axis.map_or(0.0, |axis| start_position(axis.at_start, &model));
+        let fastest = model.native_limits(1.0).speed;
+        StepperSetup {
+            min_interval: (1e9 / (1.25 * fastest)) as u64,
+            limits: model.motor_limits(),
+            backlash: model.backlash,
+            may_release: axis.is_some_and(|axis| !axis.holds_load),
+            release_at_rest: false,
+            release_at_end: axis.is_some_and(|axis| axis.releases_on_stop()),
+            settle: 0,
+            max_lateness: self.max_lateness,
+            count: model.to_native(start) as i64,
+            telemetry: telemetry.clone(),
+        }
+    }
+
+    fn pulses(
         &mut self,
-        index: MotorIndex,
         motor: &MotorConfig,
         axis: &StepDirDrive,
-        signals: MotorSignals,
-        telemetry: Arc<Telemetry>,
+        signals: &MotorSignals,
         mailbox: &Mailbox,
-    ) -> Result<StepDir, MachineError> {
+    ) -> Result<Pulses, MachineError> {
         let hal = |error| MachineError::Hal { motor: motor.name.clone(), error };
         let low = OutputStart::Level(Level::Low);
         let who = |line: &str| format!("{}'s {line} line", motor.name);
@@ -244,12 +303,12 @@ impl Opener<'_> {
         if let Some(line) = axis.fault {
             self.fault_line(motor, line, mailbox)?;
         }
-        let model = MotorModel::new(motor);
-        let start = start_position(axis.at_start, &model);
+        let held = self.held(motor, axis, signals).map_err(hal)?;
+        let sleep = self.sleep(motor, axis, signals).map_err(hal)?;
         let timing = axis.timing;
-        let fastest = axis.steps_per_unit.scale(motor.limits.speed);
-        let pulse = u64::from(timing.step_high) + u64::from(timing.step_low);
-        let setup = StepDirSetup {
+        Ok(Pulses::new(PulsesSetup {
+            sleep,
+            held,
             step: self.record_output(step, vec![signals.pulse]),
             dir: self.record_output(dir, vec![signals.dir]),
             enable: axis.enable.and_then(|line| self.enables.get(&line.gpio).cloned()),
@@ -258,15 +317,85 @@ impl Opener<'_> {
             dir_setup: timing.dir_setup.into(),
             dir_hold: timing.dir_hold.into(),
             wake: timing.wake.into(),
-            min_interval: pulse.max((1e9 / (1.25 * fastest)) as u64),
             up: Level::from_bool(!axis.reverse),
-            may_release: !axis.holds_load,
-            release_at_end: axis.on_stop == AxisStop::Release && !axis.holds_load,
-            max_lateness: self.max_lateness,
-            count: model.to_native(start) as i64,
-            telemetry,
+        }))
+    }
+
+    /// The driver's sleep line, and the level at which it sleeps.
+    pub(super) fn sleep(
+        &mut self,
+        motor: &MotorConfig,
+        axis: &StepDirDrive,
+        signals: &MotorSignals,
+    ) -> Result<Option<(Box<dyn OutputLine>, Level)>, HalError> {
+        let (Some(line), Some(signal)) = (axis.sleep, signals.sleep) else { return Ok(None) };
+        let asleep = active_level(line);
+        // A driver that holds a load may be awake: it stays as it is.
+        let start = if axis.holds_load { OutputStart::Adopt } else { OutputStart::Level(asleep) };
+        let who = format!("{}'s sleep line", motor.name);
+        let opened = self.backend.open_output(line.gpio, start, &who)?;
+        Ok(Some((self.record_output(opened, vec![signal]), asleep)))
+    }
+
+    /// The lines that have one level for good: microstep pins, and a reset that is inactive.
+    pub(super) fn held(
+        &mut self,
+        motor: &MotorConfig,
+        axis: &StepDirDrive,
+        signals: &MotorSignals,
+    ) -> Result<Vec<Box<dyn OutputLine>>, HalError> {
+        let modes = axis
+            .mode
+            .iter()
+            .zip(&signals.mode)
+            .map(|(pin, &signal)| (pin.gpio, pin.name, Level::from_bool(pin.high), signal));
+        let reset = axis
+            .reset
+            .zip(signals.reset)
+            .map(|(line, signal)| (line.gpio, "reset", active_level(line).opposite(), signal));
+        let mut held = Vec::new();
+        for (gpio, name, level, signal) in modes.chain(reset) {
+            let who = format!("{}'s {name} line", motor.name);
+            let line = self.backend.open_output(gpio, OutputStart::Level(level), &who)?;
+            held.push(self.record_output(line, vec![signal]));
+        }
+        Ok(held)
+    }
+
+    /// The four coils. Those that hold a load keep the levels they have, but for one whose counterpart
+    /// is on already: pins that are pulled up may read as if they were both.
+    fn coils(
+        &mut self,
+        motor: &MotorConfig,
+        axis: &CoilsDrive,
+        signals: &MotorSignals,
+    ) -> Result<Coils, HalError> {
+        let mut open = |n: usize, counterpart: Level| {
+            let start = match counterpart {
+                Level::Low if axis.holds_load => OutputStart::Adopt,
+                _ => OutputStart::Level(Level::Low),
+            };
+            let who = format!("{}'s coil {}", motor.name, ["a", "b", "c", "d"][n]);
+            let line = self.backend.open_output(axis.gpio[n], start, &who)?;
+            Ok(self.record_output(line, vec![signals.coils[n]]))
         };
-        Ok(StepDir::new(setup, Outbox::new(index, self.events.clone())))
+        let bridges = axis.wiring == CoilWiring::Bipolar;
+        let a = open(0, Level::Low)?;
+        let b = open(1, if bridges { a.level() } else { Level::Low })?;
+        let c = open(2, if bridges { Level::Low } else { a.level() })?;
+        let d = open(3, if bridges { c.level() } else { b.level() })?;
+        let lines = match axis.wiring {
+            CoilWiring::Unipolar => [a, b, c, d],
+            // Each bridge turns its winding round: its two inputs pull against each other.
+            CoilWiring::Bipolar => [a, c, b, d],
+        };
+        let phases = match axis.sequence {
+            Sequence::Wave => Phases::WAVE,
+            Sequence::Full => Phases::FULL,
+            Sequence::Half => Phases::HALF,
+        };
+        let (reverse, settle) = (axis.reverse, axis.settle.into());
+        Coils::new(CoilsSetup { lines, phases, reverse, settle })
     }
 
     /// Watches a driver's fault line; its edges go to the motor's own mailbox.

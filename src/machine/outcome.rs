@@ -1,7 +1,7 @@
 use std::fmt;
 
 use crate::config::MotorUnit;
-use crate::motor::{FaultKind, MoveId};
+use crate::motor::{FaultKind, Limit, MoveId};
 
 /// Why a motor fell short of its target.
 #[derive(Clone, PartialEq, Debug)]
@@ -14,6 +14,8 @@ pub enum Cause {
     Late,
     /// The motor or its driver failed.
     Fault(FaultKind),
+    /// The motor's own loop refused the plan, which did not keep this limit.
+    Limit(Limit),
     /// The move never started: these motors did not come to the barrier in time, or it was stopped
     /// before it began (then the list is empty).
     NotStarted(Vec<String>),
@@ -37,6 +39,7 @@ impl Cause {
             Cause::Timeout => "timeout",
             Cause::Late => "late",
             Cause::Fault(_) => "fault",
+            Cause::Limit(_) => "limit",
             Cause::NotStarted(_) => "not-started",
             Cause::NoAnswer => "no-answer",
             Cause::Uncounted { .. } => "uncounted",
@@ -62,6 +65,7 @@ impl fmt::Display for Cause {
             Cause::Timeout => f.write_str("its time-out passed"),
             Cause::Late => f.write_str("edges came later than max-lateness"),
             Cause::Fault(kind) => write!(f, "fault: {kind}"),
+            Cause::Limit(limit) => write!(f, "refused: {limit}"),
             Cause::NotStarted(who) if who.is_empty() => f.write_str("not started"),
             Cause::NotStarted(who) => write!(f, "not started: {} did not come", who.join(", ")),
             Cause::NoAnswer => f.write_str("its loop does not answer"),
@@ -96,14 +100,14 @@ impl Outcome {
 /// What is known of a motor's place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Place {
-    /// Nobody ever told where it is.
+    /// Nobody told where it is; or it was halted while faster than its start-stop speed.
     Unknown,
     /// Where a person, or the simulator, says it started, and every step since.
     Assumed,
     /// A servo under its signal.
     Commanded,
-    /// It was stopped without braking, or by a fault: steps were emitted that it may not have made; or
-    /// its pulses could not be counted.
+    /// A fault stopped it, or its driver let go: steps were emitted that it may not have made; or its
+    /// pulses could not be counted.
     Unverified,
     /// It turns at a rate that nobody counts: an estimate.
     Estimated,
@@ -120,6 +124,28 @@ impl Place {
             Place::Estimated => "estimated",
         }
     }
+}
+
+/// Where a motor stands.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MotorPosition {
+    /// The motor's name.
+    pub motor: String,
+    /// Where it stands by its emitted edges, in its unit; `None` for a servo without a signal.
+    pub position: Option<f64>,
+    /// Steps emitted, counted from position 0; none for a servo.
+    pub steps: Option<i64>,
+    /// Its unit.
+    pub unit: MotorUnit,
+}
+
+/// A move at rest by a hold: where its motors stand. Those that had ended before are not in it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Held {
+    /// The move.
+    pub id: MoveId,
+    /// One for each motor.
+    pub motors: Vec<MotorPosition>,
 }
 
 /// One motor's end of a move.
@@ -146,12 +172,14 @@ pub struct MoveOutcome {
     pub id: MoveId,
     /// One for each motor.
     pub motors: Vec<MotorOutcome>,
+    /// The move has not ended: it is held, and these are the motors that had ended before.
+    pub held: bool,
 }
 
 impl MoveOutcome {
     /// Whether every motor reached its target.
     pub fn all_reached(&self) -> bool {
-        self.motors.iter().all(|m| m.outcome.is_reached())
+        !self.held && self.motors.iter().all(|m| m.outcome.is_reached())
     }
 
     /// The motors that fell short.

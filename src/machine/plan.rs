@@ -6,6 +6,7 @@ use super::model::MotorModel;
 use crate::config::Arrive;
 use crate::motion::{Limits, PlanError, Planner, Trajectory, line_limits};
 use crate::motor::MotorIndex;
+use crate::units::Instant;
 
 /// Where a motor is, as far as anyone knows, in its native unit.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -21,22 +22,53 @@ pub(crate) struct Part {
     pub motor: MotorIndex,
     /// Native position at the start.
     pub start: f64,
-    /// Native distance to go.
-    pub distance: f64,
-    /// The target in the motor's unit, as it was asked for.
-    pub target: f64,
+    /// Where it goes, and how.
+    pub goal: Goal,
     /// In native units.
     pub trajectory: Arc<Trajectory>,
-    /// Native limits, for a stop of this motor alone.
-    pub limits: Limits,
-    /// Whether it follows the line's `s` (else it goes alone).
-    pub on_line: bool,
+}
+
+/// Where a motor goes, and how.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Goal {
+    /// Native position at the end.
+    pub end: f64,
+    /// The same in the motor's unit, as it was asked for.
+    pub target: f64,
+    pub way: Way,
+}
+
+/// How a motor goes to its goal.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Way {
+    /// Along the line, by its `s`.
+    Line,
+    /// By itself, as fast as it can.
+    Alone,
+    /// Through keyframes, at rest in each: (nanoseconds from the trajectory's time zero, native place).
+    Frames(Vec<(u64, f64)>),
+    /// At a velocity until a deadline.
+    Jog(Jogging),
+}
+
+/// A velocity that is kept until a deadline.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Jogging {
+    /// Native units a second; its sign is the direction.
+    pub velocity: f64,
+    /// How long from its start on, nanoseconds.
+    pub lasts: u64,
+    /// When it ends, once that is known.
+    pub until: Option<Instant>,
+    /// Whether the travel bounds it: only where the motor's place is known.
+    pub bounded: bool,
 }
 
 /// The scalar that all motors of an aligned move follow: 0 at the start, 1 at the target.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
     pub s: Arc<Trajectory>,
+    /// At the full speed limits.
     pub limits: Limits,
 }
 
@@ -56,7 +88,7 @@ pub(crate) struct Planned {
 /// Relative excess over a limit that rounding may cause and no motor can feel.
 const ROUNDING: f64 = 1e-6;
 
-fn plan_error(motor: &str) -> impl Fn(PlanError) -> MoveError {
+pub(crate) fn plan_error(motor: &str) -> impl Fn(PlanError) -> MoveError {
     move |error| MoveError::Plan { motor: motor.to_string(), error }
 }
 
@@ -92,22 +124,22 @@ pub(crate) fn plan_move(
         check_travel(model, target)?;
         let end = model.to_native(target);
         let limits = model.native_limits(speed);
-        let (start, trajectory, on_line) = match start {
-            Start::Anywhere => (end, Trajectory::dwell(end, model.settle_nanos()), false),
+        let (start, trajectory, way) = match start {
+            Start::Anywhere => (end, Trajectory::dwell(end, model.settle_nanos()), Way::Alone),
             Start::At(at) if at == end => {
                 planned.there.push((motor, target));
                 continue;
             }
             // A line's trajectories come from `s`, once that is known.
-            Start::At(at) if aligned => (at, Trajectory::rest(at), true),
+            Start::At(at) if aligned => (at, Trajectory::rest(at), Way::Line),
             Start::At(at) => {
                 let from = crate::motion::State::at_rest(at);
                 let t = planner.to_position(from, end, limits).map_err(plan_error(&model.name))?;
-                (at, t, false)
+                (at, t, Way::Alone)
             }
         };
-        let (distance, trajectory) = (end - start, Arc::new(trajectory));
-        planned.parts.push(Part { motor, start, distance, target, trajectory, limits, on_line });
+        let (goal, trajectory) = (Goal { end, target, way }, Arc::new(trajectory));
+        planned.parts.push(Part { motor, start, goal, trajectory });
     }
     align(planner, models, &mut planned, speed)?;
     finish(models, planned, speed)
@@ -120,19 +152,30 @@ fn align(
     planned: &mut Planned,
     speed: f64,
 ) -> Result<(), MoveError> {
-    let on_line = planned.parts.iter().filter(|p| p.on_line);
-    let shares = on_line.clone().map(|p| (p.distance, models[p.motor].native_limits(speed)));
+    let on_line = planned.parts.iter().filter(|p| p.goal.way == Way::Line);
+    let shares = on_line.clone().map(|p| (p.distance(), models[p.motor].native_limits(1.0)));
     let Some(limits) = line_limits(shares) else { return Ok(()) };
     let names: Vec<_> = on_line.map(|p| models[p.motor].name.as_str()).collect();
     let s = planner
-        .to_position(crate::motion::State::at_rest(0.0), 1.0, limits)
+        .to_position(crate::motion::State::at_rest(0.0), 1.0, limits.at_share(speed))
         .map_err(plan_error(&names.join(", ")))?;
-    for part in planned.parts.iter_mut().filter(|p| p.on_line) {
-        let end = part.start + part.distance;
-        part.trajectory = Arc::new(s.scaled_to(part.start, part.distance, end));
+    for part in planned.parts.iter_mut().filter(|p| p.goal.way == Way::Line) {
+        part.trajectory = Arc::new(part.to_goal(&s));
     }
     planned.line = Some(Line { s: Arc::new(s), limits });
     Ok(())
+}
+
+impl Part {
+    /// How far it goes, native.
+    pub fn distance(&self) -> f64 {
+        self.goal.end - self.start
+    }
+
+    /// Its trajectory along the line, to the goal: exact at the end.
+    pub fn to_goal(&self, s: &Trajectory) -> Trajectory {
+        s.scaled_to(self.start, self.distance(), self.goal.end)
+    }
 }
 
 /// A motor with where it starts and its own keyframes: (time in nanoseconds, position).
@@ -148,47 +191,64 @@ pub(crate) fn plan_keyframes(
     let mut planned = Planned { parts, there, line: None, duration: 0, kind: "keyframes" };
     for (motor, start, frames) in tracks {
         let model = &models[*motor];
-        let limits = model.native_limits(1.0);
-        let mut pieces = Vec::with_capacity(frames.len());
-        let mut now = 0;
-        let mut at = match *start {
-            Start::At(at) => Some(at),
-            Start::Anywhere => None,
-        };
+        let Some(&(_, target)) = frames.last() else { continue };
+        let mut native = Vec::with_capacity(frames.len());
         for &(time, target) in frames {
             check_travel(model, target)?;
-            let end = model.to_native(target);
-            let has = time - now;
-            let from = *at.get_or_insert(end);
-            if from == end {
-                if has > 0 {
-                    pieces.push(Trajectory::dwell(end, has));
-                }
-            } else {
-                let from = crate::motion::State::at_rest(from);
-                let fastest =
-                    planner.to_position(from, end, limits).map_err(plan_error(&model.name))?;
-                let needs = fastest.duration();
-                let piece = if needs == has { Some(fastest) } else { fastest.stretched(has) };
-                pieces.push(piece.ok_or_else(|| MoveError::KeyframeTooSoon {
-                    motor: model.name.clone(),
-                    needs: Duration::from_nanos(needs),
-                    has: Duration::from_nanos(has),
-                })?);
-            }
-            (at, now) = (Some(end), time);
+            native.push((time, model.to_native(target)));
         }
-        let (Some(trajectory), Some(end), Some(&(_, target))) =
-            (Trajectory::chain(&pieces), at, frames.last())
-        else {
-            continue;
+        let from = match *start {
+            Start::At(at) => at,
+            Start::Anywhere => native[0].1,
         };
+        let Some(trajectory) = through_frames(planner, model, from, &native)? else { continue };
         let start = trajectory.start().position;
-        let (trajectory, distance) = (Arc::new(trajectory), end - start);
-        let (motor, on_line) = (*motor, false);
-        planned.parts.push(Part { motor, start, distance, target, trajectory, limits, on_line });
+        let goal = Goal { end: trajectory.end(), target, way: Way::Frames(native) };
+        planned.parts.push(Part { motor: *motor, start, goal, trajectory: Arc::new(trajectory) });
     }
     finish(models, planned, 1.0)
+}
+
+/// From rest at `from` through the frames, each at its time and at rest in it. `None`: there is no
+/// way and no time in them.
+pub(crate) fn through_frames(
+    planner: &mut Planner,
+    model: &MotorModel,
+    from: f64,
+    frames: &[(u64, f64)],
+) -> Result<Option<Trajectory>, MoveError> {
+    let mut pieces = Vec::with_capacity(frames.len());
+    let (mut now, mut at) = (0, from);
+    for &(time, end) in frames {
+        let has = time - now;
+        if at == end {
+            if has > 0 {
+                pieces.push(Trajectory::dwell(end, has));
+            }
+        } else {
+            let fastest = fastest(planner, model, at, end)?;
+            let needs = fastest.duration();
+            let piece = if needs == has { Some(fastest) } else { fastest.stretched(has) };
+            pieces.push(piece.ok_or_else(|| MoveError::KeyframeTooSoon {
+                motor: model.name.clone(),
+                needs: Duration::from_nanos(needs),
+                has: Duration::from_nanos(has),
+            })?);
+        }
+        (at, now) = (end, time);
+    }
+    Ok(Trajectory::chain(&pieces))
+}
+
+/// The fastest way from rest to rest.
+pub(crate) fn fastest(
+    planner: &mut Planner,
+    model: &MotorModel,
+    from: f64,
+    to: f64,
+) -> Result<Trajectory, MoveError> {
+    let (from, limits) = (crate::motion::State::at_rest(from), model.native_limits(1.0));
+    planner.to_position(from, to, limits).map_err(plan_error(&model.name))
 }
 
 /// The last look at a plan: every extreme against travel and limits.
@@ -206,12 +266,22 @@ pub(crate) fn check_extremes(
     speed: f64,
 ) -> Result<(), MoveError> {
     let e = trajectory.extremes();
-    let limits = model.native_limits(speed);
     let (min, max) = (model.to_native(model.travel.min), model.to_native(model.travel.max));
-    let broken = |limit| Err(MoveError::Unsafe { motor: model.name.clone(), limit });
     if e.min < min - model.tolerance() || e.max > max + model.tolerance() {
-        return broken("travel");
+        return Err(MoveError::Unsafe { motor: model.name.clone(), limit: "travel" });
     }
+    check_limits(model, trajectory, speed)
+}
+
+/// The same, of a motor whose place nobody knows.
+pub(crate) fn check_limits(
+    model: &MotorModel,
+    trajectory: &Trajectory,
+    speed: f64,
+) -> Result<(), MoveError> {
+    let e = trajectory.extremes();
+    let limits = model.native_limits(speed);
+    let broken = |limit| Err(MoveError::Unsafe { motor: model.name.clone(), limit });
     if e.velocity > limits.speed * (1.0 + ROUNDING) {
         return broken("speed limit");
     }
@@ -220,6 +290,11 @@ pub(crate) fn check_extremes(
     }
     if e.jerk > limits.jerk * (1.0 + ROUNDING) {
         return broken("jerk limit");
+    }
+    let distance = (trajectory.end() - trajectory.start().position).abs();
+    // Less than half a step back and forth gives no step.
+    if model.backlash > 0 && trajectory.way() - distance > 0.5 {
+        return Err(MoveError::Turns { motor: model.name.clone() });
     }
     Ok(())
 }

@@ -43,10 +43,19 @@ pub struct Problem {
 ///
 /// Repetitions are looked through twice: from where the first begins, and from where each ends.
 pub fn preflight(config: &Config, program: &str) -> Preflight {
+    preflight_from(config, program, None)
+}
+
+/// The same, from where the motors are; without that from where they are when the machine starts.
+pub(super) fn preflight_from(
+    config: &Config,
+    program: &str,
+    from: Option<Vec<Start>>,
+) -> Preflight {
     let Some(program) = config.program(program) else { return Preflight::default() };
     let models: Vec<_> = config.motors.iter().map(MotorModel::new).collect();
     let starts = config.motors.iter().zip(&models);
-    let at = starts.map(|(motor, model)| start(motor, model)).collect();
+    let at = from.unwrap_or_else(|| starts.map(|(motor, model)| start(motor, model)).collect());
     let (planner, usage) = (Planner::new(), Usage::new(config.motors.len()));
     let mut walk = Walk { config, models, planner, at, usage, out: Preflight::default() };
     let nanos = walk.steps(&program.steps, program, 1);
@@ -177,8 +186,15 @@ impl<'c> Walk<'c> {
                 before_turn = self.usage.clone();
                 // Where it begins may be far: the second target waits for that.
                 overrun = last.saturating_sub(every);
-            } else if last > every {
-                let needs = Duration::from_nanos(last);
+                continue;
+            }
+            // Where it turns, backlash is taken up first.
+            let turns = index == turn / 2 + 1;
+            let take_up = |m: &crate::config::SweepMotor| self.models[m.motor].take_up();
+            let take_ups = sweep.motors.iter().filter_map(take_up).map(|t| t.duration());
+            let before = if turns { take_ups.max().unwrap_or(0) } else { 0 };
+            if last.saturating_add(before) > every {
+                let needs = Duration::from_nanos(last.saturating_add(before));
                 let help = "make `every` longer, `step` smaller, or the limits higher".to_string();
                 let error = MoveError::SweepTooFast { needs, every: sweep.every };
                 self.problem(span, error, help);
@@ -231,7 +247,7 @@ impl<'c> Walk<'c> {
                 self.usage.add(&self.models, &planned);
                 for part in &planned.parts {
                     self.out.motors.insert(part.motor);
-                    self.at[part.motor] = Start::At(part.start + part.distance);
+                    self.at[part.motor] = Start::At(part.goal.end);
                 }
                 self.out.motors.extend(planned.there.iter().map(|t| t.0));
                 Some(planned)

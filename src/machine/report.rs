@@ -64,6 +64,8 @@ pub struct MotorReport {
     pub place: Place,
     /// How late its edges were.
     pub lateness: LatenessSummary,
+    /// By how much pulses that a servo's loop timed itself were too long; `None` where it timed none.
+    pub jitter: Option<LatenessSummary>,
 }
 
 impl Machine {
@@ -91,6 +93,7 @@ impl Machine {
                     .map(|(below, above)| between(state.telemetry.steps(), below, above)),
                 place: state.place,
                 lateness: state.telemetry.lateness.summary(),
+                jitter: Some(state.telemetry.jitter.summary()).filter(|j| j.count > 0),
             }
         };
         RunReport {

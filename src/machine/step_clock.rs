@@ -10,8 +10,7 @@ use super::preflight::start_position;
 use crate::config::{AxisStop, ClockMode, MotorConfig, PwmClockDrive};
 use crate::hal::{Clock, HalError, Level, OutputStart, PwmChannel};
 use crate::motor::{
-    Doubt, DriverLines, Motor, MotorIndex, Outbox, PwmClock, PwmClockSetup, PwmRate, Telemetry,
-    provable_rate,
+    Doubt, DriverLines, Motor, Outbox, PwmClock, PwmClockSetup, PwmRate, Telemetry, provable_rate,
 };
 use crate::runtime::{Mailbox, measure_waits};
 use crate::units::PulseWidth;
@@ -30,12 +29,12 @@ const PERIODS: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis
 impl Opener<'_> {
     pub(super) fn step_clock(
         &mut self,
-        index: MotorIndex,
         motor: &MotorConfig,
         drive: &PwmClockDrive,
-        signals: MotorSignals,
-        telemetry: Arc<Telemetry>,
+        signals: &MotorSignals,
+        telemetry: &Arc<Telemetry>,
         mailbox: &Mailbox,
+        out: Outbox,
     ) -> Result<Box<dyn Motor>, MachineError> {
         let hal = |error| MachineError::Hal { motor: motor.name.clone(), error };
         let axis = &drive.axis;
@@ -56,19 +55,20 @@ impl Opener<'_> {
         let setup = PwmClockSetup {
             channel: self.record_pwm(channel, signals.pulse),
             step_high: axis.timing.step_high.into(),
-            top_rate: axis.steps_per_unit.scale(motor.limits.speed),
-            acceleration: axis.steps_per_unit.scale(motor.limits.acceleration),
+            limits: model.motor_limits(),
             jump: drive.jump,
             tolerance: drive.tolerance_ppb.into(),
             doubt,
             max_lateness: self.max_lateness,
             count: model.to_native(start_position(axis.at_start, &model)) as i64,
             clock: self.clock.clone(),
-            telemetry,
+            telemetry: telemetry.clone(),
         };
         let lines = DriverLines {
             dir: self.record_output(dir, vec![signals.dir]),
             enable: axis.enable.and_then(|line| self.enables.get(&line.gpio).cloned()),
+            sleep: self.sleep(motor, axis, signals).map_err(hal)?,
+            held: self.held(motor, axis, signals).map_err(hal)?,
             dir_setup: axis.timing.dir_setup.into(),
             dir_hold: axis.timing.dir_hold.into(),
             wake: axis.timing.wake.into(),
@@ -76,7 +76,6 @@ impl Opener<'_> {
             may_release: !axis.holds_load,
             release_at_end: axis.on_stop == AxisStop::Release && !axis.holds_load,
         };
-        let out = Outbox::new(index, self.events.clone());
         Ok(match drive.mode {
             ClockMode::Position => Box::new(PwmClock::new(setup, lines, out)),
             ClockMode::Velocity => Box::new(PwmRate::new(setup, lines, out)),

@@ -14,6 +14,11 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// The same with a share of the speed; acceleration and jerk stay.
+    pub fn at_share(self, share: f64) -> Limits {
+        Limits { speed: self.speed * share, ..self }
+    }
+
     /// Whether all three are above 0 and finite.
     ///
     /// # Errors

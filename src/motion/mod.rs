@@ -53,6 +53,7 @@ mod error;
 mod extremes;
 mod fit;
 mod limits;
+mod onward;
 mod planner;
 mod solver;
 mod step_times;

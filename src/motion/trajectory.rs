@@ -119,6 +119,68 @@ impl Trajectory {
         Some(whole)
     }
 
+    /// This motion up to `at` nanoseconds after its start, then `next`.
+    ///
+    /// `None` if `next` does not begin in the very state that this one has then, to the last bit, or if
+    /// the whole lasts longer than the clock counts.
+    ///
+    /// ```
+    /// use lockstep::motion::{Limits, Planner, State};
+    ///
+    /// let limits = Limits { speed: 50.0, acceleration: 500.0, jerk: 5000.0 };
+    /// let mut planner = Planner::new();
+    /// let far = planner.to_position(State::at_rest(0.0), 1000.0, limits)?;
+    /// let rest = planner.to_rest(far.state_at(2_000_000_000), limits)?;
+    /// let for_two_seconds = far.spliced(2_000_000_000, &rest).unwrap();
+    /// assert_eq!(for_two_seconds.end(), rest.end());
+    /// assert_eq!(for_two_seconds.duration(), 2_000_000_000 + rest.duration());
+    /// # Ok::<(), lockstep::motion::PlanError>(())
+    /// ```
+    pub fn spliced(&self, at: u64, next: &Trajectory) -> Option<Trajectory> {
+        if next.start() != self.state_at(at) {
+            return None;
+        }
+        let duration = at.checked_add(next.duration)?;
+        let mut segments: Vec<Segment> =
+            self.segments.iter().take_while(|s| s.start < at).copied().collect();
+        match segments.last_mut() {
+            Some(last) if last.start + last.duration >= at => last.duration = at - last.start,
+            // It had come to rest before.
+            _ if at > self.duration => segments.push(Segment {
+                start: self.duration,
+                duration: at - self.duration,
+                state: State::at_rest(self.end),
+                jerk: 0.0,
+            }),
+            _ => {}
+        }
+        segments.extend(next.segments.iter().map(|s| Segment { start: at + s.start, ..*s }));
+        Some(Trajectory { segments, duration, end: next.end })
+    }
+
+    /// What is left of this motion `at` nanoseconds after its start.
+    ///
+    /// ```
+    /// use lockstep::motion::{Limits, Planner, State};
+    ///
+    /// let limits = Limits { speed: 50.0, acceleration: 500.0, jerk: 5000.0 };
+    /// let there = Planner::new().to_position(State::at_rest(0.0), 10.0, limits)?;
+    /// let rest = there.after(100_000_000);
+    /// assert_eq!(rest.start(), there.state_at(100_000_000));
+    /// assert_eq!((rest.duration() + 100_000_000, rest.end()), (there.duration(), there.end()));
+    /// # Ok::<(), lockstep::motion::PlanError>(())
+    /// ```
+    pub fn after(&self, at: u64) -> Trajectory {
+        let left = |s: &Segment| {
+            let end = s.start + s.duration;
+            let begin = s.start.max(at);
+            let duration = end.checked_sub(begin).filter(|d| *d > 0)?;
+            let state = if begin > s.start { s.state_after(begin - s.start) } else { s.state };
+            Some(Segment { start: begin - at, duration, state, jerk: s.jerk })
+        };
+        Trajectory::from_segments(self.segments.iter().filter_map(left).collect(), self.end)
+    }
+
     /// From segments that follow each other without a gap; the caller vouches for the states.
     pub(super) fn from_segments(segments: Vec<Segment>, end: f64) -> Trajectory {
         let duration = segments.last().map_or(0, |s| s.start + s.duration);

@@ -11,10 +11,14 @@
 //! - *native unit*: what a motor's trajectories are in: steps for an axis, degrees for a servo.
 
 mod change;
+mod coils;
+mod limits;
 mod part;
+mod pulses;
 mod pwm_clock;
 mod servo;
-mod step_dir;
+mod soft_servo;
+mod stepper;
 mod telemetry;
 
 use std::collections::VecDeque;
@@ -23,10 +27,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::Sender;
 
-pub use change::{Change, Gate, Verdict};
+pub use crate::sync::{Gate, Verdict};
+pub use change::{Change, Then};
+pub use coils::{Coils, CoilsSetup, Phases};
+pub use limits::{Limit, MotorLimits};
+pub use pulses::{Pulses, PulsesSetup};
 pub use pwm_clock::{Doubt, DriverLines, PwmClock, PwmClockSetup, PwmRate, provable_rate};
 pub use servo::{PulseMap, Servo, ServoSetup};
-pub use step_dir::{StepDir, StepDirSetup};
+pub use soft_servo::{SoftServo, SoftServoSetup};
+pub use stepper::{StepOutput, Stepper, StepperSetup, Turn};
 pub use telemetry::{Lateness, LatenessSummary, Telemetry};
 
 use crate::hal::HalError;
@@ -70,6 +79,8 @@ pub struct Motion {
     pub barrier: StepBarrier,
     /// When they start; set by the barrier's action.
     pub epoch: Arc<Epoch>,
+    /// Whether the motor's travel bounds it: not where nobody knows the motor's place.
+    pub placed: bool,
 }
 
 /// What a motor can be told.
@@ -81,6 +92,9 @@ pub enum Command {
     Change(Change),
     /// The last whole pulse, then still. Drops the move; the count stays exact.
     Halt,
+    /// At rest: what it has counted so far is this many steps from position 0. A motor that counts no
+    /// steps, or is not at rest, does nothing.
+    SetCount(i64),
     /// End the servo's signal, or let go of the driver's enable line (never with a load).
     Release,
     /// Make the hardware safe for the end of the program, then say [`Report::Safe`].
@@ -94,6 +108,8 @@ pub enum FaultKind {
     Driver,
     /// The back end refused an output.
     Output(HalError),
+    /// A plan would have taken it beyond a limit of its own.
+    Limit(Limit),
     /// The motor's loop panicked.
     Panic,
     /// The motor's loop does not do what it is told.
@@ -105,6 +121,7 @@ impl std::fmt::Display for FaultKind {
         match self {
             FaultKind::Driver => f.write_str("the driver reports a fault"),
             FaultKind::Output(e) => write!(f, "{e}"),
+            FaultKind::Limit(limit) => write!(f, "{limit}"),
             FaultKind::Panic => f.write_str("the motor's loop panicked"),
             FaultKind::Silent => f.write_str("the motor's loop does not answer"),
         }
@@ -120,11 +137,28 @@ pub enum Report {
     Started(MoveId),
     /// The barrier broke: it has not moved and will not.
     NotStarted(MoveId),
+    /// The plan does not keep the motor's own limits: it is not followed.
+    Refused {
+        /// Which move.
+        id: MoveId,
+        /// The change whose plan it is; `None`: the move's own, which has not started and will not.
+        change: Option<u64>,
+        /// Which of the limits.
+        limit: Limit,
+    },
     /// Its trajectory has ended and every edge of it is out.
     Ended {
         /// Which move.
         id: MoveId,
         /// When its plan ended.
+        at: Instant,
+    },
+    /// It has come to the end of a plan after which it holds ([`Then::Hold`]), and every edge of it is
+    /// out. Said once a change.
+    Held {
+        /// The change that brought the plan.
+        change: u64,
+        /// When the plan ended.
         at: Instant,
     },
     /// An edge was later than the limit. Said once a move.
@@ -241,7 +275,7 @@ pub enum Input {
 ///                 let id = self.motion.take().map(|(motion, _)| motion.id);
 ///                 self.out.say(Report::Halted { id });
 ///             }
-///             Command::Release => {}
+///             Command::Release | Command::SetCount(_) => {}
 ///             Command::Finish => {
 ///                 self.make_safe();
 ///                 self.out.say(Report::Safe);

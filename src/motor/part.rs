@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use super::{BARRIER_POLL_NANOS, Change, Motion, MoveId, Outbox, Report, Wake};
+use super::{
+    BARRIER_POLL_NANOS, Change, Limit, Motion, MoveId, Outbox, Report, Then, Verdict, Wake,
+};
 use crate::motion::Trajectory;
 use crate::sync::{Ticket, TicketState};
 use crate::units::Instant;
@@ -28,6 +30,10 @@ pub(super) struct Run<E> {
     /// The instant of the trajectory's time zero.
     pub zero: Instant,
     pub trajectory: Arc<Trajectory>,
+    /// The change that brought the trajectory, and what follows at its end; 0 for the first.
+    change: u64,
+    then: Then,
+    rest_told: bool,
     late_told: bool,
     /// What this kind of motor keeps.
     pub own: E,
@@ -72,7 +78,7 @@ impl<E> Part<E> {
 
     /// Takes an order, unless the motor is `closed` or busy: then it says so, and nobody waits for it.
     pub fn arm(&mut self, motion: Motion, closed: bool, out: &mut Outbox) {
-        if closed || !self.is_idle() {
+        if !self.is_free(closed) {
             out.say(Report::NotStarted(motion.id));
             motion.barrier.abort();
         } else {
@@ -80,16 +86,46 @@ impl<E> Part<E> {
         }
     }
 
-    /// Takes a change of plan, and acknowledges it, also where it comes too late to matter.
-    pub fn take_change(&mut self, change: Change, out: &mut Outbox) {
-        out.say(Report::Acknowledged { change: change.number });
-        // Also when it has not yet seen that the barrier let it go: the others have.
-        let follows = match &self.phase {
+    /// Whether an order can be taken at all.
+    pub fn is_free(&self, closed: bool) -> bool {
+        !closed && self.is_idle()
+    }
+
+    /// Refuses an order before it is taken: nobody waits for this motor.
+    pub fn refuse(&mut self, motion: &Motion, limit: Limit, out: &mut Outbox) {
+        // Said before the barrier breaks, so that the others' 'not started' comes after it.
+        out.say(Report::Refused { id: motion.id, change: None, limit });
+        motion.barrier.abort();
+    }
+
+    /// Refuses a change whose plan breaks a limit of the motor's own: it is not acknowledged, so that
+    /// nobody changes. A change that comes too late to matter is let pass. True: it was refused.
+    pub fn refuses(&self, change: &Change, verdict: Result<(), Limit>, out: &mut Outbox) -> bool {
+        let Err(limit) = verdict else { return false };
+        if !self.follows(change) {
+            return false;
+        }
+        out.say(Report::Refused { id: change.id, change: Some(change.number), limit });
+        true
+    }
+
+    fn follows(&self, change: &Change) -> bool {
+        match &self.phase {
             Phase::Idle => false,
             Phase::Preparing(motion) | Phase::Waiting(motion, _) => motion.id == change.id,
             Phase::Running(run) => run.id == change.id,
-        };
-        if follows {
+        }
+    }
+
+    /// Takes a change of plan, and acknowledges it, also where it comes too late to matter. A loop so
+    /// late that it still has to carry out the change before says nothing: this one is made again.
+    pub fn take_change(&mut self, change: Change, out: &mut Outbox) {
+        if self.change.as_ref().is_some_and(|c| c.gate.resolve() == Verdict::Committed) {
+            return;
+        }
+        out.say(Report::Acknowledged { change: change.number });
+        // Also when it has not yet seen that the barrier let it go: the others have.
+        if self.follows(&change) {
             self.change = Some(change);
         }
     }
@@ -134,9 +170,17 @@ impl<E> Part<E> {
         match (ticket.poll(), motion.epoch.get()) {
             (TicketState::Released(_), Some(epoch)) => {
                 let (id, trajectory) = (motion.id, motion.trajectory.clone());
-                let own = own(motion, epoch);
-                self.phase =
-                    Phase::Running(Run { id, zero: epoch, trajectory, late_told: false, own });
+                let run = Run {
+                    id,
+                    zero: epoch,
+                    trajectory,
+                    change: 0,
+                    then: Then::End,
+                    rest_told: false,
+                    late_told: false,
+                    own: own(motion, epoch),
+                };
+                self.phase = Phase::Running(run);
                 out.say(Report::Started(id));
                 Met::Released
             }
@@ -168,14 +212,21 @@ impl<E> Part<E> {
         }
     }
 
-    /// The trajectory has ended and its last edge is out.
-    pub fn end(&mut self, at: Instant, out: &mut Outbox) {
-        if let Phase::Running(run) = &self.phase {
-            let id = run.id;
-            self.phase = Phase::Idle;
-            self.change = None;
-            out.say(Report::Ended { id, at });
+    /// The trajectory has ended and its last edge is out. False: the part is not over, since it holds
+    /// here until the next change.
+    pub fn end(&mut self, at: Instant, out: &mut Outbox) -> bool {
+        let Phase::Running(run) = &mut self.phase else { return true };
+        if run.then == Then::Hold {
+            if !std::mem::replace(&mut run.rest_told, true) {
+                out.say(Report::Held { change: run.change, at });
+            }
+            return false;
         }
+        let id = run.id;
+        self.phase = Phase::Idle;
+        self.change = None;
+        out.say(Report::Ended { id, at });
+        true
     }
 
     /// Drops what is under way and says which move that was. A ticket dropped here breaks its
@@ -195,6 +246,15 @@ impl<E> Part<E> {
 }
 
 impl<E> Run<E> {
+    /// A committed change is the plan from its instant on. What a kind keeps for itself it makes anew.
+    pub fn follow(&mut self, change: Change) {
+        self.zero = change.at;
+        self.trajectory = change.trajectory().clone();
+        self.change = change.number;
+        self.then = change.then();
+        self.rest_told = false;
+    }
+
     /// Says once a move that an edge was later than the limit.
     pub fn tell_late(&mut self, lateness: u64, limit: Option<u64>, out: &mut Outbox) {
         if !self.late_told && limit.is_some_and(|max| lateness > max) {

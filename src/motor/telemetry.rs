@@ -114,6 +114,8 @@ impl Lateness {
 pub struct Telemetry {
     /// How late its edges were.
     pub lateness: Lateness,
+    /// By how much the pulses that a servo's loop times itself were too long.
+    pub jitter: Lateness,
     position: AtomicU64,
     steps: AtomicI64,
 }

@@ -3,7 +3,7 @@
 use std::io::BufRead;
 
 use super::PlotError;
-use crate::config::{Config, Drive, MotorConfig};
+use crate::config::{CoilWiring, Config, Drive, MotorConfig};
 use crate::trace::{Change, Signal, SignalId, Value, VcdReader};
 
 /// A motor's way: what is known of its position.
@@ -82,6 +82,7 @@ enum Role {
     Step(usize),
     Dir(usize),
     Pulse(usize),
+    Coil(usize, usize),
     Position(usize),
 }
 
@@ -90,6 +91,11 @@ enum Role {
 struct Reading {
     name: String,
     servo: bool,
+    /// Where its coils, in the order of their signals, stand round the motor, if it has any.
+    coils: Option<[u8; 4]>,
+    /// The coils that are on, round the motor, and the half step that they last stood for.
+    on: u8,
+    half_step: Option<u8>,
     dir: bool,
     high: Option<bool>,
     rose: Option<u64>,
@@ -117,6 +123,7 @@ pub(super) fn read(trace: impl BufRead, config: Option<&Config>) -> Result<Vec<T
             Some(Role::Step(m)) => motors[m].step(at, &value),
             Some(Role::Dir(m)) => motors[m].dir = value == Value::High,
             Some(Role::Pulse(m)) => motors[m].pulse(at, &value),
+            Some(Role::Coil(m, n)) => motors[m].coil(at, n, &value),
             Some(Role::Position(m)) => {
                 if let Value::Real(position) = value {
                     motors[m].mark(at, position);
@@ -135,18 +142,21 @@ fn motors(signals: &[Signal], config: Option<&Config>) -> Result<Vec<Reading>, P
         |scope: &str, name: &str| signals.iter().any(|s| s.scope() == scope && s.name() == name);
     let mut motors: Vec<Reading> = Vec::new();
     for signal in signals {
-        let servo = match signal.name() {
-            "step" if has(signal.scope(), "dir") => false,
-            "pulse" => true,
+        let (servo, coils) = match signal.name() {
+            "step" if has(signal.scope(), "dir") => (false, None),
+            "a" if has(signal.scope(), "d") => (false, Some([0, 1, 2, 3])),
+            "pulse" => (true, None),
             _ => continue,
         };
         let name = signal.scope().to_owned();
-        motors.push(Reading { name, servo, window: WINDOW, up: true, ..Reading::default() });
+        motors.push(Reading { name, servo, coils, window: WINDOW, up: true, ..Reading::default() });
     }
     if let Some(config) = config {
         for motor in &config.motors {
             let servo = matches!(motor.drive, Drive::Servo(_));
-            if !motors.iter().any(|m| m.name == motor.name && m.servo == servo) {
+            let coils = matches!(motor.drive, Drive::Coils(_));
+            let fits = |m: &Reading| m.servo == servo && m.coils.is_some() == coils;
+            if !motors.iter().any(|m| m.name == motor.name && fits(m)) {
                 return Err(PlotError::Mismatch(format!(
                     "the trace has no motor `{}` as the config has it: name the config that it was made with",
                     motor.name
@@ -157,10 +167,16 @@ fn motors(signals: &[Signal], config: Option<&Config>) -> Result<Vec<Reading>, P
         motors.sort_by_key(|m| config.motor_index(&m.name));
         for (motor, config) in motors.iter_mut().zip(&config.motors) {
             motor.window = window(config);
+            if let Drive::Coils(drive) = &config.drive
+                && drive.wiring == CoilWiring::Bipolar
+            {
+                motor.coils = Some([0, 2, 1, 3]);
+            }
         }
     }
     if motors.is_empty() {
-        let what = "the trace has no motors: no `step` and `dir`, and no `pulse`".to_owned();
+        let what = "the trace has no motors: no `step` and `dir`, no `a` to `d`, and no `pulse`"
+            .to_owned();
         return Err(PlotError::Mismatch(what));
     }
     Ok(motors)
@@ -187,6 +203,10 @@ fn roles(signals: &[Signal], motors: &[Reading]) -> Vec<(SignalId, Role)> {
             ("step", false) => Role::Step(motor),
             ("dir", false) => Role::Dir(motor),
             ("pulse", true) => Role::Pulse(motor),
+            ("a" | "b" | "c" | "d", false) if motors[motor].coils.is_some() => {
+                let nth = ["a", "b", "c", "d"].iter().position(|n| *n == signal.name());
+                Role::Coil(motor, nth?)
+            }
             ("position", _) => Role::Position(motor),
             _ => return None,
         };
@@ -206,6 +226,26 @@ impl Reading {
         let ahead = if self.up { 1.0 } else { -1.0 };
         self.count += ahead;
         // A step falls due a quarter of a step before its place.
+        self.keep(at, self.count - ahead / 4.0, turned);
+    }
+
+    /// One of four coils changed. A single one, or two neighbours, stand for a half step.
+    fn coil(&mut self, at: u64, nth: usize, value: &Value) {
+        let Some(places) = self.coils else { return };
+        let bit = 1 << places[nth];
+        self.on = if *value == Value::High { self.on | bit } else { self.on & !bit };
+        let half_steps = [0b0001, 0b0011, 0b0010, 0b0110, 0b0100, 0b1100, 0b1000, 0b1001];
+        let Some(now) = half_steps.iter().position(|s| *s == self.on) else { return };
+        let before = self.half_step.replace(now as u8);
+        let Some(before) = before else { return };
+        let ahead = match (now as i16 - i16::from(before)).rem_euclid(8) {
+            0 => return,
+            n @ 1..=4 => n,
+            n => n - 8,
+        };
+        let (up, ahead) = (ahead > 0, f64::from(ahead));
+        let turned = std::mem::replace(&mut self.up, up) != up;
+        self.count += ahead;
         self.keep(at, self.count - ahead / 4.0, turned);
     }
 
@@ -281,8 +321,14 @@ impl Reading {
                 let slope = (high - low) / (max - min);
                 ("deg".to_owned(), (slope, low - slope * (min + f64::from(servo.trim_ns))))
             }
-            Some((_, Some(axis))) => {
-                let slope = axis.steps_per_unit.unscale(if axis.reverse { -1.0 } else { 1.0 });
+            Some((drive, Some(axis))) => {
+                let per_step = match drive {
+                    // Counted in half steps.
+                    Drive::Coils(coils) => f64::from(coils.sequence.per_full_step()) / 2.0,
+                    _ => 1.0,
+                };
+                let slope =
+                    per_step * axis.steps_per_unit.unscale(if axis.reverse { -1.0 } else { 1.0 });
                 let zero = self.marks.first().map_or(0.0, |m| m.1 - slope * m.0);
                 (motor.map_or("", |m| m.unit.symbol()).to_owned(), (slope, zero))
             }

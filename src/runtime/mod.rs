@@ -2,6 +2,8 @@
 //!
 //! Both stand behind [`Fleet`]; the machine above does not know which it has.
 
+#[cfg(feature = "cli")]
+mod probe;
 mod scheduling;
 mod threads;
 mod virtual_time;
@@ -11,7 +13,11 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+#[cfg(feature = "cli")]
+pub(crate) use probe::probe_lateness;
 pub use scheduling::Granted;
+#[cfg(feature = "cli")]
+pub(crate) use scheduling::PRIORITY as REALTIME_PRIORITY;
 pub use threads::{ThreadFleet, ThreadOptions};
 pub use virtual_time::VirtualFleet;
 
@@ -26,6 +32,17 @@ use crate::units::Instant;
 pub fn request_realtime() -> Result<u8, String> {
     scheduling::exact_timers();
     scheduling::realtime(scheduling::PRIORITY)
+}
+
+/// Whether the motors' threads will get what they ask for: asks for it on a thread of its own, which
+/// ends at once. Says which priority was granted, or why none was.
+pub(crate) fn try_realtime() -> Result<u8, String> {
+    let (answer, granted) = crossbeam_channel::bounded(1);
+    std::thread::Builder::new()
+        .name("ask-realtime".to_owned())
+        .spawn(move || answer.try_send(scheduling::realtime(scheduling::PRIORITY)))
+        .map_err(|e| e.to_string())?;
+    granted.recv_timeout(Duration::from_secs(1)).map_err(|e| e.to_string())?
 }
 
 /// How late a motor's thread wakes up on this machine, at the worst of so many waits, in nanoseconds.

@@ -287,23 +287,28 @@ impl Loop {
                     Command::Change(change) => say(Report::Acknowledged { change: change.number }),
                     Command::Halt => say(Report::Halted { id: None }),
                     Command::Finish => say(Report::Safe),
-                    Command::Release => {}
+                    Command::Release | Command::SetCount(_) => {}
                 },
             }
         }
     }
 
     fn turn(&mut self) {
-        let halt = self.halt.channel();
+        let mut halt = self.halt.channel();
         let quit = self.quit.channel();
         let mut halted = false;
         while !self.quit.is_set() {
             while let Ok(mail) = self.mail.try_recv() {
                 self.take(mail);
             }
-            if !halted && self.halt.is_set() {
-                halted = true;
-                self.motor.command(Command::Halt, self.clock.now());
+            if halted != self.halt.is_set() {
+                halted = !halted;
+                if halted {
+                    self.motor.command(Command::Halt, self.clock.now());
+                } else {
+                    // Taken back: the next halt comes on a new channel.
+                    halt = self.halt.channel();
+                }
             }
             let wake = self.motor.poll(self.clock.now());
             let ahead = wake.at.nanos_since(self.clock.now());
@@ -311,13 +316,14 @@ impl Loop {
                 // Far ahead: sleep in the mailbox, wake up a little early.
                 let far = Duration::from_nanos(ahead - NEAR_NANOS / 2);
                 let timeout = far.min(Duration::from_secs(3600));
-                let halt = if halted { crossbeam_channel::never() } else { halt.clone() };
+                let next_halt = if halted { crossbeam_channel::never() } else { halt.clone() };
                 select! {
                     recv(self.mail) -> mail => match mail {
                         Ok(mail) => self.take(mail),
                         Err(_) => return,
                     },
-                    recv(halt) -> _ => {}
+                    // Should it have been taken back already, the next one comes on a new channel.
+                    recv(next_halt) -> _ => halt = self.halt.channel(),
                     recv(quit) -> _ => {}
                     default(timeout) => {}
                 }

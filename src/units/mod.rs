@@ -8,8 +8,9 @@ mod quantity;
 mod ratio;
 
 pub use instant::Instant;
+pub(crate) use instant::monotonic_now;
 pub use quantity::{
     Acceleration, Angle, AngularAcceleration, AngularJerk, AngularSpeed, Dimension, Frequency,
-    Jerk, Length, Percent, PulseWidth, Quantity, Speed, Time, UnitError,
+    Jerk, Length, Percent, Ppm, PulseWidth, Quantity, Speed, Time, UnitError,
 };
 pub use ratio::Ratio;

@@ -22,6 +22,7 @@ pub enum Dimension {
     AngularAcceleration,
     AngularJerk,
     Percent,
+    Deviation,
 }
 
 impl Dimension {
@@ -39,6 +40,7 @@ impl Dimension {
             Dimension::AngularAcceleration => "an angular acceleration",
             Dimension::AngularJerk => "an angular jerk",
             Dimension::Percent => "a percentage",
+            Dimension::Deviation => "a deviation",
         }
     }
 
@@ -56,6 +58,7 @@ impl Dimension {
             Dimension::AngularAcceleration => "deg/s^2",
             Dimension::AngularJerk => "deg/s^3",
             Dimension::Percent => "%",
+            Dimension::Deviation => "ppm",
         }
     }
 
@@ -73,6 +76,7 @@ impl Dimension {
             Dimension::AngularAcceleration => "deg/s^2 or turn/s^2",
             Dimension::AngularJerk => "deg/s^3 or turn/s^3",
             Dimension::Percent => "%",
+            Dimension::Deviation => "ppm (millionths; 1% is 10000ppm)",
         }
     }
 }
@@ -168,6 +172,7 @@ const UNITS: &[(&str, Dimension, u64, u64)] = &[
     ("°", Dimension::Angle, 1, 1),
     ("turn", Dimension::Angle, 360, 1),
     ("%", Dimension::Percent, 1, 1),
+    ("ppm", Dimension::Deviation, 1, 1),
 ];
 
 fn unit(name: &str) -> Option<(Dimension, u64, u64)> {
@@ -324,6 +329,7 @@ quantity!(/** An angular speed in degrees a second. */ AngularSpeed, AngularSpee
 quantity!(/** An angular acceleration in deg/s². */ AngularAcceleration, AngularAcceleration);
 quantity!(/** An angular jerk in deg/s³. */ AngularJerk, AngularJerk);
 quantity!(/** A percentage: 50.0 is half. */ Percent, Percent);
+quantity!(/** By how many millionths something is off: a clock that runs fast, say. */ Ppm, Deviation);
 
 /// A time that is not negative, in whole nanoseconds: `"500ms"`, `"10s"`, `"1.9us"`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash)]
@@ -376,6 +382,23 @@ impl PulseWidth {
     /// A width of `micros` microseconds; the largest width where it does not fit.
     pub const fn from_micros(micros: u32) -> Self {
         PulseWidth(micros.saturating_mul(1000))
+    }
+
+    /// The multiple of `step` nanoseconds (above 0) that is nearest to `nanos` and lies from `min` to
+    /// `max`, rounded to a nanosecond. Where none lies there, the first one above `min`.
+    ///
+    /// ```
+    /// use lockstep::units::PulseWidth;
+    ///
+    /// let (min, max) = (PulseWidth::from_micros(1000), PulseWidth::from_micros(2000));
+    /// let nearest = |nanos| PulseWidth::nearest(nanos, 4880.0, min, max).as_nanos();
+    /// assert_eq!(nearest(1_500_000.0), 307 * 4880);
+    /// assert_eq!((nearest(0.0), nearest(9e9)), (205 * 4880, 409 * 4880));
+    /// ```
+    pub fn nearest(nanos: f64, step: f64, min: PulseWidth, max: PulseWidth) -> PulseWidth {
+        let first = (f64::from(min.0) / step).ceil();
+        let last = (f64::from(max.0) / step).floor().max(first);
+        PulseWidth(((nanos / step).round().clamp(first, last) * step).round() as u32)
     }
 
     /// The width in nanoseconds.
@@ -473,6 +496,7 @@ mod tests {
             ("0.5deg/s^3", 0.5, Dimension::AngularJerk),
             ("1in", 25.4, Dimension::Length),
             ("50%", 50.0, Dimension::Percent),
+            ("-1200ppm", -1200.0, Dimension::Deviation),
         ] {
             let q: Quantity = text.parse().unwrap();
             assert_eq!((q.value, q.dimension), (value, dimension), "{text}");

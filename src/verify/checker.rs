@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 
 use super::axis::Axis;
+use super::coils::Coils;
+use super::course::Course;
 use super::moves::{Grain, Moves, Place};
 use super::report::{Bound, Report};
 use super::servo::Servo;
 use super::{Options, VerifyError};
-use crate::config::{Config, Drive, PwmClockDrive};
+use crate::config::{Config, Drive, MotorConfig, PwmClockDrive};
 use crate::trace::{Change, Signal, SignalId, SignalKind, Value};
 use crate::units::Instant;
 
@@ -16,7 +18,11 @@ enum Wire {
     Step,
     Dir,
     Enable,
+    Sleep,
+    Reset,
+    Mode(usize),
     Pulse,
+    Coil(usize),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +35,7 @@ enum Role {
 #[derive(Debug)]
 enum Motor {
     Axis(Box<Axis>),
+    Coils(Box<Coils>),
     Servo(Box<Servo>),
 }
 
@@ -36,8 +43,114 @@ impl Motor {
     /// Where it is, in grains of its line.
     fn place(&self) -> f64 {
         match self {
-            Motor::Axis(axis) => axis.steps() as f64,
+            Motor::Axis(axis) => axis.course().steps() as f64,
+            Motor::Coils(coils) => coils.course().steps() as f64,
             Motor::Servo(servo) => servo.angle() / servo.grain(),
+        }
+    }
+
+    fn new(motor: &MotorConfig, options: &Options) -> Result<Motor, VerifyError> {
+        Ok(match (&motor.drive, motor.axis()) {
+            (Drive::Servo(drive), _) => Motor::Servo(Box::new(Servo::new(motor, drive, options))),
+            (Drive::StepDir(drive), Some(axis)) => {
+                Motor::Axis(Box::new(Axis::new(motor, axis, drive, options)))
+            }
+            (Drive::PwmClock(drive), Some(axis)) => {
+                Motor::Axis(Box::new(Axis::on_clock(motor, axis, drive, options)))
+            }
+            (Drive::Coils(drive), Some(axis)) => {
+                Motor::Coils(Box::new(Coils::new(motor, axis, drive, options)))
+            }
+            (Drive::StepDir(_) | Drive::PwmClock(_) | Drive::Coils(_), None) => {
+                let text = format!("`{}` is no axis in the config", motor.name);
+                return Err(VerifyError::Mismatch(text));
+            }
+        })
+    }
+
+    fn grain(&self, late: u64) -> Grain {
+        let of_steps = |course: &Course| Grain {
+            late: course.top_speed() * late as f64 / 1e9 + course.off(),
+            end_within: 0,
+            rest: 1.0,
+        };
+        match self {
+            Motor::Axis(axis) => of_steps(axis.course()),
+            Motor::Coils(coils) => of_steps(coils.course()),
+            Motor::Servo(servo) => {
+                Grain { late: servo.late_grains(), end_within: servo.period(), rest: 0.0 }
+            }
+        }
+    }
+
+    /// The steps of an axis, whatever drives it; `None` for a servo.
+    fn course_mut(&mut self) -> Option<&mut Course> {
+        match self {
+            Motor::Axis(axis) => Some(axis.course_mut()),
+            Motor::Coils(coils) => Some(coils.course_mut()),
+            Motor::Servo(_) => None,
+        }
+    }
+
+    fn start(&mut self, at: u64, position: f64) {
+        match self {
+            Motor::Axis(axis) => axis.course_mut().start(at, position),
+            Motor::Coils(coils) => coils.start(at, position),
+            Motor::Servo(servo) => servo.start(at, position),
+        }
+    }
+
+    fn end(&mut self, at: u64, position: f64) {
+        match self {
+            Motor::Axis(axis) => axis.course_mut().end(at, position),
+            Motor::Coils(coils) => coils.end(at, position),
+            Motor::Servo(servo) => servo.end(position),
+        }
+    }
+
+    fn halt(&mut self, at: u64) {
+        match self {
+            Motor::Axis(axis) => axis.course_mut().halt(at),
+            Motor::Coils(coils) => coils.halt(at),
+            Motor::Servo(servo) => servo.halt(),
+        }
+    }
+
+    fn finish(self, at: u64) -> Vec<Bound> {
+        match self {
+            Motor::Axis(axis) => axis.finish(at),
+            Motor::Coils(coils) => coils.finish(at),
+            Motor::Servo(servo) => servo.finish(at),
+        }
+    }
+}
+
+/// What a text of `machine.move` says.
+enum Marker<'t> {
+    /// `7:aligned:x,y`: a move begins.
+    Begins,
+    /// `7:ended`
+    Ended(&'t str),
+    /// `7:retarget:x,y`: its motors go elsewhere, each by itself.
+    Retarget(&'t str),
+    /// `set:x`: a person says where the axis is; its position stands beside it.
+    Set(&'t str),
+    /// `unknown:x`: nobody knows where the axis is.
+    Unknown(&'t str),
+    /// A change of plan on the way, for people to see: `7:hold:x,y`, `7:held`, ...
+    OnTheWay,
+}
+
+impl Marker<'_> {
+    fn read(text: &str) -> Marker<'_> {
+        let (first, rest) = text.split_once(':').unwrap_or((text, ""));
+        match (first, rest.split(':').next().unwrap_or_default()) {
+            ("set", name) => Marker::Set(name),
+            ("unknown", name) => Marker::Unknown(name),
+            (id, "ended") => Marker::Ended(id),
+            (id, "retarget") => Marker::Retarget(id),
+            (_, "hold" | "held" | "resume" | "override" | "renew" | "stop") => Marker::OnTheWay,
+            _ => Marker::Begins,
         }
     }
 }
@@ -45,6 +158,7 @@ impl Motor {
 /// All motors and moves of a trace.
 #[derive(Debug)]
 pub(super) struct Checker {
+    names: Vec<String>,
     roles: HashMap<SignalId, Role>,
     motors: Vec<Motor>,
     moves: Moves,
@@ -60,34 +174,11 @@ impl Checker {
         options: &Options,
     ) -> Result<Checker, VerifyError> {
         let roles = roles(signals, config)?;
-        let motors: Vec<Motor> = config
-            .motors
-            .iter()
-            .map(|m| match &m.drive {
-                Drive::Servo(drive) => Motor::Servo(Box::new(Servo::new(m, drive, options))),
-                Drive::StepDir(drive) => Motor::Axis(Box::new(Axis::new(m, drive, options))),
-                Drive::PwmClock(drive) => Motor::Axis(Box::new(Axis::on_clock(m, drive, options))),
-            })
-            .collect();
-        let late = options.late_nanos();
-        let grains = motors.iter().zip(&config.motors).map(|(motor, config)| match motor {
-            Motor::Axis(axis) => {
-                let late = axis.top_speed() * late as f64 / 1e9 + axis.off();
-                Grain { late, end_within: 0, rest: 1.0 }
-            }
-            Motor::Servo(servo) => Grain {
-                late: servo.late_grains(),
-                end_within: match &config.drive {
-                    Drive::Servo(drive) => {
-                        u64::try_from(drive.period.as_nanos()).unwrap_or(u64::MAX)
-                    }
-                    _ => 0,
-                },
-                rest: 0.0,
-            },
-        });
-        let grains = grains.collect();
+        let motors = config.motors.iter().map(|m| Motor::new(m, options));
+        let motors = motors.collect::<Result<Vec<Motor>, _>>()?;
+        let grains = motors.iter().map(|motor| motor.grain(options.late_nanos())).collect();
         Ok(Checker {
+            names: config.motors.iter().map(|m| m.name.clone()).collect(),
             roles,
             moved: vec![false; motors.len()],
             moves: Moves::new(config, grains),
@@ -104,6 +195,7 @@ impl Checker {
             && let Some(&Role::Wire(motor, wire)) = self.roles.get(signal)
         {
             self.wire(at, motor, wire, level(value));
+            self.settle_coils(at);
         } else {
             self.many(at, batch);
         }
@@ -112,11 +204,21 @@ impl Checker {
 
     fn many(&mut self, at: u64, batch: &[Change]) {
         let (mut begins, mut ends, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut set, mut elsewhere) = (Vec::new(), Vec::new());
         for change in batch {
             match (self.roles.get(&change.signal), &change.value) {
-                (Some(Role::Moves), Value::Text(text)) => match text.strip_suffix(":ended") {
-                    Some(id) => ends.push(id.to_owned()),
-                    None => begins.push(text.to_string()),
+                (Some(Role::Moves), Value::Text(text)) => match Marker::read(text) {
+                    Marker::Begins => begins.push(text.to_string()),
+                    Marker::Ended(id) => ends.push(id.to_owned()),
+                    Marker::Retarget(id) => elsewhere.push(id),
+                    Marker::Set(name) => set.extend(self.names.iter().position(|n| n == name)),
+                    Marker::Unknown(name) => {
+                        let motor = self.names.iter().position(|n| n == name);
+                        if let Some(course) = motor.and_then(|m| self.motors[m].course_mut()) {
+                            course.lose_place();
+                        }
+                    }
+                    Marker::OnTheWay => {}
                 },
                 (Some(&Role::Position(motor)), Value::Real(position)) => {
                     places.push((motor, *position))
@@ -124,19 +226,30 @@ impl Checker {
                 _ => {}
             }
         }
+        // Where a person says that an axis is, is its last position of the instant.
+        let mut told = Vec::new();
+        for motor in set {
+            if let Some(n) = places.iter().rposition(|p| p.0 == motor) {
+                told.push(places.remove(n));
+            }
+        }
         let begun = !begins.is_empty();
-        let (starts, stops): (Vec<_>, Vec<_>) = places
-            .into_iter()
-            .partition(|&(motor, _)| self.moves.place(motor, at, begun) == Place::Start);
+        // A motor that has nowhere to go ends where and when it begins.
+        let mut begin = vec![false; self.motors.len()];
+        let (starts, stops): (Vec<_>, Vec<_>) = places.into_iter().partition(|&(motor, _)| {
+            self.moves.place(motor, at, begun) == Place::Start
+                && !std::mem::replace(&mut begin[motor], true)
+        });
         if begun || !starts.is_empty() {
             self.begin(at, &begins, &starts);
         }
+        for id in elsewhere {
+            let motors = &self.motors;
+            self.moves.retarget(id, at, |m| motors[m].place());
+        }
         self.wires(at, batch);
         for (motor, position) in stops {
-            match &mut self.motors[motor] {
-                Motor::Axis(axis) => axis.end(at, position),
-                Motor::Servo(servo) => servo.end(position),
-            }
+            self.motors[motor].end(at, position);
             let place = match &self.motors[motor] {
                 Motor::Servo(servo) => position / servo.grain(),
                 axis => axis.place(),
@@ -147,6 +260,11 @@ impl Checker {
         for id in ends {
             self.moves.ended(&id, at);
         }
+        for (motor, position) in told {
+            if let Some(course) = self.motors[motor].course_mut() {
+                course.set(at, position);
+            }
+        }
     }
 
     fn begin(&mut self, at: u64, markers: &[String], starts: &[(usize, f64)]) {
@@ -155,10 +273,7 @@ impl Checker {
         self.tell_halted();
         let mut places = Vec::with_capacity(starts.len());
         for &(motor, position) in starts {
-            match &mut self.motors[motor] {
-                Motor::Axis(axis) => axis.start(at, position),
-                Motor::Servo(servo) => servo.start(at, position),
-            }
+            self.motors[motor].start(at, position);
             places.push((motor, self.motors[motor].place()));
         }
         self.moves.begin(markers, &places);
@@ -169,7 +284,7 @@ impl Checker {
     fn wires(&mut self, at: u64, batch: &[Change]) {
         let mut falls = vec![false; self.motors.len()];
         let mut done = vec![false; batch.len()];
-        for pass in 0..3 {
+        for pass in 0..4 {
             for (change, done) in batch.iter().zip(&mut done) {
                 let Some(&Role::Wire(motor, wire)) = self.roles.get(&change.signal) else {
                     continue;
@@ -182,30 +297,47 @@ impl Checker {
                         first && axis.step_is_high() && level == Some(false)
                     }
                     (0, ..) => false,
-                    (1, Wire::Dir | Wire::Enable, _) => true,
-                    (pass, ..) => pass == 2,
+                    // A mode pin before what puts the driver on.
+                    (1, Wire::Dir | Wire::Mode(_) | Wire::Reset, _) => true,
+                    (2, Wire::Enable | Wire::Sleep, _) => true,
+                    (1 | 2, ..) => false,
+                    (pass, ..) => pass == 3,
                 };
                 if now && !std::mem::replace(done, true) {
                     self.wire(at, motor, wire, level);
                 }
             }
         }
+        self.settle_coils(at);
     }
 
     fn wire(&mut self, at: u64, motor: usize, wire: Wire, high: Option<bool>) {
         match (&mut self.motors[motor], wire) {
             (Motor::Axis(axis), Wire::Step) => {
-                let before = axis.steps();
+                let before = axis.course().steps();
                 axis.step(at, high);
-                self.moved[motor] |= axis.steps() != before;
+                self.moved[motor] |= axis.course().steps() != before;
             }
             (Motor::Axis(axis), Wire::Dir) => axis.dir(at, high),
             (Motor::Axis(axis), Wire::Enable) => axis.enable(at, high),
+            (Motor::Axis(axis), Wire::Sleep) => axis.sleep(at, high),
+            (Motor::Axis(axis), Wire::Reset) => axis.reset(at, high),
+            (Motor::Axis(axis), Wire::Mode(n)) => axis.mode(at, n, high),
+            (Motor::Coils(coils), Wire::Coil(n)) => coils.coil(n, high),
             (Motor::Servo(servo), Wire::Pulse) => {
                 servo.pulse(at, high);
                 self.moved[motor] |= high == Some(false);
             }
             _ => {}
+        }
+    }
+
+    /// The coils' states, after all of their lines that change in this instant have.
+    fn settle_coils(&mut self, at: u64) {
+        for (motor, moved) in self.motors.iter_mut().zip(&mut self.moved) {
+            if let Motor::Coils(coils) = motor {
+                *moved |= coils.settle(at);
+            }
         }
     }
 
@@ -228,10 +360,7 @@ impl Checker {
 
     fn tell_halted(&mut self) {
         for (motor, at) in self.halted.drain(..) {
-            match &mut self.motors[motor] {
-                Motor::Axis(axis) => axis.halt(at),
-                Motor::Servo(servo) => servo.halt(),
-            }
+            self.motors[motor].halt(at);
         }
     }
 
@@ -242,10 +371,7 @@ impl Checker {
         self.tell_halted();
         let mut bounds: Vec<Bound> = Vec::new();
         for motor in self.motors {
-            bounds.extend(match motor {
-                Motor::Axis(axis) => axis.finish(at),
-                Motor::Servo(servo) => servo.finish(at),
-            });
+            bounds.extend(motor.finish(at));
         }
         bounds.push(line);
         Report { lost: 0, end, bounds, notes }
@@ -275,6 +401,22 @@ fn roles(signals: &[Signal], config: &Config) -> Result<HashMap<SignalId, Role>,
                 wire("dir", Wire::Dir);
                 if axis.enable.is_some() {
                     wire("enable", Wire::Enable);
+                }
+                if axis.sleep.is_some() {
+                    wire("sleep", Wire::Sleep);
+                }
+                if axis.reset.is_some() {
+                    wire("reset", Wire::Reset);
+                }
+                for (n, name) in ["mode0", "mode1", "mode2"].into_iter().enumerate() {
+                    if n < axis.mode.len() {
+                        wire(name, Wire::Mode(n));
+                    }
+                }
+            }
+            Drive::Coils(_) => {
+                for (n, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
+                    wire(name, Wire::Coil(n));
                 }
             }
         }

@@ -10,6 +10,16 @@
 //! every step; a driver that holds a load never goes off; no step outside of a move; the steps add up to
 //! the positions in the trace, exactly; the travel, the speed, the acceleration and the jerk.
 //!
+//! Of an axis with backlash, the count is that of what lies behind the play: the play is taken up at rest,
+//! within the limits, before a move. Of its driver's further lines: microsteps set before it is on, and
+//! kept; never in reset; awake for every step.
+//!
+//! Of an axis whose coils are switched one by one: only the states of its sequence stand, each followed
+//! by a neighbour; coils that pull against each other, or both inputs of a bridge, are never on together;
+//! they have power long enough before a step and after it; at rest they hold or let go as the config
+//! says, and take up the same phase again; and of its steps, which are its changes of state, all that is
+//! asked of an axis behind a driver.
+//!
 //! Of an axis on a PWM step clock the same, but for speed, acceleration and jerk: its steps are never closer
 //! than at its top speed, and its rate is a staircase whose jumps, and whose jumps in a given time, are bounded.
 //! In `mode = "velocity"` nothing is counted.
@@ -35,7 +45,8 @@
 //! - Where the direction turns, to within half a step.
 //! - From one move to the next the position may jump, at rest, by a step: a stopped move rests at a part
 //!   of a step.
-//! - A servo's pulse shows the angle at its own beginning, to within half a nanosecond of its width, and
+//! - A servo's pulse shows the angle at its own beginning, to within half a nanosecond of its width (on a
+//!   PCA9685, to within a step of the chip, whose period is that of the config in whole steps), and
 //!   a change of plan in the last quarter of the period before may be missing. With a lateness, the
 //!   angle may be as old as a whole period, or as many as the lateness takes.
 //!
@@ -68,6 +79,8 @@
 mod axis;
 mod check;
 mod checker;
+mod coils;
+mod course;
 mod hull;
 mod kinematics;
 mod moves;

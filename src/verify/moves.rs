@@ -1,5 +1,7 @@
 //! Which move is under way, who takes part in it, and whether aligned moves stay on their line.
 //!
+//! A retarget ends a line: it is judged up to where its motors were then.
+//!
 //! A move's marker `N:kind` and the positions of its motors stand at one instant, its start. A motor's
 //! next position is its end; `N:ended` comes when all its motors have ended. A servo's end may stand a
 //! little later than that, up to a period. A motor of a move that has ended without an end of its own
@@ -186,6 +188,29 @@ impl Moves {
         }
     }
 
+    /// The motors of a move go elsewhere, each by itself: it is on its line no more.
+    pub fn retarget(&mut self, id: &str, at: u64, place: impl Fn(usize) -> f64) {
+        let is = |m: &Move| m.id == id && m.ended.is_none();
+        let Some(n) = self.groups.iter().position(|g| g.moves.iter().any(is)) else { return };
+        let mut group = self.groups.remove(n);
+        if let Some(one) = group.moves.iter().find(|m| is(m) && m.aligned).cloned()
+            && let Some(members) = self.members(&group, &one)
+        {
+            // They move: where they are is known to a step, as with those at rest at a part of one.
+            let ends: Vec<_> = group.parts.iter().map(|p| p.end).collect();
+            for part in group.parts.iter_mut().filter(|p| p.end.is_none()) {
+                part.end = Some((at, place(part.motor)));
+            }
+            self.judge_line(&group, &one, &members, 1.0);
+            group.parts.iter_mut().zip(ends).for_each(|(part, end)| part.end = end);
+        }
+        for one in group.moves.iter_mut().filter(|m| m.id == id) {
+            one.aligned = false;
+        }
+        group.aligned = group.moves.iter().any(|m| m.aligned);
+        self.groups.insert(n, group);
+    }
+
     /// A motor's part has ended.
     pub fn end(&mut self, motor: usize, at: u64, place: f64) {
         let parts = self.groups.iter_mut().flat_map(|g| &mut g.parts);
@@ -238,7 +263,7 @@ impl Moves {
         }
         for one in group.moves.iter().filter(|m| m.aligned) {
             match self.members(group, one) {
-                Some(members) => self.judge_line(group, one, &members),
+                Some(members) => self.judge_line(group, one, &members, 0.0),
                 None => self.note(format!(
                     "move {}: another move began and ended with it, and the trace does not say whose motors \
                      are whose: its line is not judged",
@@ -282,7 +307,8 @@ impl Moves {
         })
     }
 
-    fn judge_line(&mut self, group: &Group, one: &Move, members: &[usize]) {
+    /// `moving`: how far, in grains, a motor that has not come to rest may be from its part's end.
+    fn judge_line(&mut self, group: &Group, one: &Move, members: &[usize], moving: f64) {
         for &p in members {
             let part = &group.parts[p];
             let Some((at, end)) = part.end else { continue };
@@ -305,7 +331,11 @@ impl Moves {
             let (mut off, at) = off_line(hull.points(), target);
             let allowed = 1.0 + of_a.late.max(of_b.late);
             if off > allowed {
-                off = least_off_line(hull.points(), target, (of_a.rest, of_b.rest));
+                let rest = |grain: Grain| match moving {
+                    0.0 => grain.rest,
+                    moving => moving + grain.late,
+                };
+                off = least_off_line(hull.points(), target, (rest(of_a), rest(of_b)));
             }
             self.farthest = self.farthest.max(off);
             let (x, y) = (&self.names[a.motor], &self.names[b.motor]);

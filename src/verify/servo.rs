@@ -1,4 +1,4 @@
-//! The rules of a hobby servo on a PWM channel.
+//! The rules of a hobby servo, whatever its pulses come out of.
 
 use std::collections::VecDeque;
 
@@ -23,6 +23,9 @@ pub(super) struct Servo {
     /// Shortest and longest pulse, nanoseconds, and the angles there.
     pulse: (u64, u64),
     angles: (f64, f64),
+    /// How far a width may be from the one that the angle asks for: a step of the chip, in
+    /// nanoseconds; at the range's ends it may be a whole one.
+    step: f64,
     late: u64,
 
     high: Option<bool>,
@@ -48,13 +51,16 @@ pub(super) struct Servo {
     limits: Limits,
     samples: VecDeque<Sample>,
     radius: f64,
+    /// How far a pulse in a move may be from that of its angle, in nanoseconds, since less is not worth a
+    /// change.
+    dead_band: f64,
 }
 
 impl Servo {
     pub fn new(motor: &MotorConfig, drive: &ServoDrive, options: &Options) -> Servo {
         let period = u64::try_from(drive.period.as_nanos()).unwrap_or(u64::MAX);
-        let trimmed = |nanos: u32| u64::from(nanos.saturating_add_signed(drive.trim_ns));
-        let pulse = (trimmed(drive.pulse_min.as_nanos()), trimmed(drive.pulse_max.as_nanos()));
+        let (min, max) = drive.pulse_range();
+        let pulse = (u64::from(min.as_nanos()), u64::from(max.as_nanos()));
         let angles = if drive.reverse {
             (drive.angle_max, drive.angle_min)
         } else {
@@ -68,6 +74,7 @@ impl Servo {
             period,
             pulse,
             angles,
+            step: drive.grain(),
             late,
             high: None,
             rose: None,
@@ -88,18 +95,30 @@ impl Servo {
             limits: Limits::new(limits.speed, limits.acceleration, limits.jerk),
             samples: VecDeque::with_capacity(3 * WIDEST + 1),
             radius: 0.0,
+            dead_band: f64::from(drive.dead_band),
         };
-        // The width is a whole number of nanoseconds. A change of plan (its jerk changes by twice the
+        // The width is a whole number of nanoseconds, or of the chip's steps. A change of plan (its jerk changes by twice the
         // limit at most) that comes too late for a pulse is not in it. A late width comes a whole
         // period late.
         let settled = period as f64 / SETTLED as f64 / 1e9;
-        servo.radius =
-            servo.degrees_per_nano() / 2.0 + limits.jerk * settled.powi(3) / 3.0 + servo.lag();
+        servo.radius = servo.degrees_per_nano() * (servo.width_error() + servo.dead_band)
+            + limits.jerk * settled.powi(3) / 3.0
+            + servo.lag();
         servo
+    }
+
+    /// Nanoseconds from pulse to pulse.
+    pub fn period(&self) -> u64 {
+        self.period
     }
 
     fn degrees_per_nano(&self) -> f64 {
         (self.angles.1 - self.angles.0).abs() / (self.pulse.1 - self.pulse.0).max(1) as f64
+    }
+
+    /// How far a width may be from that of the angle, in nanoseconds.
+    fn width_error(&self) -> f64 {
+        if self.step > 1.0 { self.step + 0.5 } else { 0.5 }
     }
 
     /// How far the angle may go on while its width comes late.
@@ -112,7 +131,7 @@ impl Servo {
     /// come to a line.
     pub fn grain(&self) -> f64 {
         let age = self.period + self.pulse.1;
-        self.required[0] * age as f64 / 1e9 + self.degrees_per_nano()
+        self.required[0] * age as f64 / 1e9 + self.degrees_per_nano() * (self.step + self.dead_band)
     }
 
     /// How many grains a late width may be off.
@@ -180,7 +199,8 @@ impl Servo {
         {
             let off = (angle - wanted).abs() / self.degrees_per_nano();
             self.off_rest = self.off_rest.max(off as u64);
-            self.at_rest.look(rose, off <= 1.0 + self.late as f64, || {
+            let bar = self.width_error() + 0.5 + self.late as f64;
+            self.at_rest.look(rose, off <= bar, || {
                 format!(
                     "a pulse of {} stands for {} deg, not {} deg",
                     time(width),
@@ -265,7 +285,7 @@ impl Servo {
             self.at_rest.bound(
                 name,
                 "pulse at rest = position",
-                "within 1ns",
+                format!("within {}", time((self.step + 0.5) as u64)),
                 |t| match off_rest {
                     0 => format!("{} pulses", t.looked()),
                     off => format!("{} off", time(off)),

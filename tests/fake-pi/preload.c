@@ -46,6 +46,7 @@ static bool rp1;
 static int log_fd = -1;
 static struct sigaction older;
 static uint8_t functions[PINS]; // as last written down
+static uint32_t driven_levels;  // the latches, as last written down
 
 // ---- the log ----
 
@@ -131,10 +132,11 @@ static void show(uint32_t bit, bool high) {
         __atomic_and_fetch(levels(), ~bit, __ATOMIC_SEQ_CST);
 }
 
+static uint32_t latches(void) { return rp1 ? regs[0x10000 / 4] : control[LATCH]; }
+
 // Brings the pins' levels in line with the registers, and writes down what changed.
 static void settle(void) {
-    static uint32_t driven_levels;
-    uint32_t latch = rp1 ? regs[0x10000 / 4] : control[LATCH];
+    uint32_t latch = latches();
     for (unsigned pin = 0; pin < PINS; pin++) {
         uint32_t bit = 1u << pin;
         unsigned now = function(pin);
@@ -283,6 +285,7 @@ void *mmap(void *at, size_t len, int prot, int flags, int fd, off_t offset) {
     control = regs + chip / 4;
     for (unsigned pin = 0; pin < PINS; pin++)
         functions[pin] = function(pin);
+    driven_levels = latches(); // a program before this one may have left them
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     sigaction(SIGSEGV, &action, &older);
     program_len = (len + PAGE - 1) / PAGE * PAGE;

@@ -79,7 +79,7 @@ fn random_move(machine: &mut Machine, motors: &[lockstep::config::MotorConfig], 
         let refused = machine.start(&spec).unwrap_err();
         assert_eq!(refused, MoveError::Stopped);
     }
-    machine.clear_stop();
+    machine.clear();
     assert!(!machine.is_stopped());
 }
 

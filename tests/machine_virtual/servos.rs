@@ -158,7 +158,7 @@ fn a_released_servo_can_move_again_at_once() {
         machine.stop();
         assert_eq!(machine.position("pan"), None, "let go: nobody knows where it is");
         machine.run_for(Duration::from_nanos(nanos));
-        machine.clear_stop();
+        machine.clear();
         go(&mut machine, -20.0);
         assert_eq!(machine.place("pan"), Some(Place::Commanded));
         let pulses = pulses(&mut machine);
@@ -193,7 +193,7 @@ fn a_stopped_servo_goes_on_from_where_it_stopped() {
         machine.stop();
         let rest = machine.wait(id).motors[0].position;
         assert_eq!(machine.position("pan"), Some(rest));
-        machine.clear_stop();
+        machine.clear();
         go(&mut machine, 45.0);
         // Never faster than its top speed, also across the stop: no jump.
         let fastest = 200.0 / 45.0 * 500_000.0 * 0.02;

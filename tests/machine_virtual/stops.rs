@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockstep::machine::{Cause, Machine, MoveError, Outcome};
+use lockstep::machine::{Cause, Machine, MachineState, MoveError, Outcome};
 
 use crate::support::*;
 
@@ -100,7 +100,7 @@ fn a_stop_before_the_start_moves_nothing() {
             assert_eq!(*cause, Cause::NotStarted(vec![]));
             assert_eq!(motor.steps, Some(0));
         }
-        machine.clear_stop();
+        machine.clear();
         // It was no failure of anything: the same move goes on from here.
         let id = machine.start(&stage_move()).unwrap();
         assert!(machine.wait(id).all_reached());
@@ -122,9 +122,10 @@ fn a_halt_cuts_no_pulse() {
         assert_eq!(outcome.motors.len(), 3);
         assert!(machine.now().as_nanos() - before < 100_000, "still within a pulse");
         assert!(machine.is_stopped());
-        machine.clear_stop();
-        assert!(machine.is_stopped(), "a halt stays");
         assert_eq!(machine.start(&stage_move()), Err(MoveError::Stopped));
+        assert_eq!(machine.state(), MachineState::Halted);
+        assert!(machine.clear(), "all of them stand still");
+        assert_eq!(machine.state(), MachineState::Idle);
         check_machine(&mut machine, 0);
     }
 }
@@ -135,7 +136,7 @@ fn a_stop_that_nobody_heard_is_not_lost_by_clearing_it() {
     let id = machine.start(&stage_move()).unwrap();
     machine.run_for(Duration::from_millis(300));
     machine.stop_event().set();
-    machine.clear_stop();
+    machine.clear();
     assert_eq!(machine.wait(id).failed().count(), 3);
     let id = machine.start(&stage_move()).unwrap();
     assert!(machine.wait(id).all_reached());

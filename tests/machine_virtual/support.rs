@@ -133,14 +133,21 @@ pub fn random_machine(dice: &mut Dice, axes: usize, servos: usize) -> String {
         )
         .unwrap();
     }
-    for (name, gpio) in [("pan", 12), ("tilt", 13)].iter().take(servos) {
+    for (name, gpio, channel) in [("pan", 12, 3), ("tilt", 13, 15)].iter().take(servos) {
+        // Two on one PCA9685 have the same period.
         let frequency = dice.pick(&["50Hz", "100Hz", "333Hz"]);
+        let output = match dice.below(4) {
+            0 => format!("pwm = {{ device = \"1-00{}\", channel = {channel} }}", 40 + channel),
+            1 => format!("soft-pwm = {{ gpio = {gpio} }}"),
+            2 => format!("pwm = {{ gpio = {gpio}, clock-correction = \"-31000ppm\" }}"),
+            _ => format!("pwm = {{ gpio = {gpio} }}"),
+        };
         let (reverse, trim) = (dice.chance(50), dice.below(100));
         let startup = dice.pick(&["\"off\"", "\"centre\"", "{ angle = \"10deg\" }"]);
         let on_stop = dice.pick(&["\"keep\"", "\"release\"", "{ park = \"-5deg\" }"]);
         write!(
             text,
-            "[servo.{name}]\npwm = {{ gpio = {gpio} }}\nfrequency = \"{frequency}\"\n\
+            "[servo.{name}]\n{output}\nfrequency = \"{frequency}\"\n\
              pulse = {{ min = \"1000us\", max = \"2000us\" }}\n\
              angle = {{ min = \"-45deg\", max = \"45deg\" }}\ntrim = \"{trim}us\"\n\
              reverse = {reverse}\nstartup = {startup}\non-stop = {on_stop}\n\n"
@@ -201,7 +208,13 @@ pub fn moves(recording: &Recording) -> Vec<(String, u64)> {
         Value::Text(text) => (text.to_string(), at.as_nanos()),
         other => panic!("{other:?} is no move"),
     };
-    recording.records(id).map(text).filter(|(text, _)| !text.ends_with(":ended")).collect()
+    recording.records(id).map(text).filter(|(text, _)| begins(text)).collect()
+}
+
+/// Whether a text of `machine.move` is the beginning of a move.
+fn begins(text: &str) -> bool {
+    let kind = text.split(':').nth(1).unwrap_or_default();
+    ["aligned", "asap", "keyframes", "jog"].contains(&kind)
 }
 
 /// One step: when it rose, and the count after it.

@@ -13,13 +13,15 @@
 
 mod chip;
 mod inputs;
+#[cfg(feature = "cli")]
+mod look;
 mod outputs;
 mod pwm;
 
 use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ::rppal::gpio::{Error as GpioError, Gpio, Mode, Pin};
 
@@ -29,8 +31,13 @@ use super::{
 };
 use crate::board::{HEADER_GPIOS, Model, Pull, PwmDevice, PwmOutput};
 use inputs::Watcher;
+#[cfg(feature = "cli")]
+pub(crate) use look::look_at;
 use outputs::HeaderOutput;
 use pwm::{Opened, SysfsPwm, Wanted};
+
+/// Reads the level of a pin.
+pub(crate) type LevelReader = Box<dyn Fn() -> Level + Send>;
 
 /// The back end that drives the header of a Raspberry Pi.
 #[derive(Debug)]
@@ -72,6 +79,22 @@ impl RppalBackend {
     /// The board.
     pub fn board(&self) -> Model {
         self.board
+    }
+
+    /// A look at the level of the header's pin that shows the signal of `output`, which changes
+    /// nothing about it; `None` where no pin shows it.
+    pub(crate) fn level_reader(
+        &mut self,
+        output: &PwmOutput,
+        who: &str,
+    ) -> Result<Option<LevelReader>, HalError> {
+        let gpio = match output {
+            PwmOutput::Gpio(gpio) => Some(*gpio),
+            PwmOutput::Channel { device, .. } => PwmDevice::named(device).gpio(),
+        };
+        let Some(gpio) = gpio else { return Ok(None) };
+        let pin = self.pin(gpio, who)?;
+        Ok(Some(Box::new(move || from_rppal(pin.read()))))
     }
 
     fn pin(&mut self, gpio: u8, who: &str) -> Result<Pin, HalError> {
@@ -258,6 +281,18 @@ impl Backend for RppalBackend {
         self.watcher = Some(watcher);
         Ok(Box::new(line?))
     }
+}
+
+/// The folder of the PWM chip behind `output`, and the channel in it. Nothing is opened.
+pub(crate) fn pwm_channel(board: Model, output: &PwmOutput) -> Result<(PathBuf, u8), HalError> {
+    let (chip, channel) = match output {
+        &PwmOutput::Gpio(gpio) => {
+            let channel = board.pwm_channel(gpio).ok_or(HalError::NoHardwarePwm { gpio, board })?;
+            (chip::find(board, gpio, board.pwm_overlay(&[gpio]).as_deref())?, channel)
+        }
+        PwmOutput::Channel { device, channel } => (chip::find_named(output, device)?, *channel),
+    };
+    Ok((chip.path, channel))
 }
 
 /// Opens rppal's access to the pins. Its errors do not always say which file, so the files are tried

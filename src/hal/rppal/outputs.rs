@@ -74,4 +74,8 @@ impl OutputLine for HeaderOutput {
     fn level(&self) -> Level {
         self.level
     }
+
+    fn seen(&self) -> Level {
+        Level::from_bool(self.pin.is_set_high())
+    }
 }

@@ -41,7 +41,7 @@ fn a_late_loop_catches_up_without_bursts() {
                 machine.stop();
             }
             machine.wait(id);
-            machine.clear_stop();
+            machine.clear();
         }
         check_machine(&mut machine, 0);
     }

@@ -171,3 +171,69 @@ fn what_cannot_be_stretched_is_not() {
     let stop = Planner::new().to_rest(moving, LIMITS).unwrap();
     assert_eq!(stop.stretched(stop.duration() * 2), None, "from a moving start");
 }
+
+/// Up to the splice it is the one, from there on the other, to the last bit.
+#[test]
+fn spliced_is_first_the_one_and_then_the_other() {
+    let mut planner = Planner::new();
+    for seed in 0..300 {
+        let dice = &mut Dice(seed);
+        let limits = dice.limits();
+        let way = limits.speed * dice.size(-2.0, 1.0);
+        let Ok(far) = planner.to_position(State::at_rest(3.0), 3.0 + dice.sign() * way, limits)
+        else {
+            continue;
+        };
+        let at = (far.duration() as f64 * dice.between(0.0, 1.1)) as u64;
+        let Ok(rest) = planner.to_rest(far.state_at(at), limits) else { continue };
+        let both = far.spliced(at, &rest).unwrap();
+        assert_joined(&both);
+        assert_eq!((both.duration(), both.end()), (at + rest.duration(), rest.end()));
+        for _ in 0..20 {
+            let t = dice.below(at + rest.duration() + 10);
+            let of = if t < at { far.state_at(t) } else { rest.state_at(t - at) };
+            assert_eq!(both.state_at(t), of, "at {t} of {at} + {}", rest.duration());
+        }
+        let (all, one, other) = (both.extremes(), far.extremes(), rest.extremes());
+        assert!(all.velocity <= one.velocity.max(other.velocity));
+        assert!(far.spliced(at, &Trajectory::rest(-1e9)).is_none());
+    }
+}
+
+/// What is left of a motion is the same motion, later.
+#[test]
+fn what_is_left_is_the_same_motion() {
+    let plan = plan(2.0, -7.0);
+    for seed in 0..200 {
+        let dice = &mut Dice(seed);
+        let at = dice.below(plan.duration() + 1_000);
+        let left = plan.after(at);
+        assert_eq!(left.duration(), plan.duration().saturating_sub(at));
+        let t = dice.below(plan.duration());
+        let (one, same) = (left.state_at(t), plan.state_at(at + t));
+        assert!((one.position - same.position).abs() < 1e-12);
+        assert!((one.velocity - same.velocity).abs() < 1e-9);
+        assert_eq!(left.start(), plan.state_at(at));
+        assert!(left.least_velocity(-1.0) > -1e-9);
+        let most = -left.least_velocity(1.0);
+        assert!((most - left.extremes().velocity).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn the_top_speed_of_a_window_is_that_of_its_states() {
+    let plan = plan(0.0, 30.0);
+    assert_eq!(plan.top_speed_between(0, plan.duration()), plan.extremes().velocity);
+    assert_eq!(plan.top_speed_between(plan.duration(), u64::MAX), 0.0);
+    for seed in 0..200 {
+        let dice = &mut Dice(seed);
+        let from = dice.below(plan.duration());
+        let to = from + dice.below(200_000_000);
+        let top = plan.top_speed_between(from, to);
+        let most = (0..=100)
+            .map(|k| plan.state_at(from + (to - from) * k / 100).velocity.abs())
+            .fold(0.0, f64::max);
+        assert!(top >= most && top <= most + 0.5, "{top} and {most}");
+        assert_eq!(plan.top_speed_between(from, from), plan.state_at(from).velocity.abs());
+    }
+}

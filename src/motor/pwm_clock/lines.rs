@@ -3,17 +3,21 @@
 use crate::hal::{HalError, Level, OutputLine, SharedLine};
 use crate::units::Instant;
 
-/// DIR, the enable line, and their times in nanoseconds.
+/// DIR, the lines that give the driver its power, and their times in nanoseconds.
 pub struct DriverLines {
     /// DIR.
     pub dir: Box<dyn OutputLine>,
     /// The driver's enable line, perhaps shared with other axes.
     pub enable: Option<SharedLine>,
+    /// The driver's sleep line and the level at which it sleeps.
+    pub sleep: Option<(Box<dyn OutputLine>, Level)>,
+    /// Lines that were set when they were opened, and are never written: microsteps, reset.
+    pub held: Vec<Box<dyn OutputLine>>,
     /// DIR stable before STEP rises.
     pub dir_setup: u64,
     /// DIR stable after STEP falls.
     pub dir_hold: u64,
-    /// From enable to the first step.
+    /// From enable, or from leaving its sleep, to the first step.
     pub wake: u64,
     /// The level of DIR for a step up.
     pub up: Level,
@@ -53,9 +57,16 @@ impl Lines {
     /// Energises the driver, if it is not. Returns when it is awake.
     pub fn acquire(&mut self) -> Result<Instant, HalError> {
         if !self.enabled {
-            if let Some(line) = &mut self.l.enable {
-                self.awake_from = line.acquire()?.plus_nanos(self.l.wake);
+            let mut since = None;
+            if let Some((line, asleep)) = &mut self.l.sleep
+                && line.level() == *asleep
+            {
+                since = Some(line.set(asleep.opposite())?);
             }
+            if let Some(line) = &mut self.l.enable {
+                since = since.max(Some(line.acquire()?));
+            }
+            self.awake_from = since.map_or(Instant::ZERO, |at| at.plus_nanos(self.l.wake));
             self.enabled = true;
         }
         Ok(self.awake_from)
@@ -66,6 +77,9 @@ impl Lines {
             self.enabled = false;
             if let Some(line) = &mut self.l.enable {
                 line.release()?;
+            }
+            if let Some((line, asleep)) = &mut self.l.sleep {
+                line.set(*asleep)?;
             }
         }
         Ok(())

@@ -73,7 +73,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::part::{Met, Part, Stage};
-use super::{Command, FaultKind, Input, Motor, MoveId, Outbox, Report, Telemetry, Verdict, Wake};
+use super::{
+    Command, FaultKind, Input, Limit, Motion, Motor, MotorLimits, MoveId, Outbox, Report, Telemetry, Verdict,
+    Wake,
+};
 use crate::hal::{Clock, HalError, Level, PwmChannel, end_signal_in_low};
 use crate::motion::{StepTimes, Trajectory};
 use crate::units::{Instant, PulseWidth};
@@ -91,10 +94,8 @@ pub struct PwmClockSetup {
     pub channel: Box<dyn PwmChannel>,
     /// STEP high, at least.
     pub step_high: u64,
-    /// The speed limit, steps/s.
-    pub top_rate: f64,
-    /// The acceleration limit, steps/s².
-    pub acceleration: f64,
+    /// What the motor keeps against any plan, in steps.
+    pub limits: MotorLimits,
     /// What the rate may change by at once, steps/s: at least 2 √acceleration.
     pub jump: f64,
     /// How far the rate of the chip's clock may be off, in parts per thousand million.
@@ -114,9 +115,9 @@ pub struct PwmClockSetup {
 impl PwmClockSetup {
     fn pace(&self) -> Pace {
         Pace {
-            least_period: (1e9 / self.top_rate).ceil() as u64,
+            least_period: (1e9 / self.limits.motion.speed).ceil() as u64,
             jump: self.jump,
-            acceleration: self.acceleration,
+            acceleration: self.limits.motion.acceleration,
             grain: grain(&*self.channel),
         }
     }
@@ -214,6 +215,8 @@ pub struct PwmClock {
     surplus: i64,
     /// The plan has changed: its cursor is to be set anew once there is no signal.
     astray: bool,
+    /// Whether the travel counts: the motor's place is known.
+    placed: bool,
     last: Option<Last>,
     /// How much less, and more, the true count may be.
     doubted: (u64, u64),
@@ -221,6 +224,12 @@ pub struct PwmClock {
     fault: Option<FaultKind>,
     finish: bool,
     closed: bool,
+}
+
+/// Whether an order is one that the motor follows.
+fn accepts(limits: &MotorLimits, motion: &Motion, count: i64) -> Result<(), Limit> {
+    limits.check(&motion.trajectory, motion.placed)?;
+    limits.check_start(&motion.trajectory, count as f64)
 }
 
 fn at(nanos: u64) -> Instant {
@@ -246,7 +255,7 @@ fn cursor(trajectory: &Arc<Trajectory>, count: i64) -> (StepTimes, i64) {
 impl PwmClock {
     /// A motor at rest; no signal, the driver as its enable line was opened.
     pub fn new(mut setup: PwmClockSetup, lines: DriverLines, out: Outbox) -> PwmClock {
-        setup.jump = setup.jump.max(natural_jump(setup.acceleration));
+        setup.jump = setup.jump.max(natural_jump(setup.limits.motion.acceleration));
         setup.telemetry.set_steps(setup.count);
         let grain = grain(&*setup.channel);
         PwmClock {
@@ -264,6 +273,7 @@ impl PwmClock {
             state: State::Off,
             surplus: 0,
             astray: false,
+            placed: true,
             last: None,
             doubted: (0, 0),
             halted: None,
@@ -331,8 +341,7 @@ impl PwmClock {
         if let Some(change) = change.take_if(|c| now >= c.at)
             && change.gate.resolve() == Verdict::Committed
         {
-            run.zero = change.at;
-            run.trajectory = change.trajectory;
+            run.follow(change);
             self.astray = true;
             self.shorten(now);
         }
@@ -427,8 +436,13 @@ impl PwmClock {
                 return Ok(Some(Wake::about(end)));
             }
             if change.is_none() {
+                // Where it holds, the motor keeps its power.
                 self.part.end(end, &mut self.out);
             }
+            return Ok(Some(Wake::IDLE));
+        };
+        let Some(burst) = self.inside(burst) else {
+            self.fail(FaultKind::Limit(Limit::Travel), now);
             return Ok(Some(Wake::IDLE));
         };
         let settled = match self.lines.point(burst.up, now)? {
@@ -443,6 +457,18 @@ impl PwmClock {
         self.s.channel.prepare(Duration::from_nanos(burst.period), width)?;
         self.state = State::Ready(burst, start.max(settled));
         Ok(None)
+    }
+
+    /// As much of a burst as the travel has room for; `None`: nothing.
+    fn inside(&self, burst: Burst) -> Option<Burst> {
+        let (least, most) = self.s.limits.travel;
+        let room = if burst.up { most - self.count as f64 } else { self.count as f64 - least };
+        if !self.placed || burst.pulses as f64 <= room {
+            return Some(burst);
+        }
+        let pulses = room.max(0.0).floor() as u64;
+        let pace = if pulses == 1 { burst.pace } else { burst.period as f64 };
+        (pulses > 0).then_some(Burst { pulses, pace, ..burst })
     }
 
     fn begin_burst(&mut self, now: Instant) -> Result<Wake, HalError> {
@@ -558,8 +584,29 @@ impl PwmClock {
 impl Motor for PwmClock {
     fn command(&mut self, command: Command, now: Instant) {
         match command {
-            Command::Arm(motion) => self.part.arm(motion, self.closed, &mut self.out),
-            Command::Change(change) => self.part.take_change(change, &mut self.out),
+            Command::Arm(motion) => {
+                if self.part.is_free(self.closed)
+                    && let Err(limit) = accepts(&self.s.limits, &motion, self.count)
+                {
+                    self.part.refuse(&motion, limit, &mut self.out);
+                    return;
+                }
+                self.placed = motion.placed;
+                self.part.arm(motion, self.closed, &mut self.out);
+            }
+            Command::Change(change) => {
+                let verdict = self.s.limits.check(change.trajectory(), self.placed);
+                if !self.part.refuses(&change, verdict, &mut self.out) {
+                    self.part.take_change(change, &mut self.out);
+                }
+            }
+            Command::SetCount(count) => {
+                if self.part.is_idle() && matches!(self.state, State::Off) {
+                    self.count = count;
+                    self.doubted = (0, 0);
+                    self.s.telemetry.set_steps(count);
+                }
+            }
             Command::Halt => {
                 self.shorten(now);
                 let dropped = self.part.drop_move();

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::hal::{Backend, Capabilities, Emission, JitterClass, OutputStart, SimBackend, SimPanel};
 use crate::motion::{Limits, Planner, State as MotionState};
-use crate::motor::{Change, Epoch, Event, Gate, Motion};
+use crate::motor::{Change, Epoch, Event, Gate, Motion, Then};
 use crate::sync::StepBarrier;
 
 const WRITE: u64 = 60_000;
@@ -77,6 +77,11 @@ struct Chip {
 }
 
 const DIR: u8 = 27;
+
+/// Limits of its own, without a travel.
+fn of(motion: Limits) -> MotorLimits {
+    MotorLimits { travel: (f64::NEG_INFINITY, f64::INFINITY), slack: 0.5, motion }
+}
 
 impl Chip {
     fn truth(&self) -> MutexGuard<'_, Truth> {
@@ -222,8 +227,7 @@ impl Bench {
         let setup = PwmClockSetup {
             channel: Box::new(channel),
             step_high: PULSE,
-            top_rate: limits.speed,
-            acceleration: limits.acceleration,
+            limits: of(limits),
             jump,
             tolerance: 200_000,
             doubt,
@@ -235,6 +239,8 @@ impl Bench {
         let lines = DriverLines {
             dir,
             enable: None,
+            sleep: None,
+            held: Vec::new(),
             dir_setup: 650,
             dir_hold: 650,
             wake: 0,
@@ -257,7 +263,7 @@ impl Bench {
         let (at_release, zero) = (epoch.clone(), at(self.now + 5_000_000));
         let barrier = StepBarrier::new(1).with_action(move || at_release.set(zero));
         self.moves += 1;
-        let motion = Motion { id: self.moves, trajectory, barrier, epoch };
+        let motion = Motion { id: self.moves, trajectory, barrier, epoch, placed: true };
         self.tell(Command::Arm(motion));
     }
 
@@ -473,7 +479,13 @@ proptest! {
 
     /// A stop at any instant: the new plan takes over at its time, and its end is reached exactly.
     #[test]
-    fn a_change_of_plan_is_followed(seed: u64, when in 5_000_000u64..900_000_000, late: bool, commit: bool) {
+    fn a_change_of_plan_is_followed(
+        seed: u64,
+        when in 5_000_000u64..900_000_000,
+        late: bool,
+        commit: bool,
+        hold: bool,
+    ) {
         let nature = if late { SLOW } else { PERFECT };
         let jump = natural_jump(LIMITS.acceleration);
         let mut b = Bench::new(nature, seed, LIMITS, jump);
@@ -483,11 +495,12 @@ proptest! {
         let state = plan.state_at(from - 5_000_000);
         prop_assert!(from - 5_000_000 < plan.duration());
         let rest = Arc::new(Planner::new().to_rest(state, LIMITS).unwrap());
-        let gate = Arc::new(Gate::default());
-        let (trajectory, id) = (rest.clone(), b.moves);
-        b.tell(Command::Change(Change { number: 1, id, trajectory, at: at(from), gate: gate.clone() }));
+        let gate = Arc::new(Gate::new(at(from)));
+        let then = if hold { Then::Hold } else { Then::End };
+        let change = Change::new(1, b.moves, rest.clone(), then, gate.clone());
+        b.tell(Command::Change(change));
         if commit {
-            gate.commit();
+            gate.commit(at(b.now));
         }
         b.run(u64::MAX);
         b.check()?;
@@ -496,7 +509,12 @@ proptest! {
         prop_assert_eq!(b.motor.doubted, (0, 0));
         let heard = b.said.contains(&Report::Acknowledged { change: 1 });
         prop_assert!(heard);
-        prop_assert!(b.has_ended());
+        if commit && then == Then::Hold {
+            let held = matches!(b.said.last(), Some(Report::Held { change: 1, .. }));
+            prop_assert!(held);
+        } else {
+            prop_assert!(b.has_ended());
+        }
         if !late {
             let truth = b.truth();
             check_stairs(&truth.pulses, LIMITS, jump)?;
@@ -631,8 +649,7 @@ mod rate {
         let setup = PwmClockSetup {
             channel: Box::new(channel),
             step_high: PULSE,
-            top_rate: limits.speed,
-            acceleration: limits.acceleration,
+            limits: of(limits),
             jump: natural_jump(limits.acceleration),
             tolerance: 200_000,
             doubt: Doubt::default(),
@@ -644,6 +661,8 @@ mod rate {
         let lines = DriverLines {
             dir,
             enable: None,
+            sleep: None,
+            held: Vec::new(),
             dir_setup: 650,
             dir_hold: 650,
             wake: 0,
@@ -676,7 +695,8 @@ mod rate {
             let epoch = Arc::new(Epoch::default());
             let (at_release, zero) = (epoch.clone(), at(self.now + 5_000_000));
             let barrier = StepBarrier::new(1).with_action(move || at_release.set(zero));
-            let motion = Motion { id: 1, trajectory: Arc::new(trajectory), barrier, epoch };
+            let trajectory = Arc::new(trajectory);
+            let motion = Motion { id: 1, trajectory, barrier, epoch, placed: false };
             self.motor.command(Command::Arm(motion), at(self.now));
         }
 

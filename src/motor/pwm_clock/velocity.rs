@@ -7,15 +7,16 @@
 use std::time::Duration;
 
 use super::lines::Lines;
-use super::{DriverLines, PwmClockSetup, cursor, grain, width};
+use super::{DriverLines, PwmClockSetup, accepts, cursor, grain, width};
 use crate::hal::{HalError, PhaseWatch, end_signal};
-use crate::motion::StepTimes;
+use crate::motion::{StepDue, StepTimes};
 use crate::motor::part::{Met, Part, Stage};
 use crate::motor::{Command, FaultKind, Input, Motor, MoveId, Outbox, Report, Verdict, Wake};
 use crate::units::{Instant, PulseWidth};
 
-/// The kernel takes periods up to 4.29 s; a slower step is a signal of its own.
-const LONGEST_PERIOD: u64 = 4_000_000_000;
+/// A slower step is a signal of its own. Whoever has to end the signal of a program that died waits for a
+/// period of this.
+const LONGEST_PERIOD: u64 = 2_000_000_000;
 
 /// How much of a jump the rate may change by between two looks at the trajectory: one part in this many.
 const LOOKS_A_JUMP: f64 = 4.0;
@@ -34,10 +35,12 @@ enum State {
     Fading(Instant),
 }
 
-/// What a part keeps: the dues, and when the last one was.
-struct Dues {
-    steps: StepTimes,
-    last: u64,
+
+/// The time from a step to the next one in its direction.
+fn gap_after(steps: &StepTimes, due: StepDue) -> Option<u64> {
+    let mut steps = steps.clone();
+    steps.advance();
+    steps.peek().filter(|next| next.up == due.up).map(|next| next.at - due.at)
 }
 
 /// A stepper axis in `mode = "velocity"`, whose STEP is a hardware PWM channel.
@@ -45,7 +48,7 @@ pub struct PwmRate {
     s: PwmClockSetup,
     lines: Lines,
     out: Outbox,
-    part: Part<Dues>,
+    part: Part<StepTimes>,
     state: State,
     width: PulseWidth,
     least_period: u64,
@@ -69,7 +72,7 @@ impl PwmRate {
         // Long enough for its end to be seen on the pin by a loop that sleeps between two looks.
         let shortest = least_period.min(LONGEST_PERIOD);
         let pulse = width(setup.step_high, grain(&*setup.channel)).max(shortest / 4);
-        let look = setup.jump / LOOKS_A_JUMP / setup.acceleration * 1e9;
+        let look = setup.jump / LOOKS_A_JUMP / setup.limits.motion.acceleration * 1e9;
         PwmRate {
             lines: Lines::new(lines),
             count: setup.count,
@@ -173,10 +176,7 @@ impl PwmRate {
 
     fn await_barrier(&mut self, now: Instant) -> Result<Wake, HalError> {
         let count = self.count;
-        match self.part.meet(now, &mut self.out, |motion, _| Dues {
-            steps: cursor(&motion.trajectory, count).0,
-            last: 0,
-        }) {
+        match self.part.meet(now, &mut self.out, |motion, _| cursor(&motion.trajectory, count).0) {
             Met::Released => self.run(now),
             Met::NotYet(wake) => Ok(wake),
             Met::Broken => Ok(Wake::IDLE),
@@ -188,25 +188,22 @@ impl PwmRate {
         if let Some(change) = change.take_if(|c| now >= c.at)
             && change.gate.resolve() == Verdict::Committed
         {
-            run.zero = change.at;
-            run.own = Dues { steps: cursor(&change.trajectory, self.count).0, last: 0 };
-            run.trajectory = change.trajectory;
+            run.own = cursor(change.trajectory(), self.count).0;
+            run.follow(change);
         }
         if now < run.zero {
             return Ok(Wake::edge(run.zero));
         }
         let change_at = change.as_ref().map_or(Instant::FAR, |c| c.at);
         let t = now.nanos_since(run.zero);
-        let dues = &mut run.own;
         if let State::On { .. } = self.state {
-            while let Some(due) = dues.steps.peek().filter(|d| d.at <= t && self.up == Some(d.up)) {
-                dues.last = due.at;
-                dues.steps.advance();
+            while run.own.peek().is_some_and(|d| d.at <= t && self.up == Some(d.up)) {
+                run.own.advance();
             }
-            self.count = dues.steps.count();
+            self.count = run.own.count();
             self.s.telemetry.set_steps(self.count);
         }
-        let next = dues.steps.peek();
+        let next = run.own.peek();
         let State::On { period } = self.state else {
             let Some(due) = next else {
                 let end = run.zero.plus_nanos(run.trajectory.duration());
@@ -226,8 +223,10 @@ impl PwmRate {
             }
             return self.begin(now);
         };
-        let gap = next.filter(|d| self.up == Some(d.up)).map(|d| d.at.saturating_sub(dues.last));
-        let Some(wanted) = gap.filter(|gap| *gap <= LONGEST_PERIOD) else {
+        // The rate ahead, as long as there is one; with the last step the signal ends.
+        let next = next.filter(|d| self.up == Some(d.up) && d.at - t <= 2 * LONGEST_PERIOD);
+        let wanted = next.map(|due| gap_after(&run.own, due).unwrap_or(period));
+        let Some(wanted) = wanted.filter(|gap| *gap <= LONGEST_PERIOD) else {
             self.begin_end(now);
             return Ok(Wake::about(now));
         };
@@ -242,16 +241,14 @@ impl PwmRate {
     /// The first pulse is due: the signal begins with it, at the rate that follows.
     fn begin(&mut self, now: Instant) -> Result<Wake, HalError> {
         let Some((run, _)) = self.part.running() else { return Ok(Wake::IDLE) };
-        let Some(due) = run.own.steps.peek() else { return Ok(Wake::IDLE) };
-        run.own.steps.advance();
-        run.own.last = due.at;
-        let next = run.own.steps.peek().filter(|d| d.up == due.up);
-        let gap = next.map_or(LONGEST_PERIOD, |d| d.at - due.at);
+        let Some(due) = run.own.peek() else { return Ok(Wake::IDLE) };
+        let gap = gap_after(&run.own, due).unwrap_or(LONGEST_PERIOD);
+        run.own.advance();
         let period = gap.max(self.least_period).min(LONGEST_PERIOD);
         let at = self.s.channel.start(Duration::from_nanos(period), self.width)?;
         self.state = State::On { period };
         self.up = Some(due.up);
-        self.count = run.own.steps.count();
+        self.count = run.own.count();
         self.s.telemetry.set_steps(self.count);
         let lateness = at.nanos_since(run.zero.plus_nanos(due.at));
         self.s.telemetry.lateness.record(lateness);
@@ -263,8 +260,23 @@ impl PwmRate {
 impl Motor for PwmRate {
     fn command(&mut self, command: Command, now: Instant) {
         match command {
-            Command::Arm(motion) => self.part.arm(motion, self.closed, &mut self.out),
-            Command::Change(change) => self.part.take_change(change, &mut self.out),
+            Command::Arm(motion) => {
+                if self.part.is_free(self.closed)
+                    && let Err(limit) = accepts(&self.s.limits, &motion, self.count)
+                {
+                    self.part.refuse(&motion, limit, &mut self.out);
+                    return;
+                }
+                self.part.arm(motion, self.closed, &mut self.out);
+            }
+            Command::Change(change) => {
+                let verdict = self.s.limits.check(change.trajectory(), false);
+                if !self.part.refuses(&change, verdict, &mut self.out) {
+                    self.part.take_change(change, &mut self.out);
+                }
+            }
+            // Where nobody knows the place there is none to set.
+            Command::SetCount(_) => {}
             Command::Halt => {
                 self.begin_end(now);
                 let dropped = self.part.drop_move();

@@ -18,9 +18,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use log::Log;
-use options::{Options, USAGE, User};
+use options::{MoreChip, Options, USAGE, User};
 use pins::Pins;
-use pwm::{Channel, Chip};
+use pwm::{Channel, Chip, Prescaler};
 use pwmfs::{Chips, GPIO_GROUP, PwmFs};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -74,7 +74,12 @@ fn inside(options: &Options) -> io::Result<ExitCode> {
     config.mount_options =
         vec![fuser::MountOption::FSName("fake-pi".into()), fuser::MountOption::DefaultPermissions];
     config.acl = fuser::SessionACL::All;
-    let files = PwmFs { chips: chips.clone(), log: log.clone() };
+    let files = PwmFs {
+        chips: chips.clone(),
+        log: log.clone(),
+        gives_export: !options.unwritable.iter().any(|w| w == "export"),
+        gives_channels: !options.unwritable.iter().any(|w| w == "channels"),
+    };
     let _mounted = fuser::spawn_mount(files, "/sys/class/pwm", &config)
         .map_err(|e| io::Error::other(format!("/sys/class/pwm cannot be mounted (FUSE): {e}")))?;
     show_levels(chips, pins.clone());
@@ -90,8 +95,10 @@ fn chips(options: &Options) -> Vec<Chip> {
     let mut chips = Vec::new();
     if let Some(number) = options.fan_chip {
         let fan = Channel { kernel_has: true, ..Channel::new(None) };
-        chips.push(Chip { number, device: "../../../1f0009c000.pwm", channels: vec![fan; 4] });
+        let device = "../../../1f0009c000.pwm".to_owned();
+        chips.push(Chip { number, device, channels: vec![fan; 4], prescaler: None });
     }
+    chips.extend(options.chips.iter().map(more_chip));
     if options.pwm.is_empty() {
         return chips;
     }
@@ -106,15 +113,42 @@ fn chips(options: &Options) -> Vec<Chip> {
         let is_in = |list: &[u8]| list.iter().any(|&c| usize::from(c) == k);
         channel.kernel_has = is_in(&options.kernel_has);
         channel.refusal = options.refusals.iter().find(|r| usize::from(r.channel) == k).copied();
-        if is_in(&options.idle) || is_in(&options.running) {
-            (channel.exported, channel.period, channel.duty) = (Some(0), 25_000_000, 24_000_000);
+        let has_signal = is_in(&options.running) || is_in(&options.orphan);
+        if is_in(&options.idle) || has_signal {
+            (channel.period, channel.duty) = (25_000_000, 24_000_000);
         }
-        if is_in(&options.running) {
+        if is_in(&options.idle) || is_in(&options.running) || is_in(&options.exported) {
+            channel.exported = Some(0);
+        }
+        if has_signal {
+            channel.duty = 2_000_000;
             channel.enabled = Some(log::now());
         }
     }
-    chips.push(Chip { number: options.pwmchip, device: board.pwm_device, channels });
+    let (number, device) = (options.pwmchip, board.pwm_device.to_owned());
+    chips.push(Chip { number, device, channels, prescaler: None });
     chips
+}
+
+fn more_chip(more: &MoreChip) -> Chip {
+    let prescaler = (more.driver == "pca9685-pwm").then(Prescaler::new);
+    let channels = vec![Channel::new(None); more.channels];
+    let device = world::device_folder(&more.device);
+    let mut chip = Chip { number: more.number, device, channels, prescaler };
+    if let Some((k, period)) = more.running {
+        let (wide, period) = ("1000000", period.to_string());
+        let begun = chip
+            .export(&k.to_string(), true)
+            .and_then(|()| chip.write(k, "enable", "0").or(Ok(())))
+            .and_then(|()| chip.write(k, "period", &period))
+            .and_then(|()| chip.write(k, "duty_cycle", wide))
+            .and_then(|()| chip.write(k, "enable", "1"));
+        if begun.is_err() {
+            eprintln!("fake-pi: no signal of that period runs on channel {k}");
+            std::process::exit(i32::from(TROUBLE));
+        }
+    }
+    chip
 }
 
 /// Has the pins show the levels of their PWM channels, a fifth of a millisecond late at most.
@@ -167,6 +201,9 @@ fn start(options: &Options, log: &Log) -> io::Result<Child> {
     command
         .args(arguments)
         .env_remove(INSIDE)
+        .env_remove("RUNTIME_DIRECTORY")
+        .env_remove("XDG_RUNTIME_DIR")
+        .env_remove("SUDO_UID")
         .env("LD_PRELOAD", world::PRELOAD)
         .env("FAKE_PI_LOG_FD", log.fd().to_string())
         .env("FAKE_PI_CHIP_LABEL", options.board.chip_label)

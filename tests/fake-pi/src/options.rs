@@ -10,12 +10,20 @@ pub const USAGE: &str = "usage: fake-pi [OPTION...] -- PROGRAM [ARGUMENT...]
   --pwm PINS             an overlay put hardware PWM on these pins: 12,13; none: no overlay
   --pwmchip N            the number of the header's PWM chip (default 0)
   --fan-chip N           the Pi 5's fan has this PWM chip
+  --chip N=DEVICE:DRIVER:CHANNELS[:CHANNEL@NANOSECONDS]
+                         one more PWM chip, pwmchipN, with a device and a driver of these names (may be
+                         repeated); driver pca9685-pwm: a PCA9685, with one period for all. On the
+                         channel behind it another program runs a signal of that period
   --kernel-has CHANNELS  a kernel driver uses these PWM channels
   --running CHANNELS     another program left a signal on these PWM channels
+  --orphan CHANNELS      the same, and gave the channels back: they are not exported
+  --exported CHANNELS    another program exported these PWM channels, and set nothing
   --idle CHANNELS        another program exported these PWM channels and does nothing with them
   --refuse CHANNEL@N     the Nth width written while this PWM channel's signal runs is refused (EIO);
                          N+: that one and all after it
   --user NAME            run the program as an ordinary user: member or stranger (of the group gpio)
+  --unwritable WHAT      udev does not give this to the group gpio: export, the chip's file, or
+                         channels, the files of a channel that was exported (may be repeated)
   --missing FILE         this device file does not exist: gpiomem or gpiochip (may be repeated)
   --busy-lines PINS      these GPIO lines belong to somebody else
   --level PIN=LEVEL      what is outside puts this level on the pin: 22=high (may be repeated)
@@ -42,6 +50,17 @@ pub struct Refusal {
     pub for_ever: bool,
 }
 
+/// A PWM chip beside the header's.
+#[derive(Clone, Debug)]
+pub struct MoreChip {
+    pub number: u8,
+    pub device: String,
+    pub driver: String,
+    pub channels: usize,
+    /// A channel on which another program runs a signal, and its period.
+    pub running: Option<(usize, u64)>,
+}
+
 /// Who runs the program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum User {
@@ -55,11 +74,15 @@ pub struct Options {
     pub pwm: Vec<u8>,
     pub pwmchip: u8,
     pub fan_chip: Option<u8>,
+    pub chips: Vec<MoreChip>,
     pub kernel_has: Vec<u8>,
     pub running: Vec<u8>,
+    pub orphan: Vec<u8>,
+    pub exported: Vec<u8>,
     pub idle: Vec<u8>,
     pub refusals: Vec<Refusal>,
     pub user: User,
+    pub unwritable: Vec<String>,
     pub missing: Vec<String>,
     pub busy_lines: String,
     pub levels: Vec<(u8, bool)>,
@@ -77,11 +100,15 @@ impl Options {
             pwm: Vec::new(),
             pwmchip: 0,
             fan_chip: None,
+            chips: Vec::new(),
             kernel_has: Vec::new(),
             running: Vec::new(),
+            orphan: Vec::new(),
+            exported: Vec::new(),
             idle: Vec::new(),
             refusals: Vec::new(),
             user: User::Root,
+            unwritable: Vec::new(),
             missing: Vec::new(),
             busy_lines: String::new(),
             levels: Vec::new(),
@@ -111,8 +138,11 @@ impl Options {
             "--pwm" => self.pwm = numbers(value)?,
             "--pwmchip" => self.pwmchip = number(value)?,
             "--fan-chip" => self.fan_chip = Some(number(value)?),
+            "--chip" => self.chips.push(chip(value)?),
             "--kernel-has" => self.kernel_has = numbers(value)?,
             "--running" => self.running = numbers(value)?,
+            "--orphan" => self.orphan = numbers(value)?,
+            "--exported" => self.exported = numbers(value)?,
             "--idle" => self.idle = numbers(value)?,
             "--refuse" => {
                 let (channel, n) = value.split_once('@').ok_or("CHANNEL@N or CHANNEL@N+")?;
@@ -126,6 +156,9 @@ impl Options {
                     "stranger" => User::Stranger,
                     _ => return Err("member or stranger".into()),
                 }
+            }
+            "--unwritable" if value == "export" || value == "channels" => {
+                self.unwritable.push(value.to_owned());
             }
             "--missing" if value == "gpiomem" || value == "gpiochip" => {
                 self.missing.push(value.to_owned());
@@ -156,6 +189,31 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
 
 fn numbers(text: &str) -> Result<Vec<u8>, String> {
     text.split(',').map(number).collect()
+}
+
+fn chip(text: &str) -> Result<MoreChip, String> {
+    let form = "N=DEVICE:DRIVER:CHANNELS[:CHANNEL@NANOSECONDS]";
+    let (n, rest) = text.split_once('=').ok_or(form)?;
+    let parts: Vec<&str> = rest.split(':').collect();
+    let (device, driver, channels, running) = match parts[..] {
+        [device, driver, channels] => (device, driver, channels, None),
+        [device, driver, channels, running] => (device, driver, channels, Some(running)),
+        _ => return Err(form.into()),
+    };
+    let running = match running {
+        None => None,
+        Some(text) => {
+            let (channel, period) = text.split_once('@').ok_or(form)?;
+            Some((number(channel)?, number(period)?))
+        }
+    };
+    Ok(MoreChip {
+        number: number(n)?,
+        device: device.to_owned(),
+        driver: driver.to_owned(),
+        channels: number(channels)?,
+        running,
+    })
 }
 
 fn level(text: &str) -> Result<(u8, bool), String> {

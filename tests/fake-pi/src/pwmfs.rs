@@ -65,6 +65,10 @@ pub type Chips = Arc<Mutex<Vec<Chip>>>;
 pub struct PwmFs {
     pub chips: Chips,
     pub log: Log,
+    /// Whether udev gives the group `gpio` the chips' files.
+    pub gives_export: bool,
+    /// Whether it gives it the files of exported channels.
+    pub gives_channels: bool,
 }
 
 impl PwmFs {
@@ -83,8 +87,9 @@ impl PwmFs {
         let given = match node {
             Node::Channel(c, k) | Node::ChannelFile(c, k, _) => self.with(|chips| {
                 let exported = chips.get(c).and_then(|c| c.channels.get(k)?.exported);
-                exported.is_some_and(|since| now() >= since + UDEV)
+                self.gives_channels && exported.is_some_and(|since| now() >= since + UDEV)
             }),
+            Node::ChipFile(..) => self.gives_export,
             _ => true,
         };
         let (gid, perm) = match (given, folder) {
@@ -159,9 +164,9 @@ impl PwmFs {
             }
             Node::ChannelFile(c, k, f) => {
                 let chip = chips.get_mut(c).ok_or(Errno::ENODEV)?;
-                let channel = chip.channels.get_mut(k).ok_or(Errno::ENODEV)?;
+                let channel = chip.channels.get(k).ok_or(Errno::ENODEV)?;
                 let level = if channel.is_high(now()) { "high" } else { "low" };
-                let result = channel.write(CHANNEL_FILES[f], value);
+                let result = chip.write(k, CHANNEL_FILES[f], value);
                 let file = CHANNEL_FILES[f];
                 Ok((format!("pwmchip{}/pwm{k}/{file} {value} {level}", chip.number), result))
             }
@@ -217,7 +222,7 @@ impl Filesystem for PwmFs {
         let Node::ChipFile(c, _) = Node::from_ino(ino) else {
             return reply.error(Errno::EINVAL);
         };
-        match self.with(|chips| chips.get(c).map(|chip| chip.device)) {
+        match self.with(|chips| chips.get(c).map(|chip| chip.device.clone())) {
             Some(device) => reply.data(device.as_bytes()),
             None => reply.error(Errno::ENOENT),
         }

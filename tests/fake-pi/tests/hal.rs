@@ -136,11 +136,19 @@ fn input_edges_carry_the_kernels_time_and_none_is_lost() {
 
 #[test]
 fn an_ordinary_user_waits_one_second_for_all_channels_together() {
-    let run = probe("--user member --pwm 12,13", "servo 12,13").expect_success();
-    assert_whole_signal(&run, "pwmchip0/pwm0", PERIOD);
-    assert_whole_signal(&run, "pwmchip0/pwm1", PERIOD);
-    let ms: u64 = run.stdout.split(' ').nth(2).unwrap().parse().unwrap();
-    assert!(ms < 1900, "{}", run.stdout);
+    for (options, pins, channels) in [
+        ("--pwm 12,13", "12,13", 2),
+        ("--board pi-5 --pwmchip 2 --fan-chip 0 --pwm 12,13,18,19", "12,13,18,19", 4),
+    ] {
+        let run = probe(&format!("--user member {options}"), &format!("servo {pins}"));
+        let run = run.expect_success();
+        let chip = if channels == 4 { 2 } else { 0 };
+        for channel in 0..channels {
+            assert_whole_signal(&run, &format!("pwmchip{chip}/pwm{channel}"), PERIOD);
+        }
+        let ms: u64 = run.stdout.split(' ').nth(2).unwrap().parse().unwrap();
+        assert!(ms < 1900, "{}", run.stdout);
+    }
 }
 
 #[test]
@@ -157,7 +165,11 @@ fn refusals_name_the_pin_the_file_and_the_mend() {
             &["GPIO17 has no hardware PWM", "GPIO12, GPIO13, GPIO18 or GPIO19"],
         ),
         ("--pwm 12", "servo 12,18", &["GPIO18 and GPIO12 are the same PWM channel"]),
-        ("--pwm 12 --running 0", "servo 12", &["pwmchip0/pwm0", "another program", "echo 0"]),
+        (
+            "--pwm 12 --running 0",
+            "servo 12",
+            &["pwmchip0/pwm0", "another program", "`lockstep safe`"],
+        ),
         ("--pwm 12 --kernel-has 0", "servo 12", &["pwmchip0/pwm0", "the kernel"]),
         ("--pwm 12 --user stranger", "servo 12", &["/dev/gpiomem", "group `gpio`", "usermod"]),
         ("--board pi-5 --user stranger", "adopt 5", &["/dev/gpiomem0", "group `gpio`"]),

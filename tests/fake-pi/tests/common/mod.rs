@@ -21,6 +21,8 @@ pub enum Entry {
     Line { pin: u8, how: String },
     /// An edge from outside, with the kernel's time stamp.
     Inject { pin: u8, high: bool, at: u64 },
+    /// A shell script wrote `mark NAME` (see [`shell`]).
+    Mark(String),
     /// The program's end.
     Exit(u8),
 }
@@ -78,6 +80,22 @@ pub fn lockstep(options: &str, config: &Config, arguments: &str) -> Run {
 
 /// Runs `name` with `arguments` under the fake Pi with `options`, both as on a command line.
 pub fn run(options: &str, name: &str, arguments: &str) -> Run {
+    let words: Vec<&str> = arguments.split_whitespace().collect();
+    run_words(options, &program(name), &words)
+}
+
+/// Runs a shell script, in which `lockstep` is the program and `mark NAME` leaves a mark in the log.
+pub fn shell(options: &str, script: &str) -> Run {
+    let lockstep = program("lockstep");
+    let script = format!(
+        "lockstep() {{ {lockstep} \"$@\"; }}\nLOCKSTEP={lockstep}\n\
+         mark() {{ echo \"0 mark $1\" >>/dev/fd/$FAKE_PI_LOG_FD; }}\n{script}\n",
+        lockstep = lockstep.display()
+    );
+    run_words(options, Path::new("/bin/sh"), &["-c", &script])
+}
+
+fn run_words(options: &str, program: &Path, arguments: &[&str]) -> Run {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
     let output = Command::new(env!("CARGO_BIN_EXE_fake-pi"))
@@ -85,8 +103,8 @@ pub fn run(options: &str, name: &str, arguments: &str) -> Run {
         .arg("--log")
         .arg(&log)
         .arg("--")
-        .arg(program(name))
-        .args(arguments.split_whitespace())
+        .arg(program)
+        .args(arguments)
         .output()
         .unwrap();
     let status = output.status.code().expect("the fake Pi exits by itself");
@@ -134,6 +152,7 @@ fn entry(line: &str) -> Option<(u64, Entry)> {
             high: level(next()?)?,
             at: next()?.parse().ok()?,
         },
+        "mark" => Entry::Mark(next()?.to_owned()),
         "exit" => Entry::Exit(next()?.parse().ok()?),
         _ => return None,
     };
@@ -198,6 +217,15 @@ impl Run {
     /// The errors on standard error; warnings are none.
     pub fn errors(&self) -> Vec<&str> {
         self.stderr.lines().filter(|l| l.contains("error: ")).collect()
+    }
+
+    /// What came after a mark, up to the next.
+    pub fn after(&self, mark: &str) -> Run {
+        let is_mark = |e: &Entry| matches!(e, Entry::Mark(_));
+        let at = self.log.iter().position(|(_, e)| *e == Entry::Mark(mark.to_owned()));
+        let rest = &self.log[at.unwrap_or_else(|| panic!("no mark {mark}: {:#?}", self.log)) + 1..];
+        let log = rest.iter().take_while(|(_, e)| !is_mark(e)).cloned().collect();
+        Run { log, stdout: self.stdout.clone(), stderr: self.stderr.clone(), ..*self }
     }
 
     /// The functions that a pin got, each with the level it drives as an output.

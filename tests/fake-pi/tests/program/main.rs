@@ -7,5 +7,8 @@ mod common;
 
 mod axis;
 mod clock;
+mod coils;
+mod devices;
 mod refusals;
+mod safe;
 mod servo;

@@ -4,7 +4,7 @@ use crate::common::{Config, Run, lockstep};
 
 const AXIS: &str = include_str!("axis.toml");
 
-fn assert_refused(run: &Run, status: i32, parts: &[&str]) {
+pub fn assert_refused(run: &Run, status: i32, parts: &[&str]) {
     assert_eq!(run.status, status, "{}\n{}", run.stdout, run.stderr);
     assert_eq!(run.errors().len(), 1, "{}", run.stderr);
     let error = run.errors()[0];
@@ -27,10 +27,21 @@ fn a_servo_without_its_hardware() {
         ("", &["GPIO18", "/sys/class/pwm", "`dtoverlay=pwm", "config.txt", "reboot"][..]),
         ("--board pi-5 --fan-chip 0", &["GPIO18", "pwmchip0 is 1f0009c000.pwm", "config.txt"]),
         ("--pwm 19", &["GPIO18 is set to input, not to PWM", "config.txt"]),
-        ("--pwm 18 --running 0", &["GPIO18", "pwmchip0/pwm0", "another program", "echo 0"]),
+        (
+            "--pwm 18 --running 0",
+            &["GPIO18", "pwmchip0/pwm0", "another program", "`lockstep safe`"],
+        ),
         ("--pwm 18 --kernel-has 0", &["GPIO18", "pwmchip0/pwm0", "the kernel"]),
         ("--pwm 18 --user stranger", &["/dev/gpiomem", "group `gpio`", "usermod"]),
         ("--board pi-5 --pwm 18 --user stranger", &["/dev/gpiomem0", "group `gpio`"]),
+        (
+            "--pwm 18 --user member --unwritable export",
+            &["/sys/class/pwm/pwmchip0/export", "group `gpio`", "udev"],
+        ),
+        (
+            "--board pi-5 --pwm 18 --user member --unwritable channels",
+            &["/sys/class/pwm/pwmchip0/pwm2/", "group `gpio`", "udev"],
+        ),
         ("--pwm 18 --missing gpiomem", &["/dev/gpiomem is missing"]),
         ("--board pi-5 --pwm 18 --missing gpiochip", &["/dev/gpiochip0", "pinctrl-rp1"]),
         ("--board other --pwm 18", &["`Pine64 Rock64`", "--backend sim"]),

@@ -149,7 +149,7 @@ fn a_width_that_is_refused_ends_the_run_and_the_signal() {
         ("--board pi-5 --pwmchip 2 --fan-chip 0 --pwm 18 --refuse 2@3", "pwmchip2/pwm2"),
     ] {
         let run = lockstep(options, &config, "--backend rppal --for 20s");
-        assert_eq!(run.status, 1, "{options}: {}", run.stderr);
+        assert_eq!(run.status, 3, "{options}: {}", run.stderr);
         assert!(
             run.stdout.contains("failed after") && run.stdout.contains("pan"),
             "{}",
@@ -163,7 +163,7 @@ fn a_width_that_is_refused_ends_the_run_and_the_signal() {
     }
     // Not even width 0 is taken any more: then it is disabled, after the pulse.
     let run = lockstep("--pwm 18 --refuse 0@3+", &config, "--backend rppal --for 20s");
-    assert_eq!(run.status, 1, "{}", run.stderr);
+    assert_eq!(run.status, 3, "{}", run.stderr);
     let last = run.pwm_writes("pwmchip0/pwm0/");
     let last = last.last().unwrap();
     assert_eq!((last.1, last.2, last.3), ("pwmchip0/pwm0/enable", "0", Some(false)));

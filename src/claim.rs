@@ -1,0 +1,266 @@
+//! Who drives this machine's header, and the config that was accepted last.
+//!
+//! A run on hardware takes the [`Claim`] before it opens an output: a lock in the runtime folder, which
+//! the kernel gives back when the process is gone, however it went. Beside it lies the text of the
+//! config that the run accepted, so that [`lockstep safe`](crate::safe) needs nothing else, whatever
+//! became of the file in the meantime.
+//!
+//! The runtime folder is `$RUNTIME_DIRECTORY`, which systemd sets for a unit with `RuntimeDirectory=`;
+//! else `/run/lockstep`; else, for a user who may not write there, `lockstep` in `$XDG_RUNTIME_DIR`. All
+//! of them lie in memory: a reboot, which ends every signal, empties them.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use thiserror::Error;
+
+const LOCK: &str = "lock";
+const ACCEPTED: &str = "accepted.toml";
+/// How long a process that was killed may take to be gone: until then it has its locks.
+const GOING: Duration = Duration::from_secs(1);
+/// In front of the name of the file that a config came from, in the last line of its copy: there it
+/// moves no line that an error could name.
+const CAME_FROM: &str = "# accepted from ";
+
+/// Why the header could not be claimed.
+#[derive(Debug, Error)]
+pub enum ClaimError {
+    /// A process that is alive has it.
+    #[error(
+        "another lockstep{} drives this header: end it, and it makes its outputs safe by itself; two at \
+         once would fight for the pins",
+        match process {
+            Some(process) => format!(" (process {process})"),
+            None => String::new(),
+        }
+    )]
+    Taken {
+        /// The process, as far as it said.
+        process: Option<u32>,
+    },
+    /// The lock can't be tried.
+    #[error("{}: {error}", path.display())]
+    Lock {
+        /// The file.
+        path: PathBuf,
+        /// What the system answered.
+        error: io::Error,
+    },
+}
+
+/// The right to drive the header. It ends with this value, or with the process.
+#[derive(Debug)]
+pub struct Claim {
+    /// One for each runtime folder that is there; the kernel unlocks them when they are closed.
+    _locks: Vec<File>,
+    /// Where this process may write.
+    folder: Option<PathBuf>,
+}
+
+/// The copy of a config that a run accepted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Accepted {
+    /// Where the copy lies.
+    pub path: PathBuf,
+    /// Its text.
+    pub text: String,
+    /// The file that it was read from then, as the run was given it.
+    pub came_from: Option<String>,
+}
+
+impl Claim {
+    /// Takes the header for this process. One that has it is given a second: it may have been killed
+    /// just now, and be on its way out.
+    ///
+    /// # Errors
+    ///
+    /// A process that is alive has it, or a lock that is there can't be tried. A user who may write
+    /// into no runtime folder still gets the claim: then there is no [`Claim::folder`].
+    pub fn take() -> Result<Claim, ClaimError> {
+        Claim::take_in(&folders(), GOING)
+    }
+
+    fn take_in(folders: &[PathBuf], patience: Duration) -> Result<Claim, ClaimError> {
+        let until = Instant::now() + patience;
+        let mut claim = Claim { _locks: Vec::new(), folder: None };
+        for folder in folders {
+            // A folder that this user may not make or write is another's, whose lock still counts.
+            let _ = fs::create_dir(folder);
+            let path = folder.join(LOCK);
+            let mut writable = File::options();
+            writable.read(true).write(true).create(true).truncate(false);
+            let (file, mine) = match writable.open(&path) {
+                Ok(file) => (file, true),
+                Err(_) => match File::open(&path) {
+                    Ok(file) => (file, false),
+                    Err(_) => continue,
+                },
+            };
+            while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                if error != Errno::WOULDBLOCK {
+                    return Err(ClaimError::Lock { path, error: error.into() });
+                }
+                if Instant::now() >= until {
+                    return Err(ClaimError::Taken { process: owner(file) });
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+            if mine && claim.folder.is_none() {
+                sign(&file);
+                claim.folder = Some(folder.clone());
+            }
+            claim._locks.push(file);
+        }
+        Ok(claim)
+    }
+
+    /// The runtime folder that this process may write into, if there is one.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
+    /// Keeps the text of a config that is about to be carried out; `came_from` is its file. A reader
+    /// sees the whole text or the one before. Returns where it lies; `None` without a folder.
+    ///
+    /// # Errors
+    ///
+    /// The copy can't be written.
+    pub fn keep(&self, text: &str, came_from: &str) -> io::Result<Option<PathBuf>> {
+        let Some(folder) = &self.folder else { return Ok(None) };
+        let new = folder.join(format!("{ACCEPTED}.new"));
+        let mut file = File::create(&new)?;
+        let came_from = came_from.escape_debug();
+        file.write_all(format!("{text}\n{CAME_FROM}{came_from}\n").as_bytes())?;
+        // Nothing lies on a disk here: the name changes hands once the text is complete.
+        drop(file);
+        let path = folder.join(ACCEPTED);
+        fs::rename(&new, &path)?;
+        Ok(Some(path))
+    }
+}
+
+/// Writes this process' number into the lock, for errors. Without it they say less.
+fn sign(mut file: &File) {
+    let number = std::process::id().to_string();
+    let _ = file.set_len(0).and_then(|()| file.write_all(number.as_bytes()));
+}
+
+fn owner(mut file: File) -> Option<u32> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+/// The config that was accepted last on this machine, as far as this user can know.
+pub fn last_accepted() -> Option<Accepted> {
+    last_accepted_in(&folders())
+}
+
+fn last_accepted_in(folders: &[PathBuf]) -> Option<Accepted> {
+    let mut all: Vec<(SystemTime, PathBuf)> = Vec::new();
+    for folder in folders {
+        let path = folder.join(ACCEPTED);
+        if let Ok(written) = fs::metadata(&path).and_then(|m| m.modified()) {
+            all.push((written, path));
+        }
+    }
+    // The newest: one that can't be read is passed over.
+    all.sort();
+    all.into_iter().rev().find_map(|(_, path)| {
+        let text = fs::read_to_string(&path).ok()?;
+        let last = text.lines().last().unwrap_or_default();
+        let came_from = last.strip_prefix(CAME_FROM).map(str::to_owned);
+        Some(Accepted { path, text, came_from })
+    })
+}
+
+/// The runtime folders to look into, the first that can be written to keep things in.
+fn folders() -> Vec<PathBuf> {
+    let env = |name| std::env::var_os(name).filter(|v| !v.is_empty());
+    if let Some(list) = env("RUNTIME_DIRECTORY") {
+        // systemd separates several by colons.
+        return std::env::split_paths(&list).take(1).collect();
+    }
+    let mut folders = vec![PathBuf::from("/run/lockstep")];
+    let of_user = match (env("XDG_RUNTIME_DIR"), env("SUDO_UID")) {
+        (Some(folder), _) => Some(PathBuf::from(folder)),
+        // Whoever makes things safe by sudo means what they ran without.
+        (None, Some(user)) => Some(Path::new("/run/user").join(user)),
+        (None, None) => None,
+    };
+    folders.extend(of_user.filter(|f| f.is_dir()).map(|f| f.join("lockstep")));
+    folders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::ZERO;
+
+    fn two() -> (tempfile::TempDir, Vec<PathBuf>) {
+        let root = tempfile::tempdir().unwrap();
+        let folders = vec![root.path().join("a"), root.path().join("b")];
+        (root, folders)
+    }
+
+    #[test]
+    fn one_process_at_a_time() {
+        let (_root, folders) = two();
+        let claim = Claim::take_in(&folders, NOW).unwrap();
+        assert_eq!(claim.folder(), Some(folders[0].as_path()));
+        // Also through the second folder alone.
+        for some in [&folders[..], &folders[1..]] {
+            let taken = Claim::take_in(some, NOW);
+            assert!(matches!(taken, Err(ClaimError::Taken { .. })), "{taken:?}");
+        }
+        let error = Claim::take_in(&folders, NOW).unwrap_err().to_string();
+        let process = std::process::id();
+        assert!(
+            error.starts_with(&format!("another lockstep (process {process}) drives")),
+            "{error}"
+        );
+        // One that goes in time was only on its way out.
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(30));
+                drop(claim);
+            });
+            Claim::take_in(&folders, Duration::from_secs(20)).unwrap();
+        });
+    }
+
+    #[test]
+    fn the_copy_is_the_text_and_the_newest_counts() {
+        let (_root, folders) = two();
+        assert_eq!(last_accepted_in(&folders), None);
+        let text = "[servo.pan]\npwm = { gpio = 18 }";
+        let claim = Claim::take_in(&folders, NOW).unwrap();
+        let path = claim.keep(text, "/etc/a.toml").unwrap().unwrap();
+        let kept = last_accepted_in(&folders).unwrap();
+        assert_eq!((kept.path, kept.came_from.as_deref()), (path, Some("/etc/a.toml")));
+        assert!(kept.text.starts_with(text));
+        let same = |text: &str| crate::config::Config::from_str(text, "t").unwrap().config;
+        assert_eq!(same(&kept.text), same(text));
+        drop(claim);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let other = Claim::take_in(&folders[1..], NOW).unwrap();
+        other.keep("# another", "b\n.toml").unwrap();
+        let kept = last_accepted_in(&folders).unwrap();
+        assert!(kept.text.starts_with("# another"));
+        assert_eq!(kept.came_from.as_deref(), Some("b\\n.toml"));
+    }
+
+    #[test]
+    fn without_a_folder_there_is_no_copy_and_still_a_claim() {
+        let root = tempfile::tempdir().unwrap();
+        let claim = Claim::take_in(&[root.path().join("no/such/parent")], NOW).unwrap();
+        assert_eq!(claim.folder(), None);
+        assert_eq!(claim.keep("x", "y").unwrap(), None);
+    }
+}

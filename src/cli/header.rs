@@ -1,0 +1,66 @@
+//! Which header a command drives, and that nobody else does.
+
+use clap::ValueEnum;
+
+use super::CliError;
+use crate::board::Model;
+#[cfg(target_os = "linux")]
+use crate::claim::Claim;
+#[cfg(target_os = "linux")]
+use crate::config::Source;
+use crate::hal::{Backend, HalError, identify_board};
+
+/// What the motors hang on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(super) enum Choice {
+    Auto,
+    Rppal,
+    Sim,
+}
+
+/// The board whose header is to be driven; `None`: the simulator.
+pub(super) fn choose(choice: Choice) -> Result<Option<Model>, CliError> {
+    match (choice, identify_board()) {
+        (Choice::Sim, _) => Ok(None),
+        (Choice::Auto, board) => Ok(board.ok().filter(|_| cfg!(target_os = "linux"))),
+        (Choice::Rppal, board) if cfg!(target_os = "linux") => Ok(Some(board?)),
+        (Choice::Rppal, _) => Err(no_header().into()),
+    }
+}
+
+/// Makes sure that nobody else drives the header, and keeps the config for `lockstep safe`. A run whose
+/// config can't be kept runs nevertheless.
+#[cfg(target_os = "linux")]
+pub(super) fn claim(source: &Source) -> Result<Claim, CliError> {
+    let claim = Claim::take()?;
+    let file = std::path::absolute(source.name()).unwrap_or_else(|_| source.name().into());
+    match claim.keep(source.text(), &file.display().to_string()) {
+        Ok(Some(path)) => log::info!("this config is kept as {}", path.display()),
+        Ok(None) => log::info!(
+            "this config is kept nowhere, since this user may not write to /run/lockstep: should this \
+             program be killed, name it to `lockstep safe`"
+        ),
+        Err(error) => log::warn!(
+            "this config can't be kept ({error}): should this program be killed, name it to \
+             `lockstep safe`"
+        ),
+    }
+    Ok(claim)
+}
+
+/// The header can only be driven from Linux.
+pub(super) fn no_header() -> HalError {
+    HalError::UnknownBoard { said: Some(std::env::consts::OS.to_owned()) }
+}
+
+/// Opens the header. No pin changes.
+#[cfg(target_os = "linux")]
+pub(super) fn open() -> Result<Box<dyn Backend>, CliError> {
+    Ok(Box::new(crate::hal::RppalBackend::open()?))
+}
+
+/// There is none.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn open() -> Result<Box<dyn Backend>, CliError> {
+    Err(no_header().into())
+}

@@ -1,0 +1,509 @@
+//! The change of plan while a move runs: what is proposed, to whom, and what follows when all agree.
+//!
+//! One mechanism serves hold, resume, speed override, retarget, jog and stop: what a leg shall do (its
+//! aim, its next goal) and what its present plan does (its course) are two things, and a proposal
+//! brings the one to the other, for all motors that it concerns, or for none.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::active::{Active, Aim, Leg, Stage};
+use super::jog::plan_jog;
+use super::model::MotorModel;
+use super::outcome::Cause;
+use super::plan::{self, Goal, Way, plan_error};
+use super::{CHANGE_ATTEMPTS, CHANGE_LEAD, Machine, MoveError, NEXT_LEAD, STOP_PATIENCE};
+use crate::motion::{Planner, Trajectory};
+use crate::motor::{Change, Command, Gate, MotorIndex, MoveId, Then, Verdict};
+use crate::units::Instant;
+
+/// How far past the end of a line, as a share of it, rounding may bring a plan.
+const BEYOND: f64 = 1e-9;
+
+/// How far past its goal, in steps or shares of what is near enough, rounding may bring a motor.
+const NEAR: f64 = 0.1;
+
+/// As a share of the speed limit, how fast a motion may go the other way and count as going on.
+const BACK: f64 = 1e-3;
+
+/// A change of plan on its way to the motors.
+pub(super) struct Proposal {
+    pub number: u64,
+    pub gate: Arc<Gate>,
+    /// Who has not acknowledged it yet.
+    pub missing: BTreeSet<MotorIndex>,
+    draft: Draft,
+}
+
+/// New plans from an instant on.
+#[derive(Default)]
+struct Draft {
+    line: Option<Arc<Trajectory>>,
+    items: Vec<Item>,
+    /// Motors whose present plan does already what is asked for, or will before it could be changed.
+    keep: Vec<MotorIndex>,
+}
+
+/// A motor's new plan.
+struct Item {
+    motor: MotorIndex,
+    trajectory: Arc<Trajectory>,
+    course: Aim,
+    goal: Option<Goal>,
+    /// What the trace calls it.
+    word: &'static str,
+}
+
+/// What plans are made with.
+struct Means<'m> {
+    planner: &'m mut Planner,
+    models: &'m [MotorModel],
+    /// The machine's speed override, as a share.
+    speed: f64,
+}
+
+/// What the line as a whole does.
+enum LinePlan {
+    /// Nothing new: it is too late, and the present plan ends at rest.
+    Keep,
+    New(Arc<Trajectory>),
+}
+
+impl Active {
+    /// The plans that the legs ask for, from `at` on.
+    fn draft(&self, means: &mut Means<'_>, at: Instant) -> Result<Draft, MoveError> {
+        let share = (self.share * means.speed).min(1.0);
+        let changing: Vec<&Leg> = self.legs.iter().filter(|l| self.may_change(l)).collect();
+        let mut draft = Draft::default();
+        let of_line = |l: &&&Leg| l.on_line() && (l.aim != Aim::Go || l.next.is_none());
+        let line = match changing.iter().find(of_line) {
+            Some(leg) => Some(self.line_plan(means, leg.aim, leg.course, at, share)?),
+            None => None,
+        };
+        if let Some(LinePlan::New(s)) = &line {
+            draft.line = Some(s.clone());
+        }
+        let late = self.frames_late(means, &changing)?;
+        for leg in changing {
+            // It rests at its goal before anything could change.
+            let over = leg.course == Aim::Go && leg.end().is_some_and(|end| end <= at);
+            let in_line = of_line(&&leg);
+            let s = match &line {
+                Some(LinePlan::New(s)) if in_line => Some(s),
+                _ => None,
+            };
+            if over || (in_line && s.is_none()) {
+                draft.keep.push(leg.motor());
+                continue;
+            }
+            let model = &means.models[leg.motor()];
+            let item = match (leg.aim, s) {
+                (Aim::Go, Some(s)) => Some(leg.item(leg.part.to_goal(s), None)),
+                (Aim::Go, None) => leg.go_alone(means, model, at, share, late)?,
+                (_, Some(s)) => Some(leg.item(s.scaled(leg.part.start, leg.part.distance()), None)),
+                (_, None) => leg.rest_alone(means.planner, model, at)?,
+            };
+            match item {
+                Some(item) => draft.items.push(item),
+                None => draft.keep.push(leg.motor()),
+            }
+        }
+        Ok(draft)
+    }
+
+    fn line_plan(
+        &self,
+        means: &mut Means<'_>,
+        aim: Aim,
+        course: Aim,
+        at: Instant,
+        share: f64,
+    ) -> Result<LinePlan, MoveError> {
+        let (Some(line), Some(from)) = (&self.line, self.line_state(at)) else {
+            return Ok(LinePlan::Keep);
+        };
+        if course == Aim::Hold && aim == Aim::Stop {
+            return Ok(LinePlan::New(Arc::new(self.line_left(line, at))));
+        }
+        let limits = line.limits.at_share(share);
+        let names = || {
+            let on_line = self.legs.iter().filter(|l| l.on_line());
+            on_line.map(|l| means.models[l.motor()].name.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        let planned = match aim {
+            Aim::Go => means.planner.onward(from, 1.0, limits),
+            Aim::Hold | Aim::Stop => means.planner.to_rest(from, line.limits),
+        };
+        let s = planned.map_err(|error| plan_error(&names())(error))?;
+        let beyond = s.extremes().max - 1.0;
+        let back = s.least_velocity(1.0) < -BACK * line.limits.speed;
+        if (beyond > BEYOND || back) && course == Aim::Go {
+            // Too late: the present plan comes to rest at the target anyway.
+            return Ok(LinePlan::Keep);
+        }
+        let farthest = self.legs.iter().map(|l| l.part.distance().abs() * beyond);
+        if back || farthest.fold(0.0, f64::max) > NEAR {
+            return Err(MoveError::Unsafe { motor: names(), limit: "line" });
+        }
+        Ok(LinePlan::New(Arc::new(s)))
+    }
+
+    /// What the line has left of its present plan.
+    fn line_left(&self, line: &plan::Line, at: Instant) -> Trajectory {
+        let since = self.legs.iter().find(|l| l.on_line()).and_then(|l| l.since);
+        line.s.after(since.map_or(0, |since| at.nanos_since(since)))
+    }
+
+    /// By how much keyframes have to wait so that every motor can be in its next one in time: those
+    /// that go on from a hold begin at rest.
+    fn frames_late(&self, means: &mut Means<'_>, changing: &[&Leg]) -> Result<u64, MoveError> {
+        let mut late = 0;
+        for leg in changing.iter().filter(|l| l.aim == Aim::Go) {
+            let Way::Frames(frames) = &leg.goal().way else { continue };
+            let Some(&(time, place)) = frames.first() else { continue };
+            let model = &means.models[leg.motor()];
+            let from = leg.part.trajectory.end();
+            let fastest = plan::fastest(means.planner, model, from, place)?;
+            late = late.max(fastest.duration().saturating_sub(time));
+        }
+        Ok(late)
+    }
+
+    /// The proposal is what holds now.
+    fn adopt(&mut self, number: u64, at: Instant, draft: Draft) {
+        for item in draft.items {
+            let Some(leg) = self.leg_mut(item.motor) else { continue };
+            leg.before = leg.since.map(|since| (since, leg.part.trajectory.clone()));
+            leg.since = Some(at);
+            leg.part.trajectory = item.trajectory;
+            leg.course = item.course;
+            leg.change = number;
+            (leg.held, leg.stale) = (false, false);
+            if item.course == Aim::Go {
+                leg.next = None;
+            }
+            if let Some(goal) = item.goal {
+                leg.part.goal = goal;
+            }
+        }
+        if let (Some(line), Some(s)) = (&mut self.line, draft.line) {
+            line.s = s;
+        }
+        if !self.legs.iter().any(Leg::on_line) {
+            self.line = None;
+        }
+        self.settled = Some(at);
+        self.attempts = 0;
+        self.silent.clear();
+        self.held_told = false;
+    }
+
+    /// These legs' present plans do what they are asked for, or end before they could.
+    fn keep(&mut self, motors: &[MotorIndex]) {
+        for leg in self.legs.iter_mut().filter(|l| motors.contains(&l.motor())) {
+            leg.stale = false;
+            leg.fixed = leg.aim != Aim::Go;
+            if leg.aim == Aim::Go {
+                leg.next = None;
+            }
+        }
+    }
+}
+
+impl Leg {
+    fn item(&self, trajectory: Trajectory, goal: Option<Goal>) -> Item {
+        let word = match (self.aim, self.course, &self.next) {
+            (Aim::Hold, ..) => "hold",
+            (Aim::Stop, ..) => "stop",
+            (Aim::Go, _, Some(Goal { way: Way::Jog(_), .. })) => "renew",
+            (Aim::Go, _, Some(_)) => "retarget",
+            (Aim::Go, Aim::Hold, None) => "resume",
+            (Aim::Go, _, None) => "override",
+        };
+        let trajectory = Arc::new(trajectory);
+        Item { motor: self.motor(), trajectory, course: self.aim, goal, word }
+    }
+
+    /// What its present plan has left.
+    fn left(&self, at: Instant) -> Trajectory {
+        self.part.trajectory.after(self.since.map_or(0, |since| at.nanos_since(since)))
+    }
+
+    /// To rest by itself, on its own path. `None`: its present plan, which ends at rest, can't be cut
+    /// short.
+    fn rest_alone(
+        &self,
+        planner: &mut Planner,
+        model: &MotorModel,
+        at: Instant,
+    ) -> Result<Option<Item>, MoveError> {
+        if self.course == Aim::Hold {
+            // It is on its way to rest, or there: all the same, but for what follows.
+            return Ok(Some(self.item(self.left(at), None)));
+        }
+        let from = self.state_at(at);
+        let rest = planner.to_rest(from, model.native_limits(1.0));
+        let rest = rest.map_err(plan_error(&model.name))?;
+        let end = self.left(at).end();
+        let toward = (end - from.position).signum();
+        if from.velocity * toward > 0.0 && (rest.end() - end) * toward > NEAR * model.tolerance() {
+            return Ok(None);
+        }
+        // What is left of keyframes counts from here on.
+        let goal = match (&self.part.goal.way, self.since) {
+            (Way::Frames(frames), Some(since)) if self.course == Aim::Go => {
+                let gone = at.nanos_since(since);
+                let left = frames.iter().filter(|f| f.0 > gone).map(|f| (f.0 - gone, f.1));
+                Some(Goal { way: Way::Frames(left.collect()), ..self.part.goal })
+            }
+            _ => None,
+        };
+        Ok(Some(self.item(rest, goal)))
+    }
+
+    /// On to its goal, by itself. `None`: it brakes for it already.
+    fn go_alone(
+        &self,
+        means: &mut Means<'_>,
+        model: &MotorModel,
+        at: Instant,
+        share: f64,
+        late: u64,
+    ) -> Result<Option<Item>, MoveError> {
+        let (goal, from) = (self.goal(), self.state_at(at));
+        let plan_error = plan_error(&model.name);
+        match &goal.way {
+            Way::Line | Way::Alone => {
+                let limits = model.native_limits(share);
+                let t = means.planner.onward(from, goal.end, limits).map_err(plan_error)?;
+                if self.next.is_none() {
+                    // To the same place as before: not by turning back on the way.
+                    let toward = (goal.end - from.position).signum();
+                    let back = |t: &Trajectory| {
+                        t.least_velocity(toward) < -BACK * model.native_limits(1.0).speed
+                    };
+                    if back(&t) && !back(&self.left(at)) {
+                        return match self.course {
+                            Aim::Go => Ok(None),
+                            _ => Err(MoveError::TooFastToTurn { motor: model.name.clone() }),
+                        };
+                    }
+                }
+                plan::check_extremes(model, &t, 1.0)?;
+                Ok(Some(self.item(t, self.next.clone())))
+            }
+            Way::Jog(jog) => {
+                let left = jog.until.map_or(jog.lasts, |until| until.nanos_since(at));
+                let t = plan_jog(means.planner, model, from, *jog, left, share)?;
+                let (end, way) = (t.end(), goal.way.clone());
+                let goal = Goal { end, target: model.to_unit(end), way };
+                Ok(Some(self.item(t, Some(goal))))
+            }
+            Way::Frames(frames) => {
+                let frames: Vec<_> = frames.iter().map(|f| (f.0 + late, f.1)).collect();
+                let t = plan::through_frames(means.planner, model, from.position, &frames)?;
+                let t = t.unwrap_or_else(|| Trajectory::rest(from.position));
+                plan::check_extremes(model, &t, 1.0)?;
+                let goal = Goal { way: Way::Frames(frames), ..*goal };
+                Ok(Some(self.item(t, Some(goal))))
+            }
+        }
+    }
+}
+
+impl Proposal {
+    pub fn at(&self) -> Instant {
+        self.gate.at()
+    }
+
+    /// What each motor is told.
+    fn changes(&self, id: MoveId) -> Vec<(MotorIndex, Change)> {
+        let change = |item: &Item| {
+            let then = if item.course == Aim::Hold { Then::Hold } else { Then::End };
+            let (trajectory, gate) = (item.trajectory.clone(), self.gate.clone());
+            (item.motor, Change::new(self.number, id, trajectory, then, gate))
+        };
+        self.draft.items.iter().map(change).collect()
+    }
+
+    /// How long the new trajectories last.
+    fn duration(&self) -> u64 {
+        self.draft.items.iter().map(|i| i.trajectory.duration()).max().unwrap_or(0)
+    }
+}
+
+impl Machine {
+    /// Alters what is wished of a move, and goes about it: at once, or as soon as what was agreed on
+    /// before has taken hold. A proposal that is not decided yet is taken back.
+    pub(super) fn alter(&mut self, id: MoveId, wish: impl FnOnce(&mut Active)) {
+        let Some(active) = self.active.get_mut(&id) else { return };
+        if let Some(proposal) = active.proposal.take()
+            && proposal.gate.resolve() == Verdict::Committed
+        {
+            self.adopt(id, proposal);
+        }
+        let Some(active) = self.active.get_mut(&id) else { return };
+        if active.stage != Stage::Stopping {
+            active.attempts = 0;
+        }
+        wish(active);
+        self.advance(id);
+    }
+
+    /// Proposes what is to be agreed on, if anything is and it is time.
+    pub(super) fn advance(&mut self, id: MoveId) {
+        let now = self.now();
+        self.leave_silent(id);
+        let Some(active) = self.active.get_mut(&id) else { return };
+        let waits = active.settled.is_some_and(|settled| now <= settled);
+        if active.proposal.is_some() || !active.wants_change() || waits {
+            return;
+        }
+        if active.attempts >= CHANGE_ATTEMPTS {
+            log::error!("move {id}: its motors did not agree in time, halting them");
+            self.halt_move(id);
+            return;
+        }
+        let at = match active.attempts {
+            0 => now + CHANGE_LEAD,
+            n => now + NEXT_LEAD * (1 << (n - 1)),
+        };
+        // Nothing moves before the epoch, whatever the plan.
+        let at = at.max(active.epoch.get().unwrap_or(at));
+        active.attempts += 1;
+        self.next_change += 1;
+        let number = self.next_change;
+        let mut means =
+            Means { planner: &mut self.planner, models: &self.models, speed: self.speed };
+        let draft = match active.draft(&mut means, at) {
+            Ok(draft) => draft,
+            Err(error) => return self.no_plan(id, &error),
+        };
+        active.keep(&draft.keep);
+        let kept = active.legs.iter().filter(|l| draft.keep.contains(&l.motor()));
+        let kept_end = kept.filter_map(Leg::end).max().unwrap_or(now).max(now);
+        if draft.items.is_empty() {
+            // All of them end by themselves.
+            active.patience = kept_end + STOP_PATIENCE;
+            active.attempts = 0;
+            return;
+        }
+        let missing = draft.items.iter().map(|i| i.motor).collect();
+        let proposal = Proposal { number, gate: Arc::new(Gate::new(at)), missing, draft };
+        active.patience = at.plus_nanos(proposal.duration()).max(kept_end) + STOP_PATIENCE;
+        let changes = proposal.changes(id);
+        active.proposal = Some(proposal);
+        for (motor, change) in changes {
+            if let Err(e) = self.fleet.send(motor, Command::Change(change)) {
+                log::error!("{e}");
+            }
+        }
+    }
+
+    /// There is no plan from the state of that instant: perhaps from a later one. A wish that can't be
+    /// carried out is dropped; a rest that can't be planned is a halt.
+    fn no_plan(&mut self, id: MoveId, error: &MoveError) {
+        let now = self.now();
+        let Some(active) = self.active.get_mut(&id) else { return };
+        let brakes = active.legs.iter().filter(|l| l.course == Aim::Hold && !l.held);
+        if let Some(end) = brakes.filter_map(Leg::end).max().filter(|end| *end > now) {
+            // From rest there is one.
+            active.attempts = 0;
+            active.settled = Some(end);
+            return;
+        }
+        if active.attempts < CHANGE_ATTEMPTS {
+            log::debug!("move {id}: {error}; trying again");
+            active.settled = Some(now + CHANGE_LEAD);
+            return;
+        }
+        log::error!("move {id}: {error}");
+        let rests = active.legs.iter().any(|l| l.needs_change() && l.aim != Aim::Go);
+        if rests {
+            self.halt_move(id);
+            return;
+        }
+        active.attempts = 0;
+        for leg in &mut active.legs {
+            (leg.stale, leg.next) = (false, None);
+        }
+        // Whoever can't go on from a hold ends there.
+        if active.wants_change() {
+            self.come_to_rest(id, Cause::Stopped);
+        }
+    }
+
+    /// A motor has taken a change.
+    pub(super) fn on_acknowledged(&mut self, motor: MotorIndex, change: u64) {
+        let holds = |a: &Active| a.proposal.as_ref().is_some_and(|p| p.number == change);
+        let found = self.active.iter_mut().find(|(_, a)| holds(a));
+        let Some((&id, active)) = found else { return };
+        if let Some(proposal) = &mut active.proposal {
+            proposal.missing.remove(&motor);
+        }
+        self.commit(id);
+    }
+
+    /// Commits the proposal if no acknowledgement is missing.
+    pub(super) fn commit(&mut self, id: MoveId) {
+        let now = self.now();
+        let Some(active) = self.active.get_mut(&id) else { return };
+        let complete = |p: &mut Proposal| {
+            // Else: not all yet; or too late, which is seen when its instant has passed.
+            p.missing.is_empty() && p.gate.commit(now) == Verdict::Committed
+        };
+        if let Some(proposal) = active.proposal.take_if(complete) {
+            self.adopt(id, proposal);
+        }
+    }
+
+    /// The instant of a proposal has passed: it stands, or is made again.
+    pub(super) fn check_proposal(&mut self, id: MoveId) {
+        let Some(active) = self.active.get_mut(&id) else { return };
+        let Some(proposal) = active.proposal.take() else { return };
+        match proposal.gate.resolve() {
+            // A commit that the acknowledgements made stands; else nobody has changed.
+            Verdict::Committed => self.adopt(id, proposal),
+            Verdict::Expired => {
+                active.silent = proposal.missing;
+                self.advance(id);
+            }
+        }
+    }
+
+    fn adopt(&mut self, id: MoveId, proposal: Proposal) {
+        let Some(active) = self.active.get_mut(&id) else { return };
+        let (at, lasts) = (proposal.at(), proposal.duration());
+        let mut told: Vec<(&str, Vec<&str>)> = Vec::new();
+        for item in &proposal.draft.items {
+            let name = self.models[item.motor].name.as_str();
+            match told.iter_mut().find(|t| t.0 == item.word) {
+                Some((_, names)) => names.push(name),
+                None => told.push((item.word, vec![name])),
+            }
+        }
+        for (word, names) in told {
+            self.recorder.text(self.move_signal, at, &format!("{id}:{word}:{}", names.join(",")));
+        }
+        let braked = active.is_braking();
+        active.adopt(proposal.number, at, proposal.draft);
+        if active.is_braking() {
+            let patience = at.plus_nanos(lasts) + STOP_PATIENCE;
+            active.patience = if braked { active.patience.max(patience) } else { patience };
+        }
+        if let Some(end) = active.end() {
+            active.deadline = end.plus_nanos(active.slack);
+        }
+    }
+
+    /// Where the last try has failed because of some motors alone, the others go on without them.
+    fn leave_silent(&mut self, id: MoveId) {
+        let Some(active) = self.active.get_mut(&id) else { return };
+        let silent = std::mem::take(&mut active.silent);
+        let others = active.legs.iter().any(|l| !silent.contains(&l.motor()));
+        if active.attempts == CHANGE_ATTEMPTS && others && !silent.is_empty() {
+            active.attempts = CHANGE_ATTEMPTS - 2;
+            silent.into_iter().for_each(|motor| self.give_up(id, motor));
+        }
+    }
+}

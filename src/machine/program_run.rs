@@ -1,0 +1,158 @@
+//! A program as one of the things a machine does: it runs while the machine is waited on, beside moves
+//! that others start, and the machine goes on after it.
+
+use std::time::Duration;
+
+use super::branch::{Branch, Turn};
+use super::plan::Start;
+use super::preflight::preflight_from;
+use super::program::choose_program;
+use super::report::RunResult;
+use super::{Machine, MachineError, MotorOutcome, MoveError, Place};
+use crate::config::Config;
+use crate::units::Instant;
+
+/// A program under way. Ask it to go on ([`ProgramRun::poll`]) whenever the machine has worked.
+///
+/// ```
+/// use lockstep::config::Config;
+/// use lockstep::machine::{Machine, ProgramRun, ProgramTurn, RunResult};
+///
+/// let text = "[servo.pan]\npwm = { gpio = 18 }\n\
+///     [program.wave]\nsteps = [ { move = { pan = \"30deg\" } }, { move = { pan = \"0deg\" } } ]\n";
+/// let mut machine = Machine::builder(Config::from_str(text, "demo")?.config).virtual_time().build()?;
+/// let config = machine.shared_config();
+/// let mut wave = ProgramRun::start(&machine, &config, "wave")?;
+/// let end = loop {
+///     match wave.poll(&mut machine) {
+///         ProgramTurn::Wait(until) => machine.work(until),
+///         ProgramTurn::Ended(end) => break end,
+///     }
+/// };
+/// assert_eq!(end.result, RunResult::Done);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct ProgramRun<'c> {
+    config: &'c Config,
+    name: String,
+    branch: Branch<'c>,
+    begun: Instant,
+    stopped: bool,
+}
+
+/// What a program answers when it is asked to go on.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ProgramTurn {
+    /// Ask again when something happened, or at this instant.
+    Wait(Instant),
+    /// It is over: nothing of it moves any more.
+    Ended(ProgramEnd),
+}
+
+/// How a program ended.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ProgramEnd {
+    /// Its name.
+    pub program: String,
+    /// How.
+    pub result: RunResult,
+    /// From its start on.
+    pub duration: Duration,
+    /// Motors that fell short and were not rescued, in the order they did.
+    pub shorts: Vec<MotorOutcome>,
+}
+
+impl<'c> ProgramRun<'c> {
+    /// Checks a program from where the motors are now, and begins it: its first step comes with the
+    /// first [`ProgramRun::poll`]. `config` is the machine's own.
+    ///
+    /// # Errors
+    ///
+    /// There is no such program, or it cannot run as it is written and the motors stand: nothing moves.
+    pub fn start(
+        machine: &Machine,
+        config: &'c Config,
+        name: &str,
+    ) -> Result<ProgramRun<'c>, MachineError> {
+        machine.open().map_err(MachineError::from)?;
+        let program = choose_program(config, Some(name))?;
+        let preflight = preflight_from(config, name, Some(machine.starts()));
+        for &motor in &preflight.motors {
+            let (model, state) = (&machine.models[motor], &machine.motors[motor]);
+            if model.steps.is_some() && state.place == Place::Unknown {
+                return Err(MoveError::UnknownPlace { motor: model.name.clone() }.into());
+            }
+            machine.ready_anywhere(motor).map_err(MachineError::from)?;
+        }
+        if let Some(first) = preflight.problems.first() {
+            return Err(MachineError::Preflight(first.error.to_string()));
+        }
+        let branch = Branch::program(program);
+        let name = program.name.clone();
+        Ok(ProgramRun { config, name, branch, begun: machine.now(), stopped: false })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// No further step; what moves of it comes to rest. Poll it until it has ended.
+    pub fn stop(&mut self, machine: &mut Machine) {
+        self.stopped = true;
+        self.branch.cancel(machine);
+    }
+
+    /// Goes on as far as it can. A stop of the machine stops it, too.
+    pub fn poll(&mut self, machine: &mut Machine) -> ProgramTurn {
+        if machine.is_stopped() && !self.stopped {
+            self.stop(machine);
+        }
+        match self.branch.poll(machine, self.config) {
+            Turn::Wait(until) => ProgramTurn::Wait(until),
+            Turn::Done => ProgramTurn::Ended(self.end(machine)),
+        }
+    }
+
+    fn end(&mut self, machine: &Machine) -> ProgramEnd {
+        let result = if self.branch.genuine || (self.branch.failed && !self.stopped) {
+            RunResult::Failed
+        } else if self.stopped {
+            RunResult::Stopped
+        } else {
+            RunResult::Done
+        };
+        ProgramEnd {
+            program: self.name.clone(),
+            result,
+            duration: machine.now().since(self.begun),
+            shorts: std::mem::take(&mut self.branch.shorts),
+        }
+    }
+}
+
+impl Machine {
+    /// The config it was built from, to be kept beside it.
+    pub fn shared_config(&self) -> std::sync::Arc<Config> {
+        self.config.clone()
+    }
+
+    /// Lets the machine work until `until`, or until something happened that may interest whoever
+    /// waits: a motor spoke, a deadline passed, a stop came, or its [waker](Machine::waker) was used.
+    pub fn work(&mut self, until: Instant) {
+        self.pump(until);
+    }
+
+    /// Where every motor is now, as a plan begins.
+    fn starts(&self) -> Vec<Start> {
+        let of = |(model, state): (&super::model::MotorModel, &super::MotorState)| match (
+            model.steps,
+            state.angle,
+        ) {
+            (Some(_), _) => Start::At(state.telemetry.steps() as f64),
+            (None, Some(angle)) => Start::At(angle),
+            (None, None) => Start::Anywhere,
+        };
+        self.models.iter().zip(&self.motors).map(of).collect()
+    }
+}

@@ -1,0 +1,136 @@
+use super::active::{Active, Stage};
+use super::outcome::Place;
+use super::{Machine, MotorState};
+use crate::config::MotorUnit;
+use crate::motor::{FaultKind, MotorIndex, MoveId};
+use crate::runtime::Heed;
+use crate::units::Instant;
+
+/// What a machine as a whole does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MachineState {
+    /// Nothing moves, and moves may begin.
+    Idle,
+    /// Something is on its way.
+    Moving,
+    /// Told to hold, and not all at rest yet.
+    Holding,
+    /// At rest by a hold: waits for its resume.
+    Held,
+    /// Coming to rest by a stop or a halt.
+    Stopping,
+    /// At rest by a stop, until it is cleared.
+    Stopped,
+    /// At rest by a halt, until it is cleared.
+    Halted,
+    /// At rest, and a motor has a fault.
+    Fault,
+}
+
+impl MachineState {
+    /// One word, as reports and JSON have it.
+    pub fn word(self) -> &'static str {
+        match self {
+            MachineState::Idle => "idle",
+            MachineState::Moving => "moving",
+            MachineState::Holding => "holding",
+            MachineState::Held => "held",
+            MachineState::Stopping => "stopping",
+            MachineState::Stopped => "stopped",
+            MachineState::Halted => "halted",
+            MachineState::Fault => "fault",
+        }
+    }
+}
+
+/// A machine at one instant.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Snapshot {
+    /// When, on the machine's clock.
+    pub at: Instant,
+    /// What it does.
+    pub state: MachineState,
+    /// The speed override, percent.
+    pub speed_override: f64,
+    /// The moves that have not ended, in the order of their numbers.
+    pub moves: Vec<MoveId>,
+    /// One for each motor, in the order of the config.
+    pub motors: Vec<MotorSnapshot>,
+}
+
+/// A motor at one instant.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MotorSnapshot {
+    /// Its name.
+    pub motor: String,
+    /// Where it is, in its unit, by the edges emitted; `None` for a servo without a signal.
+    pub position: Option<f64>,
+    /// The velocity that its plan has now, in its unit a second; 0 at rest.
+    pub velocity: f64,
+    /// Its unit.
+    pub unit: MotorUnit,
+    /// What is known of its place.
+    pub place: Place,
+    /// The move that it is part of.
+    pub busy: Option<MoveId>,
+    /// The fault that it has.
+    pub fault: Option<FaultKind>,
+}
+
+impl Machine {
+    /// How the machine is now. Looking does not disturb its motion.
+    pub fn snapshot(&self) -> Snapshot {
+        let at = self.now();
+        let motor = |(index, state): (MotorIndex, &MotorState)| {
+            let model = &self.models[index];
+            let leg = state.busy.and_then(|id| self.active.get(&id)?.leg(index));
+            let velocity = leg.map_or(0.0, |l| l.velocity_at(at));
+            MotorSnapshot {
+                motor: model.name.clone(),
+                position: self.position(&model.name),
+                velocity: model.to_unit(velocity),
+                unit: model.unit,
+                place: state.place,
+                busy: state.busy,
+                fault: state.fault.clone(),
+            }
+        };
+        Snapshot {
+            at,
+            state: self.state(),
+            speed_override: self.speed_override(),
+            moves: self.active.keys().copied().collect(),
+            motors: self.motors.iter().enumerate().map(motor).collect(),
+        }
+    }
+
+    /// What the machine as a whole does.
+    pub fn state(&self) -> MachineState {
+        let moves = || self.active.values();
+        let at_rest = moves().all(Active::is_held);
+        if self.is_stopped() {
+            return match (at_rest, self.heed == Heed::Nothing || self.halt.is_set()) {
+                (false, _) => MachineState::Stopping,
+                (true, true) => MachineState::Halted,
+                (true, false) => MachineState::Stopped,
+            };
+        }
+        let held = self.is_held() || !self.active.is_empty();
+        if at_rest {
+            let faulty = self.motors.iter().any(|m| m.fault.is_some());
+            return match (faulty, held) {
+                (true, _) => MachineState::Fault,
+                (false, true) => MachineState::Held,
+                (false, false) => MachineState::Idle,
+            };
+        }
+        let moving = || moves().filter(|a| !a.is_held());
+        if moving().all(|a| a.stage == Stage::Stopping) {
+            MachineState::Stopping
+        } else if moving().all(Active::is_holding) {
+            MachineState::Holding
+        } else {
+            MachineState::Moving
+        }
+    }
+}

@@ -1,0 +1,520 @@
+use std::sync::Arc;
+
+use super::part::{Met, Part, Stage};
+use super::{
+    Change, Command, FaultKind, Input, Limit, Motion, Motor, MotorLimits, MoveId, Outbox, Report,
+    Telemetry, Verdict, Wake,
+};
+use crate::hal::HalError;
+use crate::motion::{Planner, State, StepTimes, Trajectory};
+use crate::units::Instant;
+
+/// What a stepper's loop drives, one step at a time: pulses on STEP, or the phases of coils.
+///
+/// Nothing here waits, and from [`StepOutput::turn`] to the end of a pulse nothing allocates, locks,
+/// formats or logs.
+pub trait StepOutput: Send {
+    /// Gives the motor its power, in the phase that it has after `turned` steps up. Says from when on it may step.
+    ///
+    /// # Errors
+    ///
+    /// The back end refused.
+    fn energise(&mut self, turned: i64) -> Result<Instant, HalError>;
+
+    /// Takes the motor's power away. The phase is kept.
+    ///
+    /// # Errors
+    ///
+    /// The back end refused.
+    fn release(&mut self) -> Result<(), HalError>;
+
+    /// Ends the pulse under way, if it has had its width by `now`; else says when it will have.
+    ///
+    /// # Errors
+    ///
+    /// The back end refused.
+    fn end_pulse(&mut self, now: Instant) -> Result<Option<Instant>, HalError>;
+
+    /// Whether a pulse is under way.
+    fn in_pulse(&self) -> bool;
+
+    /// Gets ready for steps up or down.
+    ///
+    /// # Errors
+    ///
+    /// The back end refused.
+    fn turn(&mut self, up: bool, now: Instant) -> Result<Turn, HalError>;
+
+    /// The earliest instant of the next step, as far as the outputs go.
+    fn ready_from(&self) -> Instant;
+
+    /// Makes one step, in the direction turned to, after which it has made `turned` steps up (those down
+    /// taken off) since it was opened. Says when.
+    ///
+    /// # Errors
+    ///
+    /// The back end refused.
+    fn step(&mut self, turned: i64) -> Result<Instant, HalError>;
+
+    /// An output was refused: no wait on a pulse that can no longer be ended.
+    fn abandon(&mut self);
+
+    /// Last resort, after a panic of the loop: ends a pulse with its full width.
+    fn make_safe(&mut self);
+}
+
+/// How a turn to a direction went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Turn {
+    /// It is turned that way already.
+    Done,
+    /// It has just turned; steps that way from this instant on.
+    Settles(Instant),
+    /// It may not turn before this instant.
+    NotBefore(Instant),
+}
+
+/// What every stepper has, whatever drives it. Times are in nanoseconds.
+pub struct StepperSetup {
+    /// Two steps are never closer than this: 1/(1.25 x top speed), or the pulse and its gap.
+    pub min_interval: u64,
+    /// What the motor keeps against any plan, in steps.
+    pub limits: MotorLimits,
+    /// Steps of play between the motor and what it moves, 0 or more. A move that turns takes them up
+    /// before it begins. At the start they lie behind a motor that has come up.
+    pub backlash: i64,
+    /// Whether the motor may ever be let go: by [`Command::Release`], at rest, or at the end.
+    pub may_release: bool,
+    /// Whether it is let go whenever it rests.
+    pub release_at_rest: bool,
+    /// Whether it is let go when the program ends.
+    pub release_at_end: bool,
+    /// From the last step to letting go, at least: the rotor still swings.
+    pub settle: u64,
+    /// An edge later than this is reported.
+    pub max_lateness: Option<u64>,
+    /// Steps at the start: where the axis is taken to be.
+    pub count: i64,
+    /// What the world may read.
+    pub telemetry: Arc<Telemetry>,
+}
+
+/// A stepper: the loop that turns a trajectory into steps.
+pub struct Stepper<O> {
+    s: StepperSetup,
+    drive: O,
+    out: Outbox,
+    part: Part<StepTimes>,
+    /// The axis' count: what is moved, behind the play.
+    count: i64,
+    /// The steps that the motor has turned since it was opened.
+    turned: i64,
+    /// Of the play's steps those that lie below: all of them while it goes up, none while it goes down.
+    below: i64,
+    /// The play is being taken up before a move.
+    take_up: Option<TakeUp>,
+    /// Whether the travel counts: the motor's place is known.
+    placed: bool,
+    /// The next step may not come before this.
+    step_from: Instant,
+    powered: bool,
+    awake_from: Instant,
+    /// The motor may be let go from this instant on, and shall be, at rest.
+    still_from: Instant,
+    let_go: bool,
+    /// What to say once the pulse under way has ended. `halted`: with the move that was dropped.
+    halted: Option<Option<MoveId>>,
+    fault: Option<FaultKind>,
+    finish: bool,
+    /// A fault or the end of the program: takes no more moves.
+    closed: bool,
+}
+
+/// A turn of the motor alone, until the play is behind it.
+struct TakeUp {
+    times: StepTimes,
+    /// When it begins, once that is known, and how long it takes.
+    zero: Option<Instant>,
+    duration: u64,
+}
+
+/// How a step went.
+enum Step {
+    Made(Instant),
+    NotYet(Wake),
+    /// It would leave the travel.
+    Barred,
+}
+
+impl<O: StepOutput> Stepper<O> {
+    /// A motor at rest, its outputs as they were opened.
+    pub fn new(setup: StepperSetup, drive: O, out: Outbox) -> Stepper<O> {
+        setup.telemetry.set_steps(setup.count);
+        Stepper {
+            count: setup.count,
+            turned: 0,
+            below: setup.backlash,
+            take_up: None,
+            placed: true,
+            s: setup,
+            drive,
+            out,
+            part: Part::new(),
+            step_from: Instant::ZERO,
+            powered: false,
+            awake_from: Instant::ZERO,
+            still_from: Instant::ZERO,
+            let_go: false,
+            halted: None,
+            fault: None,
+            finish: false,
+            closed: false,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_limits(&mut self, limits: MotorLimits) {
+        self.s.limits = limits;
+    }
+
+    fn fail(&mut self, kind: FaultKind) {
+        self.closed = true;
+        if self.drive.in_pulse() {
+            self.fault = Some(kind);
+        } else {
+            // Said before the barrier breaks, so that the others' 'not started' comes after it.
+            self.out.say(Report::Fault(kind));
+        }
+        self.part.drop_move();
+    }
+
+    fn advance(&mut self, now: Instant) -> Result<Wake, HalError> {
+        if let Some(until) = self.drive.end_pulse(now)? {
+            return Ok(Wake::edge(until));
+        }
+        if self.finish || self.halted.is_some() || self.fault.is_some() {
+            self.say_still();
+        }
+        match self.part.stage() {
+            Stage::Idle => self.rest(now),
+            Stage::Preparing => self.prepare(now),
+            Stage::Waiting => self.await_barrier(now),
+            Stage::Running => self.run(now),
+        }
+    }
+
+    fn say_still(&mut self) {
+        if let Some(kind) = self.fault.take() {
+            self.out.say(Report::Fault(kind));
+        }
+        if let Some(id) = self.halted.take() {
+            self.out.say(Report::Halted { id });
+        }
+    }
+
+    /// No move: lets go of the motor, where that is wanted, and ends.
+    fn rest(&mut self, now: Instant) -> Result<Wake, HalError> {
+        let let_go = self.let_go || self.s.release_at_rest || self.finish && self.s.release_at_end;
+        if let_go && self.powered && self.s.may_release {
+            if now < self.still_from {
+                return Ok(Wake::about(self.still_from));
+            }
+            self.powered = false;
+            self.drive.release()?;
+        }
+        self.let_go = false;
+        if std::mem::take(&mut self.finish) {
+            self.out.say(Report::Safe);
+        }
+        Ok(Wake::IDLE)
+    }
+
+    fn prepare(&mut self, now: Instant) -> Result<Wake, HalError> {
+        if !self.powered {
+            self.awake_from = self.drive.energise(self.turned)?;
+            self.powered = true;
+        }
+        if let Some(wake) = self.take_up(now)? {
+            return Ok(wake);
+        }
+        let Some(motion) = self.part.preparing() else { return Ok(Wake::IDLE) };
+        let mut times = StepTimes::new(motion.trajectory.clone(), self.count);
+        if let Some(first) = times.peek()
+            && let Turn::NotBefore(at) = self.drive.turn(first.up, now)?
+        {
+            return Ok(Wake::edge(at));
+        }
+        let ready = self.awake_from.max(self.drive.ready_from());
+        if now < ready {
+            return Ok(Wake::about(ready));
+        }
+        self.part.arrive(&mut self.out);
+        self.await_barrier(now)
+    }
+
+    fn await_barrier(&mut self, now: Instant) -> Result<Wake, HalError> {
+        let count = self.count;
+        match self
+            .part
+            .meet(now, &mut self.out, |motion, _| StepTimes::new(motion.trajectory.clone(), count))
+        {
+            Met::Released => self.run(now),
+            Met::NotYet(wake) => Ok(wake),
+            Met::Broken => self.rest(now),
+        }
+    }
+
+    fn run(&mut self, now: Instant) -> Result<Wake, HalError> {
+        let Some((run, change)) = self.part.running() else { return Ok(Wake::IDLE) };
+        let mut due = run.own.peek().map(|d| (run.zero.plus_nanos(d.at), d.up));
+        // What the old plan still owes before the change's instant comes first.
+        if let Some(at) = change.as_ref().map(|c| c.at)
+            && due.is_none_or(|(t, _)| t >= at)
+        {
+            if now < at {
+                return Ok(Wake::edge(at));
+            }
+            if let Some(change) = change.take()
+                && change.gate.resolve() == Verdict::Committed
+            {
+                run.own = StepTimes::new(change.trajectory().clone(), run.own.count());
+                run.follow(change);
+                due = run.own.peek().map(|d| (run.zero.plus_nanos(d.at), d.up));
+            }
+        }
+        let Some((due, up)) = due else {
+            let end = run.zero.plus_nanos(run.trajectory.duration());
+            if now < end {
+                return Ok(Wake::about(end));
+            }
+            // Where it holds, the motor keeps its power.
+            let over = self.part.end(end, &mut self.out);
+            return if over { self.rest(now) } else { Ok(Wake::IDLE) };
+        };
+        let at = match self.step(due, up, now)? {
+            Step::Made(at) => at,
+            Step::NotYet(wake) => return Ok(wake),
+            Step::Barred => {
+                self.fail(FaultKind::Limit(Limit::Travel));
+                return self.rest(now);
+            }
+        };
+        if let Some((run, _)) = self.part.running() {
+            run.own.advance();
+            run.tell_late(at.nanos_since(due), self.s.max_lateness, &mut self.out);
+        }
+        match self.drive.end_pulse(now)? {
+            Some(until) => Ok(Wake::edge(until)),
+            None => self.run(now),
+        }
+    }
+
+    /// Emits a step once it is due and may be.
+    #[inline]
+    fn step(&mut self, due: Instant, up: bool, now: Instant) -> Result<Step, HalError> {
+        match self.drive.turn(up, now)? {
+            Turn::Done => {}
+            Turn::NotBefore(at) => return Ok(Step::NotYet(Wake::edge(at))),
+            Turn::Settles(from) if from > due => self.s.telemetry.lateness.record_dir_delay(),
+            Turn::Settles(_) => {}
+        }
+        let step_at = due.max(self.step_from).max(self.drive.ready_from());
+        if now < step_at {
+            let late = step_at > due;
+            let wake = if late { Wake::overdue_edge(step_at) } else { Wake::edge(step_at) };
+            return Ok(Step::NotYet(wake));
+        }
+        let step = if up { 1 } else { -1 };
+        // In the play the motor turns, and what it moves does not.
+        let below = self.below + step;
+        let in_play = (0..=self.s.backlash).contains(&below);
+        let count = if in_play { self.count } else { self.count + step };
+        let (least, most) = self.s.limits.travel;
+        if self.placed && !in_play && !(least..=most).contains(&(count as f64)) {
+            return Ok(Step::Barred);
+        }
+        let at = self.drive.step(self.turned + step)?;
+        self.turned += step;
+        if in_play {
+            self.below = below;
+        }
+        self.count = count;
+        self.s.telemetry.set_steps(count);
+        self.step_from = at.plus_nanos(self.s.min_interval);
+        self.still_from = at.plus_nanos(self.s.settle);
+        self.s.telemetry.lateness.record(at.nanos_since(due));
+        Ok(Step::Made(at))
+    }
+
+    /// Takes up the play before a move that turns, from rest to rest, within the limits. `None`: it is
+    /// behind the motor.
+    fn take_up(&mut self, now: Instant) -> Result<Option<Wake>, HalError> {
+        let Some(way) = &mut self.take_up else { return Ok(None) };
+        let (next, duration) = (way.times.peek(), way.duration);
+        if now < self.awake_from {
+            return Ok(Some(Wake::about(self.awake_from)));
+        }
+        if let Some(first) = next.filter(|_| way.zero.is_none()) {
+            if let Turn::NotBefore(at) = self.drive.turn(first.up, now)? {
+                return Ok(Some(Wake::edge(at)));
+            }
+            way.zero = Some(now.max(self.drive.ready_from()));
+        }
+        let zero = *way.zero.get_or_insert(now);
+        let Some(next) = next else {
+            let end = zero.plus_nanos(duration);
+            if now < end {
+                return Ok(Some(Wake::about(end)));
+            }
+            self.take_up = None;
+            return Ok(None);
+        };
+        match self.step(zero.plus_nanos(next.at), next.up, now)? {
+            // Its travel has no part in it.
+            Step::Barred => self.take_up = None,
+            Step::NotYet(wake) => return Ok(Some(wake)),
+            Step::Made(_) => {
+                if let Some(way) = &mut self.take_up {
+                    way.times.advance();
+                }
+            }
+        }
+        let until = self.drive.end_pulse(now)?.unwrap_or(self.step_from);
+        Ok(Some(Wake::edge(until)))
+    }
+
+    /// Whether a plan is one that this motor follows, and what of the play comes before it.
+    fn accept(&self, motion: &Motion) -> Result<Option<TakeUp>, Limit> {
+        let trajectory = &motion.trajectory;
+        self.s.limits.check(trajectory, motion.placed)?;
+        self.s.limits.check_start(trajectory, self.count as f64)?;
+        let missing = self.missing(trajectory)?;
+        if missing == 0 {
+            return Ok(None);
+        }
+        let way =
+            Planner::new().to_position(State::at_rest(0.0), missing as f64, self.s.limits.motion);
+        let way = way.map_err(|_| Limit::Backlash)?;
+        let duration = way.duration();
+        Ok(Some(TakeUp { times: StepTimes::new(Arc::new(way), 0), zero: None, duration }))
+    }
+
+    /// The steps, up or down, after which the play lies behind a plan.
+    fn missing(&self, trajectory: &Trajectory) -> Result<i64, Limit> {
+        if self.s.backlash == 0 {
+            return Ok(0);
+        }
+        let distance = trajectory.end() - trajectory.start().position;
+        // Less than half a step back and forth is none.
+        if trajectory.way() - distance.abs() > 0.5 {
+            return Err(Limit::Backlash);
+        }
+        Ok(match distance {
+            d if d > 0.0 => self.s.backlash - self.below,
+            d if d < 0.0 => -self.below,
+            _ => 0,
+        })
+    }
+
+    /// Whether a change of plan is one that this motor follows.
+    fn check_change(&self, change: &Change) -> Result<(), Limit> {
+        let trajectory = change.trajectory();
+        self.s.limits.check(trajectory, self.placed)?;
+        // While the play is being taken up, it is for this very move.
+        match self.missing(trajectory)? {
+            0 => Ok(()),
+            _ if self.take_up.is_some() => Ok(()),
+            // Part of a step, which gives no step.
+            _ if (trajectory.end() - trajectory.start().position).abs() <= 0.5 => Ok(()),
+            _ => Err(Limit::Backlash),
+        }
+    }
+}
+
+impl<O: StepOutput> Motor for Stepper<O> {
+    fn command(&mut self, command: Command, _now: Instant) {
+        match command {
+            Command::Arm(motion) => {
+                if !self.part.is_free(self.closed) {
+                    self.part.arm(motion, self.closed, &mut self.out);
+                    return;
+                }
+                match self.accept(&motion) {
+                    Ok(take_up) => {
+                        (self.take_up, self.placed, self.let_go) = (take_up, motion.placed, false);
+                        self.part.arm(motion, self.closed, &mut self.out);
+                    }
+                    Err(limit) => self.part.refuse(&motion, limit, &mut self.out),
+                }
+            }
+            Command::Change(change) => {
+                let verdict = self.check_change(&change);
+                if !self.part.refuses(&change, verdict, &mut self.out) {
+                    self.part.take_change(change, &mut self.out);
+                }
+            }
+            Command::Halt => {
+                let dropped = self.part.drop_move();
+                self.take_up = None;
+                self.halted = Some(self.halted.flatten().or(dropped));
+            }
+            Command::Release => self.let_go = self.part.is_idle() && !self.drive.in_pulse(),
+            Command::SetCount(count) => {
+                if self.part.is_idle() && !self.drive.in_pulse() {
+                    self.count = count;
+                    self.s.telemetry.set_steps(count);
+                }
+            }
+            Command::Finish => {
+                self.part.drop_move();
+                self.closed = true;
+                self.finish = true;
+            }
+        }
+    }
+
+    fn poll(&mut self, now: Instant) -> Wake {
+        self.out.flush();
+        let wake = match self.advance(now) {
+            Ok(wake) => wake,
+            Err(e) => {
+                self.drive.abandon();
+                self.fail(FaultKind::Output(e));
+                if let Some(kind) = self.fault.take() {
+                    self.out.say(Report::Fault(kind));
+                }
+                if let Some(id) = self.halted.take() {
+                    self.out.say(Report::Halted { id });
+                }
+                if std::mem::take(&mut self.finish) {
+                    self.out.say(Report::Safe);
+                }
+                // What may still be let go is.
+                let let_go = self.powered && self.s.release_at_rest;
+                if let_go { Wake::about(self.still_from.max(now)) } else { Wake::IDLE }
+            }
+        };
+        self.out.or_retry(wake, now)
+    }
+
+    fn on_input(&mut self, input: Input, active: bool, _at: Instant) {
+        match input {
+            Input::Fault if active && !self.closed => self.fail(FaultKind::Driver),
+            Input::Fault => {}
+        }
+    }
+
+    fn position_at(&self, t: Instant) -> f64 {
+        self.part.position_at(t).unwrap_or(self.count as f64)
+    }
+
+    fn make_safe(&mut self) {
+        self.part.drop_move();
+        self.closed = true;
+        self.drive.make_safe();
+        if self.powered && self.s.may_release && self.s.release_at_end {
+            self.powered = false;
+            let _ = self.drive.release();
+        }
+    }
+}
