@@ -35,6 +35,8 @@ pub mod claim;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+#[cfg(all(feature = "service", unix))]
+pub mod client;
 pub mod config;
 #[cfg(feature = "cli")]
 mod doctor;

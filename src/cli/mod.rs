@@ -4,6 +4,8 @@
 //! errors and ends the process.
 
 pub mod check;
+#[cfg(all(feature = "service", unix))]
+mod client;
 mod doctor;
 mod error;
 mod header;
@@ -16,9 +18,13 @@ mod pages;
 mod plot;
 mod preflight;
 mod progress;
+#[cfg(all(feature = "service", unix))]
+mod replies;
 mod run;
 mod safe;
 mod selftest;
+#[cfg(all(feature = "service", unix))]
+mod serve;
 mod shared;
 mod signals;
 mod simulate;
@@ -43,6 +49,8 @@ pub const DONE: u8 = 0;
 pub const FAILED: u8 = 1;
 /// The exit status of wrong usage or a wrong config.
 pub const USAGE: u8 = 2;
+/// The exit status where no service runs to talk to.
+pub const NO_SERVICE: u8 = 4;
 /// The exit status where the hardware is not there or refuses.
 pub const HARDWARE: u8 = 3;
 
@@ -108,6 +116,12 @@ pub enum Command {
     Run(run::RunArgs),
     /// Run a program in virtual time, as fast as this computer goes
     Simulate(simulate::SimulateArgs),
+    /// Own the motors and serve clients on a socket, until a signal
+    #[cfg(all(feature = "service", unix))]
+    Serve(serve::ServeArgs),
+    #[cfg(all(feature = "service", unix))]
+    #[command(flatten)]
+    Client(client::ClientCommand),
     /// Make every output safe after a run that died: signals off, drivers off, loads held
     Safe(safe::SafeArgs),
     /// Drive each output through its range, motors unpowered, and look at its pin
@@ -181,6 +195,10 @@ pub fn run(cli: Cli) -> Result<u8, CliError> {
             print(&check::check(&args.files, options, &later))
         }
         Command::Run(args) => run::run(&args, cli.quiet),
+        #[cfg(all(feature = "service", unix))]
+        Command::Serve(args) => serve::serve(&args, cli.quiet),
+        #[cfg(all(feature = "service", unix))]
+        Command::Client(command) => client::client(command),
         Command::Simulate(args) => simulate::simulate(&args, cli.quiet),
         Command::Safe(args) => safe::safe(&args),
         Command::Selftest(args) => selftest::selftest(&args),

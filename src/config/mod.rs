@@ -48,6 +48,7 @@
 //! All else that is in a table is needed, and nothing else may be there.
 
 mod axis;
+mod blend;
 mod builder;
 pub mod coil_motors;
 mod coils;

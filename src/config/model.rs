@@ -603,6 +603,10 @@ pub struct MoveAction {
     pub on_fault: OnFault,
     /// A program for each motor that falls short: (motor, program).
     pub on_short: Vec<(usize, usize)>,
+    /// It does not stop at its end but runs through into the move that stands directly after it, within
+    /// this distance of the corner, in its motors' unit. Above 0; only of an aligned move, all of whose
+    /// motors have one unit, without a time-out or an `on_short` of its own.
+    pub blend: Option<f64>,
 }
 
 /// Whether the motors of a move go at once.

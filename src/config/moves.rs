@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::blend::{BLEND, blend};
 use super::parts::{self, ReadMotor};
 use super::program::{Names, count};
 use super::reader::{Key, Reader, Table, Value, key, list, span_of};
@@ -74,7 +75,8 @@ pub(super) fn move_action(
     value: Value<'_>,
     names: &Names<'_>,
 ) -> Option<MoveAction> {
-    let order = table.get(key("order", "\"one-by-one\"")).map_or(Some(Order::Together), |v| {
+    let order_at = table.get(key("order", "\"one-by-one\""));
+    let order = order_at.map_or(Some(Order::Together), |v| {
         r.choice(v, &[("together", Order::Together), ("one-by-one", Order::OneByOne)])
     });
     let arrive_at = table.get(key("arrive", "\"asap\""));
@@ -96,7 +98,8 @@ pub(super) fn move_action(
         }
         fine.then_some(percent / 100.0)
     });
-    let timeout = match table.get(key("timeout", "\"10s\"")) {
+    let timeout_at = table.get(key("timeout", "\"10s\""));
+    let timeout = match timeout_at {
         None => Some(None),
         Some(v) => r.duration(v).map(Some),
     };
@@ -104,6 +107,7 @@ pub(super) fn move_action(
         r.choice(v, &[("stop", OnFault::Stop), ("continue", OnFault::Continue)])
     });
     let on_short_at = table.get(key("on-short", "{ x = \"recover\" }"));
+    let blend_at = table.get(BLEND);
 
     let inner = r.table(value, "`move`".to_owned())?;
     if inner.entries.is_empty() {
@@ -119,7 +123,18 @@ pub(super) fn move_action(
         None => Some(Vec::new()),
         Some(v) => on_short(r, v, &inner, names),
     };
+    let stops = [
+        ("order", order_at.filter(|_| order == Some(Order::OneByOne))),
+        ("arrive", arrive_at.filter(|_| arrive == Some(Arrive::Asap))),
+        ("timeout", timeout_at),
+        ("on-short", on_short_at),
+    ];
+    let blend = match blend_at {
+        None => Some(None),
+        Some(v) => blend(r, v, &stops, &inner, names).map(Some),
+    };
     Some(MoveAction {
+        blend: blend?,
         targets: targets?,
         order: order?,
         arrive: arrive?,

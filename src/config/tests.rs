@@ -320,7 +320,7 @@ fn a_chip_has_one_clock() {
     let config = load(text);
     let servo = |name: &str| match &config.motor(name).unwrap().drive {
         Drive::Servo(servo) => servo.clone(),
-        Drive::StepDir(_) => panic!("no servo"),
+        _ => panic!("no servo"),
     };
     let (a, b, c, d) = (servo("a"), servo("b"), servo("c"), servo("d"));
     assert_eq!((a.timing(), a.period), (b.timing(), b.period));

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::blend::BlendRun;
 use super::change::Proposal;
 use super::outcome::{Cause, MotorOutcome};
 use super::plan::{Goal, Line, Part, Way};
@@ -83,7 +84,7 @@ impl Leg {
     }
 
     pub fn on_line(&self) -> bool {
-        self.part.goal.way == Way::Line
+        matches!(self.part.goal.way, Way::Line | Way::Path)
     }
 
     /// Whether its plan must change. A stop is for good; at a hold everything waits for what follows.
@@ -140,6 +141,7 @@ pub(super) struct Active {
     /// Those whose motor has not ended.
     pub legs: Vec<Leg>,
     pub line: Option<Line>,
+    pub run: Option<BlendRun>,
     /// The move's own share of the speed limits, before the machine's override.
     pub share: f64,
     /// Motors that have not yet come to the barrier.
@@ -223,7 +225,7 @@ impl Active {
     /// Every motor rests at its goal by then, by the plan that it has.
     pub fn all_but_over(&self, at: Instant) -> bool {
         let over = |l: &Leg| l.course == Aim::Go && l.end().is_some_and(|end| end <= at);
-        self.started && self.legs.iter().all(over)
+        self.started && self.run.is_none() && self.legs.iter().all(over)
     }
 
     /// All legs shall do this; a leg that stops goes on to stop.

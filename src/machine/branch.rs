@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
+use super::ahead::{Ahead, place};
 use super::outcome::{Cause, MotorOutcome};
+use super::plan::Start;
 use super::shapes::{keyframe_tracks, nanos, sweep_targets};
 use super::spec::Move;
 use super::{Machine, MoveError, Outcome};
@@ -17,6 +19,9 @@ use crate::units::Instant;
 /// A repetition that took no time at all pauses for this long, so that time passes.
 const IDLE_TURN: Duration = Duration::from_millis(1);
 
+/// A blended run is begun with so many places.
+const FIRST_PLACES: usize = 200;
+
 /// What a branch answers when it is asked to go on.
 pub(super) enum Turn {
     /// Ask again when something happened, or at this instant.
@@ -24,7 +29,9 @@ pub(super) enum Turn {
     Done,
 }
 
-enum Frame<'c> {
+/// A place in a program.
+#[derive(Clone, Debug)]
+pub(super) enum Frame<'c> {
     /// A program's steps, or those of a branch; `on_failure` ends with it where it is a program.
     Steps {
         steps: &'c [StepConfig],
@@ -61,6 +68,8 @@ enum Pending<'c> {
     Move {
         id: MoveId,
         action: Option<&'c MoveAction>,
+        /// The moves that follow it in a blended run.
+        ahead: Option<Ahead<'c>>,
         rescues: Vec<Branch<'c>>,
         bad: bool,
     },
@@ -171,7 +180,7 @@ impl<'c> Branch<'c> {
     fn wait(&mut self, machine: &mut Machine, config: &'c Config) -> Option<Instant> {
         match &mut self.pending {
             Pending::Nothing => None,
-            Pending::Until(at) if machine.program_now() < *at => Some(machine.from_program(*at)),
+            Pending::Until(at) if machine.program_now() < *at => Some(machine.machine_time_of(*at)),
             Pending::Until(_) => {
                 self.pending = Pending::Nothing;
                 None
@@ -219,7 +228,12 @@ impl<'c> Branch<'c> {
 
     fn wait_move(&mut self, machine: &mut Machine, config: &'c Config) -> Option<Instant> {
         let cancelled = self.cancelled;
-        let Pending::Move { id, action, rescues, bad } = &mut self.pending else { return None };
+        let Pending::Move { id, action, ahead, rescues, bad } = &mut self.pending else {
+            return None;
+        };
+        if let Some(ahead) = ahead {
+            lead_on(ahead, *id, machine, config);
+        }
         let mut until = Instant::FAR;
         while let Some(done) = machine.take_outcome(*id) {
             let Outcome::Short { cause, .. } = &done.outcome else { continue };
@@ -262,7 +276,11 @@ impl<'c> Branch<'c> {
             self.genuine |= rescue.genuine;
             self.shorts.append(&mut rescue.shorts);
         }
+        let ahead = ahead.take();
         self.pending = Pending::Nothing;
+        if let Some(ahead) = ahead.filter(|_| !self.cancelled) {
+            self.frames = ahead.frames;
+        }
         if bad {
             self.fail(false);
         }
@@ -341,6 +359,8 @@ impl<'c> Branch<'c> {
             Action::Move(action) if action.order == Order::OneByOne => {
                 self.frames.push(Frame::OneByOne { action, next: 0 });
             }
+            Action::Move(action)
+                if action.blend.is_some() && self.start_run(machine, config, action) => {}
             Action::Move(action) => {
                 let targets: Vec<_> =
                     action.targets.iter().map(|t| (t.motor, t.position)).collect();
@@ -393,6 +413,34 @@ impl<'c> Branch<'c> {
         self.follow(started, action);
     }
 
+    /// Starts a blended run with this move. False: a servo has no signal yet, or there are too many
+    /// motors, so that the move is one of its own.
+    fn start_run(
+        &mut self,
+        machine: &mut Machine,
+        config: &'c Config,
+        action: &'c MoveAction,
+    ) -> bool {
+        let Some(mut ahead) = Ahead::of(action, &self.frames, config) else { return false };
+        let motors = ahead.motors().to_vec();
+        let silent = |&m: &MotorIndex| matches!(machine.ready(m), Ok(Start::Anywhere));
+        if motors.iter().any(silent) {
+            return false;
+        }
+        let mut places = vec![place(action)];
+        while places.len() < FIRST_PLACES
+            && let Some(next) = ahead.next(config)
+        {
+            places.push(place(next));
+        }
+        let started = machine.start_run(motors, &places, !ahead.over, action.on_fault);
+        self.follow(started, Some(action));
+        if let Pending::Move { ahead: slot, .. } = &mut self.pending {
+            *slot = Some(ahead);
+        }
+        true
+    }
+
     fn start_keyframes(&mut self, machine: &mut Machine, frames: &[Keyframe]) {
         let started = keyframe_tracks(frames, |motor| machine.ready(motor)).and_then(|tracks| {
             let (models, planner) = (&machine.models, &mut machine.planner);
@@ -405,13 +453,33 @@ impl<'c> Branch<'c> {
     fn follow(&mut self, started: Result<MoveId, MoveError>, action: Option<&'c MoveAction>) {
         match started {
             Ok(id) => {
-                self.pending = Pending::Move { id, action, rescues: Vec::new(), bad: false };
+                let (ahead, rescues, bad) = (None, Vec::new(), false);
+                self.pending = Pending::Move { id, action, ahead, rescues, bad };
             }
             Err(MoveError::Stopped) => self.fail(false),
             Err(e) => {
                 log::error!("{e}");
                 self.fail(true);
             }
+        }
+    }
+}
+
+/// Gives a blended run the places that it wants.
+fn lead_on<'c>(ahead: &mut Ahead<'c>, id: MoveId, machine: &mut Machine, config: &'c Config) {
+    while !ahead.over && machine.path_wants(id) {
+        let added = match ahead.next(config) {
+            Some(next) => machine.extend_run(id, &[place(next)]),
+            None => Ok(()),
+        };
+        if let Err(e) = added {
+            log::error!("{e}");
+            machine.stop_move(id);
+            ahead.over = true;
+        }
+        if ahead.over {
+            // It may be over already: stopped, or by a fault.
+            let _ = machine.end_path(id);
         }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::active::{Active, Aim, Leg, Stage};
+use super::blend::{BlendRun, RunDraft};
 use super::jog::plan_jog;
 use super::model::MotorModel;
 use super::outcome::Cause;
@@ -40,6 +41,8 @@ pub(super) struct Proposal {
 struct Draft {
     line: Option<Arc<Trajectory>>,
     items: Vec<Item>,
+    /// The path of a blended run from then on.
+    run: Option<RunDraft>,
     /// Motors whose present plan does already what is asked for, or will before it could be changed.
     keep: Vec<MotorIndex>,
 }
@@ -72,6 +75,9 @@ enum LinePlan {
 impl Active {
     /// The plans that the legs ask for, from `at` on.
     fn draft(&self, means: &mut Means<'_>, at: Instant) -> Result<Draft, MoveError> {
+        if let Some(run) = &self.run {
+            return self.run_draft(run, means, at);
+        }
         let share = (self.share * means.speed).min(1.0);
         let changing: Vec<&Leg> = self.legs.iter().filter(|l| self.may_change(l)).collect();
         let mut draft = Draft::default();
@@ -108,6 +114,45 @@ impl Active {
                 None => draft.keep.push(leg.motor()),
             }
         }
+        Ok(draft)
+    }
+
+    /// A blended run goes on, or comes to rest on its path.
+    fn run_draft(
+        &self,
+        run: &BlendRun,
+        means: &Means<'_>,
+        at: Instant,
+    ) -> Result<Draft, MoveError> {
+        let Some(first) = self.legs.iter().find(|l| self.may_change(l)) else {
+            return Ok(Draft::default());
+        };
+        let (aim, course) = (first.aim, first.course);
+        let (drafted, trajectories) = run.draft(aim, course, at, means.speed);
+        let word = match (aim, course) {
+            (Aim::Hold, _) => "hold",
+            (Aim::Stop, _) => "stop",
+            (Aim::Go, Aim::Hold) => "resume",
+            _ if drafted.is_override() => "override",
+            _ => "path",
+        };
+        let mut draft = Draft::default();
+        for leg in &self.legs {
+            let model = &means.models[leg.motor()];
+            let Some((trajectory, goal)) = run.of_motor(leg.motor(), model, &trajectories) else {
+                continue;
+            };
+            plan::check_extremes(model, &trajectory, 1.0)?;
+            let trajectory = Arc::new(trajectory);
+            draft.items.push(Item {
+                motor: leg.motor(),
+                trajectory,
+                course: aim,
+                goal: Some(goal),
+                word,
+            });
+        }
+        draft.run = Some(drafted);
         Ok(draft)
     }
 
@@ -189,6 +234,9 @@ impl Active {
         if let (Some(line), Some(s)) = (&mut self.line, draft.line) {
             line.s = s;
         }
+        if let (Some(run), Some(drafted)) = (&mut self.run, draft.run) {
+            run.adopt(drafted);
+        }
         if !self.legs.iter().any(Leg::on_line) {
             self.line = None;
         }
@@ -244,10 +292,15 @@ impl Leg {
         let from = self.state_at(at);
         let rest = planner.to_rest(from, model.native_limits(1.0));
         let rest = rest.map_err(plan_error(&model.name))?;
-        let end = self.left(at).end();
-        let toward = (end - from.position).signum();
-        if from.velocity * toward > 0.0 && (rest.end() - end) * toward > NEAR * model.tolerance() {
-            return Ok(None);
+        // Farther than its present plan ever goes that way: that one brakes harder already.
+        let (left, way) = (self.left(at), from.velocity.signum());
+        let farthest = if way > 0.0 { left.extremes().max } else { left.extremes().min };
+        if from.velocity != 0.0 && (rest.end() - farthest) * way > NEAR * model.tolerance() {
+            if left.least_velocity(way) >= -BACK * model.native_limits(1.0).speed {
+                return Ok(None);
+            }
+            // It turns round there.
+            plan::check_extremes(model, &rest, 1.0)?;
         }
         // What is left of keyframes counts from here on.
         let goal = match (&self.part.goal.way, self.since) {
@@ -273,7 +326,7 @@ impl Leg {
         let (goal, from) = (self.goal(), self.state_at(at));
         let plan_error = plan_error(&model.name);
         match &goal.way {
-            Way::Line | Way::Alone => {
+            Way::Line | Way::Alone | Way::Path => {
                 let limits = model.native_limits(share);
                 let t = means.planner.onward(from, goal.end, limits).map_err(plan_error)?;
                 if self.next.is_none() {
@@ -319,7 +372,9 @@ impl Proposal {
     /// What each motor is told.
     fn changes(&self, id: MoveId) -> Vec<(MotorIndex, Change)> {
         let change = |item: &Item| {
-            let then = if item.course == Aim::Hold { Then::Hold } else { Then::End };
+            let more = self.draft.run.as_ref().is_some_and(RunDraft::is_open);
+            let on = item.course == Aim::Hold || (item.course == Aim::Go && more);
+            let then = if on { Then::Hold } else { Then::End };
             let (trajectory, gate) = (item.trajectory.clone(), self.gate.clone());
             (item.motor, Change::new(self.number, id, trajectory, then, gate))
         };
@@ -370,6 +425,8 @@ impl Machine {
         };
         // Nothing moves before the epoch, whatever the plan.
         let at = at.max(active.epoch.get().unwrap_or(at));
+        // A blended run can change at its ticks.
+        let at = active.run.as_ref().map_or(at, |run| run.tick_at(at).0);
         active.attempts += 1;
         self.next_change += 1;
         let number = self.next_change;
@@ -481,6 +538,9 @@ impl Machine {
                 Some((_, names)) => names.push(name),
                 None => told.push((item.word, vec![name])),
             }
+        }
+        if let Some(run) = &mut active.run {
+            run.tell_vertices(id, |text| self.recorder.text(self.move_signal, at, text));
         }
         for (word, names) in told {
             self.recorder.text(self.move_signal, at, &format!("{id}:{word}:{}", names.join(",")));

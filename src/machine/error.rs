@@ -169,6 +169,29 @@ pub enum MoveError {
         /// The motor.
         motor: String,
     },
+    /// A blended run can't be sent elsewhere.
+    #[error("move {id} is a blended run, whose way is fixed: stop it and start a new move")]
+    Blended {
+        /// The move.
+        id: MoveId,
+    },
+    /// Not a blended run that is still open.
+    #[error("move {id} takes no more vertices: it is no blended run, or its end was told")]
+    NotOpen {
+        /// The move.
+        id: MoveId,
+    },
+    /// The motor is not one that the path was started with.
+    #[error(
+        "{motor} is not part of this path: name it in one of the places that the path begins with"
+    )]
+    NotInPath {
+        /// The motor.
+        motor: String,
+    },
+    /// A blend or a vertex is no number that it can be, or too many motors go along one path.
+    #[error("this path can't be: {0}")]
+    Path(#[from] crate::motion::path::PathError),
     /// The machine is held.
     #[error("the machine is held: resume it as a whole")]
     Held,
@@ -194,7 +217,13 @@ pub enum MoveError {
         /// The servo.
         motor: String,
     },
-    /// A servo can't be told where it is.
+    /// A motor that holds a load was to be let go.
+    #[error("{motor} holds a load that would fall: it is never let go")]
+    HoldsLoad {
+        /// The motor.
+        motor: String,
+    },
+    /// A servo can't be told where it is, nor be switched on before its first move.
     #[error("{motor} counts no steps: where it is, its signal says")]
     NoCount {
         /// The servo.

@@ -81,6 +81,10 @@ impl Machine {
                 active.legs.iter().map(|l| self.models[l.motor()].name.as_str()).collect();
             let marker = format!("{id}:{}:{}", active.kind, names.join(","));
             self.recorder.text(self.move_signal, zero, &marker);
+            if let Some(run) = &mut active.run {
+                run.begin(zero);
+                run.tell_vertices(id, |text| self.recorder.text(self.move_signal, zero, text));
+            }
         }
         let start = active.leg(motor).map(|l| l.part.start);
         if let Some(start) = start {
@@ -310,6 +314,9 @@ impl Machine {
             }
             if a.on_the_way() {
                 first = first.min(a.deadline);
+                if let Some(run) = a.run.as_ref().filter(|_| a.proposal.is_none()) {
+                    first = first.min(run.due());
+                }
             }
             if a.is_braking() {
                 first = first.min(a.patience);
@@ -366,6 +373,10 @@ impl Machine {
             self.advance(id);
             return;
         }
+        if self.go_on_with_run(id, now) {
+            return;
+        }
+        let Some(active) = self.active.get_mut(&id) else { return };
         if active.on_the_way() && now >= active.deadline {
             self.come_to_rest(id, Cause::Timeout);
         } else if active.is_braking() && now >= active.patience {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::active::{Active, Aim, Leg, Stage};
+use super::blend::BlendRun;
 use super::plan::{self, Planned, Start, Way};
 use super::shapes::nanos;
 use super::spec::Move;
 use super::{ARMING_PATIENCE, DEFAULT_SLACK, LEAD, Machine, MoveError, Outcome, Place};
 use crate::config::OnFault;
 use crate::motion::{State, Trajectory};
-use crate::motor::{Command, Epoch, Motion, MotorIndex, MoveId};
+use crate::motor::{Command, Epoch, Motion, MotorIndex, MoveId, Then};
 use crate::sync::StepBarrier;
 use crate::units::Instant;
 
@@ -109,6 +110,7 @@ impl Machine {
             stage: Stage::Waiting,
             legs: planned.parts.into_iter().map(Leg::new).collect(),
             line: planned.line,
+            run: planned.run,
             share,
             absent: BTreeSet::new(),
             barrier: StepBarrier::new(1),
@@ -163,12 +165,13 @@ impl Machine {
         active.absent = active.motors().into_iter().collect();
         active.patience = now + ARMING_PATIENCE + self.wake_slack;
         active.stage = Stage::Arming;
-        let motors = &self.motors;
+        let (motors, then) = (&self.motors, active.run.as_ref().map_or(Then::End, BlendRun::then));
         let motion = |leg: &Leg| {
             let (trajectory, barrier) = (leg.part.trajectory.clone(), active.barrier.clone());
             let placed = motors[leg.motor()].place != Place::Unknown
                 || self.models[leg.motor()].steps.is_none();
-            (leg.motor(), Motion { id, trajectory, barrier, epoch: active.epoch.clone(), placed })
+            let epoch = active.epoch.clone();
+            (leg.motor(), Motion { id, trajectory, barrier, epoch, placed, then })
         };
         let motions: Vec<_> = active.legs.iter().map(motion).collect();
         for (motor, motion) in motions {
@@ -186,6 +189,10 @@ impl Machine {
         let share = (active.share * self.speed).min(1.0);
         if !active.legs.iter().any(|l| l.stale) {
             return;
+        }
+        if let Some(run) = &mut active.run {
+            active.legs.iter_mut().for_each(|l| l.stale = false);
+            return run.plan_anew(&self.models, self.speed, &mut active.legs);
         }
         let limits = active.line.as_ref().map(|l| l.limits.at_share(share));
         let s = limits.map(|l| self.planner.to_position(State::at_rest(0.0), 1.0, l));

@@ -4,6 +4,8 @@
 //! and listens to what they say; it never times an edge. Its calls that wait hear the stop event.
 
 mod active;
+mod ahead;
+mod blend;
 mod branch;
 mod build;
 mod change;
@@ -15,6 +17,7 @@ mod model;
 mod open;
 mod orders;
 mod outcome;
+mod path_moves;
 mod plan;
 mod preflight;
 mod program;
@@ -49,6 +52,7 @@ pub use error::{MachineError, MoveError};
 pub use jog::{Jog, Velocity};
 pub use orders::OVERRIDE;
 pub use outcome::{Cause, Held, MotorOutcome, MotorPosition, MoveOutcome, Outcome, Place};
+pub use path_moves::BlendedPath;
 pub use preflight::{Preflight, Problem, preflight};
 pub use program::{Deed, Progress, ProgressFn, RunOptions, choose_program};
 pub use program_run::{ProgramEnd, ProgramRun, ProgramTurn};

@@ -145,7 +145,7 @@ impl Machine {
     }
 
     /// When the machine's clock will show what the program's clock shows at `at`.
-    pub(super) fn from_program(&self, at: Instant) -> Instant {
+    pub(super) fn machine_time_of(&self, at: Instant) -> Instant {
         match self.held_since {
             Some(_) => Instant::FAR,
             None => at.plus_nanos(self.held_for),
@@ -202,6 +202,9 @@ impl Machine {
         self.hear_out();
         self.under_way(id)?;
         let Some(active) = self.active.get(&id) else { return Err(MoveError::NotUnderWay { id }) };
+        if active.run.is_some() {
+            return Err(MoveError::Blended { id });
+        }
         // No change can take hold before this.
         let at = self.now().max(active.settled.unwrap_or(Instant::ZERO)) + CHANGE_LEAD;
         for &(motor, target) in &targets {

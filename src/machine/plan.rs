@@ -45,6 +45,8 @@ pub(crate) enum Way {
     Line,
     /// By itself, as fast as it can.
     Alone,
+    /// Along a blended path, with the other motors of its run.
+    Path,
     /// Through keyframes, at rest in each: (nanoseconds from the trajectory's time zero, native place).
     Frames(Vec<(u64, f64)>),
     /// At a velocity until a deadline.
@@ -80,6 +82,7 @@ pub(crate) struct Planned {
     /// Motors that are there already: (motor, target in its unit).
     pub there: Vec<(MotorIndex, f64)>,
     pub line: Option<Line>,
+    pub run: Option<super::blend::BlendRun>,
     /// The longest part, nanoseconds.
     pub duration: u64,
     pub kind: &'static str,
@@ -118,7 +121,8 @@ pub(crate) fn plan_move(
     }
     let aligned = arrive == Arrive::Aligned;
     let kind = if aligned { "aligned" } else { "asap" };
-    let mut planned = Planned { parts: vec![], there: vec![], line: None, duration: 0, kind };
+    let mut planned =
+        Planned { parts: vec![], there: vec![], line: None, run: None, duration: 0, kind };
     for &(motor, target, start) in targets {
         let model = &models[motor];
         check_travel(model, target)?;
@@ -188,7 +192,8 @@ pub(crate) fn plan_keyframes(
     tracks: &[Track],
 ) -> Result<Planned, MoveError> {
     let (parts, there) = (vec![], vec![]);
-    let mut planned = Planned { parts, there, line: None, duration: 0, kind: "keyframes" };
+    let mut planned =
+        Planned { parts, there, line: None, run: None, duration: 0, kind: "keyframes" };
     for (motor, start, frames) in tracks {
         let model = &models[*motor];
         let Some(&(_, target)) = frames.last() else { continue };

@@ -181,16 +181,21 @@ impl Machine {
         Ok(())
     }
 
+    /// Begins to bring the servos that have a start-up position there, without waiting for it. What was
+    /// refused is handed back.
+    pub fn start_up_moves(&mut self) -> Vec<MoveError> {
+        let config = self.config.clone();
+        let mut refused = Vec::new();
+        for (motor, angle) in start_ups(&config) {
+            refused.extend(self.start_targets(&[(motor, angle)], &Move::new()).err());
+        }
+        refused
+    }
+
     /// Servos that have a start-up position go there. Says whether all did.
     fn start_up(&mut self, config: &Config) -> bool {
         let (mut ids, mut refused) = (Vec::new(), false);
-        for (motor, c) in config.motors.iter().enumerate() {
-            let Drive::Servo(servo) = &c.drive else { continue };
-            let angle = match servo.startup {
-                Startup::Off => continue,
-                Startup::Centre => (c.travel.min + c.travel.max) / 2.0,
-                Startup::Angle(angle) => angle,
-            };
+        for (motor, angle) in start_ups(config) {
             match self.start_targets(&[(motor, angle)], &Move::new()) {
                 Ok(id) => ids.push(id),
                 Err(e) => {
@@ -238,6 +243,18 @@ impl Machine {
         let planned = super::plan::plan_move(planner, models, &targets, Arrive::Asap, 1.0)?;
         self.launch_even_stopped(planned, 1.0, None, OnFault::Continue)
     }
+}
+
+/// Servos with the angle at which they begin.
+fn start_ups(config: &Config) -> impl Iterator<Item = (MotorIndex, f64)> + '_ {
+    config.motors.iter().enumerate().filter_map(|(motor, c)| {
+        let Drive::Servo(servo) = &c.drive else { return None };
+        match servo.startup {
+            Startup::Off => None,
+            Startup::Centre => Some((motor, (c.travel.min + c.travel.max) / 2.0)),
+            Startup::Angle(angle) => Some((motor, angle)),
+        }
+    })
 }
 
 /// The program of that name, or without one the config's start program.

@@ -54,6 +54,7 @@ mod extremes;
 mod fit;
 mod limits;
 mod onward;
+pub mod path;
 mod planner;
 mod solver;
 mod step_times;

@@ -81,6 +81,8 @@ pub struct Motion {
     pub epoch: Arc<Epoch>,
     /// Whether the motor's travel bounds it: not where nobody knows the motor's place.
     pub placed: bool,
+    /// What follows when the trajectory has come to its end.
+    pub then: Then,
 }
 
 /// What a motor can be told.
@@ -95,6 +97,8 @@ pub enum Command {
     /// At rest: what it has counted so far is this many steps from position 0. A motor that counts no
     /// steps, or is not at rest, does nothing.
     SetCount(i64),
+    /// At rest: switch an axis' driver on. A motor that has none to switch does nothing.
+    Enable,
     /// End the servo's signal, or let go of the driver's enable line (never with a load).
     Release,
     /// Make the hardware safe for the end of the program, then say [`Report::Safe`].
@@ -275,7 +279,7 @@ pub enum Input {
 ///                 let id = self.motion.take().map(|(motion, _)| motion.id);
 ///                 self.out.say(Report::Halted { id });
 ///             }
-///             Command::Release | Command::SetCount(_) => {}
+///             Command::Enable | Command::Release | Command::SetCount(_) => {}
 ///             Command::Finish => {
 ///                 self.make_safe();
 ///                 self.out.say(Report::Safe);

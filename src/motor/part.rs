@@ -170,12 +170,13 @@ impl<E> Part<E> {
         match (ticket.poll(), motion.epoch.get()) {
             (TicketState::Released(_), Some(epoch)) => {
                 let (id, trajectory) = (motion.id, motion.trajectory.clone());
+                let then = motion.then;
                 let run = Run {
                     id,
                     zero: epoch,
                     trajectory,
                     change: 0,
-                    then: Then::End,
+                    then,
                     rest_told: false,
                     late_told: false,
                     own: own(motion, epoch),

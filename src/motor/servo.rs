@@ -291,7 +291,7 @@ impl Motor for Servo {
                     self.begin_end(now);
                 }
             }
-            Command::SetCount(_) => {}
+            Command::Enable | Command::SetCount(_) => {}
             Command::Finish => {
                 self.part.drop_move();
                 self.closed = true;

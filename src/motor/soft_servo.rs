@@ -255,7 +255,7 @@ impl Motor for SoftServo {
             // Without a signal there is nothing to end.
             Command::Release if matches!(self.signal, Signal::Off) => {}
             Command::Release => self.ending |= self.part.is_idle(),
-            Command::SetCount(_) => {}
+            Command::Enable | Command::SetCount(_) => {}
             Command::Finish => {
                 self.drop_move();
                 self.closed = true;

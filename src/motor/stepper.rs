@@ -122,6 +122,8 @@ pub struct Stepper<O> {
     /// The motor may be let go from this instant on, and shall be, at rest.
     still_from: Instant,
     let_go: bool,
+    /// Told to be powered also at rest, until it is told to let go.
+    enabled: bool,
     /// What to say once the pulse under way has ended. `halted`: with the move that was dropped.
     halted: Option<Option<MoveId>>,
     fault: Option<FaultKind>,
@@ -165,6 +167,7 @@ impl<O: StepOutput> Stepper<O> {
             awake_from: Instant::ZERO,
             still_from: Instant::ZERO,
             let_go: false,
+            enabled: false,
             halted: None,
             fault: None,
             finish: false,
@@ -214,7 +217,8 @@ impl<O: StepOutput> Stepper<O> {
 
     /// No move: lets go of the motor, where that is wanted, and ends.
     fn rest(&mut self, now: Instant) -> Result<Wake, HalError> {
-        let let_go = self.let_go || self.s.release_at_rest || self.finish && self.s.release_at_end;
+        let at_rest = self.s.release_at_rest && !self.enabled;
+        let let_go = self.let_go || at_rest || self.finish && self.s.release_at_end;
         if let_go && self.powered && self.s.may_release {
             if now < self.still_from {
                 return Ok(Wake::about(self.still_from));
@@ -223,6 +227,10 @@ impl<O: StepOutput> Stepper<O> {
             self.drive.release()?;
         }
         self.let_go = false;
+        if self.enabled && !self.powered && !self.closed {
+            self.awake_from = self.drive.energise(self.count)?;
+            self.powered = true;
+        }
         if std::mem::take(&mut self.finish) {
             self.out.say(Report::Safe);
         }
@@ -458,7 +466,11 @@ impl<O: StepOutput> Motor for Stepper<O> {
                 self.take_up = None;
                 self.halted = Some(self.halted.flatten().or(dropped));
             }
-            Command::Release => self.let_go = self.part.is_idle() && !self.drive.in_pulse(),
+            Command::Release => {
+                self.let_go = self.part.is_idle() && !self.drive.in_pulse();
+                self.enabled &= !self.let_go;
+            }
+            Command::Enable => self.enabled |= self.part.is_idle() && !self.closed,
             Command::SetCount(count) => {
                 if self.part.is_idle() && !self.drive.in_pulse() {
                     self.count = count;

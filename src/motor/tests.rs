@@ -82,7 +82,8 @@ fn motion(id: MoveId, steps: f64, parties: usize) -> Motion {
     let epoch = Arc::new(Epoch::default());
     let at_release = epoch.clone();
     let barrier = StepBarrier::new(parties).with_action(move || at_release.set(at(5_000)));
-    Motion { id, trajectory: Arc::new(Trajectory::rest(steps)), barrier, epoch, placed: true }
+    let trajectory = Arc::new(Trajectory::rest(steps));
+    Motion { id, trajectory, barrier, epoch, placed: true, then: Then::End }
 }
 
 #[test]

@@ -138,6 +138,13 @@ impl ErrorReply {
         ErrorReply { code, message: message.into(), facts: Box::default() }
     }
 
+    /// Names the motors that it is about.
+    #[must_use]
+    pub fn about(mut self, motors: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.facts.motors = motors.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Adds further facts.
     ///
     /// ```

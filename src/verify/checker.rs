@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::axis::Axis;
+use super::blend::{Blends, Member};
 use super::coils::Coils;
 use super::course::Course;
 use super::moves::{Grain, Moves, Place};
@@ -46,6 +47,15 @@ impl Motor {
             Motor::Axis(axis) => axis.course().steps() as f64,
             Motor::Coils(coils) => coils.course().steps() as f64,
             Motor::Servo(servo) => servo.angle() / servo.grain(),
+        }
+    }
+
+    /// What a grain is in its unit.
+    fn unit_of_grain(&self) -> f64 {
+        match self {
+            Motor::Axis(axis) => 1.0 / axis.course().axis.steps_per_unit.to_f64(),
+            Motor::Coils(coils) => 1.0 / coils.course().axis.steps_per_unit.to_f64(),
+            Motor::Servo(servo) => servo.grain(),
         }
     }
 
@@ -131,6 +141,10 @@ enum Marker<'t> {
     Begins,
     /// `7:ended`
     Ended(&'t str),
+    /// `7:corner:0.1:12.5,3`: the next vertex of a blended run.
+    Corner(&'t str, &'t str),
+    /// `7:stop:x,y`: it comes to rest on its way.
+    Stop(&'t str),
     /// `7:retarget:x,y`: its motors go elsewhere, each by itself.
     Retarget(&'t str),
     /// `set:x`: a person says where the axis is; its position stands beside it.
@@ -149,7 +163,9 @@ impl Marker<'_> {
             ("unknown", name) => Marker::Unknown(name),
             (id, "ended") => Marker::Ended(id),
             (id, "retarget") => Marker::Retarget(id),
-            (_, "hold" | "held" | "resume" | "override" | "renew" | "stop") => Marker::OnTheWay,
+            (id, "corner") => Marker::Corner(id, rest.split_once(':').map_or("", |r| r.1)),
+            (id, "stop") => Marker::Stop(id),
+            (_, "hold" | "held" | "resume" | "override" | "renew" | "path") => Marker::OnTheWay,
             _ => Marker::Begins,
         }
     }
@@ -162,6 +178,9 @@ pub(super) struct Checker {
     roles: HashMap<SignalId, Role>,
     motors: Vec<Motor>,
     moves: Moves,
+    blends: Blends,
+    grains: Vec<Grain>,
+    units: Vec<&'static str>,
     /// Who moved in the instant at hand.
     moved: Vec<bool>,
     halted: Vec<(usize, u64)>,
@@ -176,12 +195,16 @@ impl Checker {
         let roles = roles(signals, config)?;
         let motors = config.motors.iter().map(|m| Motor::new(m, options));
         let motors = motors.collect::<Result<Vec<Motor>, _>>()?;
-        let grains = motors.iter().map(|motor| motor.grain(options.late_nanos())).collect();
+        let grains: Vec<Grain> =
+            motors.iter().map(|motor| motor.grain(options.late_nanos())).collect();
         Ok(Checker {
             names: config.motors.iter().map(|m| m.name.clone()).collect(),
             roles,
             moved: vec![false; motors.len()],
-            moves: Moves::new(config, grains),
+            moves: Moves::new(config, grains.clone()),
+            blends: Blends::default(),
+            grains,
+            units: config.motors.iter().map(|m| m.unit.symbol()).collect(),
             motors,
             halted: Vec::new(),
         })
@@ -204,12 +227,14 @@ impl Checker {
 
     fn many(&mut self, at: u64, batch: &[Change]) {
         let (mut begins, mut ends, mut places) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut set, mut elsewhere) = (Vec::new(), Vec::new());
+        let (mut set, mut elsewhere, mut corners) = (Vec::new(), Vec::new(), Vec::new());
         for change in batch {
             match (self.roles.get(&change.signal), &change.value) {
                 (Some(Role::Moves), Value::Text(text)) => match Marker::read(text) {
                     Marker::Begins => begins.push(text.to_string()),
                     Marker::Ended(id) => ends.push(id.to_owned()),
+                    Marker::Corner(id, corner) => corners.push((id, corner)),
+                    Marker::Stop(id) => self.blends.stop(id),
                     Marker::Retarget(id) => elsewhere.push(id),
                     Marker::Set(name) => set.extend(self.names.iter().position(|n| n == name)),
                     Marker::Unknown(name) => {
@@ -247,6 +272,9 @@ impl Checker {
             let motors = &self.motors;
             self.moves.retarget(id, at, |m| motors[m].place());
         }
+        for (id, corner) in corners {
+            self.blends.corner(id, at, corner);
+        }
         self.wires(at, batch);
         for (motor, position) in stops {
             self.motors[motor].end(at, position);
@@ -256,9 +284,11 @@ impl Checker {
             };
             self.note_moves(at);
             self.moves.end(motor, at, place);
+            self.blends.end(motor);
         }
         for id in ends {
             self.moves.ended(&id, at);
+            self.blends.ended(&id, at);
         }
         for (motor, position) in told {
             if let Some(course) = self.motors[motor].course_mut() {
@@ -277,6 +307,30 @@ impl Checker {
             places.push((motor, self.motors[motor].place()));
         }
         self.moves.begin(markers, &places);
+        for marker in markers {
+            self.begin_blend(marker, starts);
+        }
+    }
+
+    /// `7:blend:x,y`: a run along vertices that are told as it goes.
+    fn begin_blend(&mut self, marker: &str, starts: &[(usize, f64)]) {
+        let mut words = marker.splitn(3, ':');
+        let (Some(id), Some("blend"), Some(names)) = (words.next(), words.next(), words.next())
+        else {
+            return;
+        };
+        let indices = names.split(',').filter_map(|n| self.names.iter().position(|m| m == n));
+        let member = |motor: usize| {
+            let start = starts.iter().find(|s| s.0 == motor)?.1;
+            let (place, late) = (self.motors[motor].place(), self.grains[motor].late);
+            let grain = self.motors[motor].unit_of_grain();
+            Some(Member { motor, start: (start, place), grain, late })
+        };
+        let members: Vec<Member> = indices.filter_map(member).collect();
+        if let Some(first) = members.first() {
+            let unit = self.units[first.motor];
+            self.blends.begin(id, unit, members);
+        }
     }
 
     /// The wires of an instant: first the steps that end, then DIR and enable, then the steps that
@@ -345,6 +399,9 @@ impl Checker {
         if !self.moves.is_idle() && self.moved.contains(&true) {
             let motors = &self.motors;
             self.moves.moved(at, &self.moved, |m| motors[m].place());
+            if !self.blends.is_idle() {
+                self.blends.moved(at, &self.moved, |m| motors[m].place());
+            }
         }
         self.moved.fill(false);
     }
@@ -374,6 +431,7 @@ impl Checker {
             bounds.extend(motor.finish(at));
         }
         bounds.push(line);
+        bounds.extend(self.blends.bound());
         Report { lost: 0, end, bounds, notes }
     }
 }

@@ -77,6 +77,7 @@
 //! ```
 
 mod axis;
+mod blend;
 mod check;
 mod checker;
 mod coils;

@@ -115,7 +115,7 @@ fn a_released_servo_can_move_again_at_once() {
             machine.stop();
             assert_eq!(machine.position("pan"), None, "let go: nobody knows where it is");
             machine.run_for(Duration::from_nanos(nanos));
-            machine.clear_stop();
+            machine.clear();
             go(&mut machine, -20.0);
             assert_eq!(machine.place("pan"), Some(Place::Commanded));
             let last = pulses(&mut machine).last().unwrap().1;

@@ -133,26 +133,36 @@ pub fn random_machine(dice: &mut Dice, axes: usize, servos: usize) -> String {
         )
         .unwrap();
     }
-    for (name, gpio, channel) in [("pan", 12, 3), ("tilt", 13, 15)].iter().take(servos) {
+    for (name, gpio) in [("pan", 12), ("tilt", 13)].iter().take(servos) {
         // Two on one PCA9685 have the same period.
         let frequency = dice.pick(&["50Hz", "100Hz", "333Hz"]);
-        let output = match dice.below(4) {
-            0 => format!("pwm = {{ device = \"1-00{}\", channel = {channel} }}", 40 + channel),
-            1 => format!("soft-pwm = {{ gpio = {gpio} }}"),
-            2 => format!("pwm = {{ gpio = {gpio}, clock-correction = \"-31000ppm\" }}"),
-            _ => format!("pwm = {{ gpio = {gpio} }}"),
-        };
         let (reverse, trim) = (dice.chance(50), dice.below(100));
         let startup = dice.pick(&["\"off\"", "\"centre\"", "{ angle = \"10deg\" }"]);
         let on_stop = dice.pick(&["\"keep\"", "\"release\"", "{ park = \"-5deg\" }"]);
         write!(
             text,
-            "[servo.{name}]\n{output}\nfrequency = \"{frequency}\"\n\
+            "[servo.{name}]\npwm = {{ gpio = {gpio} }}\nfrequency = \"{frequency}\"\n\
              pulse = {{ min = \"1000us\", max = \"2000us\" }}\n\
              angle = {{ min = \"-45deg\", max = \"45deg\" }}\ntrim = \"{trim}us\"\n\
              reverse = {reverse}\nstartup = {startup}\non-stop = {on_stop}\n\n"
         )
         .unwrap();
+    }
+    text
+}
+
+/// The same machine, its servos on other outputs than the header's two pins.
+pub fn random_outputs(dice: &mut Dice, text: &str) -> String {
+    let mut text = text.to_owned();
+    for (gpio, channel) in [(12, 3), (13, 15)] {
+        let output = match dice.below(4) {
+            // Boards of their own: all channels of one have the same frequency.
+            0 => format!("pwm = {{ device = \"1-00{}\", channel = {channel} }}", 40 + channel),
+            1 => format!("soft-pwm = {{ gpio = {gpio} }}"),
+            2 => format!("pwm = {{ gpio = {gpio}, clock-correction = \"-31000ppm\" }}"),
+            _ => continue,
+        };
+        text = text.replace(&format!("pwm = {{ gpio = {gpio} }}"), &output);
     }
     text
 }

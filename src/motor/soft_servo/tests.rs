@@ -6,11 +6,17 @@ use proptest::prelude::*;
 use super::*;
 use crate::hal::{Backend, OutputStart, RecordedOutput, SimBackend, SimPanel};
 use crate::motion::{Limits, Planner, State, Trajectory};
-use crate::motor::{Epoch, Event, Motion};
+use crate::motor::{Epoch, Event, Motion, Then};
 use crate::sync::StepBarrier;
 
 const PERIOD: u64 = 20_000_000;
 const PIN: u8 = 23;
+
+const ANY: MotorLimits = MotorLimits {
+    travel: (f64::NEG_INFINITY, f64::INFINITY),
+    slack: 100.0,
+    motion: Limits { speed: f64::MAX, acceleration: f64::MAX, jerk: f64::MAX },
+};
 
 /// A servo, what it says and what leaves the pin.
 struct Bench {
@@ -36,7 +42,15 @@ impl Bench {
         let setup = SoftServoSetup {
             line: Box::new(RecordedOutput::new(line, sink, clock.now())),
             period: Duration::from_nanos(PERIOD),
-            map: PulseMap { min, max, angle_at_min: -45.0, angle_at_max: 45.0, step: 1.0 },
+            map: PulseMap {
+                min,
+                max,
+                angle_at_min: -45.0,
+                angle_at_max: 45.0,
+                step: 1.0,
+                dead_band: 0,
+            },
+            limits: ANY,
             max_lateness: Some(1_000_000),
             clock: clock.clone(),
             telemetry: Arc::default(),
@@ -58,7 +72,14 @@ impl Bench {
         let (barrier, fixed) = (StepBarrier::new(1), Arc::new(Epoch::default()));
         fixed.set(Instant::from_nanos(epoch));
         let (plan, epoch) = (trajectory.clone(), fixed);
-        self.command(Command::Arm(Motion { id, trajectory: plan, barrier, epoch }));
+        self.command(Command::Arm(Motion {
+            id,
+            trajectory: plan,
+            barrier,
+            epoch,
+            placed: true,
+            then: Then::End,
+        }));
         trajectory
     }
 

@@ -82,7 +82,7 @@ fn inside(options: &Options) -> io::Result<ExitCode> {
     };
     let _mounted = fuser::spawn_mount(files, "/sys/class/pwm", &config)
         .map_err(|e| io::Error::other(format!("/sys/class/pwm cannot be mounted (FUSE): {e}")))?;
-    show_levels(chips, pins.clone());
+    show_levels(chips, pins.clone(), options.level_step);
     let mut child = start(options, &log)?;
     let injections = options.injections.clone();
     thread::spawn(move || pins.inject(injections));
@@ -151,8 +151,8 @@ fn more_chip(more: &MoreChip) -> Chip {
     chip
 }
 
-/// Has the pins show the levels of their PWM channels, a fifth of a millisecond late at most.
-fn show_levels(chips: Chips, pins: Arc<Pins>) {
+/// Has the pins show the levels of their PWM channels, `step` late at most.
+fn show_levels(chips: Chips, pins: Arc<Pins>, step: Duration) {
     thread::spawn(move || {
         // Best effort: a stale level would show the program a pulse that is over. Where it is refused
         // the machine has to be less busy.
@@ -166,7 +166,7 @@ fn show_levels(chips: Chips, pins: Arc<Pins>) {
                     }
                 }
             }
-            thread::sleep(Duration::from_micros(200));
+            thread::sleep(step);
         }
     });
 }

@@ -27,6 +27,7 @@ pub const USAGE: &str = "usage: fake-pi [OPTION...] -- PROGRAM [ARGUMENT...]
   --missing FILE         this device file does not exist: gpiomem or gpiochip (may be repeated)
   --busy-lines PINS      these GPIO lines belong to somebody else
   --level PIN=LEVEL      what is outside puts this level on the pin: 22=high (may be repeated)
+  --level-step US        how late a pin shows its PWM level, at most (default 200)
   --inject PIN=LEVEL@MS  as --level, that many milliseconds after the program watches the pin
   --signal NAME@MS       sends INT, TERM or HUP to the program, that long after its start
   --timeout S            kills the program after so many seconds (default 60)
@@ -86,6 +87,7 @@ pub struct Options {
     pub missing: Vec<String>,
     pub busy_lines: String,
     pub levels: Vec<(u8, bool)>,
+    pub level_step: Duration,
     pub injections: Vec<Injection>,
     pub signals: Vec<(String, Duration)>,
     pub timeout: Duration,
@@ -112,6 +114,7 @@ impl Options {
             missing: Vec::new(),
             busy_lines: String::new(),
             levels: Vec::new(),
+            level_step: Duration::from_micros(200),
             injections: Vec::new(),
             signals: Vec::new(),
             timeout: Duration::from_secs(60),
@@ -165,6 +168,7 @@ impl Options {
             }
             "--busy-lines" => self.busy_lines = value.to_owned(),
             "--level" => self.levels.push(level(value)?),
+            "--level-step" => self.level_step = Duration::from_micros(number(value)?),
             "--inject" => {
                 let (what, ms) = value.split_once('@').ok_or("PIN=LEVEL@MS")?;
                 let (pin, high) = level(what)?;

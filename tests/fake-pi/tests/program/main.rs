@@ -11,4 +11,5 @@ mod coils;
 mod devices;
 mod refusals;
 mod safe;
+mod selftest;
 mod servo;

@@ -1,0 +1,331 @@
+//! Whether blended runs stay near their vertices' straight lines, and come by every vertex in order.
+//!
+//! A run's marker `N:blend:x,y` names its motors; `N:corner:0.1:12.5,3` is the next vertex, with its blend
+//! and the motors' positions, told no later than the motion needs it.
+//!
+//! The edges give a place now and then, each known to within a bar. There must be points of the line that
+//! never go back, one for each place, each within the blend (and the bar) of its place. If there are any,
+//! then those do that are always taken as near the start as they can be: so only one such point is kept.
+//! In the same way, whichever vertex the line's point has passed must have had a place near it, and those
+//! places must come in the order of the vertices: each takes the first that it can.
+
+use std::collections::VecDeque;
+
+use super::check::{Tally, figure};
+use super::report::Bound;
+
+#[derive(Clone, Debug)]
+struct Vertex {
+    at: Vec<f64>,
+    blend: f64,
+}
+
+/// A motor of a run: where it began, and what its grain is, in its unit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    pub motor: usize,
+    /// Its position at the start, in its unit and in grains.
+    pub start: (f64, f64),
+    /// A grain in its unit.
+    pub grain: f64,
+    /// How many grains its edges may be late.
+    pub late: f64,
+}
+
+#[derive(Debug)]
+struct Run {
+    id: String,
+    members: Vec<Member>,
+    unit: &'static str,
+    /// How far a place that the edges give may be off.
+    bar: f64,
+    /// Vertices from number `first` on.
+    line: VecDeque<Vertex>,
+    first: usize,
+    /// The point of the line that the motion has come to: after vertex `segment`, this share of the way on.
+    segment: usize,
+    share: f64,
+    /// So many vertices were come by, the start included.
+    visited: usize,
+    /// Told to stop, or halted: what is left of the line is not asked for.
+    cut: bool,
+    ended: Vec<bool>,
+}
+
+/// All blended runs of a trace.
+#[derive(Debug, Default)]
+pub(super) struct Blends {
+    runs: Vec<Run>,
+    tally: Tally,
+    /// The farthest off, its blend, and the unit.
+    worst: Option<(f64, f64, f64, &'static str)>,
+}
+
+impl Blends {
+    pub fn is_idle(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// A run begins.
+    pub fn begin(&mut self, id: &str, unit: &'static str, members: Vec<Member>) {
+        let square = |m: &Member| ((1.0 + m.late) * m.grain) * ((1.0 + m.late) * m.grain);
+        let bar = members.iter().map(square).sum::<f64>().sqrt();
+        let start = Vertex { at: members.iter().map(|m| m.start.0).collect(), blend: 0.0 };
+        let ended = vec![false; members.len()];
+        let id = id.to_owned();
+        let (line, first, segment, share, visited) = (VecDeque::from([start]), 0, 0, 0.0, 1);
+        let cut = false;
+        self.runs.push(Run {
+            id,
+            members,
+            unit,
+            bar,
+            line,
+            first,
+            segment,
+            share,
+            visited,
+            cut,
+            ended,
+        });
+    }
+
+    /// The next vertex of a run: `0.1:12.5,3`.
+    pub fn corner(&mut self, id: &str, at: u64, text: &str) {
+        let Some(run) = self.runs.iter_mut().find(|r| r.id == id) else { return };
+        let (blend, places) = text.split_once(':').unwrap_or(("", text));
+        let places: Option<Vec<f64>> = places.split(',').map(|p| p.parse().ok()).collect();
+        let vertex = match (blend.parse::<f64>(), places) {
+            (Ok(blend), Some(at)) if at.len() == run.members.len() => Some(Vertex { at, blend }),
+            _ => None,
+        };
+        let readable = vertex.is_some();
+        self.tally.look(at, readable, || format!("move {id}: `{text}` is no vertex of it"));
+        run.line.extend(vertex);
+    }
+
+    /// Motors have moved; `place` gives a motor's position in grains.
+    pub fn moved(&mut self, at: u64, motors: &[bool], place: impl Fn(usize) -> f64) {
+        for run in &mut self.runs {
+            if run.members.iter().any(|m| motors[m.motor]) {
+                let here = |m: &Member| m.start.0 + (place(m.motor) - m.start.1) * m.grain;
+                let here: Vec<f64> = run.members.iter().map(here).collect();
+                run.look(at, &here, &mut self.tally, &mut self.worst);
+            }
+        }
+    }
+
+    /// A run is told to come to rest.
+    pub fn stop(&mut self, id: &str) {
+        self.runs.iter_mut().filter(|r| r.id == id).for_each(|r| r.cut = true);
+    }
+
+    /// A motor has ended its part.
+    pub fn end(&mut self, motor: usize) {
+        for run in &mut self.runs {
+            if let Some(n) = run.members.iter().position(|m| m.motor == motor) {
+                run.ended[n] = true;
+            }
+        }
+    }
+
+    /// A run has ended.
+    pub fn ended(&mut self, id: &str, at: u64) {
+        let Some(n) = self.runs.iter().position(|r| r.id == id) else { return };
+        let run = self.runs.remove(n);
+        let cut = run.cut || run.ended.contains(&false);
+        let all = run.first + run.line.len();
+        self.tally.look(at, cut || run.visited == all, || {
+            format!("move {id} ends, but has not come by vertex {} of {}", run.visited, all - 1)
+        });
+    }
+
+    /// The row of the table; none where there was no run.
+    pub fn bound(self) -> Option<Bound> {
+        let (off, blend, bar, unit) = self.worst?;
+        let required = format!("<= {} {unit} ±{}", figure(blend), figure(bar));
+        let seen = format!("{} {unit}", figure((off * 1e6).ceil() / 1e6));
+        Some(self.tally.bound("machine", "off the blended path", required, |_| seen))
+    }
+}
+
+impl Run {
+    /// How far the motion may be off between vertex `n` and the next one.
+    fn allowed(&self, n: usize) -> f64 {
+        let blend = |n: usize| self.line.get(n - self.first).map_or(0.0, |v| v.blend);
+        blend(n).max(blend(n + 1)) + self.bar
+    }
+
+    fn look(
+        &mut self,
+        at: u64,
+        here: &[f64],
+        tally: &mut Tally,
+        worst: &mut Option<(f64, f64, f64, &'static str)>,
+    ) {
+        // Vertices are come by in their order.
+        while let Some(vertex) = self.line.get(self.visited - self.first) {
+            let near = vertex.blend.max(f64::MIN_POSITIVE) + self.bar;
+            if distance(here, &vertex.at) > near {
+                break;
+            }
+            self.visited += 1;
+        }
+        // The first point of the line that is near enough, and the nearest there is a little further on.
+        let mut found = None;
+        let mut nearest = (f64::INFINITY, 0.0);
+        let (mut share, mut gone) = (self.share, 0.0);
+        for n in self.segment..self.first + self.line.len().max(2) - 1 {
+            let (Some(a), Some(b)) =
+                (self.line.get(n - self.first), self.line.get(n + 1 - self.first))
+            else {
+                break;
+            };
+            let allowed = self.allowed(n);
+            let (off, first) = on_segment(here, &a.at, &b.at, share, allowed);
+            if off - allowed < nearest.0 - nearest.1 {
+                nearest = (off, allowed);
+            }
+            if let (None, Some(first)) = (found, first) {
+                found = Some((n, first));
+            }
+            share = 0.0;
+            // The nearest is looked for no farther than it can be.
+            gone += if found.is_some() { distance(&a.at, &b.at) } else { 0.0 };
+            if gone > 4.0 * allowed {
+                break;
+            }
+        }
+        let (off, allowed) = nearest;
+        if off.is_finite() && worst.is_none_or(|w| off - allowed > w.0 - w.1 - w.2) {
+            *worst = Some((off, allowed - self.bar, self.bar, self.unit));
+        }
+        let (id, unit) = (&self.id, self.unit);
+        tally.look(at, found.is_some(), || {
+            format!("move {id} is {} {unit} off its path", figure(off))
+        });
+        if let Some((segment, share)) = found {
+            (self.segment, self.share) = (segment, share);
+            let missed = self.visited <= segment;
+            tally.look(at, !missed, || {
+                format!("move {id} does not come by its vertex {}", self.visited)
+            });
+            if missed {
+                self.visited = segment + 1;
+            }
+        }
+        while self.first < self.segment.min(self.visited - 1) {
+            self.line.pop_front();
+            self.first += 1;
+        }
+    }
+}
+
+fn distance(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt()
+}
+
+/// How far `p` is off the stretch from `a` to `b` after the share `from` of it, and the first share from
+/// there on that is within `allowed` of it.
+fn on_segment(p: &[f64], a: &[f64], b: &[f64], from: f64, allowed: f64) -> (f64, Option<f64>) {
+    let length = distance(a, b);
+    if length == 0.0 {
+        let off = distance(p, a);
+        return (off, (off <= allowed).then_some(from));
+    }
+    let along = p.iter().zip(a).zip(b).map(|((p, a), b)| (p - a) * (b - a)).sum::<f64>();
+    let middle = along / (length * length);
+    let at = |share: f64| {
+        let off = |((p, a), b): ((&f64, &f64), &f64)| (a + share * (b - a) - p).powi(2);
+        p.iter().zip(a).zip(b).map(off).sum::<f64>().sqrt()
+    };
+    let off = at(middle.clamp(from, 1.0));
+    if off > allowed {
+        return (off, None);
+    }
+    let across = at(middle);
+    let reach = (allowed * allowed - across * across).max(0.0).sqrt() / length;
+    (off, Some((middle - reach).clamp(from, 1.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run in two motors of one thousandth of a unit a grain, along these corners, with a blend of 0.1.
+    fn run(corners: &[(f64, f64)], way: &[(f64, f64)]) -> Bound {
+        let member = |motor| Member { motor, start: (0.0, 0.0), grain: 0.001, late: 0.0 };
+        let mut blends = Blends::default();
+        blends.begin("7", "mm", vec![member(0), member(1)]);
+        for (n, (x, y)) in corners.iter().enumerate() {
+            let blend = if n + 1 == corners.len() { 0.0 } else { 0.1 };
+            blends.corner("7", 0, &format!("{blend}:{x},{y}"));
+        }
+        let mut now = 0;
+        let mut last = (0.0, 0.0);
+        for &to in way {
+            for k in 1..=1000 {
+                let at = |a: f64, b: f64| ((a + (b - a) * f64::from(k) / 1000.0) * 1000.0).round();
+                now += 1;
+                let here = [at(last.0, to.0), at(last.1, to.1)];
+                blends.moved(now, &[true, true], |m| here[m]);
+            }
+            last = to;
+        }
+        blends.end(0);
+        blends.end(1);
+        blends.ended("7", now);
+        assert!(blends.is_idle());
+        blends.bound().unwrap()
+    }
+
+    const SQUARE: [(f64, f64); 3] = [(1.0, 0.0), (1.0, 1.0), (0.0, 1.0)];
+
+    #[test]
+    fn a_way_along_the_line_or_across_its_corners_is_fine() {
+        assert_eq!(run(&SQUARE, &SQUARE).count, 0);
+        let cut = [(0.87, 0.0), (1.0, 0.13), (1.0, 0.87), (0.87, 1.0), (0.0, 1.0)];
+        let bound = run(&SQUARE, &cut);
+        assert_eq!((bound.count, bound.required.as_str()), (0, "<= 0.1 mm ±0.0014142"));
+        assert!(bound.seen.starts_with("0.06") || bound.seen.starts_with("0.09"), "{}", bound.seen);
+    }
+
+    #[test]
+    fn a_corner_cut_too_far_is_found() {
+        let cut = [(0.7, 0.0), (1.0, 0.3), (1.0, 1.0), (0.0, 1.0)];
+        let bound = run(&SQUARE, &cut);
+        assert!(bound.count > 0 && bound.first[0].what.contains("move 7"), "{bound:?}");
+    }
+
+    #[test]
+    fn a_vertex_left_out_is_found() {
+        // To and fro on one line: all of it is near the line, but 2 is never reached.
+        let line = [(2.0, 0.0), (1.0, 0.0), (3.0, 0.0)];
+        let bound = run(&line, &[(1.5, 0.0), (1.0, 0.0), (3.0, 0.0)]);
+        assert!(bound.count > 0, "{bound:?}");
+        assert_eq!(run(&line, &[(1.95, 0.0), (1.05, 0.0), (3.0, 0.0)]).count, 0);
+        // The end is never reached.
+        let bound = run(&SQUARE, &[(1.0, 0.0), (1.0, 1.0), (0.5, 1.0)]);
+        assert_eq!(bound.count, 1);
+        assert_eq!(bound.first[0].what, "move 7 ends, but has not come by vertex 3 of 3");
+    }
+
+    #[test]
+    fn going_back_is_found() {
+        let bound = run(&SQUARE, &[(1.0, 0.0), (0.5, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)]);
+        assert!(bound.count > 0, "{bound:?}");
+    }
+
+    #[test]
+    fn what_is_no_vertex_is_found() {
+        let member = Member { motor: 0, start: (0.0, 0.0), grain: 1.0, late: 0.0 };
+        for text in ["", "0.1", "0.1:", "0.1:a", "0.1:1,2", "x:1"] {
+            let mut blends = Blends::default();
+            blends.begin("1", "mm", vec![member]);
+            blends.corner("1", 5, text);
+            assert_eq!(blends.tally.looked(), 1);
+            blends.worst = Some((0.0, 0.0, 0.0, "mm"));
+            assert_eq!(blends.bound().unwrap().count, 1, "{text}");
+        }
+    }
+}
