@@ -102,6 +102,7 @@ impl CliError {
                 | MachineError::Backend(_)
                 | MachineError::FaultAtStart { .. }
                 | MachineError::NeedsRealtime { .. }
+                | MachineError::Unprovable { .. }
                 | MachineError::Threads(_) => HARDWARE,
                 MachineError::UnknownProgram { .. }
                 | MachineError::NoProgram { .. }

@@ -79,6 +79,9 @@ fn motor(motor: &MotorReport) -> Value {
     if let Some(steps) = motor.steps {
         put("steps", steps.into());
     }
+    if let Some((low, high)) = motor.between {
+        put("steps_between", json!([low, high]));
+    }
     put("place", motor.place.word().into());
     let l = &motor.lateness;
     let us = |nanos: u64| nanos as f64 / 1e3;

@@ -65,6 +65,7 @@ fn mark(place: Place) -> &'static str {
         Place::Assumed => " *",
         Place::Unverified => " !",
         Place::Unknown => " ?",
+        Place::Estimated => " ~",
     }
 }
 
@@ -82,6 +83,7 @@ fn notes(report: &RunReport) -> Vec<String> {
         (Place::Assumed, "counted from a place that was assumed, not measured"),
         (Place::Unverified, "the motor may have lost steps: it may stand elsewhere"),
         (Place::Unknown, "nobody told where it stands: counted from 0"),
+        (Place::Estimated, "position and steps are estimates: nothing counts the pulses of a rate"),
     ] {
         if shown(place) {
             notes.push(format!("{}: {text}", mark(place).trim()));
@@ -106,6 +108,15 @@ fn notes(report: &RunReport) -> Vec<String> {
             _ => continue,
         };
         notes.push(format!("{}: {detail}", motor.motor));
+    }
+    for motor in motors {
+        let told = |o: &Outcome| matches!(o, Outcome::Short { cause: Cause::Uncounted { .. }, .. });
+        if let Some((low, high)) = motor.between.filter(|_| !motor.outcome.as_ref().is_some_and(told)) {
+            notes.push(format!(
+                "{}: not all of its pulses could be counted: between {low} and {high} steps",
+                motor.motor
+            ));
+        }
     }
     if !notes.is_empty() {
         notes.push(String::new());
@@ -154,7 +165,18 @@ mod tests {
             LatenessSummary { count: 3, p50: 400, p99: 6_100, max: 31_049, ..Default::default() };
         let (motor, unit) = (name.to_owned(), MotorUnit::Millimetre);
         let (position, steps, jitter) = (Some(-0.00001), Some(40_000), None);
-        MotorReport { motor, outcome, fault: None, position, unit, steps, place, lateness, jitter }
+        MotorReport {
+            motor,
+            outcome,
+            fault: None,
+            position,
+            unit,
+            steps,
+            between: None,
+            place,
+            lateness,
+            jitter,
+        }
     }
 
     fn report(result: RunResult, motors: Vec<MotorReport>) -> RunReport {

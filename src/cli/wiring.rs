@@ -4,7 +4,7 @@ use super::outputs;
 use crate::board::{self, PwmDevice, PwmOutput};
 use crate::config::coil_motors::CoilDriver;
 use crate::config::drivers::DriverPreset;
-use crate::config::{Drive, LineConfig, Loaded, ServoOutput, StepDirDrive};
+use crate::config::{Drive, LineConfig, Loaded, PwmClockDrive, ServoOutput, StepDirDrive};
 
 /// One wire, or one thing to set on a driver.
 pub(super) struct Row {
@@ -68,8 +68,9 @@ pub(super) fn wiring(loaded: &Loaded) -> Wiring {
                 rows.push(outputs::row(loaded, &motor.name, servo));
                 straps.push(outputs::fineness(&motor.name, servo));
             }
-            Drive::StepDir(axis) => {
-                row("STEP", axis.step, None);
+            Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => {
+                let clock = matches!(motor.drive, Drive::PwmClock(_));
+                row(if clock { "STEP (PWM)" } else { "STEP" }, axis.step, None);
                 row("DIR", axis.dir, None);
                 axis.mode.iter().for_each(|pin| row(pin.name, pin.gpio, None));
                 let lines = [
@@ -120,9 +121,7 @@ fn strap(axis: &StepDirDrive) -> String {
 fn safe_levels(loaded: &Loaded) -> Vec<Note> {
     let mut lines: Vec<(LineConfig, Vec<&str>, bool)> = Vec::new();
     for motor in &loaded.config.motors {
-        let Drive::StepDir(axis) = &motor.drive else {
-            continue;
-        };
+        let Some(axis) = motor.drive.step_dir() else { continue };
         // Awake is to a sleep line what asleep is to an enable line.
         let sleep = axis.sleep.map(|l| LineConfig { active_low: !l.active_low, ..l });
         let Some(line) = axis.enable.or(sleep) else { continue };
@@ -160,7 +159,7 @@ fn coils_off(loaded: &Loaded) -> impl Iterator<Item = Note> {
     })
 }
 
-/// Adds the lines that put PWM on the servos' pins; what they can't do comes back as commands.
+/// Adds the lines that put PWM on the pins of servos and step clocks; what they can't do comes back as commands.
 fn pwm(loaded: &Loaded, config_txt: &mut Vec<Note>) -> Vec<Note> {
     let board = loaded.board;
     let mut gpios = Vec::new();
@@ -174,8 +173,10 @@ fn pwm(loaded: &Loaded, config_txt: &mut Vec<Note>) -> Vec<Note> {
                 }
                 ServoOutput::Soft { gpio, .. } => others.push(*gpio),
             },
-            Drive::StepDir(axis) => {
-                others.extend([axis.step, axis.dir]);
+            Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => {
+                let clock = matches!(motor.drive, Drive::PwmClock(_));
+                if clock { &mut gpios } else { &mut others }.push(axis.step);
+                others.push(axis.dir);
                 let lines = [axis.enable, axis.fault, axis.sleep, axis.reset];
                 others.extend(lines.iter().flatten().map(|l| l.gpio));
                 others.extend(axis.mode.iter().map(|pin| pin.gpio));

@@ -2,6 +2,7 @@
 
 use super::coils;
 use super::parts::{self, ReadMotor};
+use super::pwm_clock::{self, Clock};
 use super::reader::{Key, MOST, Reader, Table, Value, key};
 use super::stepping::{
     backlash_fits, countable, driver, fits_driver, known_microsteps, mode_pins, steps_per_unit,
@@ -80,9 +81,9 @@ pub(super) struct InUnits<'a> {
     pub speed: Option<Value<'a>>,
     acceleration: Option<Value<'a>>,
     jerk: Option<Value<'a>>,
-    start_stop: Option<Value<'a>>,
+    pub start_stop: Option<Value<'a>>,
     pub backlash: Option<Value<'a>>,
-    at_start: Option<Value<'a>>,
+    pub at_start: Option<Value<'a>>,
 }
 
 impl<'a> InUnits<'a> {
@@ -148,7 +149,7 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
         return coils::read(r, name, table);
     }
     let mut motor = ReadMotor::new(name, table.span);
-    let step = parts::pin(r, table, &mut motor, STEP);
+    let step = pwm_clock::step(r, table, &mut motor, STEP);
     let dir = parts::pin(r, table, &mut motor, DIR);
     let enable = parts::line(r, table, &mut motor, ENABLE);
     let fault = parts::line(r, table, &mut motor, FAULT);
@@ -161,7 +162,9 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
         .required(table, MICROSTEPS)
         .and_then(|v| r.integer(v, 1, 1024).map(|n| (v, n as u32)))
         .and_then(|(v, n)| known_microsteps(r, v, n, driver.as_ref()?.preset));
-    let mode = match table.get(MODE) {
+    let clock = step.clock.then(|| Clock::read(r, table, &mut motor));
+    let words = clock.as_ref().is_some_and(Clock::has_mode);
+    let mode = match table.get(MODE).filter(|_| !words) {
         None => Some(Vec::new()),
         Some(v) => parts::pins(r, v, &mut motor)
             .and_then(|gpios| mode_pins(r, v, &gpios, driver.as_ref()?.preset, microsteps?)),
@@ -187,14 +190,16 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
         let steps_per_unit =
             steps_per_unit(r, table.span, steps? as u32, microsteps?, gear_ratio?, distance?.0?)?;
         if let (Some(limits), Some(at)) = (motor.limits, in_units.speed) {
-            fits_driver(r, at, limits.speed, steps_per_unit, &driver.timing, unit)?;
+            let timing = clock.as_ref().map_or(driver.timing, |_| Clock::timing(driver.timing));
+            fits_driver(r, at, limits.speed, steps_per_unit, &timing, unit)?;
         }
         if let (Some(travel), Some(at)) = (motor.travel, in_units.travel) {
             countable(r, at, travel, steps_per_unit)?;
         }
         backlash_fits(r, in_units.backlash, &motor, steps_per_unit, unit)?;
-        Some(Drive::StepDir(StepDirDrive {
-            step: step?,
+        let start_stop = start_stop?;
+        let axis = StepDirDrive {
+            step: step.gpio?,
             dir: dir?,
             enable: enable?,
             fault: fault?,
@@ -207,7 +212,7 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
             microsteps: microsteps?,
             steps_per_unit,
             start_stop_speed: start_stop_speed(
-                start_stop?,
+                start_stop,
                 motor.limits?,
                 steps_per_unit.to_f64() / f64::from(microsteps?),
             ),
@@ -215,7 +220,11 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
             at_start: at_start?,
             on_stop: on_stop?,
             holds_load: holds_load?,
-        }))
+        };
+        match clock {
+            None => Some(Drive::StepDir(axis)),
+            Some(clock) => clock.drive(r, axis, &motor, &in_units, start_stop),
+        }
     })();
     motor
 }

@@ -208,6 +208,17 @@ impl Axis {
         axis.set("coils", format!("{{ gpio = {gpio:?} }}"))
     }
 
+    /// An axis whose STEP is the hardware PWM channel of that GPIO: its pulses come in bursts whose count is
+    /// proved.
+    pub fn pwm_clock(step: u8, dir: u8) -> Axis {
+        Axis::step_dir(step, dir).set("step", format!("{{ pwm = {{ gpio = {step} }} }}"))
+    }
+
+    /// It turns at a rate, and no position is promised (on a [`pwm_clock`](Axis::pwm_clock) alone).
+    pub fn velocity(self) -> Axis {
+        self.set("mode", quoted("velocity"))
+    }
+
     /// The driver, by its preset's name, and the microsteps it is strapped to.
     pub fn driver(self, preset: &str, microsteps: u32) -> Axis {
         self.set("driver", quoted(preset)).set("microsteps", microsteps.to_string())
@@ -332,6 +343,28 @@ mod tests {
         let channel = PwmOutput::Channel { device: "pca9685".into(), channel: 3 };
         assert!(matches!(output("arm"), ServoOutput::Pwm { output, .. } if output == channel));
         assert_eq!(output("tail"), ServoOutput::Soft { gpio: 23, allow_jitter: false });
+    }
+
+    #[test]
+    fn step_clocks_can_be_built() {
+        let axis = |gpio, dir| {
+            Axis::pwm_clock(gpio, dir)
+                .driver("a4988", 2)
+                .distance_per_revolution(Angle(360.0))
+                .unlimited()
+                .limits(AngularSpeed(90.0), AngularAcceleration(180.0))
+        };
+        let table = axis(18, 27).start_stop_speed(AngularSpeed(45.0));
+        let built = Config::build("t").axis("table", table).axis("pump", axis(13, 22).velocity());
+        let config = built.finish().unwrap();
+        let clock = |n: usize| match &config.motors[n].drive {
+            crate::config::Drive::PwmClock(clock) => clock.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((clock(0).axis.step, clock(0).mode), (18, crate::config::ClockMode::Position));
+        assert_eq!((clock(0).jump, clock(0).tolerance_ppb), (50.0, 200_000));
+        assert_eq!((clock(1).axis.step, clock(1).mode), (13, crate::config::ClockMode::Velocity));
+        assert!((clock(1).jump - 2.0 * 200f64.sqrt()).abs() < 1e-9);
     }
 
     #[test]

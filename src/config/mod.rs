@@ -63,6 +63,7 @@ mod outputs;
 mod parts;
 mod pins;
 mod program;
+mod pwm_clock;
 mod reader;
 mod servo;
 mod source;

@@ -133,7 +133,7 @@ impl MotorConfig {
         let backlash = |ratio: Ratio| ratio.scale(self.backlash).round() as i64;
         match &self.drive {
             Drive::Servo(_) => None,
-            Drive::StepDir(axis) => Some(AxisConfig {
+            Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => Some(AxisConfig {
                 steps_per_unit: axis.steps_per_unit,
                 start_stop_speed: axis.start_stop_speed,
                 reverse: axis.reverse,
@@ -192,8 +192,25 @@ pub enum Drive {
     Servo(ServoDrive),
     /// A stepper behind a STEP/DIR driver.
     StepDir(StepDirDrive),
+    /// A stepper behind a STEP/DIR driver whose STEP is a hardware PWM channel.
+    PwmClock(PwmClockDrive),
     /// A stepper whose coils are switched one by one.
     Coils(CoilsDrive),
+}
+
+impl Drive {
+    /// The lines and the driver of an axis behind a STEP/DIR driver, whatever clocks its steps.
+    pub fn step_dir(&self) -> Option<&StepDirDrive> {
+        match self {
+            Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => Some(axis),
+            Drive::Servo(_) | Drive::Coils(_) => None,
+        }
+    }
+
+    /// Whether it turns at a rate and has no position.
+    pub fn is_rate_only(&self) -> bool {
+        matches!(self, Drive::PwmClock(PwmClockDrive { mode: ClockMode::Velocity, .. }))
+    }
 }
 
 /// A hobby servo.
@@ -337,6 +354,28 @@ pub struct StepDirDrive {
     pub on_stop: AxisStop,
     /// The axis carries a load that would fall: its driver is never released.
     pub holds_load: bool,
+}
+
+/// A stepper whose step clock is a hardware PWM channel.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PwmClockDrive {
+    /// All that it has in common with others; its `step` is the PWM channel's GPIO.
+    pub axis: StepDirDrive,
+    /// Whether its pulses are counted.
+    pub mode: ClockMode,
+    /// How far the PWM clock's rate may be off, in parts per thousand million.
+    pub tolerance_ppb: u32,
+    /// What its rate may change by at once, in steps/s: at least what two steps from rest bring it to.
+    pub jump: f64,
+}
+
+/// What an axis on a PWM step clock promises.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClockMode {
+    /// A position: its pulses come in bursts whose count is proved.
+    Position,
+    /// A rate, and no position.
+    Velocity,
 }
 
 /// A stepper whose coils are switched one by one.

@@ -28,6 +28,17 @@ fn in_motor_unit(r: &Reader<'_>, value: Value<'_>, motor: &ReadMotor) -> Option<
 /// A position inside the motor's travel.
 fn position(r: &Reader<'_>, value: Value<'_>, motor: &ReadMotor) -> Option<f64> {
     let at = in_motor_unit(r, value, motor)?;
+    if motor.rate_only {
+        r.error(
+            value.span(),
+            format!(
+                "`{}` turns at a rate (`mode = \"velocity\"`), and can't go to a position",
+                motor.name
+            ),
+            "leave it out here, or leave out its `mode`",
+        );
+        return None;
+    }
     parts::inside(r, value.span(), at, motor.unit?, motor.travel?)
 }
 

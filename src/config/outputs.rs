@@ -100,6 +100,12 @@ fn of_drive(drive: &Drive) -> Vec<(&'static str, Port, SafeState)> {
             ServoOutput::Soft { gpio, .. } => ("pulse", Port::Gpio(*gpio), SafeState::Level(false)),
         }],
         Drive::StepDir(axis) => of_axis(axis),
+        Drive::PwmClock(clock) => {
+            let mut all = of_axis(&clock.axis);
+            let output = PwmOutput::Gpio(clock.axis.step);
+            all[0] = ("step", Port::Pwm(output), SafeState::NoSignal);
+            all
+        }
         Drive::Coils(axis) => {
             let safe = match axis.holds_load {
                 true => SafeState::Kept(Why::HoldsLoad),

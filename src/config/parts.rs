@@ -16,6 +16,8 @@ pub(super) struct ReadMotor {
     pub limits: Option<MotionLimits>,
     pub backlash: Option<f64>,
     pub drive: Option<Drive>,
+    /// It turns at a rate, and has no position to go to.
+    pub rate_only: bool,
     pub pins: Vec<PinUse>,
     /// The PWM signal that it needs.
     pub pwm: Option<PwmUse>,
@@ -31,6 +33,7 @@ impl ReadMotor {
             limits: None,
             backlash: Some(0.0),
             drive: None,
+            rate_only: false,
             pins: Vec::new(),
             pwm: None,
         }

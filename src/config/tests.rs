@@ -9,12 +9,13 @@ fn load(text: &str) -> Config {
     Config::from_str(text, "test.toml").unwrap_or_else(|e| panic!("{e}")).config
 }
 
-const SHIPPED: [&str; 5] = [
+const SHIPPED: [&str; 6] = [
     include_str!("../../config/servo-sweep.toml"),
     include_str!("../../config/two-servos.toml"),
     include_str!("../../config/xyz-stage.toml"),
     include_str!("../../config/pan-tilt.toml"),
     include_str!("../../config/pca9685-arm.toml"),
+    include_str!("../../config/pwm-turntable.toml"),
 ];
 
 const AXIS: &str = r#"
@@ -259,7 +260,7 @@ proptest! {
     /// Lines swapped, doubled and left out keep the syntax and disturb everything else.
     #[test]
     fn any_shuffle_of_lines_is_read_or_refused(
-        picks in prop::collection::vec((0usize..4, any::<prop::sample::Index>()), 0..60),
+        picks in prop::collection::vec((0usize..SHIPPED.len(), any::<prop::sample::Index>()), 0..60),
     ) {
         let lines: Vec<Vec<&str>> = SHIPPED
             .iter()

@@ -78,6 +78,26 @@ pub fn end_signal(
     Ok(off)
 }
 
+/// Ends a PWM signal whose phase is known: waits until `low`, which lies in a low phase, writes width 0,
+/// and disables a whole period later. Otherwise as [`end_signal`].
+///
+/// # Errors
+///
+/// The back end refused a write; `disable` is tried in any case.
+pub fn end_signal_in_low(
+    channel: &mut dyn PwmChannel,
+    low: Instant,
+    period: Duration,
+    clock: &Clock,
+) -> Result<Instant, HalError> {
+    pause(clock, low.since(clock.now()));
+    let emptied = channel.set_width(PulseWidth::ZERO);
+    pause(clock, period + period / 64);
+    let off = channel.disable()?;
+    emptied?;
+    Ok(off)
+}
+
 fn pause(clock: &Clock, time: Duration) {
     wait_until(clock, clock.now() + time);
 }

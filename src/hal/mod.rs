@@ -24,7 +24,7 @@ mod waveform;
 
 pub use backend::{Backend, OnEdge, OutputStart};
 pub(crate) use ending::wait_until;
-pub use ending::{PhaseWatch, end_signal};
+pub use ending::{PhaseWatch, end_signal, end_signal_in_low};
 pub use error::{Cause, HalError};
 #[cfg(feature = "cli")]
 pub(crate) use identify::identify;
@@ -190,6 +190,32 @@ pub trait PwmChannel: Send {
     /// that was off stays off.
     fn start(&mut self, period: Duration, width: PulseWidth) -> Result<Instant, HalError>;
 
+    /// Sets up the signal that [`PwmChannel::enable`] starts, on a channel that has none. What does not
+    /// change is not written again.
+    ///
+    /// # Errors
+    ///
+    /// The signal runs, `width` is longer than `period`, or the back end refused.
+    fn prepare(&mut self, period: Duration, width: PulseWidth) -> Result<(), HalError>;
+
+    /// Starts the signal that was set up, with one write and nothing else: whoever reads the clock
+    /// before the call knows that it began between that and the instant that is returned.
+    ///
+    /// # Errors
+    ///
+    /// The signal runs already, none was set up, or the back end refused. A signal that was off stays
+    /// off.
+    fn enable(&mut self) -> Result<Instant, HalError>;
+
+    /// Changes the period of the running signal; its width stays. A chip takes it at the end of the
+    /// period or at once: the phase is not known any more.
+    ///
+    /// # Errors
+    ///
+    /// The signal does not run, its width is longer than `period`, or the back end refused; the signal
+    /// goes on as it was.
+    fn set_period(&mut self, period: Duration) -> Result<Instant, HalError>;
+
     /// Changes the width of the running signal, without touching period or phase.
     ///
     /// # Errors
@@ -255,6 +281,15 @@ impl<T: PwmChannel + ?Sized> PwmChannel for Box<T> {
     }
     fn start(&mut self, period: Duration, width: PulseWidth) -> Result<Instant, HalError> {
         (**self).start(period, width)
+    }
+    fn prepare(&mut self, period: Duration, width: PulseWidth) -> Result<(), HalError> {
+        (**self).prepare(period, width)
+    }
+    fn enable(&mut self) -> Result<Instant, HalError> {
+        (**self).enable()
+    }
+    fn set_period(&mut self, period: Duration) -> Result<Instant, HalError> {
+        (**self).set_period(period)
     }
     fn set_width(&mut self, width: PulseWidth) -> Result<Instant, HalError> {
         (**self).set_width(width)

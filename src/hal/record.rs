@@ -70,6 +70,8 @@ impl<L: OutputLine, S: EdgeSink> OutputLine for RecordedOutput<L, S> {
 pub struct RecordedPwm<L, S> {
     channel: L,
     wave: Waveform,
+    /// What `enable` starts.
+    prepared: (Duration, PulseWidth),
     sink: S,
 }
 
@@ -77,7 +79,8 @@ impl<L: PwmChannel, S: EdgeSink> RecordedPwm<L, S> {
     /// Records `channel`, which has no signal yet, from now on, which is `opened`.
     pub fn new(channel: L, mut sink: S, opened: Instant) -> Self {
         sink.edge(opened, false);
-        RecordedPwm { channel, wave: Waveform::default(), sink }
+        let prepared = (Duration::ZERO, PulseWidth::ZERO);
+        RecordedPwm { channel, wave: Waveform::default(), prepared, sink }
     }
 }
 
@@ -90,6 +93,26 @@ impl<L: PwmChannel, S: EdgeSink> PwmChannel for RecordedPwm<L, S> {
         let at = self.channel.start(period, width)?;
         let sink = &mut self.sink;
         self.wave.start(at, period, width, &mut |at, high| sink.edge(at, high));
+        Ok(at)
+    }
+
+    fn prepare(&mut self, period: Duration, width: PulseWidth) -> Result<(), HalError> {
+        self.channel.prepare(period, width)?;
+        self.prepared = (period, width);
+        Ok(())
+    }
+
+    fn enable(&mut self) -> Result<Instant, HalError> {
+        let at = self.channel.enable()?;
+        let (sink, (period, width)) = (&mut self.sink, self.prepared);
+        self.wave.start(at, period, width, &mut |at, high| sink.edge(at, high));
+        Ok(at)
+    }
+
+    fn set_period(&mut self, period: Duration) -> Result<Instant, HalError> {
+        let at = self.channel.set_period(period)?;
+        let sink = &mut self.sink;
+        self.wave.set_period(at, period, &mut |at, high| sink.edge(at, high));
         Ok(at)
     }
 

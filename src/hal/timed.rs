@@ -33,6 +33,11 @@ impl<C: PwmChannel> TimedPwm<C> {
         TimedPwm { channel, timing }
     }
 
+    fn period(&self, period: Duration) -> Duration {
+        let real = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(self.timing.asked(real))
+    }
+
     fn width(&self, width: PulseWidth) -> PulseWidth {
         let asked = self.timing.asked(width.as_nanos().into());
         PulseWidth::from_nanos(u32::try_from(asked).unwrap_or(u32::MAX))
@@ -47,8 +52,19 @@ impl<C: PwmChannel> PwmChannel for TimedPwm<C> {
     }
 
     fn start(&mut self, period: Duration, width: PulseWidth) -> Result<Instant, HalError> {
-        let real = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
-        self.channel.start(Duration::from_nanos(self.timing.asked(real)), self.width(width))
+        self.channel.start(self.period(period), self.width(width))
+    }
+
+    fn prepare(&mut self, period: Duration, width: PulseWidth) -> Result<(), HalError> {
+        self.channel.prepare(self.period(period), self.width(width))
+    }
+
+    fn enable(&mut self) -> Result<Instant, HalError> {
+        self.channel.enable()
+    }
+
+    fn set_period(&mut self, period: Duration) -> Result<Instant, HalError> {
+        self.channel.set_period(self.period(period))
     }
 
     fn set_width(&mut self, width: PulseWidth) -> Result<Instant, HalError> {

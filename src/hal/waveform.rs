@@ -5,7 +5,7 @@ use crate::units::{Instant, PulseWidth};
 /// The signal of a hardware PWM channel, as commanded.
 ///
 /// The phase counts from the moment the signal is enabled. Every period is high first, then low. A
-/// new width is taken at the start of the next period, so no pulse changes once it has begun.
+/// new width or period is taken at the start of the next period, so no pulse changes once it has begun.
 /// Whoever needs the edges asks for them: they are worked out, never waited for.
 ///
 /// ```
@@ -29,6 +29,8 @@ pub struct Waveform {
 #[derive(Clone, Debug)]
 struct Run {
     period: u64,
+    /// The length of the periods after the current one.
+    next_period: u64,
     /// When the current period began.
     start: u64,
     /// The width of the current period's pulse.
@@ -55,7 +57,21 @@ impl Waveform {
         if high {
             edge(at, true);
         }
-        self.run = Some(Run { period, start: at.as_nanos(), width, next: width, high });
+        let (start, next, next_period) = (at.as_nanos(), width, period);
+        self.run = Some(Run { period, next_period, start, width, next, high });
+    }
+
+    /// Has the periods be that long from the first that begins after `at`.
+    pub fn set_period(
+        &mut self,
+        at: Instant,
+        period: Duration,
+        edge: &mut impl FnMut(Instant, bool),
+    ) {
+        self.advance(at, edge);
+        if let Some(run) = &mut self.run {
+            run.next_period = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX).max(1);
+        }
     }
 
     /// Has the pulses be `width` long from the first period that begins after `at`.
@@ -97,6 +113,7 @@ impl Waveform {
             };
             run.start = next;
             run.width = run.next;
+            run.period = run.next_period;
             let high = run.width > 0;
             if high != run.high {
                 run.high = high;
@@ -116,9 +133,9 @@ impl Waveform {
         self.run.is_some()
     }
 
-    /// The period of the signal, while there is one.
+    /// The period that was asked for last, while there is a signal.
     pub fn period(&self) -> Option<Duration> {
-        self.run.as_ref().map(|run| Duration::from_nanos(run.period))
+        self.run.as_ref().map(|run| Duration::from_nanos(run.next_period))
     }
 
     /// The width that was asked for last, while there is a signal.
@@ -164,6 +181,20 @@ mod tests {
         assert!(wave.is_high(at(39)));
         wave.disable(at(39), &mut see);
         assert_eq!(edges, [(0, true), (39, false)]);
+    }
+
+    #[test]
+    fn a_new_period_waits_for_the_end_of_the_present_one() {
+        let mut wave = Waveform::default();
+        let mut edges = Vec::new();
+        let mut see = |at: Instant, high| edges.push((at.as_nanos(), high));
+        wave.start(at(0), Duration::from_nanos(100), width(10), &mut see);
+        wave.set_period(at(20), Duration::from_nanos(30), &mut see);
+        wave.set_period(at(131), Duration::from_nanos(200), &mut see);
+        wave.advance(at(400), &mut see);
+        let rises: Vec<u64> = edges.iter().filter(|e| e.1).map(|e| e.0).collect();
+        assert_eq!(rises, [0, 100, 130, 160, 360]);
+        assert!(edges.chunks_exact(2).all(|p| p[1].0 - p[0].0 == 10));
     }
 
     proptest! {

@@ -138,6 +138,7 @@ impl MachineBuilder {
             clock: clock.clone(),
             recorder: recorder.clone(),
             enables: BTreeMap::new(),
+            spin: self.config.machine.spin,
             max_lateness: limit.map(|l| u64::try_from(l.as_nanos()).unwrap_or(u64::MAX)),
             events: event_tx.clone(),
             inputs: Vec::new(),
@@ -199,6 +200,8 @@ impl MachineBuilder {
 fn longest_period(motor: &MotorConfig) -> Duration {
     match &motor.drive {
         Drive::Servo(servo) => servo.period,
+        // Its last period, if it is in velocity mode, may be as long as this.
+        Drive::PwmClock(_) => Duration::from_secs(2),
         Drive::StepDir(_) => Duration::ZERO,
         // It may let go of its coils first.
         Drive::Coils(coils) => Duration::from_nanos(u64::from(coils.settle)),

@@ -86,6 +86,14 @@ pub enum MoveError {
         /// The axis.
         motor: String,
     },
+    /// The axis turns at a rate and has no position.
+    #[error(
+        "{motor} is in `mode = \"velocity\"`: it turns at a rate and has no position; jog it instead"
+    )]
+    NoPosition {
+        /// The axis.
+        motor: String,
+    },
     /// A stop was asked for.
     #[error("the machine has been stopped")]
     Stopped,
@@ -273,6 +281,29 @@ pub enum MachineError {
         gpio: u8,
         /// What the system answered.
         why: String,
+    },
+    /// The pulses of a PWM step clock can't be counted at the axis' top speed on this machine.
+    #[error(
+        "{motor}: at its top speed, {asked} steps/s, the pulses of its PWM clock can't be counted here \
+         (a write takes up to {}, a wake-up comes up to {} late; {provable} steps/s can be proved): \
+         {}, or `mode = \"velocity\"` if it needs no position",
+        at_least(*.write), at_least(*.late),
+        if *provable > 0 { format!("write `max-speed = \"{speed}\"` or less") }
+        else { "end what keeps this machine busy".to_owned() }
+    )]
+    Unprovable {
+        /// The axis.
+        motor: String,
+        /// The top speed in steps a second.
+        asked: u64,
+        /// The highest rate that can be proved.
+        provable: u64,
+        /// That rate as a speed, with its unit.
+        speed: String,
+        /// The longest that a write may take.
+        write: Duration,
+        /// How late a wake-up may come.
+        late: Duration,
     },
     /// The motors' threads could not be started.
     #[error("the motors' threads could not be started: {0}")]

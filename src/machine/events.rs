@@ -13,6 +13,11 @@ use crate::units::Instant;
 /// A servo this near to its target, in degrees, is there, but for the rounding of its trajectory.
 const ROUNDING: f64 = 1e-6;
 
+/// The steps that an axis has made, at least and at most.
+pub(super) fn between(steps: i64, below: u64, above: u64) -> (i64, i64) {
+    (steps.saturating_sub_unsigned(below), steps.saturating_add_unsigned(above))
+}
+
 impl Machine {
     pub(super) fn on_event(&mut self, event: Event) {
         let motor = event.motor;
@@ -34,6 +39,16 @@ impl Machine {
                     by / 1000
                 );
                 self.come_to_rest(id, Cause::Late);
+            }
+            Report::Uncounted { below, above } => {
+                let state = &mut self.motors[motor];
+                state.doubt();
+                state.uncounted = Some((below, above));
+                state.miscounted = true;
+                log::warn!(
+                    "{}: its pulses could not be counted: up to {below} steps fewer, or {above} more",
+                    self.models[motor].name
+                );
             }
             Report::Acknowledged { change } => self.on_acknowledged(motor, change),
             Report::Halted { id } => {
@@ -167,7 +182,7 @@ impl Machine {
         let state = &mut self.motors[motor];
         state.fault = Some(kind.clone());
         if self.models[motor].steps.is_some() {
-            state.place = Place::Unverified;
+            state.doubt();
         }
         let Some(id) = state.busy else { return };
         self.excuse(id, motor);
@@ -215,7 +230,12 @@ impl Machine {
         let faulty = state.fault.is_some();
         // What has not begun has not moved, however near its target is.
         let there = active.started && (stands - goal).abs() < model.tolerance() && !faulty;
-        let outcome = if there {
+        let bounds = steps.zip(state.uncounted.filter(|_| state.miscounted));
+        let outcome = if let Some((steps, (below, above))) = bounds.filter(|_| there) {
+            let (low, high) = between(steps, below, above);
+            let off = |end: i64| (wanted.target - model.to_unit(end as f64)).abs();
+            Outcome::Short { by: off(low).max(off(high)), cause: Cause::Uncounted { low, high } }
+        } else if there {
             Outcome::Reached
         } else {
             // From where it was asked to go, not from the nearest step; a millionth of a micrometre
@@ -254,7 +274,7 @@ impl Machine {
         }
         let state = &mut self.motors[motor];
         state.fault.get_or_insert(FaultKind::Silent);
-        state.place = Place::Unverified;
+        state.doubt();
         self.excuse(id, motor);
         self.end_part(id, motor, |_| Cause::NoAnswer);
     }

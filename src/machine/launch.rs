@@ -40,10 +40,13 @@ impl Machine {
     pub(super) fn ready(&self, motor: MotorIndex) -> Result<Start, MoveError> {
         let start = self.ready_anywhere(motor)?;
         let model = &self.models[motor];
-        if model.steps.is_some() && self.motors[motor].place == Place::Unknown {
-            return Err(MoveError::UnknownPlace { motor: model.name.clone() });
+        match self.motors[motor].place {
+            Place::Estimated => Err(MoveError::NoPosition { motor: model.name.clone() }),
+            Place::Unknown if model.steps.is_some() => {
+                Err(MoveError::UnknownPlace { motor: model.name.clone() })
+            }
+            _ => Ok(start),
         }
-        Ok(start)
     }
 
     /// The same, also where nobody knows its place.
@@ -172,6 +175,7 @@ impl Machine {
         };
         let motions: Vec<_> = active.legs.iter().map(motion).collect();
         for (motor, motion) in motions {
+            self.motors[motor].miscounted = false;
             if let Err(e) = self.fleet.send(motor, Command::Arm(motion)) {
                 log::error!("{e}");
                 self.give_up(id, motor);

@@ -27,6 +27,7 @@ mod shapes;
 mod snapshot;
 mod soft_pwm;
 mod spec;
+mod step_clock;
 mod stops;
 mod usage;
 
@@ -94,6 +95,20 @@ struct MotorState {
     telemetry: Arc<Telemetry>,
     last: Option<MotorOutcome>,
     position_signal: SignalId,
+    /// How much less, and more, its count may be than what is told, where it can't be proved.
+    uncounted: Option<(u64, u64)>,
+    /// That has become so, or worse, in its last move.
+    miscounted: bool,
+}
+
+impl MotorState {
+    /// Its place is told no better than this from now on. An estimate stays one, and who knows nothing
+    /// does not know more.
+    fn doubt(&mut self) {
+        if !matches!(self.place, Place::Estimated | Place::Unknown) {
+            self.place = Place::Unverified;
+        }
+    }
 }
 
 /// A machine with its motors running.

@@ -12,8 +12,8 @@ use super::preflight::start_position;
 use super::{MachineError, MotorState};
 use crate::board::{Pull, PwmOutput, PwmTiming};
 use crate::config::{
-    AtRest, AtStart, CoilWiring, CoilsDrive, Config, Drive, LineConfig, MotorConfig, Sequence,
-    ServoDrive, ServoOutput, StepDirDrive,
+    AtRest, AtStart, CoilWiring, CoilsDrive, Config, Drive, LineConfig, MotorConfig, PwmClockDrive,
+    Sequence, ServoDrive, ServoOutput, StepDirDrive,
 };
 use crate::hal::{
     Backend, Clock, HalError, InputLine, Level, OutputLine, OutputStart, PwmChannel,
@@ -64,7 +64,7 @@ impl Signals {
                     let pulse = wire("pulse");
                     (pulse, pulse, pulse, [pulse; 4])
                 }
-                Drive::StepDir(axis) => {
+                Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => {
                     let (step, dir) = (wire("step"), wire("dir"));
                     let enable = if axis.enable.is_some() { wire("enable") } else { dir };
                     sleep = axis.sleep.map(|_| wire("sleep"));
@@ -91,6 +91,8 @@ pub(super) struct Opener<'b> {
     pub recorder: Recorder,
     pub enables: BTreeMap<u8, SharedLine>,
     pub max_lateness: Option<u64>,
+    /// How much of the time between two edges may be spun away.
+    pub spin: f64,
     pub events: Sender<Event>,
     pub inputs: Vec<Box<dyn InputLine>>,
 }
@@ -101,7 +103,8 @@ impl Opener<'_> {
     pub fn open(&mut self, config: &Config, signals: &Signals) -> Result<Opened, MachineError> {
         let outputs = config.motors.iter().filter_map(|m| match &m.drive {
             Drive::Servo(servo) => servo.pwm().cloned(),
-            _ => None,
+            Drive::PwmClock(clock) => Some(PwmOutput::Gpio(clock.axis.step)),
+            Drive::StepDir(_) | Drive::Coils(_) => None,
         });
         let outputs: Vec<PwmOutput> = outputs.collect();
         self.backend.prepare_pwm(&outputs).map_err(MachineError::Backend)?;
@@ -123,6 +126,9 @@ impl Opener<'_> {
                     let setup = self.stepper(motor, &telemetry);
                     Box::new(Stepper::new(setup, pulses, out))
                 }
+                Drive::PwmClock(drive) => {
+                    self.step_clock(motor, drive, signals, &telemetry, &mailbox, out)?
+                }
                 Drive::Coils(axis) => {
                     let mut setup = self.stepper(motor, &telemetry);
                     setup.release_at_rest = axis.at_rest == AtRest::Release && !axis.holds_load;
@@ -133,6 +139,7 @@ impl Opener<'_> {
             };
             let place = match motor.axis().map(|axis| axis.at_start) {
                 None => Place::Unknown,
+                Some(_) if motor.drive.is_rate_only() => Place::Estimated,
                 Some(AtStart::Unknown) if self.backend.is_hardware() => Place::Unknown,
                 Some(_) => Place::Assumed,
             };
@@ -145,6 +152,8 @@ impl Opener<'_> {
                 telemetry,
                 last: None,
                 position_signal: signals.position,
+                uncounted: None,
+                miscounted: false,
             });
         }
         Ok((members, states))
@@ -154,9 +163,9 @@ impl Opener<'_> {
     /// of its axes holds a load with keeps the level it has.
     fn open_enables(&mut self, config: &Config, signals: &Signals) -> Result<(), MachineError> {
         let axes = || {
-            config.motors.iter().enumerate().filter_map(|(i, m)| match &m.drive {
-                Drive::StepDir(axis) => axis.enable.map(|line| (i, m, axis, line)),
-                _ => None,
+            config.motors.iter().enumerate().filter_map(|(i, m)| {
+                let axis = m.drive.step_dir()?;
+                axis.enable.map(|line| (i, m, axis, line))
             })
         };
         for (_, motor, _, line) in axes() {
@@ -182,7 +191,7 @@ impl Opener<'_> {
         Ok(())
     }
 
-    fn record_output(
+    pub(super) fn record_output(
         &self,
         line: Box<dyn OutputLine>,
         signals: Vec<SignalId>,
@@ -195,7 +204,11 @@ impl Opener<'_> {
         Box::new(RecordedOutput::new(line, sink, self.clock.now()))
     }
 
-    fn record_pwm(&self, channel: Box<dyn PwmChannel>, signal: SignalId) -> Box<dyn PwmChannel> {
+    pub(super) fn record_pwm(
+        &self,
+        channel: Box<dyn PwmChannel>,
+        signal: SignalId,
+    ) -> Box<dyn PwmChannel> {
         if !self.recorder.is_on() {
             return channel;
         }
@@ -291,15 +304,7 @@ impl Opener<'_> {
             self.fault_line(motor, line, mailbox)?;
         }
         let held = self.held(motor, axis, signals).map_err(hal)?;
-        let mut sleep = None;
-        if let (Some(line), Some(signal)) = (axis.sleep, signals.sleep) {
-            let asleep = active_level(line);
-            // A driver that holds a load may be awake: it stays as it is.
-            let start =
-                if axis.holds_load { OutputStart::Adopt } else { OutputStart::Level(asleep) };
-            let opened = self.backend.open_output(line.gpio, start, &who("sleep")).map_err(hal)?;
-            sleep = Some((self.record_output(opened, vec![signal]), asleep));
-        }
+        let sleep = self.sleep(motor, axis, signals).map_err(hal)?;
         let timing = axis.timing;
         Ok(Pulses::new(PulsesSetup {
             sleep,
@@ -316,8 +321,24 @@ impl Opener<'_> {
         }))
     }
 
+    /// The driver's sleep line, and the level at which it sleeps.
+    pub(super) fn sleep(
+        &mut self,
+        motor: &MotorConfig,
+        axis: &StepDirDrive,
+        signals: &MotorSignals,
+    ) -> Result<Option<(Box<dyn OutputLine>, Level)>, HalError> {
+        let (Some(line), Some(signal)) = (axis.sleep, signals.sleep) else { return Ok(None) };
+        let asleep = active_level(line);
+        // A driver that holds a load may be awake: it stays as it is.
+        let start = if axis.holds_load { OutputStart::Adopt } else { OutputStart::Level(asleep) };
+        let who = format!("{}'s sleep line", motor.name);
+        let opened = self.backend.open_output(line.gpio, start, &who)?;
+        Ok(Some((self.record_output(opened, vec![signal]), asleep)))
+    }
+
     /// The lines that have one level for good: microstep pins, and a reset that is inactive.
-    fn held(
+    pub(super) fn held(
         &mut self,
         motor: &MotorConfig,
         axis: &StepDirDrive,
@@ -378,7 +399,7 @@ impl Opener<'_> {
     }
 
     /// Watches a driver's fault line; its edges go to the motor's own mailbox.
-    fn fault_line(
+    pub(super) fn fault_line(
         &mut self,
         motor: &MotorConfig,
         line: LineConfig,

@@ -223,6 +223,9 @@ impl Machine {
             let (motor, model) = (leg.motor(), &self.models[leg.motor()]);
             let target = targets.iter().find(|t| t.0 == motor).map(|t| t.1);
             let place = self.motors[motor].place;
+            if target.is_some() && place == Place::Estimated {
+                return Err(MoveError::NoPosition { motor: model.name.clone() });
+            }
             if target.is_some() && model.steps.is_some() && place == Place::Unknown {
                 return Err(MoveError::UnknownPlace { motor: model.name.clone() });
             }
@@ -367,6 +370,9 @@ impl Machine {
         if let Some(fault) = &state.fault {
             return Err(MoveError::Faulted { motor: name, fault: fault.to_string() });
         }
+        if state.place == Place::Estimated {
+            return Err(MoveError::NoPosition { motor: name });
+        }
         let model = &self.models[index];
         let count = model.to_native(position) as i64;
         let place = model.to_unit(count as f64);
@@ -375,6 +381,8 @@ impl Machine {
         // Its loop does so, too, before it hears of any move.
         state.telemetry.set_steps(count);
         state.place = Place::Assumed;
+        // What was not known of the old count is not of the new one.
+        state.uncounted = None;
         let (now, signal) = (self.fleet.clock().now(), state.position_signal);
         self.recorder.text(self.move_signal, now, &format!("set:{name}"));
         self.recorder.real(signal, now, place);
@@ -383,6 +391,9 @@ impl Machine {
 
     /// From now on nobody knows where an axis is.
     pub(super) fn lose_place(&mut self, motor: MotorIndex) {
+        if self.motors[motor].place == Place::Estimated {
+            return;
+        }
         self.motors[motor].place = Place::Unknown;
         let text = format!("unknown:{}", self.models[motor].name);
         self.recorder.text(self.move_signal, self.now(), &text);

@@ -21,6 +21,14 @@ pub enum Cause {
     NotStarted(Vec<String>),
     /// The motor's loop did not come to rest when it was told to.
     NoAnswer,
+    /// It came to rest where it should, by its commands, but its pulses could not be counted: the steps
+    /// made lie between these two.
+    Uncounted {
+        /// Steps at least, counted from position 0.
+        low: i64,
+        /// Steps at most.
+        high: i64,
+    },
 }
 
 impl Cause {
@@ -34,6 +42,7 @@ impl Cause {
             Cause::Limit(_) => "limit",
             Cause::NotStarted(_) => "not-started",
             Cause::NoAnswer => "no-answer",
+            Cause::Uncounted { .. } => "uncounted",
         }
     }
 }
@@ -60,6 +69,9 @@ impl fmt::Display for Cause {
             Cause::NotStarted(who) if who.is_empty() => f.write_str("not started"),
             Cause::NotStarted(who) => write!(f, "not started: {} did not come", who.join(", ")),
             Cause::NoAnswer => f.write_str("its loop does not answer"),
+            Cause::Uncounted { low, high } => {
+                write!(f, "its pulses could not be counted: between {low} and {high} steps")
+            }
         }
     }
 }
@@ -94,8 +106,11 @@ pub enum Place {
     Assumed,
     /// A servo under its signal.
     Commanded,
-    /// A fault stopped it, or its driver let go: steps were emitted that it may not have made.
+    /// A fault stopped it, or its driver let go: steps were emitted that it may not have made; or its
+    /// pulses could not be counted.
     Unverified,
+    /// It turns at a rate that nobody counts: an estimate.
+    Estimated,
 }
 
 impl Place {
@@ -106,6 +121,7 @@ impl Place {
             Place::Assumed => "assumed",
             Place::Commanded => "commanded",
             Place::Unverified => "unverified",
+            Place::Estimated => "estimated",
         }
     }
 }

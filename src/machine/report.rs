@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::Machine;
+use super::events::between;
 use super::outcome::{MotorOutcome, Outcome, Place};
 use crate::config::MotorUnit;
 use crate::motor::{FaultKind, LatenessSummary};
@@ -57,6 +58,8 @@ pub struct MotorReport {
     pub unit: MotorUnit,
     /// Steps emitted, counted from position 0; none for a servo.
     pub steps: Option<i64>,
+    /// Where its pulses could not all be counted: the steps made, at least and at most.
+    pub between: Option<(i64, i64)>,
     /// What is known of its place.
     pub place: Place,
     /// How late its edges were.
@@ -85,6 +88,9 @@ impl Machine {
                 position: self.position(&model.name),
                 unit: model.unit,
                 steps: model.steps.map(|_| state.telemetry.steps()),
+                between: state
+                    .uncounted
+                    .map(|(below, above)| between(state.telemetry.steps(), below, above)),
                 place: state.place,
                 lateness: state.telemetry.lateness.summary(),
                 jitter: Some(state.telemetry.jitter.summary()).filter(|j| j.count > 0),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::active::{Active, Aim, Stage};
-use super::outcome::{Cause, Place};
+use super::outcome::Cause;
 use super::{CHANGE_ATTEMPTS, Machine, STOP_PATIENCE};
 use crate::config::{Drive, ServoStop};
 use crate::motor::{Command, MoveId};
@@ -99,8 +99,7 @@ impl Machine {
                 // Let go, a servo may be moved by hand, and a rotor falls to the nearest full step.
                 match self.models[motor].steps {
                     None => self.motors[motor].angle = None,
-                    Some(_) if self.motors[motor].place == Place::Unknown => {}
-                    Some(_) => self.motors[motor].place = Place::Unverified,
+                    Some(_) => self.motors[motor].doubt(),
                 }
                 if let Err(e) = self.fleet.send(motor, Command::Release) {
                     log::error!("{e}");

@@ -15,6 +15,7 @@ mod coils;
 mod limits;
 mod part;
 mod pulses;
+mod pwm_clock;
 mod servo;
 mod soft_servo;
 mod step_output;
@@ -32,6 +33,7 @@ pub use change::{Change, Then};
 pub use coils::{Coils, CoilsSetup, Phases};
 pub use limits::{Limit, MotorLimits};
 pub use pulses::{Pulses, PulsesSetup};
+pub use pwm_clock::{Doubt, DriverLines, PwmClock, PwmClockSetup, PwmRate, provable_rate};
 pub use servo::{PulseMap, Servo, ServoSetup};
 pub use soft_servo::{SoftServo, SoftServoSetup};
 pub use step_output::{StepOutput, Turn};
@@ -176,6 +178,13 @@ pub enum Report {
     Acknowledged {
         /// The change's number.
         change: u64,
+    },
+    /// The count of its pulses cannot be proved: it may be this much less, or more, than what is told.
+    Uncounted {
+        /// How many steps fewer it may be, since the start of the machine.
+        below: u64,
+        /// How many steps more.
+        above: u64,
     },
     /// Still, after [`Command::Halt`].
     Halted {

@@ -45,6 +45,42 @@ pub(crate) fn try_realtime() -> Result<u8, String> {
     granted.recv_timeout(Duration::from_secs(1)).map_err(|e| e.to_string())?
 }
 
+/// How late a motor's thread wakes up on this machine, at the worst of so many waits, in nanoseconds.
+/// A thread of that name waits as a motor's loop does, and does `each` after every wait.
+///
+/// # Errors
+///
+/// The system gave no thread.
+pub(crate) fn measure_waits(
+    name: &str,
+    waits: u32,
+    apart: Duration,
+    spin: f64,
+    mut each: impl FnMut() + Send,
+) -> std::io::Result<u64> {
+    std::thread::scope(|scope| {
+        let work = || {
+            // What is refused here is refused to the motor's own thread, too, which says so.
+            let _ = request_realtime();
+            let clock = Clock::monotonic();
+            let mut wait = wait::PreciseWait::new(false, spin);
+            let (mut due, mut worst) = (clock.now(), 0);
+            for _ in 0..waits {
+                due = due + apart;
+                wait.until(&clock, due, false);
+                let now = clock.now();
+                worst = worst.max(now.nanos_since(due));
+                // One that was held up for long is late once.
+                due = due.max(now);
+                each();
+            }
+            worst
+        };
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, work)?;
+        thread.join().map_err(|_| std::io::Error::other("the measuring thread panicked"))
+    })
+}
+
 /// A motor with its name, ready to be run.
 pub struct Member {
     /// The motor's name: its thread's name, too.

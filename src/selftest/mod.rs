@@ -130,7 +130,7 @@ impl Test<'_> {
                 }
             }
         }
-        let channels: Vec<PwmOutput> = motors.iter().filter_map(|m| pwm_of(m).cloned()).collect();
+        let channels: Vec<PwmOutput> = motors.iter().filter_map(|m| pwm_of(m)).collect();
         if let Err(error) = self.backend.prepare_pwm(&channels) {
             // Each of them says so again, by its own name, when it is opened.
             log::debug!("{error}");
@@ -144,6 +144,13 @@ impl Test<'_> {
             match &motor.drive {
                 Drive::Servo(servo) => self.servo(motor, servo),
                 Drive::StepDir(axis) => self.axis(motor, axis),
+                Drive::PwmClock(clock) => {
+                    let axis = &clock.axis;
+                    let width = PulseWidth::from_nanos(axis.timing.step_high);
+                    let signals = step_rates(motor, axis).map(|(p, n)| (p, width, n));
+                    self.signals(motor, "step", &PwmOutput::Gpio(axis.step), &signals);
+                    self.changes(&motor.name, "dir", axis.dir, Level::High);
+                }
                 Drive::Coils(axis) => {
                     for (name, gpio) in
                         ["coil a", "coil b", "coil c", "coil d"].into_iter().zip(axis.gpio)
@@ -201,9 +208,7 @@ impl Test<'_> {
 
     fn axis(&mut self, motor: &MotorConfig, axis: &StepDirDrive) {
         let width = Duration::from_nanos(axis.timing.step_high.into());
-        let fastest = axis.steps_per_unit.scale(motor.limits.speed);
-        let fast = Duration::from_secs_f64(1.0 / fastest);
-        let trains = [([SLOW.max(fast), width], SLOW_STEPS), ([fast, width], FAST_STEPS)];
+        let trains = step_rates(motor, axis).map(|(period, count)| ([period, width], count));
         self.trains(motor, "step", axis.step, &trains);
         self.changes(&motor.name, "dir", axis.dir, Level::High);
     }
@@ -293,17 +298,22 @@ impl Test<'_> {
 type Enables = BTreeMap<u8, (Vec<String>, Box<dyn OutputLine>, Level)>;
 
 fn enable_of(motor: &MotorConfig) -> Option<LineConfig> {
+    motor.drive.step_dir().and_then(|axis| axis.enable)
+}
+
+fn pwm_of(motor: &MotorConfig) -> Option<PwmOutput> {
     match &motor.drive {
-        Drive::StepDir(axis) => axis.enable,
-        Drive::Servo(_) | Drive::Coils(_) => None,
+        Drive::Servo(servo) => servo.pwm().cloned(),
+        Drive::PwmClock(clock) => Some(PwmOutput::Gpio(clock.axis.step)),
+        Drive::StepDir(_) | Drive::Coils(_) => None,
     }
 }
 
-fn pwm_of(motor: &MotorConfig) -> Option<&PwmOutput> {
-    match &motor.drive {
-        Drive::Servo(servo) => servo.pwm(),
-        Drive::StepDir(_) | Drive::Coils(_) => None,
-    }
+/// How often STEP is to come, slowly and at the top speed, and how many times.
+fn step_rates(motor: &MotorConfig, axis: &StepDirDrive) -> [(Duration, u64); 2] {
+    let fastest = axis.steps_per_unit.scale(motor.limits.speed);
+    let fast = Duration::from_secs_f64(1.0 / fastest);
+    [(SLOW.max(fast), SLOW_STEPS), (fast, FAST_STEPS)]
 }
 
 /// Why a motor must not be tested.

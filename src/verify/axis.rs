@@ -4,7 +4,7 @@ use super::Options;
 use super::check::{AtLeast, Tally};
 use super::course::Course;
 use super::report::Bound;
-use crate::config::{AxisConfig, MotorConfig, StepDirDrive};
+use crate::config::{AxisConfig, MotorConfig, PwmClockDrive, StepDirDrive};
 
 /// A wire's level, once it is known, and since when.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,8 +65,22 @@ impl Axis {
         drive: &StepDirDrive,
         options: &Options,
     ) -> Axis {
+        Axis::with(Course::new(motor, axis, options), drive, options)
+    }
+
+    /// One whose STEP is a PWM channel.
+    pub fn on_clock(
+        motor: &MotorConfig,
+        axis: AxisConfig,
+        drive: &PwmClockDrive,
+        options: &Options,
+    ) -> Axis {
+        let course = Course::new(motor, axis, options).on_clock(drive, options);
+        Axis::with(course, &drive.axis, options)
+    }
+
+    fn with(course: Course, drive: &StepDirDrive, options: &Options) -> Axis {
         let timing = drive.timing;
-        let course = Course::new(motor, axis, options);
         Axis {
             interval: AtLeast::new(course.shortest_interval()),
             course,

@@ -10,7 +10,7 @@ use super::moves::{Grain, Moves, Place};
 use super::report::{Bound, Report};
 use super::servo::Servo;
 use super::{Options, VerifyError};
-use crate::config::{Config, Drive, MotorConfig};
+use crate::config::{Config, Drive, MotorConfig, PwmClockDrive};
 use crate::trace::{Change, Signal, SignalId, SignalKind, Value};
 use crate::units::Instant;
 
@@ -65,10 +65,13 @@ impl Motor {
             (Drive::StepDir(drive), Some(axis)) => {
                 Motor::Axis(Box::new(Axis::new(motor, axis, drive, options)))
             }
+            (Drive::PwmClock(drive), Some(axis)) => {
+                Motor::Axis(Box::new(Axis::on_clock(motor, axis, drive, options)))
+            }
             (Drive::Coils(drive), Some(axis)) => {
                 Motor::Coils(Box::new(Coils::new(motor, axis, drive, options)))
             }
-            (Drive::StepDir(_) | Drive::Coils(_), None) => {
+            (Drive::StepDir(_) | Drive::PwmClock(_) | Drive::Coils(_), None) => {
                 let text = format!("`{}` is no axis in the config", motor.name);
                 return Err(VerifyError::Mismatch(text));
             }
@@ -77,7 +80,7 @@ impl Motor {
 
     fn grain(&self, late: u64) -> Grain {
         let of_steps = |course: &Course| Grain {
-            late: course.top_speed() * late as f64 / 1e9,
+            late: course.top_speed() * late as f64 / 1e9 + course.off(),
             end_within: 0,
             rest: 1.0,
         };
@@ -451,7 +454,7 @@ fn roles(signals: &[Signal], config: &Config) -> Result<HashMap<SignalId, Role>,
         let mut wire = |name, wire| want(name, SignalKind::Wire, Role::Wire(index, wire));
         match &motor.drive {
             Drive::Servo(_) => wire("pulse", Wire::Pulse),
-            Drive::StepDir(axis) => {
+            Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => {
                 wire("step", Wire::Step);
                 wire("dir", Wire::Dir);
                 if axis.enable.is_some() {

@@ -4,8 +4,9 @@
 use super::Options;
 use super::check::{Tally, figure, motion_bounds};
 use super::report::Bound;
+use super::staircase::Staircase;
 use super::step_motion::StepMotion;
-use crate::config::{AxisConfig, MotorConfig};
+use crate::config::{AxisConfig, ClockMode, MotorConfig, PwmClockDrive};
 
 /// What a step may fall short of a whole one in a position, by rounding.
 const WHOLE: f64 = 1e-3;
@@ -37,6 +38,10 @@ pub(super) struct Course {
     places: Tally,
     inside: Tally,
     motion: StepMotion,
+    /// On a step clock: in place of speed, acceleration and jerk.
+    stairs: Option<Staircase>,
+    /// Whether its steps have to add up to its positions.
+    counted: bool,
 }
 
 impl Course {
@@ -71,7 +76,22 @@ impl Course {
                 of(limits.jerk),
                 late,
             ),
+            stairs: None,
+            counted: true,
         }
+    }
+
+    /// The steps come from a PWM channel.
+    pub fn on_clock(self, drive: &PwmClockDrive, options: &Options) -> Course {
+        let acceleration = self.axis.steps_per_unit.scale(self.required[1]);
+        let stairs = Staircase::new(drive.jump, acceleration, Self::late(options));
+        let counted = drive.mode == ClockMode::Position;
+        Course { stairs: Some(stairs), counted, ..self }
+    }
+
+    /// How many steps it may be off its place by the way it steps.
+    pub fn off(&self) -> f64 {
+        self.stairs.as_ref().map_or(0.0, Staircase::off)
     }
 
     /// One nanosecond is the grain of the trace; the rest is what real time may add.
@@ -90,7 +110,9 @@ impl Course {
 
     /// Two steps are never closer than this.
     pub fn shortest_interval(&self) -> u64 {
-        (1e9 / (1.25 * self.top_speed())) as u64
+        // A late loop may go a quarter faster to catch up; a clock never does.
+        let most = if self.stairs.is_some() { 1.0 } else { 1.25 };
+        (1e9 / (most * self.top_speed())) as u64
     }
 
     /// Steps since the trace began.
@@ -114,7 +136,10 @@ impl Course {
         }
         self.in_moves.look(at, self.moving, || "a step outside of any move".into());
         self.steps += step;
-        self.motion.edge(at, up, held);
+        match &mut self.stairs {
+            Some(stairs) => stairs.edge(at, up),
+            None => self.motion.edge(at, up, held),
+        }
         if let Some(count) = &mut self.count {
             *count += step;
             let count = *count;
@@ -155,6 +180,9 @@ impl Course {
     pub fn halt(&mut self, at: u64) {
         self.moving = false;
         self.motion.halt(at);
+        if let Some(stairs) = &mut self.stairs {
+            stairs.halt();
+        }
     }
 
     /// From now on nobody knows where it is.
@@ -193,11 +221,10 @@ impl Course {
         self.motion.finish(at);
         let name = self.name.as_str();
         let mut counts = vec![self.in_moves.rule(name, "steps in moves alone", "yes")];
-        let places = self.places;
-        counts.push(
-            places
-                .bound(name, "steps = position", "exact", |t| format!("{} positions", t.looked())),
-        );
+        if self.counted {
+            let seen = |t: &Tally| format!("{} positions", t.looked());
+            counts.push(self.places.bound(name, "steps = position", "exact", seen));
+        }
         if self.axis.backlash > 0 {
             let required = format!("{} steps, before a move", self.axis.backlash);
             let seen = |t: &Tally| format!("{} steps", t.looked());
@@ -209,7 +236,12 @@ impl Course {
         });
         counts.push(self.inside.bound(name, "travel", self.travel_text, |_| range));
         let scale = self.axis.steps_per_unit.to_f64();
-        let limits = motion_bounds(name, self.unit, self.motion.limits, self.required, scale);
-        (counts, limits.collect())
+        let limits = match self.stairs {
+            Some(stairs) => vec![stairs.finish(name, self.unit, scale)],
+            None => {
+                motion_bounds(name, self.unit, self.motion.limits, self.required, scale).collect()
+            }
+        };
+        (counts, limits)
     }
 }

@@ -20,6 +20,10 @@
 //! says, and take up the same phase again; and of its steps, which are its changes of state, all that is
 //! asked of an axis behind a driver.
 //!
+//! Of an axis on a PWM step clock the same, but for speed, acceleration and jerk: its steps are never closer
+//! than at its top speed, and its rate is a staircase whose jumps, and whose jumps in a given time, are bounded.
+//! In `mode = "velocity"` nothing is counted.
+//!
 //! Of a servo: the period; every pulse within its range, the last one too; a signal begins with a move
 //! and no pulse is missing in one; at rest, pulses stand for the position; speed, acceleration and jerk.
 //!
@@ -83,6 +87,7 @@ mod kinematics;
 mod moves;
 mod report;
 mod servo;
+mod staircase;
 mod step_motion;
 
 use std::io::BufRead;

@@ -31,6 +31,8 @@ pub(super) struct Opened {
     was_exported: bool,
     /// The period of the signal, while there is one.
     running: Option<Duration>,
+    /// The period and the width that the channel has, once this program has set them.
+    set: Option<(Duration, PulseWidth)>,
 }
 
 impl Drop for Opened {
@@ -131,7 +133,7 @@ fn open(wanted: &Wanted) -> Result<Opened, HalError> {
     for file in ["period", "duty_cycle", "enable"] {
         wait_for_writing(&folder.join(file), until)?;
     }
-    Ok(Opened { pwm, folder, was_exported, running: None })
+    Ok(Opened { pwm, folder, was_exported, running: None, set: None })
 }
 
 fn wait_for_writing(path: &Path, until: StdInstant) -> Result<(), HalError> {
@@ -208,19 +210,40 @@ impl SysfsPwm {
         self.wrote("duty_cycle", nanos, result)
     }
 
-    fn set_up(&self, period: Duration, width: PulseWidth) -> Result<(), HalError> {
-        let pwm = &self.opened.pwm;
-        // The kernel refuses a period below the width that the last user left.
-        if pwm.pulse_width().is_ok_and(|left| left > period) {
-            self.write_width(PulseWidth::ZERO)?;
-        }
+    fn write_period(&self, period: Duration) -> Result<(), HalError> {
         let nanos = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
-        self.wrote("period", nanos, pwm.set_period(period))?;
-        self.write_width(width)?;
-        if pwm.polarity().is_ok_and(|p| p == Polarity::Inverse) {
-            self.wrote("polarity", 0, pwm.set_polarity(Polarity::Normal))?;
+        self.wrote("period", nanos, self.opened.pwm.set_period(period))
+    }
+
+    fn set_up(&mut self, period: Duration, width: PulseWidth) -> Result<(), HalError> {
+        if let Some((now, same)) = self.opened.set
+            && same == width
+        {
+            // Between two bursts of a step clock every write counts: what is known is not written
+            // again, and nothing is read.
+            if now != period {
+                self.opened.set = None;
+                self.write_period(period)?;
+            }
+        } else {
+            self.opened.set = None;
+            let pwm = &self.opened.pwm;
+            // The kernel refuses a period below the width that the last user left.
+            if pwm.pulse_width().is_ok_and(|left| left > period) {
+                self.write_width(PulseWidth::ZERO)?;
+            }
+            self.write_period(period)?;
+            self.write_width(width)?;
+            if pwm.polarity().is_ok_and(|p| p == Polarity::Inverse) {
+                self.wrote("polarity", 0, pwm.set_polarity(Polarity::Normal))?;
+            }
         }
-        match pwm.enable() {
+        self.opened.set = Some((period, width));
+        Ok(())
+    }
+
+    fn write_enable(&self, period: Duration) -> Result<(), HalError> {
+        match self.opened.pwm.enable() {
             // Only at the enabling the period becomes the chip's, and a PCA9685's driver refuses to
             // change the one that other channels have.
             Err(PwmError::Io(e))
@@ -249,12 +272,46 @@ impl PwmChannel for SysfsPwm {
             return Err(HalError::AlreadyRunning { output: self.output.clone() });
         }
         self.check(width, period)?;
-        if let Err(error) = self.set_up(period, width) {
+        let started = self.set_up(period, width).and_then(|()| self.write_enable(period));
+        if let Err(error) = started {
             // Whatever came of it, no signal is left; the first error is the one to tell.
             let _ = self.opened.pwm.disable();
             return Err(error);
         }
         self.opened.running = Some(period);
+        Ok(self.clock.now())
+    }
+
+    fn prepare(&mut self, period: Duration, width: PulseWidth) -> Result<(), HalError> {
+        if self.opened.running.is_some() {
+            return Err(HalError::AlreadyRunning { output: self.output.clone() });
+        }
+        self.check(width, period)?;
+        self.set_up(period, width)
+    }
+
+    fn enable(&mut self) -> Result<Instant, HalError> {
+        if self.opened.running.is_some() {
+            return Err(HalError::AlreadyRunning { output: self.output.clone() });
+        }
+        let Some((period, _)) = self.opened.set else {
+            return Err(HalError::NotRunning { output: self.output.clone() });
+        };
+        self.write_enable(period)?;
+        // The clock first: what comes after it is no part of the write.
+        let now = self.clock.now();
+        self.opened.running = Some(period);
+        Ok(now)
+    }
+
+    fn set_period(&mut self, period: Duration) -> Result<Instant, HalError> {
+        let (Some(_), Some((_, width))) = (self.opened.running, self.opened.set) else {
+            return Err(HalError::NotRunning { output: self.output.clone() });
+        };
+        self.check(width, period)?;
+        self.write_period(period)?;
+        self.opened.running = Some(period);
+        self.opened.set = Some((period, width));
         Ok(self.clock.now())
     }
 
@@ -264,6 +321,7 @@ impl PwmChannel for SysfsPwm {
         };
         self.check(width, period)?;
         self.write_width(width)?;
+        self.opened.set = Some((period, width));
         Ok(self.clock.now())
     }
 

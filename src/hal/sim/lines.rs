@@ -55,11 +55,13 @@ pub(super) struct SimPwm {
     output: PwmOutput,
     pin: Arc<Cell>,
     clock: Clock,
+    /// What `enable` starts.
+    prepared: Option<(Duration, PulseWidth)>,
 }
 
 impl SimPwm {
     pub(super) fn new(output: PwmOutput, pin: Arc<Cell>, clock: Clock) -> SimPwm {
-        SimPwm { output, pin, clock }
+        SimPwm { output, pin, clock, prepared: None }
     }
 
     fn check(&self, period: Option<Duration>, width: PulseWidth) -> Result<(), HalError> {
@@ -85,6 +87,32 @@ impl PwmChannel for SimPwm {
             resolution: RESOLUTION,
             jitter: if self.clock.is_virtual() { JitterClass::None } else { JitterClass::Hardware },
         }
+    }
+
+    fn prepare(&mut self, period: Duration, width: PulseWidth) -> Result<(), HalError> {
+        self.check(Some(period), width)?;
+        if self.pin.wave().is_some_and(|wave| wave.is_running()) {
+            return Err(HalError::AlreadyRunning { output: self.output.clone() });
+        }
+        self.prepared = Some((period, width));
+        Ok(())
+    }
+
+    fn enable(&mut self) -> Result<Instant, HalError> {
+        let Some((period, width)) = self.prepared else {
+            return Err(HalError::NotRunning { output: self.output.clone() });
+        };
+        self.start(period, width)
+    }
+
+    fn set_period(&mut self, period: Duration) -> Result<Instant, HalError> {
+        let width = self.pin.wave().and_then(|wave| wave.width());
+        self.check(width.map(|_| period), width.unwrap_or(PulseWidth::ZERO))?;
+        let now = self.clock.now();
+        if let Some(mut wave) = self.pin.wave() {
+            wave.set_period(now, period, &mut |_, _| ());
+        }
+        Ok(now)
     }
 
     fn start(&mut self, period: Duration, width: PulseWidth) -> Result<Instant, HalError> {

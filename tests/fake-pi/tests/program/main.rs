@@ -6,6 +6,7 @@
 mod common;
 
 mod axis;
+mod clock;
 mod coils;
 mod devices;
 mod doctor;

@@ -1,0 +1,674 @@
+//! A stepper whose step clock is a hardware PWM channel.
+//!
+//! The edges are the hardware's, so no load of the processor moves them. But hardware PWM can't count, and
+//! nothing tells its phase. So the loop makes its count provable: it steps in *bursts* of one rate, and looks
+//! at the clock before and after the write that begins one and the write that ends it.
+//!
+//! # One burst
+//!
+//! A signal of period *P*, high for *w* and then low, is enabled by a write that begins after the clock
+//! showed *a* and is over when it shows *b*. It starts at some *s* with *a* <= *s* <= *b* + *g*: the chip may
+//! wait for its next tick, and *g* is the coarsest tick that there is. *P* and *w* are rounded to ticks, and
+//! the chip's clock runs at some rate 1 ± *r* of the monotonic clock, *r* being the tolerance. So *n* periods
+//! last between *n* *F* and *n* *S*:
+//!
+//! > *F* = (*P* - *g*)(1 - *r*), *S* = (*P* + *g*)(1 + *r*), and a pulse at most *h* = (*w* + *g*)(1 + *r*)
+//!
+//! The disabling write begins after *c* and is over by *d*. Exactly *n* pulses have come out, every one of them
+//! whole, if the last is surely over and the next has surely not begun:
+//!
+//! > *b* + *g* + (*n* - 1) *S* + *h* <= *c* and *d* < *a* + *n* *F*
+//!
+//! So the whole doubt must fit into one low phase: the two writes' brackets, (*b* - *a*) + (*d* - *c*), and
+//! *n* periods' rounding and tolerance, about 2 *n* (*P* *r* + *g*). The pulse is as short as the driver
+//! allows, so that the low phase is nearly all of the period. The disabling write is set for the middle of what
+//! is left; a loop that wakes later than that allows does not write at all, but waits for the next low phase
+//! that is sure: the hardware has gone on pulsing, and the count is another, but known.
+//!
+//! Whatever happens, the count lies between bounds that follow from the same two lines: at least the pulses that
+//! were surely whole before *c*, at most those that may have begun by *d*. Where the bounds meet the count is
+//! exact. Where they do not (the loop was held up *in* the write) the motor says
+//! [`Report::Uncounted`](super::Report::Uncounted), and its place is unverified from there on.
+//!
+//! What this takes for granted, and what only a scope on a board can show: that a period begins with the
+//! enabling write, and that a disabled channel is low at once. If the pin shows a pulse where there can be none,
+//! the motor does not disable into it, and does not call its count exact.
+//!
+//! # Which rates can be proved
+//!
+//! With writes of up to *q* and wake-ups up to *l* late, *n* pulses of period *P* can be proved where
+//! *P* > *h* + 2 *q* + 2 *l* + 2 *n* (*P* *r* + *g*), about: see [`provable_rate`]. Some ten microseconds each give
+//! some thousand steps a second. What can't be proved at the figures measured on the machine is refused when the
+//! motor is built.
+//!
+//! # The staircase
+//!
+//! The trajectory says when each step is due ([`StepTimes`]). A burst takes as many of them as one period suits:
+//! each pulse within a quarter of a step of its time (about twice that where one burst follows another), and the rate within a quarter of the *jump* of the rate
+//! that the dues have there. The jump is what a motor may change its rate by at once: `start-stop-speed`, or else
+//! 2 √*a* steps/s, which is the speed at two steps from rest at the acceleration *a*: from one step to the next,
+//! any stepping makes a change of that order. (With a jump *j* above that, a pulse may be off by *j*²/16*a* steps.)
+//!
+//! Between two bursts the motor rests for one period of the one before, a little more or less: the gap belongs to
+//! the stair. Two pulses are never closer than 1/the top speed, which the writes in between can only
+//! lengthen. So the **staircase rule** holds: if the rate is *f* between two steps and *f*' between two later ones,
+//! then |*f* - *f*'| <= *j* + *a* t, with t the time in between; rest is *f* = 0.
+//!
+//! A loop that is late finds the motor behind its dues, or, as the hardware goes on, ahead of them. Behind, it goes on
+//! from the rate that the motor really had by no more than the jump a stair; ahead, it slows down by no more than
+//! that. What is beyond the end of the trajectory in the end is taken back, at rest, at half the jump. So a move
+//! always ends at its whole step, exactly, if perhaps late.
+//!
+//! DIR changes while there is no signal, and only where the motor comes from standing still.
+
+mod bursts;
+mod lines;
+mod proof;
+mod velocity;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::part::{Met, Part, Stage};
+use super::{
+    Command, FaultKind, Input, Limit, Motion, Motor, MotorLimits, MoveId, Outbox, Report, Telemetry, Verdict,
+    Wake,
+};
+use crate::hal::{Clock, HalError, Level, PwmChannel, end_signal_in_low};
+use crate::motion::{StepTimes, Trajectory};
+use crate::units::{Instant, PulseWidth};
+use bursts::{Before, Burst, MOST_PULSES, Pace};
+use lines::Lines;
+use proof::{Clockwork, Signal};
+
+pub use lines::DriverLines;
+pub use proof::Doubt;
+pub use velocity::PwmRate;
+
+/// What a motor on a step clock is made of. Times are in nanoseconds.
+pub struct PwmClockSetup {
+    /// STEP.
+    pub channel: Box<dyn PwmChannel>,
+    /// STEP high, at least.
+    pub step_high: u64,
+    /// What the motor keeps against any plan, in steps.
+    pub limits: MotorLimits,
+    /// What the rate may change by at once, steps/s: at least 2 √acceleration.
+    pub jump: f64,
+    /// How far the rate of the chip's clock may be off, in parts per thousand million.
+    pub tolerance: u64,
+    /// What was measured of this machine; zero in virtual time.
+    pub doubt: Doubt,
+    /// A write later than this is reported.
+    pub max_lateness: Option<u64>,
+    /// Steps at the start: where the axis is taken to be.
+    pub count: i64,
+    /// The clock that the loop lives by.
+    pub clock: Clock,
+    /// What the world may read.
+    pub telemetry: Arc<Telemetry>,
+}
+
+impl PwmClockSetup {
+    fn pace(&self) -> Pace {
+        Pace {
+            least_period: (1e9 / self.limits.motion.speed).ceil() as u64,
+            jump: self.jump,
+            acceleration: self.limits.motion.acceleration,
+            grain: grain(&*self.channel),
+        }
+    }
+}
+
+/// The coarsest tick of the channel's clock, nanoseconds, above 0.
+fn grain(channel: &dyn PwmChannel) -> u64 {
+    u64::try_from(channel.capabilities().resolution.as_nanos()).unwrap_or(u64::MAX).max(1)
+}
+
+/// The pulse that is written so that at least `step_high` comes out, in nanoseconds.
+fn width(step_high: u64, grain: u64) -> u64 {
+    step_high.next_multiple_of(grain) + grain
+}
+
+/// The least jump that there is at an acceleration in steps/s², in steps/s: what the motor reaches in two
+/// steps from rest.
+fn natural_jump(acceleration: f64) -> f64 {
+    2.0 * acceleration.sqrt()
+}
+
+/// Pulses that a burst at the top speed must have room for: with fewer, the gaps would be most of the time.
+const FEWEST_PULSES: u64 = 4;
+
+/// The highest rate, in steps/s, whose bursts can be proved: for pulses of at least `step_high` nanoseconds
+/// from a clock of ticks of `grain` nanoseconds whose rate is known to `tolerance` parts per thousand million, on a
+/// machine with that doubt.
+///
+/// ```
+/// use lockstep::motor::{Doubt, provable_rate};
+/// let slow = provable_rate(1_900, 100, 200_000, Doubt { write: 90_000, late: 120_000 });
+/// assert!((1_000.0..2_000.0).contains(&slow));
+/// assert!(provable_rate(1_900, 100, 200_000, Doubt { write: 9_000, late: 20_000 }) > 4.0 * slow);
+/// ```
+pub fn provable_rate(step_high: u64, grain: u64, tolerance: u64, doubt: Doubt) -> f64 {
+    let clock = Clockwork { width: width(step_high, grain), grain, tolerance };
+    // Half a period after the middle of the low phase the next burst is due: by then one write ends the
+    // signal, one sets the new period, and one is about to begin.
+    let in_time = |period: u64| period / 2 > doubt.late + 3 * doubt.write;
+    let fits = |period: u64| {
+        in_time(period) && clock.longest(period, doubt, FEWEST_PULSES) == FEWEST_PULSES
+    };
+    let (mut bad, mut good) = (0, bursts::LONGEST_PERIOD);
+    if !fits(good) {
+        return 0.0;
+    }
+    while good - bad > 1 {
+        let period = bad + (good - bad) / 2;
+        if fits(period) { good = period } else { bad = period }
+    }
+    1e9 / good as f64
+}
+
+enum State {
+    Off,
+    /// Period and width are set; enabled at the instant.
+    Ready(Burst, Instant),
+    On(Running),
+}
+
+/// A signal that is on.
+struct Running {
+    signal: Signal,
+    up: bool,
+    /// How many pulses it shall have.
+    pulses: u64,
+    /// When it shall be disabled, and when it should have been, on the clock.
+    end: u64,
+    due: u64,
+    /// The time between two steps that it stands for, where it is a single pulse.
+    pace: f64,
+    /// The pin was high where it has to be low: until when that is waited for.
+    odd_until: Option<u64>,
+}
+
+/// The last pulse, on the clock.
+#[derive(Clone, Copy)]
+struct Last {
+    rise: u64,
+    period: f64,
+    up: bool,
+}
+
+/// A stepper axis whose STEP is a hardware PWM channel, with a count that is proved.
+pub struct PwmClock {
+    s: PwmClockSetup,
+    clockwork: Clockwork,
+    pace: Pace,
+    lines: Lines,
+    out: Outbox,
+    part: Part<StepTimes>,
+    state: State,
+    count: i64,
+    /// Steps made beyond those that the cursor of the plan has counted, with their sign.
+    surplus: i64,
+    /// The plan has changed: its cursor is to be set anew once there is no signal.
+    astray: bool,
+    /// Whether the travel counts: the motor's place is known.
+    placed: bool,
+    last: Option<Last>,
+    /// How much less, and more, the true count may be.
+    doubted: (u64, u64),
+    halted: Option<Option<MoveId>>,
+    fault: Option<FaultKind>,
+    finish: bool,
+    closed: bool,
+}
+
+/// Whether an order is one that the motor follows.
+fn accepts(limits: &MotorLimits, motion: &Motion, count: i64) -> Result<(), Limit> {
+    limits.check(&motion.trajectory, motion.placed)?;
+    limits.check_start(&motion.trajectory, count as f64)
+}
+
+fn at(nanos: u64) -> Instant {
+    Instant::from_nanos(nanos)
+}
+
+/// The plan's steps from a count on, and how many of them have been made already.
+fn cursor(trajectory: &Arc<Trajectory>, count: i64) -> (StepTimes, i64) {
+    let start = trajectory.start();
+    let nearest = start.position.round() as i64;
+    let base = if start.velocity > 0.0 {
+        count.min(nearest)
+    } else if start.velocity < 0.0 {
+        count.max(nearest)
+    } else if (count as f64 - start.position).abs() < 0.75 {
+        count
+    } else {
+        nearest
+    };
+    (StepTimes::new(trajectory.clone(), base), count - base)
+}
+
+impl PwmClock {
+    /// A motor at rest; no signal, the driver as its enable line was opened.
+    pub fn new(mut setup: PwmClockSetup, lines: DriverLines, out: Outbox) -> PwmClock {
+        setup.jump = setup.jump.max(natural_jump(setup.limits.motion.acceleration));
+        setup.telemetry.set_steps(setup.count);
+        let grain = grain(&*setup.channel);
+        PwmClock {
+            clockwork: Clockwork {
+                width: width(setup.step_high, grain),
+                grain,
+                tolerance: setup.tolerance,
+            },
+            pace: setup.pace(),
+            lines: Lines::new(lines),
+            count: setup.count,
+            s: setup,
+            out,
+            part: Part::new(),
+            state: State::Off,
+            surplus: 0,
+            astray: false,
+            placed: true,
+            last: None,
+            doubted: (0, 0),
+            halted: None,
+            fault: None,
+            finish: false,
+            closed: false,
+        }
+    }
+
+    fn fail(&mut self, kind: FaultKind, now: Instant) {
+        self.closed = true;
+        self.shorten(now);
+        if matches!(self.state, State::On(_)) {
+            self.fault = Some(kind);
+        } else {
+            // Said before the barrier breaks, so that the others' 'not started' comes after it.
+            self.out.say(Report::Fault(kind));
+        }
+        self.part.drop_move();
+    }
+
+    /// What is not on yet is dropped; what is on ends after the pulse at hand.
+    fn shorten(&mut self, now: Instant) {
+        if let State::Ready(..) = self.state {
+            self.state = State::Off;
+        }
+        if let State::On(on) = &mut self.state
+            && let Some((pulses, window)) = on.signal.next(now.as_nanos(), self.s.doubt.write)
+            && pulses < on.pulses
+        {
+            on.pulses = pulses;
+            on.end = window.middle().max(now.as_nanos());
+            on.due = on.end;
+        }
+    }
+
+    fn advance(&mut self, now: Instant) -> Result<Wake, HalError> {
+        self.look_at_change(now);
+        if let Some(end) = self.end_burst(now)? {
+            return Ok(self.or_change(end));
+        }
+        if self.finish || self.halted.is_some() || self.fault.is_some() {
+            self.say_still()?;
+        }
+        match self.part.stage() {
+            Stage::Idle => Ok(Wake::IDLE),
+            Stage::Preparing => self.prepare(now),
+            Stage::Waiting => self.await_barrier(now),
+            Stage::Running => self.run(now),
+        }
+    }
+
+    /// `wake`, or sooner where a change of plan comes before it.
+    fn or_change(&self, wake: Wake) -> Wake {
+        match &self.part.change {
+            Some(change) if change.at < wake.at && self.part.stage() == Stage::Running => {
+                Wake::edge(change.at)
+            }
+            _ => wake,
+        }
+    }
+
+    fn look_at_change(&mut self, now: Instant) {
+        let Some((run, change)) = self.part.running() else { return };
+        if let Some(change) = change.take_if(|c| now >= c.at)
+            && change.gate.resolve() == Verdict::Committed
+        {
+            run.follow(change);
+            self.astray = true;
+            self.shorten(now);
+        }
+    }
+
+    fn say_still(&mut self) -> Result<(), HalError> {
+        if let Some(kind) = self.fault.take() {
+            self.out.say(Report::Fault(kind));
+        }
+        if let Some(id) = self.halted.take() {
+            self.out.say(Report::Halted { id });
+        }
+        if std::mem::take(&mut self.finish) {
+            self.lines.release_at_end()?;
+            self.out.say(Report::Safe);
+        }
+        Ok(())
+    }
+
+    fn prepare(&mut self, now: Instant) -> Result<Wake, HalError> {
+        let mut ready = self.lines.acquire()?;
+        let Some(motion) = self.part.preparing() else { return Ok(Wake::IDLE) };
+        if let Some(first) = cursor(&motion.trajectory, self.count).0.peek() {
+            match self.lines.point(first.up, now)? {
+                Ok(settled) => ready = ready.max(settled),
+                Err(later) => return Ok(Wake::edge(later)),
+            }
+        }
+        if now < ready {
+            return Ok(Wake::about(ready));
+        }
+        self.part.arrive(&mut self.out);
+        self.await_barrier(now)
+    }
+
+    fn await_barrier(&mut self, now: Instant) -> Result<Wake, HalError> {
+        let (count, surplus) = (self.count, &mut self.surplus);
+        match self.part.meet(now, &mut self.out, |motion, _| {
+            let (steps, beyond) = cursor(&motion.trajectory, count);
+            *surplus = beyond;
+            steps
+        }) {
+            Met::Released => self.run(now),
+            Met::NotYet(wake) => Ok(wake),
+            Met::Broken => Ok(Wake::IDLE),
+        }
+    }
+
+    fn run(&mut self, now: Instant) -> Result<Wake, HalError> {
+        let Some((run, _)) = self.part.running() else { return Ok(Wake::IDLE) };
+        let zero = run.zero;
+        if now < zero {
+            return Ok(self.or_change(Wake::edge(zero)));
+        }
+        if std::mem::take(&mut self.astray) {
+            (run.own, self.surplus) = cursor(&run.trajectory, self.count);
+        }
+        if let State::Off = self.state
+            && let Some(wake) = self.plan(now)?
+        {
+            return Ok(self.or_change(wake));
+        }
+        let wake = self.begin_burst(now)?;
+        Ok(self.or_change(wake))
+    }
+
+    /// Works out the next burst and sets the channel up for it. `Some`: nothing to begin before that.
+    fn plan(&mut self, now: Instant) -> Result<Option<Wake>, HalError> {
+        let Some((run, change)) = self.part.running() else { return Ok(Some(Wake::IDLE)) };
+        // A step that was made too early is not due any more.
+        while self.surplus != 0 && run.own.peek().is_some_and(|d| d.up == (self.surplus > 0)) {
+            run.own.advance();
+            self.surplus -= self.surplus.signum();
+        }
+        let zero = run.zero.as_nanos() as i64;
+        let earliest = (now.as_nanos() + self.s.doubt.write) as i64 - zero;
+        let before = self.last.map(|last| Before {
+            rise: last.rise as i64 - zero,
+            period: last.period,
+            up: last.up,
+        });
+        let most = |period| self.clockwork.longest(period, self.s.doubt, MOST_PULSES);
+        let mut burst = bursts::next(&run.own, before, earliest, &self.pace, most);
+        if self.surplus != 0 && burst.is_none_or(|b| b.up != (self.surplus > 0)) {
+            let (pulses, up) = (self.surplus.unsigned_abs(), self.surplus < 0);
+            let back = bursts::correction(pulses, up, before, earliest, &self.pace, most);
+            burst = Some(back);
+        }
+        let Some(burst) = burst else {
+            let end = run.zero.plus_nanos(run.trajectory.duration());
+            if now < end {
+                return Ok(Some(Wake::about(end)));
+            }
+            if change.is_none() {
+                // Where it holds, the motor keeps its power.
+                self.part.end(end, &mut self.out);
+            }
+            return Ok(Some(Wake::IDLE));
+        };
+        let Some(burst) = self.inside(burst) else {
+            self.fail(FaultKind::Limit(Limit::Travel), now);
+            return Ok(Some(Wake::IDLE));
+        };
+        let settled = match self.lines.point(burst.up, now)? {
+            Ok(settled) => settled,
+            Err(later) => return Ok(Some(Wake::edge(later))),
+        };
+        let start = at((burst.start + zero).max(0) as u64);
+        if settled > start {
+            self.s.telemetry.lateness.record_dir_delay();
+        }
+        let width = PulseWidth::from_nanos(self.clockwork.width as u32);
+        self.s.channel.prepare(Duration::from_nanos(burst.period), width)?;
+        self.state = State::Ready(burst, start.max(settled));
+        Ok(None)
+    }
+
+    /// As much of a burst as the travel has room for; `None`: nothing.
+    fn inside(&self, burst: Burst) -> Option<Burst> {
+        let (least, most) = self.s.limits.travel;
+        let room = if burst.up { most - self.count as f64 } else { self.count as f64 - least };
+        if !self.placed || burst.pulses as f64 <= room {
+            return Some(burst);
+        }
+        let pulses = room.max(0.0).floor() as u64;
+        let pace = if pulses == 1 { burst.pace } else { burst.period as f64 };
+        (pulses > 0).then_some(Burst { pulses, pace, ..burst })
+    }
+
+    fn begin_burst(&mut self, now: Instant) -> Result<Wake, HalError> {
+        let State::Ready(burst, start) = self.state else { return Ok(Wake::IDLE) };
+        if now < start {
+            return Ok(Wake::edge(start));
+        }
+        self.state = State::Off;
+        let from = self.s.clock.now().max(now).as_nanos();
+        let to = self.s.channel.enable()?.as_nanos().max(from);
+        let (clock, period) = (self.clockwork, burst.period);
+        let signal = Signal { clock, period, from, to };
+        // A write that took longer than any before leaves room for fewer.
+        let write = self.s.doubt.write;
+        let fits = |n: &u64| signal.window(*n, write).is_some();
+        let pulses = Some(burst.pulses).filter(fits).or_else(|| (1..burst.pulses).rev().find(fits));
+        let (pulses, end) = match pulses.and_then(|n| Some((n, signal.window(n, write)?))) {
+            Some((n, window)) => (n, window.middle()),
+            None => (1, signal.low_from(1) + period.saturating_sub(clock.width) / 2),
+        };
+        let pace = if burst.pulses == 1 { burst.pace } else { period as f64 };
+        let (up, due, odd_until) = (burst.up, end, None);
+        self.state = State::On(Running { signal, up, pulses, end, due, pace, odd_until });
+        if let Some((run, _)) = self.part.running() {
+            let due = (burst.due.max(0) as u64).saturating_add(run.zero.as_nanos());
+            let lateness = from.saturating_sub(due.min(start.as_nanos()));
+            self.s.telemetry.lateness.record(lateness);
+            run.tell_late(lateness, self.s.max_lateness, &mut self.out);
+        }
+        Ok(Wake::edge(at(end)))
+    }
+
+    /// Ends the signal, if there is one and it is time. `Some`: it is on until then.
+    fn end_burst(&mut self, now: Instant) -> Result<Option<Wake>, HalError> {
+        let State::On(on) = &mut self.state else { return Ok(None) };
+        let (now, write) = (now.as_nanos(), self.s.doubt.write);
+        if now < on.end {
+            return Ok(Some(Wake::edge(at(on.end))));
+        }
+        let in_time = on.signal.window(on.pulses, write).is_some_and(|w| now <= w.to);
+        if !in_time && let Some((pulses, window)) = on.signal.next(now, write) {
+            // Too late for this low phase: the hardware has gone on.
+            on.pulses = pulses;
+            if now < window.from {
+                on.end = window.middle();
+                return Ok(Some(Wake::overdue_edge(at(on.end))));
+            }
+        }
+        if self.s.channel.level() == Some(Level::High) {
+            let until = *on.odd_until.get_or_insert(now + on.signal.period);
+            if now < until {
+                return Ok(Some(Wake::edge(at(now + self.clockwork.width))));
+            }
+        }
+        let before = self.s.clock.now().as_nanos().max(now);
+        let off = self.s.channel.disable();
+        // Once more: a motor that steps on for ever is worse than anything.
+        let off = off.or_else(|error| self.s.channel.disable().map_err(|_| error));
+        let State::On(on) = std::mem::replace(&mut self.state, State::Off) else {
+            return Ok(None);
+        };
+        self.ended(&on, before, off?.as_nanos().max(before));
+        Ok(None)
+    }
+
+    /// Counts what a signal has made that was disabled between these two looks at the clock.
+    fn ended(&mut self, on: &Running, before: u64, after: u64) {
+        let mut bounds = on.signal.pulses(before, after);
+        if on.odd_until.is_some() {
+            // The phase is not what it is taken for.
+            (bounds.least, bounds.most) = (bounds.least.saturating_sub(1), bounds.most + 1);
+        }
+        let pulses = on.pulses.clamp(bounds.least, bounds.most);
+        let pace = if pulses == 1 { on.pace } else { on.signal.period as f64 };
+        let rise = on.signal.rise_by(pulses);
+        self.last = Some(Last { rise, period: pace, up: on.up });
+        self.lines.pulse_over(at(before));
+        self.count_steps(pulses as i64, on.up);
+        let (fewer, more) = (pulses - bounds.least, bounds.most - pulses);
+        if fewer + more > 0 {
+            let (below, above) = if on.up { (fewer, more) } else { (more, fewer) };
+            self.doubted.0 += below;
+            self.doubted.1 += above;
+            let (below, above) = self.doubted;
+            self.out.say(Report::Uncounted { below, above });
+        }
+        let lateness = before.saturating_sub(on.due);
+        self.s.telemetry.lateness.record(lateness);
+        if let Some((run, _)) = self.part.running() {
+            run.tell_late(lateness, self.s.max_lateness, &mut self.out);
+        }
+    }
+
+    fn count_steps(&mut self, pulses: i64, up: bool) {
+        let step = if up { 1 } else { -1 };
+        self.count += pulses * step;
+        self.s.telemetry.set_steps(self.count);
+        if self.astray {
+            return;
+        }
+        let Some((run, _)) = self.part.running() else { return };
+        for _ in 0..pulses {
+            // Steps back to the plan first; those beyond it are noted.
+            if self.surplus * step < 0 || run.own.peek().is_none_or(|d| d.up != up) {
+                self.surplus += step;
+            } else {
+                run.own.advance();
+            }
+        }
+    }
+}
+
+impl Motor for PwmClock {
+    fn command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Arm(motion) => {
+                if self.part.is_free(self.closed)
+                    && let Err(limit) = accepts(&self.s.limits, &motion, self.count)
+                {
+                    self.part.refuse(&motion, limit, &mut self.out);
+                    return;
+                }
+                self.placed = motion.placed;
+                self.part.arm(motion, self.closed, &mut self.out);
+            }
+            Command::Change(change) => {
+                let verdict = self.s.limits.check(change.trajectory(), self.placed);
+                if !self.part.refuses(&change, verdict, &mut self.out) {
+                    self.part.take_change(change, &mut self.out);
+                }
+            }
+            Command::SetCount(count) => {
+                if self.part.is_idle() && matches!(self.state, State::Off) {
+                    self.count = count;
+                    self.doubted = (0, 0);
+                    self.s.telemetry.set_steps(count);
+                }
+            }
+            Command::Halt => {
+                self.shorten(now);
+                let dropped = self.part.drop_move();
+                self.halted = Some(self.halted.flatten().or(dropped));
+            }
+            Command::Release => {
+                if self.part.is_idle()
+                    && matches!(self.state, State::Off)
+                    && let Err(e) = self.lines.release()
+                {
+                    self.fail(FaultKind::Output(e), now);
+                }
+            }
+            Command::Finish => {
+                self.shorten(now);
+                self.part.drop_move();
+                self.closed = true;
+                self.finish = true;
+            }
+        }
+    }
+
+    fn poll(&mut self, now: Instant) -> Wake {
+        self.out.flush();
+        let wake = match self.advance(now) {
+            Ok(wake) => wake,
+            Err(e) => {
+                self.state = State::Off;
+                self.fail(FaultKind::Output(e), now);
+                // Nothing is left to wait for.
+                if self.say_still().is_err() {
+                    self.out.say(Report::Safe);
+                }
+                Wake::IDLE
+            }
+        };
+        self.out.or_retry(wake, now)
+    }
+
+    fn on_input(&mut self, input: Input, active: bool, at: Instant) {
+        match input {
+            Input::Fault if active && !self.closed => self.fail(FaultKind::Driver, at),
+            Input::Fault => {}
+        }
+    }
+
+    fn position_at(&self, t: Instant) -> f64 {
+        self.part.position_at(t).unwrap_or(self.count as f64)
+    }
+
+    /// The pulse at hand ends, width 0 is written in the low phase after it, and a period later the channel
+    /// is disabled.
+    fn make_safe(&mut self) {
+        self.part.drop_move();
+        self.closed = true;
+        if let State::On(on) = std::mem::replace(&mut self.state, State::Off) {
+            let now = self.s.clock.now().as_nanos();
+            let window = on.signal.next(now, self.s.doubt.write);
+            let low = window.map_or(now, |(_, window)| window.middle().max(now));
+            let period = Duration::from_nanos(on.signal.period);
+            let _ = end_signal_in_low(&mut *self.s.channel, at(low), period, &self.s.clock);
+        }
+        let _ = self.lines.release_at_end();
+    }
+}
