@@ -35,13 +35,19 @@ pub mod claim;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+#[cfg(all(feature = "service", unix))]
+pub mod client;
 pub mod config;
+#[cfg(feature = "cli")]
+mod doctor;
 pub mod hal;
 pub mod machine;
 pub mod motion;
 pub mod motor;
 #[cfg(feature = "plot")]
 pub mod plot;
+#[cfg(feature = "service")]
+pub mod protocol;
 pub mod runtime;
 #[cfg(target_os = "linux")]
 pub mod safe;

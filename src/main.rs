@@ -12,8 +12,8 @@ fn main() -> ExitCode {
             let known = error.downcast_ref::<CliError>();
             // Errors in a config bring their own place in front of them.
             match known {
-                Some(CliError::Config(errors)) => logging::say(errors),
-                _ => logging::say(format_args!("error: {error:#}")),
+                Some(CliError::Config(errors)) => logging::complain(errors),
+                _ => logging::complain(format_args!("error: {error:#}")),
             }
             ExitCode::from(known.map_or(cli::FAILED, CliError::status))
         }

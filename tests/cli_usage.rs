@@ -264,3 +264,45 @@ fn check_says_what_a_program_asks_of_its_motors() {
     let text = String::from_utf8(wrong.stderr).unwrap();
     assert!(text.contains("nope") && text.contains("tour"), "{text}");
 }
+
+/// On the simulator the self-test is exact, and says that it proves nothing about a board.
+#[test]
+fn selftest_on_the_simulator() {
+    let output = lockstep()
+        .args(["selftest", "--backend", "sim", "--config", "config/two-servos.toml"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let first =
+        "two-servos on the simulator, in virtual time: this says nothing about any board\n\n";
+    assert!(text.starts_with(first), "{text}");
+    let row =
+        "left   pulse   GPIO18   20000.0 -> 20000.0  1500.0 -> 1500.0      20/20        0.0  ok\n";
+    assert!(text.contains(row), "{text}");
+    assert!(text.ends_with("\n\nall 6 measurements are as asked\n"), "{text}");
+
+    let output = lockstep()
+        .args(["selftest", "--backend", "sim", "--json", "--config", "config/xyz-stage.toml"])
+        .output()
+        .unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&json["result"], &json["backend"]), (&"ok".into(), &"sim".into()));
+    let fast = &json["findings"][1];
+    assert_eq!((&fast["motor"], &fast["function"]), (&"x".into(), &"step".into()));
+    assert_eq!(fast["asked"]["period_us"], 50.0);
+    assert_eq!(fast["seen"]["period_us"]["median"], 50.0);
+    assert_eq!(fast["seen"]["count"], 1000);
+}
+
+/// Without a header there is nothing to make safe: that is an error, not a success.
+#[test]
+fn safe_needs_a_header() {
+    if lockstep::hal::identify_board().is_ok() {
+        return;
+    }
+    let output = lockstep().args(["safe", "--config", "config/two-servos.toml"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let text = err(&output);
+    assert!(text.starts_with("error: this machine") && text.lines().count() == 1, "{text}");
+}

@@ -125,6 +125,8 @@ fn per_degree(sequence: &str) -> f64 {
     per_turn * 25_792.0 / 405.0 / 360.0
 }
 
+const RELEASE: &str = "at-rest = \"release\"";
+
 #[derive(Clone, Debug)]
 enum Deed {
     Move(f64, f64),
@@ -239,6 +241,35 @@ fn coils_that_hold_a_load_are_not_let_go_by_a_fault() {
 }
 
 #[test]
+fn a_hold_keeps_the_power_and_a_new_position_the_phase() {
+    let config = config(&text("uln2003", "half", RELEASE));
+    let mut machine = Machine::builder(config.clone()).virtual_time().trace(true).build().unwrap();
+    let id = machine.start(&Move::new().to("dial", Angle(20.0))).unwrap();
+    machine.run_for(Duration::from_millis(300));
+    machine.hold();
+    machine.wait_all_held();
+    machine.run_for(Duration::from_millis(300));
+    machine.resume();
+    machine.run_for(Duration::from_millis(100));
+    assert!(machine.wait(id).all_reached());
+    machine.run_for(Duration::from_millis(100));
+    // Three half steps from where it was: no multiple of the sequence.
+    let shifted = machine.position("dial").unwrap() - 3.0 / per_degree("half");
+    machine.set_position("dial", Angle(shifted)).unwrap();
+    let before = (machine.position("dial").unwrap() * per_degree("half")).round() as i64;
+    let id = machine.start(&Move::new().to("dial", Angle(-10.0))).unwrap();
+    assert!(machine.wait(id).all_reached());
+    let after = (machine.position("dial").unwrap() * per_degree("half")).round() as i64;
+    machine.finish();
+    let recording = machine.take_recording().unwrap();
+    // Another phase after letting go would have shown here.
+    let seen = decode(&recording, BOARDS[0], "half", (false, false));
+    assert_eq!(seen.count, before + 3 + (after - before));
+    let report = prove(&vcd(&recording), &config);
+    assert!(report.is_clean(), "{report}");
+}
+
+#[test]
 fn on_threads_it_is_the_same() {
     let config = config(&text("tb6612", "full", "at-rest = \"release\""));
     let mut machine = Machine::builder(config.clone()).trace(true).realtime(false).build().unwrap();
@@ -279,8 +310,6 @@ fn run(more: &str, break_it: impl FnOnce(&mut Tape)) -> Report {
 fn names(report: &Report, bound: &str) {
     assert!(broken(report).contains(&format!("dial: {bound}")), "{bound}:\n{report}");
 }
-
-const RELEASE: &str = "at-rest = \"release\"";
 
 #[test]
 fn opposite_coils_are_found() {

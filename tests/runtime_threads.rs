@@ -207,3 +207,27 @@ fn moves_one_after_the_other_never_hurry() {
     }
     check_machine(&mut machine, 0);
 }
+
+/// Pulses that a loop times itself, on threads, beside a busy axis: none is short, none is twice in a
+/// period, and all of it is clean beside the lateness that was counted.
+#[test]
+fn a_servo_timed_by_its_loop_has_whole_pulses() {
+    let text = format!("{STAGE}\n[servo.tail]\nsoft-pwm = {{ gpio = 13 }}\n");
+    let (mut machine, panel) = real(&text);
+    let id = machine.start(&Move::new().to("tail", Angle(-30.0)).to("x", Length(2.0))).unwrap();
+    machine.wait(id);
+    let id = machine.start(&Move::new().to("tail", Angle(30.0))).unwrap();
+    machine.wait(id);
+    machine.run_for(Duration::from_millis(100));
+    assert_eq!(machine.finish(), Vec::<String>::new());
+    assert_eq!(panel.level(13), Some(Level::Low));
+    let recording = machine.take_recording().unwrap();
+    let edges = edges(&recording, "tail.pulse");
+    let pulses: Vec<_> = edges[1..].chunks(2).map(|p| (p[0].0, p[1].0 - p[0].0)).collect();
+    assert!(pulses.len() >= 5, "{pulses:?}");
+    assert!(pulses.iter().all(|p| p.1 >= 1_000_000), "{pulses:?}");
+    assert!(pulses.windows(2).all(|p| p[1].0 - p[0].0 >= 14_000_000), "{pulses:?}");
+    // A position that was reached has its pulse, or one that was late and so too long.
+    let rest = pulses.last().unwrap().1;
+    assert!(rest >= 1_833_333 || machine.lateness("tail").unwrap().max >= 20_000_000, "{rest}");
+}

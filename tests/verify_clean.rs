@@ -62,16 +62,24 @@ frequency = "100Hz"
 pulse = { min = "900us", max = "2100us" }
 angle = { min = "-54deg", max = "54deg" }
 reverse = true
+
+[servo.grip]
+pwm = { device = "pca9685", channel = 4, clock-correction = "23000ppm" }
+trim = "-20us"
+
+[servo.tail]
+soft-pwm = { gpio = 25 }
+frequency = "60Hz"
 "#;
 
-const MOTORS: [&str; 5] = ["x", "y", "table", "pan", "tilt"];
+const MOTORS: [&str; 7] = ["x", "y", "table", "pan", "tilt", "grip", "tail"];
 
 /// What is done to the machine.
 #[derive(Clone, Debug)]
 enum Deed {
     /// Which motors, where to (share of what is sensible), whether aligned, at which speed; stopped
     /// after that many milliseconds.
-    Move([bool; 5], [f64; 5], bool, f64, Option<u64>),
+    Move([bool; 7], [f64; 7], bool, f64, Option<u64>),
     /// Two moves side by side.
     Apart(f64, f64),
     Wait(u64),
@@ -80,10 +88,10 @@ enum Deed {
 }
 
 fn deed() -> impl Strategy<Value = Deed> {
-    let share = prop::array::uniform5(-1.0f64..1.0);
+    let share = prop::array::uniform7(-1.0f64..1.0);
     let stop = prop::option::weighted(0.3, 0u64..900);
     prop_oneof![
-        6 => (prop::array::uniform5(any::<bool>()), share, any::<bool>(), 0.1f64..=1.0, stop)
+        6 => (prop::array::uniform7(any::<bool>()), share, any::<bool>(), 0.1f64..=1.0, stop)
             .prop_map(|(who, to, aligned, speed, stop)| Deed::Move(who, to, aligned, speed, stop)),
         1 => (-1.0f64..1.0, -1.0f64..1.0).prop_map(|(a, b)| Deed::Apart(a, b)),
         1 => (0u64..300).prop_map(Deed::Wait),
@@ -92,7 +100,7 @@ fn deed() -> impl Strategy<Value = Deed> {
 }
 
 /// Limits, and steps per unit, by these factors.
-type Odds = [(f64, f64, f64, u64, u64); 5];
+type Odds = [(f64, f64, f64, u64, u64); 7];
 
 fn change(config: &mut Config, odds: &Odds) {
     for (motor, &(speed, acceleration, jerk, num, den)) in config.motors.iter_mut().zip(odds) {
@@ -110,7 +118,7 @@ fn change(config: &mut Config, odds: &Odds) {
 fn odds() -> impl Strategy<Value = Odds> {
     let factor = || 0.1f64..1.0;
     let one = (factor(), factor(), 0.03f64..3.0, 1u64..40, 1u64..60);
-    prop::array::uniform5(one.prop_filter("the driver can step that fast", |o| {
+    prop::array::uniform7(one.prop_filter("the driver can step that fast", |o| {
         // x: 20,000 steps a second, with pulses of 2 us; y: 9,600, with 10 us.
         o.0 * 20_000.0 * (o.3 as f64 / o.4 as f64) < 90_000.0
     }))

@@ -89,6 +89,18 @@ fn a_trace_is_proved_and_a_broken_one_is_not() {
 }
 
 #[test]
+fn the_arm_on_a_pca9685_is_proved() {
+    for (program, more) in [("hello", "20s"), ("fetch", "20s"), ("dance", "9s")] {
+        let config = "config/pca9685-arm.toml";
+        let args = ["simulate", program, "--for", more, "--config", config, "--verify", "-q"];
+        let run = lockstep(&args).assert().success();
+        let out = text(&run.get_output().stdout);
+        // The chip's own period, and its step as the bar.
+        assert!(out.contains("19988.48us") && out.contains("within 4.88us"), "{out}");
+    }
+}
+
+#[test]
 fn what_is_no_trace_of_this_config_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let trace = dir.path().join("nod.vcd");

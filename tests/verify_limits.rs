@@ -47,6 +47,19 @@ fn ten_percent_too_fast() {
     assert_eq!(broken(&too_much(SERVO, speed, 1.01)), ["pan: speed"]);
 }
 
+/// The coarse steps of a PCA9685 widen the bars, and not beyond use.
+#[test]
+fn a_pca9685_hides_little() {
+    let text = SERVO.replace("pwm = { gpio = 12 }", "pwm = { device = \"pca9685\", channel = 0 }");
+    assert_ne!(text, SERVO);
+    assert_eq!(broken(&too_much(&text, speed, 1.1)), ["pan: speed"]);
+    let brisk = text.replace("4800deg/s^3", "48000deg/s^3");
+    assert_eq!(broken(&too_much(&brisk, acceleration, 1.25)), ["pan: acceleration"]);
+    // The header's period is not that of the chip.
+    let header = Tape::of(&record(config(SERVO), "go")).prove(&config(&text));
+    assert!(broken(&header).contains(&"pan: period".to_owned()), "{header}");
+}
+
 #[test]
 fn a_quarter_too_much_acceleration() {
     assert_eq!(broken(&too_much(&x_alone_brisk(), acceleration, 1.25)), ["x: acceleration"]);

@@ -128,7 +128,8 @@ fn function(row: &Row) -> String {
 }
 
 fn table(out: &mut String, wiring: &Wiring) {
-    let wide = wiring.rows.iter().map(|r| r.motor.len()).max().unwrap_or(0).max("motor".len());
+    let all: Vec<&Row> = wiring.rows.iter().chain(&wiring.shared).collect();
+    let wide = all.iter().map(|r| r.motor.len()).max().unwrap_or(0).max("motor".len());
     let mut line = |motor: &str, function: &str, gpio: &str, pin: &str| {
         let line = format!("  {motor:wide$}  {function:19}  {gpio:6}  {pin}");
         // Writing to a `String` can't fail.
@@ -136,7 +137,6 @@ fn table(out: &mut String, wiring: &Wiring) {
     };
     line("motor", "function", "GPIO", "header pin");
     let mut last = "";
-    let all: Vec<&Row> = wiring.rows.iter().chain(&wiring.shared).collect();
     for (i, row) in all.iter().enumerate() {
         let motor = if row.motor == last { "" } else { &row.motor };
         last = &row.motor;
@@ -271,8 +271,50 @@ In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)
     }
 
     #[test]
+    fn where_pulses_come_from_and_how_fine_they_are() {
+        let text = "[servo.base]\npwm = { device = \"1-0041\", channel = 7, clock-correction = \"-20000ppm\" }\n\
+                    [servo.tail]\nsoft-pwm = { gpio = 23 }\n[servo.ear]\npwm = { device = \"pwm-gpio\", gpio = 24 }\n\
+                    [servo.head]\npwm = { gpio = 18 }\n";
+        let loaded = Config::from_str(text, "t.toml").unwrap();
+        let shown = super::text(&loaded);
+        let rest = shown.split_once("\nWiring\n").unwrap().1;
+        let expected = "  motor   function             GPIO    header pin
+  base    PWM                  channel 7 of 1-0041
+          pulses in steps of   4.9us, which is 0.441deg
+  tail    soft PWM             GPIO23  16
+          pulses timed by      its own loop: 10us late is 0.9deg
+  ear     PWM                  GPIO24  18
+          pulses timed by      the kernel's interrupts
+  head    PWM                  GPIO18  12
+          pulses in steps of   0.1us or less, which is 0.009deg
+  1-0041  SDA                  GPIO2   3
+          SCL                  GPIO3   5
+
+Good to know
+  1-0041: corrected for a clock that runs 20000ppm slow
+  1-0041 has one period for all its outputs, 20.062ms (49.8Hz), in 4096 steps of 4.9us
+  tail: pulses jitter with the wake-ups of the loop that times them;
+  on hardware that needs real-time scheduling, or `allow-jitter = true`
+
+In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)
+  # hardware PWM on GPIO18
+  dtoverlay=pwm,pin=18,func=2
+  # up to the Pi 3, analog audio would use the same PWM channels
+  dtparam=audio=off
+  # 1-0041, the PCA9685 of base
+  dtoverlay=i2c-pwm-pca9685a,addr=0x41
+  # the kernel's soft PWM on GPIO24
+  dtoverlay=pwm-gpio,gpio=24
+  # a pulse reaches a PCA9685 in a third of a millisecond, not in more than one
+  dtparam=i2c_arm=on,i2c_arm_baudrate=400000
+";
+        assert_eq!(rest, expected);
+    }
+
+    #[test]
     fn every_shipped_config_fits_a_terminal() {
-        let all = ["servo-sweep", "two-servos", "xyz-stage", "pan-tilt", "28byj48-dial"];
+        let all =
+            ["servo-sweep", "two-servos", "xyz-stage", "pan-tilt", "28byj48-dial", "pca9685-arm"];
         for name in all {
             let report = run(&[&format!("config/{name}.toml")], Options::default());
             assert_eq!(report.status, 0);
@@ -282,7 +324,7 @@ In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)
 
     #[test]
     fn the_pins_in_the_configs_own_notes_are_right() {
-        for name in ["servo-sweep", "two-servos", "pan-tilt", "28byj48-dial"] {
+        for name in ["servo-sweep", "two-servos", "pan-tilt", "28byj48-dial", "pca9685-arm"] {
             let text = std::fs::read_to_string(file(&format!("config/{name}.toml"))).unwrap();
             let mut seen = 0;
             for line in text.lines().filter(|l| l.contains(", header pin")) {

@@ -9,6 +9,8 @@ use crate::claim::ClaimError;
 use crate::config::ConfigErrors;
 use crate::hal::HalError;
 use crate::machine::MachineError;
+#[cfg(all(feature = "service", unix))]
+use crate::protocol::ErrorCode;
 
 /// Why a command could not be carried out.
 #[derive(Debug, Error)]
@@ -29,6 +31,14 @@ pub enum CliError {
     #[cfg(target_os = "linux")]
     #[error(transparent)]
     Claim(#[from] ClaimError),
+    /// The service refused, or there is none.
+    #[cfg(all(feature = "service", unix))]
+    #[error(transparent)]
+    Client(#[from] crate::client::ClientError),
+    /// The service could not begin.
+    #[cfg(all(feature = "service", unix))]
+    #[error(transparent)]
+    Serve(#[from] crate::service::ServeError),
     /// The trace can't be written.
     #[error("can't write the trace {} ({error}): name a file in a folder that you may write to", file.display())]
     Trace {
@@ -61,6 +71,14 @@ pub enum CliError {
         /// What the system answered.
         error: io::Error,
     },
+    /// The manual pages can't be written.
+    #[error("can't write the pages into {} ({error}): name a folder that you may write to", file.display())]
+    Page {
+        /// Their folder.
+        file: PathBuf,
+        /// What the system answered.
+        error: io::Error,
+    },
     /// Standard output refused.
     #[error("standard output: {0}")]
     Output(io::Error),
@@ -77,6 +95,7 @@ impl CliError {
             | CliError::Usage(_)
             | CliError::Trace { .. }
             | CliError::Picture { .. }
+            | CliError::Page { .. }
             | CliError::Unreadable { .. } => USAGE,
             CliError::Machine(error) => match error {
                 MachineError::Hal { .. }
@@ -90,6 +109,24 @@ impl CliError {
                 | MachineError::Move(_) => USAGE,
             },
             CliError::Hardware(_) => HARDWARE,
+            #[cfg(all(feature = "service", unix))]
+            CliError::Client(error) => match error {
+                crate::client::ClientError::Refused(reply) => match reply.code {
+                    // What was asked for makes no sense here: nothing has moved.
+                    ErrorCode::UnknownMotor
+                    | ErrorCode::WrongMotor
+                    | ErrorCode::UnknownProgram
+                    | ErrorCode::UnknownMove
+                    | ErrorCode::BadValue
+                    | ErrorCode::Limit
+                    | ErrorCode::Config => USAGE,
+                    _ => FAILED,
+                },
+                crate::client::ClientError::Denied(_) => HARDWARE,
+                _ => super::NO_SERVICE,
+            },
+            #[cfg(all(feature = "service", unix))]
+            CliError::Serve(_) => HARDWARE,
             #[cfg(target_os = "linux")]
             CliError::Claim(_) => HARDWARE,
             CliError::TraceCutOff { .. } | CliError::Output(_) | CliError::Signals(_) => FAILED,

@@ -45,6 +45,40 @@ pub fn say(text: impl Display) {
     }
 }
 
+/// Says why the program ends as it should not. In the journal it counts as an error.
+pub fn complain(text: impl Display) {
+    match to_journal() {
+        true => say(for_journal(Level::Error, &text.to_string()).trim_end()),
+        false => say(text),
+    }
+}
+
+/// Whether standard error is the journal's own stream, as systemd tells it: by device and inode, since
+/// the environment is inherited where the stream is not.
+fn to_journal() -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::linux::fs::MetadataExt;
+        let named = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+        let stream = std::fs::metadata("/proc/self/fd/2");
+        stream.is_ok_and(|s| named == format!("{}:{}", s.st_dev(), s.st_ino()))
+    }
+    #[cfg(not(target_os = "linux"))]
+    false
+}
+
+/// Lines as the journal wants them: each with its priority in front (`sd-daemon(3)`), and its time from
+/// the journal.
+fn for_journal(level: Level, text: &str) -> String {
+    let priority = match level {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    };
+    text.lines().map(|line| format!("<{priority}>{line}\n")).collect()
+}
+
 /// Sets the log up: warnings and errors, `verbose` for more, `quiet` for errors alone, and RUST_LOG
 /// where neither is given.
 ///
@@ -63,7 +97,11 @@ pub fn start(verbose: u8, quiet: bool) -> Result<(), SetLoggerError> {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     builder.target(Target::Pipe(Box::new(Above)));
     builder.write_style(if colour { WriteStyle::Always } else { WriteStyle::Never });
-    builder.format(|out, record| {
+    let journal = to_journal();
+    builder.format(move |out, record| {
+        if journal {
+            return write!(out, "{}", for_journal(record.level(), &record.args().to_string()));
+        }
         let style = out.default_level_style(record.level());
         let level = match record.level() {
             Level::Error => "error",

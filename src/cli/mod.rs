@@ -4,19 +4,27 @@
 //! errors and ends the process.
 
 pub mod check;
+#[cfg(all(feature = "service", unix))]
+mod client;
+mod doctor;
 mod error;
 mod header;
 pub mod init;
 mod json;
 pub mod logging;
 mod outputs;
+mod pages;
 #[cfg(feature = "plot")]
 mod plot;
 mod preflight;
 mod progress;
+#[cfg(all(feature = "service", unix))]
+mod replies;
 mod run;
 mod safe;
 mod selftest;
+#[cfg(all(feature = "service", unix))]
+mod serve;
 mod shared;
 mod signals;
 mod simulate;
@@ -41,6 +49,8 @@ pub const DONE: u8 = 0;
 pub const FAILED: u8 = 1;
 /// The exit status of wrong usage or a wrong config.
 pub const USAGE: u8 = 2;
+/// The exit status where no service runs to talk to.
+pub const NO_SERVICE: u8 = 4;
 /// The exit status where the hardware is not there or refuses.
 pub const HARDWARE: u8 = 3;
 
@@ -106,15 +116,27 @@ pub enum Command {
     Run(run::RunArgs),
     /// Run a program in virtual time, as fast as this computer goes
     Simulate(simulate::SimulateArgs),
+    /// Own the motors and serve clients on a socket, until a signal
+    #[cfg(all(feature = "service", unix))]
+    Serve(serve::ServeArgs),
+    #[cfg(all(feature = "service", unix))]
+    #[command(flatten)]
+    Client(client::ClientCommand),
     /// Make every output safe after a run that died: signals off, drivers off, loads held
     Safe(safe::SafeArgs),
     /// Drive each output through its range, motors unpowered, and look at its pin
     Selftest(selftest::SelftestArgs),
+    /// Read this machine, and say line by line ok or what to do
+    Doctor(doctor::DoctorArgs),
     /// Prove a trace against a config: every pulse, count, limit and line
     Verify(verify::VerifyArgs),
     /// Draw a trace: position, speed, acceleration and path
     #[cfg(feature = "plot")]
     Plot(plot::PlotArgs),
+    /// Print what a shell needs to complete this program's commands
+    Completions(pages::CompletionsArgs),
+    /// Write the manual pages
+    Man(pages::ManArgs),
 }
 
 /// `lockstep init`.
@@ -173,12 +195,19 @@ pub fn run(cli: Cli) -> Result<u8, CliError> {
             print(&check::check(&args.files, options, &later))
         }
         Command::Run(args) => run::run(&args, cli.quiet),
+        #[cfg(all(feature = "service", unix))]
+        Command::Serve(args) => serve::serve(&args, cli.quiet),
+        #[cfg(all(feature = "service", unix))]
+        Command::Client(command) => client::client(command),
         Command::Simulate(args) => simulate::simulate(&args, cli.quiet),
         Command::Safe(args) => safe::safe(&args),
         Command::Selftest(args) => selftest::selftest(&args),
+        Command::Doctor(args) => doctor::doctor(&args, cli.quiet),
         Command::Verify(args) => verify::verify(&args),
         #[cfg(feature = "plot")]
         Command::Plot(args) => plot::plot(&args, cli.quiet),
+        Command::Completions(args) => pages::completions(&args),
+        Command::Man(args) => pages::man(&args),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::wiring::{Note, Row, Strap, and};
 use crate::board::{PwmDevice, PwmOutput};
 use crate::config::{Drive, Loaded, ServoDrive, ServoOutput};
-use crate::units::{Ppm, Time};
+use crate::units::Ppm;
 
 /// The coarsest that the header's own PWM is known to be, in nanoseconds: 10 MHz, on a stock kernel.
 /// Raspberry Pi's own kernels run it at 50 MHz.
@@ -75,7 +75,10 @@ pub(super) fn fineness(motor: &str, servo: &ServoDrive) -> Strap {
     let (what, text) = match (resolution(servo), &servo.output) {
         (Some(step), _) => {
             let (us, deg) = (digits(step / 1e3), digits(step * per_nano));
-            ("pulses in steps of", format!("{us}us, which is {deg}deg"))
+            // The kernel tells nobody how fast it runs the header's.
+            let less =
+                if matches!(servo.pwm(), Some(PwmOutput::Gpio(_))) { " or less" } else { "" };
+            ("pulses in steps of", format!("{us}us{less}, which is {deg}deg"))
         }
         (None, ServoOutput::Soft { .. }) => {
             ("pulses timed by", format!("its own loop: 10us late is {}deg", digits(1e4 * per_nano)))
@@ -183,17 +186,14 @@ pub(super) fn remarks(loaded: &Loaded) -> Vec<String> {
         if let PwmDevice::Pca9685 { .. } = kind {
             let period = servo.period.as_secs_f64();
             chips.push(format!(
-                "{name} has one period for all its outputs, {} ({}Hz), in 4096 steps of {}us",
-                Time(servo.period),
+                "{name} has one period for all its outputs, {:.3}ms ({}Hz), in 4096 steps of {}us",
+                period * 1e3,
                 digits(1.0 / period),
                 digits(servo.grain() / 1e3)
             ));
             if ppm == 0.0 {
-                chips.push(format!(
-                    "its clock may be 8 % off: if you can measure {}, {}",
-                    Time(servo.period),
-                    "write `clock-correction`"
-                ));
+                let what = "measure the period, mend it by `clock-correction`";
+                chips.push(format!("its clock may be up to 8 % off: {what}"));
             }
         }
     }

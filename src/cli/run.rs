@@ -55,6 +55,7 @@ pub(super) fn run(args: &RunArgs, quiet: bool) -> Result<u8, CliError> {
         quiet,
         place,
         verify: false,
+        deeds: Vec::new(),
         #[cfg(feature = "plot")]
         plot: None,
     };

@@ -23,6 +23,7 @@ is named, and the others are safe), or another lockstep is alive and drives this
 /// `lockstep safe`.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 pub struct SafeArgs {
     /// The config, where no run has left the one that it accepted
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]

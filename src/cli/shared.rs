@@ -17,7 +17,7 @@ use crate::board::Model;
 use crate::config::{Action, AtStart, Config, Diagnostic, Loaded, Source, StepConfig};
 use crate::hal::HalError;
 use crate::machine::{
-    Machine, MachineBuilder, MotorReport, Preflight, RunOptions, RunReport, RunResult,
+    Deed, Machine, MachineBuilder, MotorReport, Preflight, RunOptions, RunReport, RunResult,
     choose_program, preflight,
 };
 use crate::motor::FaultKind;
@@ -141,6 +141,8 @@ pub(super) struct Show<'a> {
     pub place: String,
     /// Whether its trace is to be proved.
     pub verify: bool,
+    /// What is done to it on the way.
+    pub deeds: Vec<(Duration, Deed)>,
     /// Where a picture of it goes.
     #[cfg(feature = "plot")]
     pub plot: Option<&'a Path>,
@@ -173,7 +175,8 @@ pub(super) fn carry_out(
     let report = {
         let mut line = ProgressLine::new(duration, args.json || show.quiet);
         let mut update = |machine: &Machine, progress: &_| line.update(machine, progress);
-        let options = RunOptions { duration, progress: Some(&mut update) };
+        let deeds = show.deeds.clone();
+        let options = RunOptions { duration, deeds, progress: Some(&mut update) };
         machine.run(Some(program), options)?
     };
     let recording = machine.take_recording();

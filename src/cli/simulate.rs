@@ -10,14 +10,15 @@ use clap::Args;
 use super::shared::{self, ProgramArgs, Show};
 use super::{CliError, logging, signals};
 use crate::config::Config;
-use crate::machine::Machine;
-use crate::units::Time;
+use crate::machine::{Deed, Machine, MoveError, OVERRIDE};
+use crate::units::{Percent, Time};
 
 const EXAMPLES: &str = "\
 Examples:
   lockstep simulate tour --config config/xyz-stage.toml
   lockstep simulate tour --config config/xyz-stage.toml --verify --plot tour.svg
   lockstep simulate tour --config config/xyz-stage.toml --fault y@2s
+  lockstep simulate tour --config config/xyz-stage.toml --at 1s=hold --at 2s=resume --plot tour.svg
   lockstep simulate --config config/two-servos.toml --for 10min --json
 
 The same program gives the same edges, to the nanosecond, each time.";
@@ -34,6 +35,10 @@ pub struct SimulateArgs {
     /// A fault of this motor's driver, this long after the start, such as y@2s; may be repeated
     #[arg(long = "fault", value_name = "MOTOR@TIME")]
     faults: Vec<FaultAt>,
+    /// Do something this long after the start, such as 1.5s=hold, 2s=resume, 3s=override:50%, 4s=stop:x
+    /// (one motor), 4s=stop or 4s=halt; may be repeated
+    #[arg(long = "at", value_name = "TIME=WHAT")]
+    deeds: Vec<DeedAt>,
     /// Prove what the motors were sent against the config, as `lockstep verify` does
     #[arg(long)]
     verify: bool,
@@ -62,11 +67,54 @@ impl FromStr for FaultAt {
     }
 }
 
+#[derive(Clone, PartialEq, Debug)]
+struct DeedAt {
+    after: Duration,
+    deed: Deed,
+}
+
+impl FromStr for DeedAt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<DeedAt, String> {
+        let (after, deed) =
+            text.split_once('=').ok_or("write a time and what to do, such as 1.5s=hold")?;
+        let Time(after) = after.parse().map_err(|e: crate::units::UnitError| e.to_string())?;
+        let (word, of) = deed.split_once(':').map_or((deed, None), |(word, of)| (word, Some(of)));
+        let deed = match (word, of) {
+            ("hold", None) => Deed::Hold,
+            ("resume", None) => Deed::Resume,
+            ("stop", None) => Deed::Stop,
+            ("stop", Some(motor)) if !motor.is_empty() => Deed::StopMotor(motor.to_owned()),
+            ("halt", None) => Deed::Halt,
+            ("override", Some(percent)) => {
+                let Percent(percent) =
+                    percent.parse().map_err(|e: crate::units::UnitError| e.to_string())?;
+                if !OVERRIDE.contains(&percent) {
+                    return Err(MoveError::Override { percent }.to_string());
+                }
+                Deed::Override(percent)
+            }
+            _ => {
+                return Err(format!(
+                    "`{deed}` is nothing to do: write hold, resume, override:50%, stop, stop:x or halt"
+                ));
+            }
+        };
+        Ok(DeedAt { after, deed })
+    }
+}
+
 /// Carries it out, and says the exit status.
 pub(super) fn simulate(args: &SimulateArgs, quiet: bool) -> Result<u8, CliError> {
     let stops = signals::catch()?;
     let checked = shared::check(&args.program, None, false)?;
-    args.faults.iter().try_for_each(|fault| is_motor(&checked.config, &fault.motor))?;
+    let motors = args.faults.iter().map(|fault| ("--fault", &fault.motor));
+    let stopped = args.deeds.iter().filter_map(|deed| match &deed.deed {
+        Deed::StopMotor(motor) => Some(("--at", motor)),
+        _ => None,
+    });
+    motors.chain(stopped).try_for_each(|(option, name)| is_motor(&checked.config, option, name))?;
     let given = args.program.duration.map(|d| d.0);
     let duration = given.or(checked.preflight.duration.is_none().then_some(ENDLESS));
     if given.is_none() && duration.is_some() && !quiet {
@@ -86,6 +134,7 @@ pub(super) fn simulate(args: &SimulateArgs, quiet: bool) -> Result<u8, CliError>
         quiet,
         place,
         verify: args.verify,
+        deeds: args.deeds.iter().map(|d| (d.after, d.deed.clone())).collect(),
         #[cfg(feature = "plot")]
         plot: args.plot.as_deref(),
     };
@@ -98,11 +147,11 @@ pub(super) fn simulate(args: &SimulateArgs, quiet: bool) -> Result<u8, CliError>
     })
 }
 
-fn is_motor(config: &Config, name: &str) -> Result<(), CliError> {
+fn is_motor(config: &Config, option: &str, name: &str) -> Result<(), CliError> {
     if config.motor(name).is_some() {
         return Ok(());
     }
     let motors: Vec<_> = config.motors.iter().map(|m| m.name.as_str()).collect();
     let known = motors.join(", ");
-    Err(CliError::Usage(format!("--fault: there is no motor `{name}`; the motors are {known}")))
+    Err(CliError::Usage(format!("{option}: there is no motor `{name}`; the motors are {known}")))
 }

@@ -4,7 +4,7 @@ use super::coils;
 use super::parts::{self, ReadMotor};
 use super::reader::{Key, MOST, Reader, Table, Value, key};
 use super::stepping::{
-    countable, driver, fits_driver, known_microsteps, mode_pins, steps_per_unit,
+    backlash_fits, countable, driver, fits_driver, known_microsteps, mode_pins, steps_per_unit,
 };
 use super::*;
 use crate::units::{Dimension, Quantity, Ratio};
@@ -34,6 +34,7 @@ pub(super) struct UnitKeys {
     acceleration: Key,
     jerk: Key,
     assume: Key,
+    backlash: Key,
     dimensions: [Dimension; 4],
     why: &'static str,
 }
@@ -47,6 +48,7 @@ const LINEAR: UnitKeys = UnitKeys {
     acceleration: key("max-acceleration", "\"500mm/s^2\""),
     jerk: key("max-jerk", "\"5000mm/s^3\""),
     assume: key("assume", "\"0mm\""),
+    backlash: key("backlash", "\"0.05mm\""),
     dimensions: [Dimension::Length, Dimension::Speed, Dimension::Acceleration, Dimension::Jerk],
     why: "since `distance-per-revolution` is a length",
 };
@@ -60,6 +62,7 @@ const ROTARY: UnitKeys = UnitKeys {
     acceleration: key("max-acceleration", "\"900deg/s^2\""),
     jerk: key("max-jerk", "\"9000deg/s^3\""),
     assume: key("assume", "\"0deg\""),
+    backlash: key("backlash", "\"0.5deg\""),
     dimensions: [
         Dimension::Angle,
         Dimension::AngularSpeed,
@@ -78,6 +81,7 @@ pub(super) struct InUnits<'a> {
     acceleration: Option<Value<'a>>,
     jerk: Option<Value<'a>>,
     start_stop: Option<Value<'a>>,
+    pub backlash: Option<Value<'a>>,
     at_start: Option<Value<'a>>,
 }
 
@@ -93,6 +97,7 @@ impl<'a> InUnits<'a> {
             acceleration: r.required(table, keys.acceleration),
             jerk: table.get(keys.jerk),
             start_stop: table.get(keys.start_stop),
+            backlash: table.get(keys.backlash),
             at_start: table.get(key("at-start", "\"unknown\"")),
         }
     }
@@ -128,6 +133,9 @@ impl<'a> InUnits<'a> {
         };
         motor.limits = parts::limits(speed, acceleration, jerk);
         motor.travel = self.travel.and_then(|v| travel(r, v, keys, &motor.name));
+        if self.backlash.is_some() {
+            motor.backlash = limit(self.backlash, keys.dimensions[0]);
+        }
         match self.at_start {
             None => Some(AtStart::Unknown),
             Some(v) => start(r, v, keys, unit, motor.travel),
@@ -184,6 +192,7 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
         if let (Some(travel), Some(at)) = (motor.travel, in_units.travel) {
             countable(r, at, travel, steps_per_unit)?;
         }
+        backlash_fits(r, in_units.backlash, &motor, steps_per_unit, unit)?;
         Some(Drive::StepDir(StepDirDrive {
             step: step?,
             dir: dir?,

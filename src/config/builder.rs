@@ -136,6 +136,18 @@ impl Servo {
         Servo { keys: vec![("pwm", format!("{{ gpio = {gpio} }}"))] }
     }
 
+    /// A servo on a channel of a PWM chip, named by its device or its driver: `pca9685`.
+    pub fn on_channel(device: &str, channel: u8) -> Servo {
+        let output = format!("{{ device = {}, channel = {channel} }}", quoted(device));
+        Servo { keys: vec![("pwm", output)] }
+    }
+
+    /// A servo whose pulses are timed by its own loop, on any pin. On hardware it needs real-time
+    /// scheduling.
+    pub fn on_soft_pwm(gpio: u8) -> Servo {
+        Servo { keys: vec![("soft-pwm", format!("{{ gpio = {gpio} }}"))] }
+    }
+
     /// The shortest and the longest pulse.
     pub fn pulse(self, min: PulseWidth, max: PulseWidth) -> Servo {
         self.set("pulse", format!("{{ min = \"{min}\", max = \"{max}\" }}"))
@@ -276,6 +288,8 @@ impl Axis {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::board::PwmOutput;
+    use crate::config::{Drive, ServoOutput};
     use crate::units::{Acceleration, Jerk, Speed};
 
     fn x() -> Axis {
@@ -302,6 +316,8 @@ mod tests {
                     .limits(AngularSpeed(30.0), AngularAcceleration(100.0))
                     .released_at_rest(),
             )
+            .servo("arm", Servo::on_channel("pca9685", 3))
+            .servo("tail", Servo::on_soft_pwm(23))
             .toml("[program.p]\nsteps = [ { pause = \"1s\" } ]");
         let config = Config::from_str(built.text(), "t").unwrap().config;
         assert_eq!(config, built.finish().unwrap());
@@ -309,6 +325,13 @@ mod tests {
         assert_eq!(config.machine.max_lateness, Some(Duration::from_micros(1500)));
         assert_eq!(config.motors[0].limits.jerk, 5e4);
         assert_eq!(config.programs.len(), 1);
+        let output = |name| match &config.motor(name).unwrap().drive {
+            Drive::Servo(servo) => servo.output.clone(),
+            _ => panic!("no servo"),
+        };
+        let channel = PwmOutput::Channel { device: "pca9685".into(), channel: 3 };
+        assert!(matches!(output("arm"), ServoOutput::Pwm { output, .. } if output == channel));
+        assert_eq!(output("tail"), ServoOutput::Soft { gpio: 23, allow_jitter: false });
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::axis::{self, InUnits};
 use super::coil_motors::{COIL_DRIVERS, CoilDriver, MOTORS, MotorPreset};
 use super::parts::{self, ReadMotor};
 use super::reader::{Key, Reader, Table, Value, key};
-use super::stepping::{countable, fits_motor, steps_per_unit};
+use super::stepping::{backlash_fits, countable, fits_motor, steps_per_unit};
 use super::*;
 use crate::units::Ratio;
 
@@ -71,6 +71,7 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
         if let (Some(travel), Some(at)) = (motor.travel, in_units.travel) {
             countable(r, at, travel, ratio)?;
         }
+        backlash_fits(r, in_units.backlash, &motor, ratio, unit)?;
         let full_steps = ratio.to_f64() / f64::from(per_full);
         let start_stop = start_stop?.or(of_preset.map(|p| p.start_stop / full_steps));
         Some(Drive::Coils(CoilsDrive {

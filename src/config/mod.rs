@@ -13,6 +13,12 @@
 //! pwm = { gpio = 18 }
 //! ```
 //!
+//! In place of `pwm = { gpio = 18 }` a servo may have a channel of any PWM chip that the kernel knows, named
+//! by its device or driver: `pwm = { device = "pca9685", channel = 3 }`, or on a pin of its own
+//! `pwm = { device = "pwm-gpio", gpio = 23 }`; or pulses that its own loop times, on any pin:
+//! `soft-pwm = { gpio = 23 }`. A `clock-correction` in `pwm` is that of the chip: it holds for all its
+//! channels.
+//!
 //! | table | key | if left out |
 //! |---|---|---|
 //! | `[machine]` | `name` | the file's name |
@@ -23,6 +29,7 @@
 //! | | `pulse` | `{ min = "1000us", max = "2000us" }` |
 //! | | `angle` | `{ min = "-45deg", max = "45deg" }` |
 //! | | `trim`, `reverse`, `unsafe-range` | `"0us"`, `false`, `false` |
+//! | | `dead-band` | none: every change of a pulse is written |
 //! | | `max-speed` | `"600deg/s"` |
 //! | | `max-acceleration` | ten times `max-speed`, a second: full speed after a tenth of a second |
 //! | | `max-jerk` | ten times `max-acceleration`, a second |
@@ -32,6 +39,7 @@
 //! | | `max-jerk` | ten times `max-acceleration`, a second |
 //! | | `start-stop-speed` | what `max-acceleration` can give up within one full step: the root of 2 x `max-acceleration` x a full step |
 //! | | `at-start`, `on-stop` | `"unknown"`, `"keep"` |
+//! | | `backlash` | none |
 //! | `[axis.NAME]` with `coils` | `motor` | then `driver` and `steps-per-revolution` are needed |
 //! | | `driver`, `gear-ratio` | as the motor has them |
 //! | | `distance-per-revolution` | `"360deg"` with a `motor` |

@@ -118,6 +118,9 @@ pub struct MotorConfig {
     pub travel: Travel,
     /// Its limits.
     pub limits: MotionLimits,
+    /// The play of an axis, in its unit, which a move that turns takes up before it begins; 0 for a
+    /// servo.
+    pub backlash: f64,
     /// Where its table stands in the file.
     pub span: Span,
     /// How it is driven.
@@ -127,6 +130,7 @@ pub struct MotorConfig {
 impl MotorConfig {
     /// What it has as a stepper axis, whatever drives it; `None` for a servo.
     pub fn axis(&self) -> Option<AxisConfig> {
+        let backlash = |ratio: Ratio| ratio.scale(self.backlash).round() as i64;
         match &self.drive {
             Drive::Servo(_) => None,
             Drive::StepDir(axis) => Some(AxisConfig {
@@ -137,6 +141,7 @@ impl MotorConfig {
                 on_stop: axis.on_stop,
                 holds_load: axis.holds_load,
                 wake: axis.timing.wake,
+                backlash: backlash(axis.steps_per_unit),
             }),
             Drive::Coils(axis) => Some(AxisConfig {
                 steps_per_unit: axis.steps_per_unit,
@@ -146,6 +151,7 @@ impl MotorConfig {
                 on_stop: axis.on_stop,
                 holds_load: axis.holds_load,
                 wake: axis.settle,
+                backlash: backlash(axis.steps_per_unit),
             }),
         }
     }
@@ -168,6 +174,8 @@ pub struct AxisConfig {
     pub holds_load: bool,
     /// From power to the first step, nanoseconds.
     pub wake: u32,
+    /// Its play in steps, 0 or more.
+    pub backlash: i64,
 }
 
 impl AxisConfig {
@@ -209,6 +217,9 @@ pub struct ServoDrive {
     pub trim_ns: i32,
     /// Whether the longer pulse is the smaller angle.
     pub reverse: bool,
+    /// A pulse that would change by less than this, in nanoseconds, does not, unless it is the last of a
+    /// move.
+    pub dead_band: u32,
     /// What it does when the machine starts.
     pub startup: Startup,
     /// What it does on a stop.

@@ -48,7 +48,7 @@ pub enum Why {
 pub struct Output {
     /// Who needs it: indices into [`Config::motors`]. More than one for a shared enable line.
     pub motors: Vec<usize>,
-    /// What it is for: `pulse`, `step`, `dir`, `enable`, `coil a` to `coil d`.
+    /// What it is for: `pulse`, `step`, `dir`, `enable`, `sleep`, `reset`, `mode`, `coil a` to `coil d`.
     pub function: &'static str,
     /// Where it comes out.
     pub port: Port,
@@ -117,6 +117,16 @@ fn of_axis(axis: &StepDirDrive) -> Vec<(&'static str, Port, SafeState)> {
         ("dir", Port::Gpio(axis.dir), SafeState::Kept(Why::Harmless)),
     ];
     all.extend(axis.enable.map(|line| enable(line, axis.holds_load)));
+    all.extend(axis.sleep.map(|line| {
+        let asleep = LineConfig { active_low: !line.active_low, ..line };
+        let (_, port, safe) = enable(asleep, axis.holds_load);
+        ("sleep", port, safe)
+    }));
+    // A driver that stays out of its reset holds what it holds.
+    let reset = axis.reset.iter().map(|line| ("reset", line.gpio));
+    let mode = axis.mode.iter().map(|pin| ("mode", pin.gpio));
+    let kept = |(name, gpio)| (name, Port::Gpio(gpio), SafeState::Kept(Why::Harmless));
+    all.extend(reset.chain(mode).map(kept));
     all
 }
 
@@ -152,6 +162,27 @@ mod tests {
         assert_eq!(ports, [17, 27, 22, 23, 24, 25, 16].map(gpio).iter().collect::<Vec<_>>());
         // An input is no output.
         assert!(!ports.contains(&&Port::Gpio(5)));
+    }
+
+    #[test]
+    fn a_driver_goes_to_sleep_unless_it_holds_a_load() {
+        let text = include_str!("../../config/xyz-stage.toml").replacen(
+            "enable = { gpio = 22, active = \"low\" }",
+            "enable = { gpio = 22, active = \"low\" }\nsleep = { gpio = 8, active = \"low\" }\n\
+             reset = { gpio = 7, active = \"low\" }\nmode = { gpio = [9, 10, 11] }",
+            1,
+        );
+        let of = |text: &str| {
+            let all = outputs(text);
+            let x = all.into_iter().filter(|o| o.motors.contains(&0)).skip(3);
+            x.map(|o| (o.function, o.safe)).collect::<Vec<_>>()
+        };
+        let kept = SafeState::Kept(Why::Harmless);
+        let rest = [("reset", kept), ("mode", kept), ("mode", kept), ("mode", kept)];
+        assert_eq!(of(&text), [&[("sleep", SafeState::Level(false))], &rest[..]].concat());
+        let holding = text.replacen("on-stop = \"release\"", "holds-load = true", 1);
+        let sleep = ("sleep", SafeState::Kept(Why::HoldsLoad));
+        assert_eq!(of(&holding), [&[sleep], &rest[..]].concat());
     }
 
     #[test]

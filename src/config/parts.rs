@@ -14,6 +14,7 @@ pub(super) struct ReadMotor {
     pub unit: Option<MotorUnit>,
     pub travel: Option<Travel>,
     pub limits: Option<MotionLimits>,
+    pub backlash: Option<f64>,
     pub drive: Option<Drive>,
     pub pins: Vec<PinUse>,
     /// The PWM signal that it needs.
@@ -28,6 +29,7 @@ impl ReadMotor {
             unit: None,
             travel: None,
             limits: None,
+            backlash: Some(0.0),
             drive: None,
             pins: Vec::new(),
             pwm: None,
@@ -41,6 +43,7 @@ impl ReadMotor {
             unit: self.unit?,
             travel: self.travel?,
             limits: self.limits?,
+            backlash: self.backlash?,
             span: self.span,
             drive: self.drive?,
         })

@@ -19,6 +19,7 @@ const ANGLE: Key = key("angle", "{ min = \"-45deg\", max = \"45deg\" }");
 const ANGLE_MIN: Key = key("min", "\"-45deg\"");
 const ANGLE_MAX: Key = key("max", "\"45deg\"");
 const TRIM: Key = key("trim", "\"0us\"");
+const DEAD_BAND: Key = key("dead-band", "\"2us\"");
 const STARTUP: Key = key("startup", "\"off\"");
 const STARTUP_ANGLE: Key = key("angle", "\"0deg\"");
 const PARK: Key = key("park", "\"0deg\"");
@@ -66,6 +67,17 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
     motor.travel = travel;
 
     let reverse = table.get(key("reverse", "true")).map_or(Some(false), |v| r.boolean(v));
+    let dead_band = table.get(DEAD_BAND).map_or(Some(0), |v| {
+        let width = r.quantity::<PulseWidth>(v)?.as_nanos();
+        if width == 0 || width > 50_000 {
+            r.out_of_range(
+                v,
+                "it must be above 0us and at most 50us; servos have about 5us of their own",
+            );
+            return None;
+        }
+        Some(width)
+    });
     let startup = table.get(STARTUP).map_or(Some(Startup::Off), |v| startup(r, v, travel));
     let on_stop = table
         .get(key("on-stop", "\"keep\""))
@@ -122,6 +134,7 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
             angle_max: travel.max,
             trim_ns: trim_ns?,
             reverse: reverse?,
+            dead_band: dead_band?,
             startup: startup?,
             on_stop: on_stop?,
         }))

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::coil_motors::MotorPreset;
 use super::drivers::{DriverPreset, PRESETS, Straps};
+use super::parts::ReadMotor;
 use super::reader::{Key, Reader, Value, key, or};
 use super::*;
 use crate::units::Ratio;
@@ -201,6 +202,38 @@ fn nanos(nanos: u32) -> Time {
 fn round_down(x: f64) -> f64 {
     let scale = 10f64.powf(2.0 - x.log10().floor());
     if scale.is_finite() && scale > 0.0 { (x * scale).floor() / scale } else { x }
+}
+
+/// Whether the backlash is at least a step, so that it does anything, and less than the travel.
+pub(super) fn backlash_fits(
+    r: &Reader<'_>,
+    at: Option<Value<'_>>,
+    motor: &ReadMotor,
+    steps_per_unit: Ratio,
+    unit: MotorUnit,
+) -> Option<()> {
+    let (Some(at), Some(backlash), Some(travel)) = (at, motor.backlash, motor.travel) else {
+        return Some(());
+    };
+    let u = unit.symbol();
+    if steps_per_unit.scale(backlash) < 0.5 {
+        let step = round_down(steps_per_unit.unscale(1.0));
+        r.error(
+            at.span(),
+            format!("this is less than half a step, which is {step}{u}: nothing could be taken up"),
+            "leave out `backlash`",
+        );
+        return None;
+    }
+    if backlash >= travel.max - travel.min {
+        r.error(
+            at.span(),
+            "the backlash is as large as the travel",
+            "write the play between turning one way and the other, such as \"0.05mm\"",
+        );
+        return None;
+    }
+    Some(())
 }
 
 /// Whether every position of the travel is a number of steps that can be counted exactly.

@@ -1,16 +1,20 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::board::PwmOutput;
 
 fn load(text: &str) -> Config {
     Config::from_str(text, "test.toml").unwrap_or_else(|e| panic!("{e}")).config
 }
 
-const SHIPPED: [&str; 4] = [
+const SHIPPED: [&str; 5] = [
     include_str!("../../config/servo-sweep.toml"),
     include_str!("../../config/two-servos.toml"),
     include_str!("../../config/xyz-stage.toml"),
     include_str!("../../config/pan-tilt.toml"),
+    include_str!("../../config/pca9685-arm.toml"),
 ];
 
 const AXIS: &str = r#"
@@ -238,7 +242,7 @@ proptest! {
 
     #[test]
     fn any_mutation_of_a_shipped_config_is_read_or_refused(
-        which in 0usize..4,
+        which in 0usize..SHIPPED.len(),
         cuts in prop::collection::vec((any::<prop::sample::Index>(), 0usize..12, "[ \\[\\]{}=\",.a-z0-9#\n\u{b5}-]{0,6}"), 1..6),
     ) {
         let mut text = SHIPPED[which].to_owned();
@@ -268,7 +272,7 @@ proptest! {
     /// Values that are whole, but the wrong ones: every refusal has its reason.
     #[test]
     fn any_exchange_of_values_is_read_or_refused(
-        which in 0usize..4,
+        which in 0usize..SHIPPED.len(),
         swaps in prop::collection::vec((any::<prop::sample::Index>(), 0usize..VALUES.len()), 1..5),
     ) {
         // Everything between `= ` or `[` and the next `,`, `}`, `]` or blank.
@@ -303,4 +307,34 @@ proptest! {
         let text = format!("[servo.pan]\npwm = {{ gpio = 18 }}\nmax-speed = {n:?}\n");
         prop_assert!(Config::from_str(&text, "t").is_err());
     }
+}
+
+/// Said on one channel, a correction holds for the chip; the period is what the chip makes of it.
+#[test]
+fn a_chip_has_one_clock() {
+    let text = "[servo.a]\npwm = { device = \"pca9685\", channel = 0 }\n\
+                [servo.b]\npwm = { device = \"pca9685-pwm\", channel = 1, clock-correction = \"40000ppm\" }\n\
+                [servo.c]\npwm = { gpio = 18, clock-correction = \"-1200ppm\" }\n\
+                [servo.d]\npwm = { gpio = 19 }\nfrequency = \"100Hz\"\n";
+    let config = load(text);
+    let servo = |name: &str| match &config.motor(name).unwrap().drive {
+        Drive::Servo(servo) => servo.clone(),
+        _ => panic!("no servo"),
+    };
+    let (a, b, c, d) = (servo("a"), servo("b"), servo("c"), servo("d"));
+    assert_eq!((a.timing(), a.period), (b.timing(), b.period));
+    // 127 cycles of 26 MHz make a step.
+    assert_eq!(a.period, Duration::from_nanos(20_007_385));
+    assert!((a.grain() - 127.0 * 1e3 / 26.0).abs() < 1e-6, "{}", a.grain());
+    assert_eq!(c.timing(), d.timing());
+    assert_eq!((c.timing().asked(20_000_000), c.grain()), (19_976_000, 1.0));
+    assert_eq!((c.period.as_millis(), d.period.as_millis()), (20, 10));
+}
+
+#[test]
+fn a_pin_names_its_chip() {
+    let config = load("[servo.a]\npwm = { device = \"pwm-gpio\", gpio = 23 }\n");
+    let Drive::Servo(servo) = &config.motors[0].drive else { panic!("no servo") };
+    let device = "pwm_gpio@17".to_owned();
+    assert_eq!(servo.pwm(), Some(&PwmOutput::Channel { device, channel: 0 }));
 }

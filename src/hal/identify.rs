@@ -16,7 +16,8 @@ pub fn identify_board() -> Result<Model, HalError> {
     identify(&cpuinfo, &compatible, &model)
 }
 
-fn identify(cpuinfo: &str, compatible: &str, model: &str) -> Result<Model, HalError> {
+/// The board behind `/proc/cpuinfo` and the device tree's `compatible` and `model`; each may be empty.
+pub(crate) fn identify(cpuinfo: &str, compatible: &str, model: &str) -> Result<Model, HalError> {
     revision(cpuinfo)
         .and_then(Model::from_revision)
         .or_else(|| Model::from_compatible(compatible))

@@ -12,6 +12,8 @@ mod error;
 mod identify;
 #[cfg(target_os = "linux")]
 mod left;
+#[cfg(feature = "cli")]
+mod pin;
 mod record;
 #[cfg(target_os = "linux")]
 mod rppal;
@@ -24,14 +26,20 @@ pub use backend::{Backend, OnEdge, OutputStart};
 pub(crate) use ending::wait_until;
 pub use ending::{PhaseWatch, end_signal};
 pub use error::{Cause, HalError};
+#[cfg(feature = "cli")]
+pub(crate) use identify::identify;
 pub use identify::identify_board;
 #[cfg(target_os = "linux")]
 pub use left::SignalEnd;
 #[cfg(target_os = "linux")]
 pub(crate) use left::{LONGEST_END, LeftSignal};
+#[cfg(feature = "cli")]
+pub(crate) use pin::{PinFunction, PinSeen};
 pub use record::{EdgeSink, RecordedOutput, RecordedPwm};
 #[cfg(target_os = "linux")]
 pub use rppal::RppalBackend;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+pub(crate) use rppal::look_at;
 #[cfg(target_os = "linux")]
 pub(crate) use rppal::pwm_channel;
 pub use shared::SharedLine;
@@ -146,7 +154,7 @@ impl Clock {
     #[inline]
     pub fn now(&self) -> Instant {
         match &self.0 {
-            Source::Monotonic => monotonic_now(),
+            Source::Monotonic => crate::units::monotonic_now(),
             Source::Virtual(t) => Instant::from_nanos(t.load(Ordering::Relaxed)),
         }
     }
@@ -162,20 +170,6 @@ impl Clock {
             t.store(now.as_nanos(), Ordering::Relaxed);
         }
     }
-}
-
-#[cfg(target_os = "linux")]
-fn monotonic_now() -> Instant {
-    let t = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    Instant::from_nanos(t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn monotonic_now() -> Instant {
-    use std::sync::OnceLock;
-    static ZERO: OnceLock<std::time::Instant> = OnceLock::new();
-    let zero = *ZERO.get_or_init(std::time::Instant::now);
-    Instant::ZERO + zero.elapsed()
 }
 
 /// A PWM channel: of the header's chip, or of any other that the kernel knows.

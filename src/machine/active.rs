@@ -44,6 +44,8 @@ pub(super) struct Leg {
     pub course: Aim,
     /// That plan is not the one that its aim asks for any more, though the aim is the same.
     pub stale: bool,
+    /// Its plan can't be cut short any more: it ends at its goal, whatever its aim.
+    pub fixed: bool,
     /// Where it shall go instead, once all motors have agreed.
     pub next: Option<Goal>,
     /// The change that brought the plan; 0: it is the first.
@@ -58,9 +60,18 @@ pub(super) struct Leg {
 
 impl Leg {
     pub fn new(part: Part) -> Leg {
-        let (aim, course) = (Aim::Go, Aim::Go);
-        let (stale, held) = (false, false);
-        Leg { part, aim, course, stale, next: None, change: 0, held, since: None, before: None }
+        Leg {
+            part,
+            aim: Aim::Go,
+            course: Aim::Go,
+            stale: false,
+            fixed: false,
+            next: None,
+            change: 0,
+            held: false,
+            since: None,
+            before: None,
+        }
     }
 
     pub fn motor(&self) -> MotorIndex {
@@ -79,6 +90,7 @@ impl Leg {
     /// Whether its plan must change. A stop is for good; at a hold everything waits for what follows.
     pub fn needs_change(&self) -> bool {
         match self.course {
+            _ if self.fixed => false,
             Aim::Stop => false,
             Aim::Hold => self.aim != Aim::Hold,
             Aim::Go => self.aim != Aim::Go || self.stale,
@@ -114,6 +126,7 @@ impl Leg {
     /// The velocity that it is told to have at `t`, native.
     pub fn velocity_at(&self, t: Instant) -> f64 {
         match (self.since, &self.before) {
+            _ if self.held => 0.0,
             (Some(since), _) if t >= since => self.state_at(t).velocity,
             (_, Some((zero, old))) => old.state_at(t.nanos_since(*zero)).velocity,
             _ => 0.0,
@@ -185,7 +198,10 @@ impl Active {
     pub fn is_held(&self) -> bool {
         match self.stage {
             Stage::Waiting => true,
-            Stage::Running => self.legs.iter().all(|l| l.course == Aim::Hold && l.held),
+            Stage::Running => {
+                let held = |l: &Leg| l.aim == Aim::Hold && l.course == Aim::Hold && l.held;
+                self.legs.iter().all(held)
+            }
             Stage::Arming | Stage::Stopping => false,
         }
     }
@@ -197,7 +213,8 @@ impl Active {
 
     /// Some motor shall come to rest, by the plan that it has, and has not said yet that it is.
     pub fn is_braking(&self) -> bool {
-        self.legs.iter().any(|l| l.course == Aim::Hold && !l.held || l.course == Aim::Stop)
+        let brakes = |l: &Leg| l.fixed || l.course == Aim::Stop || l.course == Aim::Hold && !l.held;
+        self.legs.iter().any(brakes)
     }
 
     /// Whether its time-out runs.

@@ -180,7 +180,7 @@ impl<'c> Branch<'c> {
     fn wait(&mut self, machine: &mut Machine, config: &'c Config) -> Option<Instant> {
         match &mut self.pending {
             Pending::Nothing => None,
-            Pending::Until(at) if machine.program_now() < *at => Some(machine.from_program(*at)),
+            Pending::Until(at) if machine.program_now() < *at => Some(machine.machine_time_of(*at)),
             Pending::Until(_) => {
                 self.pending = Pending::Nothing;
                 None

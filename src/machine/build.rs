@@ -3,18 +3,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
-use log::{info, warn};
 
 use super::model::MotorModel;
 use super::open::{Opener, Signals};
-use super::{Machine, MachineError};
-use crate::config::{Config, Drive, MotorConfig, ServoDrive, ServoOutput};
+use super::{Machine, MachineError, soft_pwm};
+use crate::config::{Config, Drive, MotorConfig};
 use crate::hal::{Backend, Clock, SimBackend};
 use crate::motion::Planner;
 use crate::motor::Event;
-use crate::runtime::{
-    self, Fleet, Heed, Mailbox, Member, ThreadFleet, ThreadOptions, VirtualFleet,
-};
+use crate::runtime::{Fleet, Heed, Mailbox, Member, ThreadFleet, ThreadOptions, VirtualFleet};
 use crate::sync::StopEvent;
 use crate::trace::{Recorder, TraceBuilder};
 
@@ -114,7 +111,9 @@ impl MachineBuilder {
             Some(backend) if !self.virtual_time => backend,
             _ => Box::new(SimBackend::new(clock.clone())),
         };
-        self.check_soft_pwm(backend.is_hardware())?;
+        if !self.virtual_time {
+            soft_pwm::check(&self.config, backend.is_hardware(), self.realtime)?;
+        }
         let trace_start = clock.now();
         let mut signals = TraceBuilder::new(trace_start);
         let names = Signals::declare(&mut signals, &self.config);
@@ -181,46 +180,6 @@ impl MachineBuilder {
         })
     }
 
-    /// Pulses timed by a loop need real-time scheduling where a real servo takes them.
-    fn check_soft_pwm(&self, hardware: bool) -> Result<(), MachineError> {
-        let timed = self.config.motors.iter().filter_map(|m| match &m.drive {
-            Drive::Servo(ServoDrive {
-                output: ServoOutput::Soft { gpio, allow_jitter }, ..
-            }) => Some((&m.name, *gpio, *allow_jitter)),
-            _ => None,
-        });
-        let timed: Vec<_> = timed.collect();
-        let (Some(first), false) = (timed.first(), self.virtual_time) else { return Ok(()) };
-        let granted = match self.realtime {
-            true => runtime::try_realtime(),
-            false => Err("it was not asked for".to_owned()),
-        };
-        let why = match granted {
-            Ok(_) => {
-                let names: Vec<_> = timed.iter().map(|t| t.0.as_str()).collect();
-                info!(
-                    "{}: pulses timed by the loop: they jitter with its wake-ups",
-                    names.join(", ")
-                );
-                return Ok(());
-            }
-            Err(why) => why,
-        };
-        let refused = timed.iter().find(|t| hardware && !t.2);
-        match refused {
-            Some((motor, gpio, _)) => {
-                Err(MachineError::NeedsRealtime { motor: (*motor).clone(), gpio: *gpio, why })
-            }
-            None => {
-                warn!(
-                    "{}: pulses timed by the loop, and no real-time scheduling ({why}): they will jitter",
-                    first.0
-                );
-                Ok(())
-            }
-        }
-    }
-
     fn fleet(
         &self,
         clock: Clock,
@@ -246,6 +205,8 @@ fn longest_period(motor: &MotorConfig) -> Duration {
     }
 }
 
+/// How long a motor takes before it comes to a barrier.
 fn wake_time(motor: &MotorConfig) -> Duration {
-    Duration::from_nanos(motor.axis().map_or(0, |axis| u64::from(axis.wake)))
+    let take_up = MotorModel::new(motor).take_up().map_or(0, |t| t.duration());
+    Duration::from_nanos(motor.axis().map_or(0, |axis| u64::from(axis.wake)) + take_up)
 }

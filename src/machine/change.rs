@@ -21,6 +21,12 @@ use crate::units::Instant;
 /// How far past the end of a line, as a share of it, rounding may bring a plan.
 const BEYOND: f64 = 1e-9;
 
+/// How far past its goal, in steps or shares of what is near enough, rounding may bring a motor.
+const NEAR: f64 = 0.1;
+
+/// As a share of the speed limit, how fast a motion may go the other way and count as going on.
+const BACK: f64 = 1e-3;
+
 /// A change of plan on its way to the motors.
 pub(super) struct Proposal {
     pub number: u64,
@@ -98,12 +104,15 @@ impl Active {
             }
             let model = &means.models[leg.motor()];
             let item = match (leg.aim, s) {
-                (Aim::Go, Some(s)) => leg.item(leg.part.to_goal(s), None),
+                (Aim::Go, Some(s)) => Some(leg.item(leg.part.to_goal(s), None)),
                 (Aim::Go, None) => leg.go_alone(means, model, at, share, late)?,
-                (_, Some(s)) => leg.item(s.scaled(leg.part.start, leg.part.distance()), None),
+                (_, Some(s)) => Some(leg.item(s.scaled(leg.part.start, leg.part.distance()), None)),
                 (_, None) => leg.rest_alone(means.planner, model, at)?,
             };
-            draft.items.push(item);
+            match item {
+                Some(item) => draft.items.push(item),
+                None => draft.keep.push(leg.motor()),
+            }
         }
         Ok(draft)
     }
@@ -158,28 +167,36 @@ impl Active {
         let (Some(line), Some(from)) = (&self.line, self.line_state(at)) else {
             return Ok(LinePlan::Keep);
         };
+        if course == Aim::Hold && aim == Aim::Stop {
+            return Ok(LinePlan::New(Arc::new(self.line_left(line, at))));
+        }
         let limits = line.limits.at_share(share);
         let names = || {
             let on_line = self.legs.iter().filter(|l| l.on_line());
             on_line.map(|l| means.models[l.motor()].name.as_str()).collect::<Vec<_>>().join(", ")
         };
         let planned = match aim {
-            Aim::Go => means.planner.to_position(from, 1.0, limits),
+            Aim::Go => means.planner.onward(from, 1.0, limits),
             Aim::Hold | Aim::Stop => means.planner.to_rest(from, line.limits),
         };
         let s = planned.map_err(|error| plan_error(&names())(error))?;
         let beyond = s.extremes().max - 1.0;
-        if beyond > BEYOND {
-            if course == Aim::Go {
-                // Too late: the present plan comes to rest at the target anyway.
-                return Ok(LinePlan::Keep);
-            }
-            let farthest = self.legs.iter().map(|l| l.part.distance().abs() * beyond);
-            if farthest.fold(0.0, f64::max) > 0.1 {
-                return Err(MoveError::Unsafe { motor: names(), limit: "line" });
-            }
+        let back = s.least_velocity(1.0) < -BACK * line.limits.speed;
+        if (beyond > BEYOND || back) && course == Aim::Go {
+            // Too late: the present plan comes to rest at the target anyway.
+            return Ok(LinePlan::Keep);
+        }
+        let farthest = self.legs.iter().map(|l| l.part.distance().abs() * beyond);
+        if back || farthest.fold(0.0, f64::max) > NEAR {
+            return Err(MoveError::Unsafe { motor: names(), limit: "line" });
         }
         Ok(LinePlan::New(Arc::new(s)))
+    }
+
+    /// What the line has left of its present plan.
+    fn line_left(&self, line: &plan::Line, at: Instant) -> Trajectory {
+        let since = self.legs.iter().find(|l| l.on_line()).and_then(|l| l.since);
+        line.s.after(since.map_or(0, |since| at.nanos_since(since)))
     }
 
     /// By how much keyframes have to wait so that every motor can be in its next one in time: those
@@ -229,14 +246,14 @@ impl Active {
         self.held_told = false;
     }
 
-    /// These legs' present plans do what they are asked for.
+    /// These legs' present plans do what they are asked for, or end before they could.
     fn keep(&mut self, motors: &[MotorIndex]) {
         for leg in self.legs.iter_mut().filter(|l| motors.contains(&l.motor())) {
             leg.stale = false;
+            leg.fixed = leg.aim != Aim::Go;
             if leg.aim == Aim::Go {
                 leg.next = None;
             }
-            leg.course = leg.aim;
         }
     }
 }
@@ -255,15 +272,36 @@ impl Leg {
         Item { motor: self.motor(), trajectory, course: self.aim, goal, word }
     }
 
-    /// To rest by itself, on its own path.
+    /// What its present plan has left.
+    fn left(&self, at: Instant) -> Trajectory {
+        self.part.trajectory.after(self.since.map_or(0, |since| at.nanos_since(since)))
+    }
+
+    /// To rest by itself, on its own path. `None`: its present plan, which ends at rest, can't be cut
+    /// short.
     fn rest_alone(
         &self,
         planner: &mut Planner,
         model: &MotorModel,
         at: Instant,
-    ) -> Result<Item, MoveError> {
-        let rest = planner.to_rest(self.state_at(at), model.native_limits(1.0));
+    ) -> Result<Option<Item>, MoveError> {
+        if self.course == Aim::Hold {
+            // It is on its way to rest, or there: all the same, but for what follows.
+            return Ok(Some(self.item(self.left(at), None)));
+        }
+        let from = self.state_at(at);
+        let rest = planner.to_rest(from, model.native_limits(1.0));
         let rest = rest.map_err(plan_error(&model.name))?;
+        // Farther than its present plan ever goes that way: that one brakes harder already.
+        let (left, way) = (self.left(at), from.velocity.signum());
+        let farthest = if way > 0.0 { left.extremes().max } else { left.extremes().min };
+        if from.velocity != 0.0 && (rest.end() - farthest) * way > NEAR * model.tolerance() {
+            if left.least_velocity(way) >= -BACK * model.native_limits(1.0).speed {
+                return Ok(None);
+            }
+            // It turns round there.
+            plan::check_extremes(model, &rest, 1.0)?;
+        }
         // What is left of keyframes counts from here on.
         let goal = match (&self.part.goal.way, self.since) {
             (Way::Frames(frames), Some(since)) if self.course == Aim::Go => {
@@ -273,10 +311,10 @@ impl Leg {
             }
             _ => None,
         };
-        Ok(self.item(rest, goal))
+        Ok(Some(self.item(rest, goal)))
     }
 
-    /// On to its goal, by itself.
+    /// On to its goal, by itself. `None`: it brakes for it already.
     fn go_alone(
         &self,
         means: &mut Means<'_>,
@@ -284,22 +322,35 @@ impl Leg {
         at: Instant,
         share: f64,
         late: u64,
-    ) -> Result<Item, MoveError> {
+    ) -> Result<Option<Item>, MoveError> {
         let (goal, from) = (self.goal(), self.state_at(at));
         let plan_error = plan_error(&model.name);
         match &goal.way {
             Way::Line | Way::Alone | Way::Path => {
                 let limits = model.native_limits(share);
-                let t = means.planner.to_position(from, goal.end, limits).map_err(plan_error)?;
+                let t = means.planner.onward(from, goal.end, limits).map_err(plan_error)?;
+                if self.next.is_none() {
+                    // To the same place as before: not by turning back on the way.
+                    let toward = (goal.end - from.position).signum();
+                    let back = |t: &Trajectory| {
+                        t.least_velocity(toward) < -BACK * model.native_limits(1.0).speed
+                    };
+                    if back(&t) && !back(&self.left(at)) {
+                        return match self.course {
+                            Aim::Go => Ok(None),
+                            _ => Err(MoveError::TooFastToTurn { motor: model.name.clone() }),
+                        };
+                    }
+                }
                 plan::check_extremes(model, &t, 1.0)?;
-                Ok(self.item(t, self.next.clone()))
+                Ok(Some(self.item(t, self.next.clone())))
             }
             Way::Jog(jog) => {
                 let left = jog.until.map_or(jog.lasts, |until| until.nanos_since(at));
                 let t = plan_jog(means.planner, model, from, *jog, left, share)?;
                 let (end, way) = (t.end(), goal.way.clone());
                 let goal = Goal { end, target: model.to_unit(end), way };
-                Ok(self.item(t, Some(goal)))
+                Ok(Some(self.item(t, Some(goal))))
             }
             Way::Frames(frames) => {
                 let frames: Vec<_> = frames.iter().map(|f| (f.0 + late, f.1)).collect();
@@ -307,7 +358,7 @@ impl Leg {
                 let t = t.unwrap_or_else(|| Trajectory::rest(from.position));
                 plan::check_extremes(model, &t, 1.0)?;
                 let goal = Goal { way: Way::Frames(frames), ..*goal };
-                Ok(self.item(t, Some(goal)))
+                Ok(Some(self.item(t, Some(goal))))
             }
         }
     }
@@ -372,6 +423,8 @@ impl Machine {
             0 => now + CHANGE_LEAD,
             n => now + NEXT_LEAD * (1 << (n - 1)),
         };
+        // Nothing moves before the epoch, whatever the plan.
+        let at = at.max(active.epoch.get().unwrap_or(at));
         // A blended run can change at its ticks.
         let at = active.run.as_ref().map_or(at, |run| run.tick_at(at).0);
         active.attempts += 1;
@@ -409,6 +462,13 @@ impl Machine {
     fn no_plan(&mut self, id: MoveId, error: &MoveError) {
         let now = self.now();
         let Some(active) = self.active.get_mut(&id) else { return };
+        let brakes = active.legs.iter().filter(|l| l.course == Aim::Hold && !l.held);
+        if let Some(end) = brakes.filter_map(Leg::end).max().filter(|end| *end > now) {
+            // From rest there is one.
+            active.attempts = 0;
+            active.settled = Some(end);
+            return;
+        }
         if active.attempts < CHANGE_ATTEMPTS {
             log::debug!("move {id}: {error}; trying again");
             active.settled = Some(now + CHANGE_LEAD);

@@ -118,6 +118,15 @@ pub enum MoveError {
         /// The time between the keyframes.
         has: Duration,
     },
+    /// A plan turns on the way, where the motor has no time to take up its backlash.
+    #[error(
+        "{motor} would turn on its way, and its backlash can only be taken up at rest: \
+         give it a move of its own for each direction"
+    )]
+    Turns {
+        /// The motor.
+        motor: String,
+    },
     /// No plan keeps the limits.
     #[error("{motor}: {error}")]
     Plan {
@@ -200,7 +209,13 @@ pub enum MoveError {
         /// The servo.
         motor: String,
     },
-    /// A servo can't be told where it is.
+    /// A motor that holds a load was to be let go.
+    #[error("{motor} holds a load that would fall: it is never let go")]
+    HoldsLoad {
+        /// The motor.
+        motor: String,
+    },
+    /// A servo can't be told where it is, nor be switched on before its first move.
     #[error("{motor} counts no steps: where it is, its signal says")]
     NoCount {
         /// The servo.

@@ -1,14 +1,17 @@
 //! What the machine does when a motor speaks, a deadline passes, or a stop is asked for.
 
-use super::active::{Active, Aim, Stage};
+use super::active::{Active, Aim, Leg, Stage};
 use super::orders::HALT_HEARD_WITHIN;
 use super::outcome::{Cause, Outcome, Place};
 use super::plan::Way;
 use super::{CHANGE_ATTEMPTS, MOST_ENDED, Machine, STOP_PATIENCE};
 use crate::config::OnFault;
-use crate::motor::{Command, Event, FaultKind, MotorIndex, MoveId, Report};
+use crate::motor::{Command, Event, FaultKind, Limit, MotorIndex, MoveId, Report};
 use crate::runtime::{Heed, Next};
 use crate::units::Instant;
+
+/// A servo this near to its target, in degrees, is there, but for the rounding of its trajectory.
+const ROUNDING: f64 = 1e-6;
 
 impl Machine {
     pub(super) fn on_event(&mut self, event: Event) {
@@ -21,6 +24,7 @@ impl Machine {
             }
             Report::Started(id) => self.on_started(id, motor),
             Report::NotStarted(id) => self.on_not_started(id, motor),
+            Report::Refused { id, change, limit } => self.on_refused(id, motor, change, limit),
             Report::Ended { id, at } => self.on_ended(id, motor, at),
             Report::Held { change, at } => self.on_held(motor, change, at),
             Report::Late { id, by } => {
@@ -108,7 +112,12 @@ impl Machine {
         let asked = active.halted.unwrap_or(now);
         let before = if self.fleet.clock().is_virtual() { 0 } else { HALT_HEARD_WITHIN };
         let from = Instant::from_nanos(asked.as_nanos().saturating_sub(before));
-        let speed = active.leg(motor).map_or(0.0, |l| l.top_speed(from, now));
+        let mut speed = active.leg(motor).map_or(0.0, |l| l.top_speed(from, now));
+        if !active.started {
+            // It may have been taking up its backlash.
+            let take_up = self.models[motor].take_up();
+            speed = take_up.map_or(speed, |t| t.extremes().velocity.max(speed));
+        }
         if self.models[motor]
             .start_stop
             .is_some_and(|safe| self.models[motor].to_unit(speed) > safe)
@@ -128,6 +137,16 @@ impl Machine {
         let missed = active.missed.iter().flatten();
         let names = missed.map(|&m| self.models[m].name.clone()).collect();
         self.end_part(id, motor, |_| Cause::NotStarted(names));
+    }
+
+    /// A motor's loop keeps its own limits, whoever made the plan: this program has a fault.
+    fn on_refused(&mut self, id: MoveId, motor: MotorIndex, change: Option<u64>, limit: Limit) {
+        log::error!("{} refuses a plan of move {id}: {limit}", self.models[motor].name);
+        // A change that is not acknowledged is nobody's.
+        if change.is_none() && self.motors[motor].busy == Some(id) {
+            self.excuse(id, motor);
+            self.end_part(id, motor, |_| Cause::Limit(limit));
+        }
     }
 
     fn on_ended(&mut self, id: MoveId, motor: MotorIndex, at: Instant) {
@@ -164,7 +183,7 @@ impl Machine {
             active.missed.get_or_insert_default().insert(motor);
             if active.on_fault == OnFault::Continue {
                 // Should the barrier have let go already, the others go on.
-                active.patience = active.patience.min(now + STOP_PATIENCE);
+                active.patience = active.patience.min(now + STOP_PATIENCE + self.wake_slack);
                 active.barrier.abort();
             } else {
                 self.come_to_rest(id, Cause::Stopped);
@@ -182,9 +201,9 @@ impl Machine {
         cause: impl FnOnce(&Active) -> Cause,
     ) {
         let Some(active) = self.active.get(&id) else { return };
-        let Some(part) = active.leg(motor).map(|l| &l.part) else { return };
+        let Some(wanted) = active.leg(motor).map(Leg::goal) else { return };
         let (model, state) = (&self.models[motor], &self.motors[motor]);
-        let goal = part.goal.end;
+        let goal = wanted.end;
         let steps = model.steps.map(|_| state.telemetry.steps());
         let stands = match (steps, active.started, state.angle) {
             (Some(steps), _, _) => steps as f64,
@@ -194,18 +213,19 @@ impl Machine {
             (None, false, None) => f64::NAN,
         };
         let faulty = state.fault.is_some();
-        let there = (stands - goal).abs() < model.tolerance() && !faulty;
+        // What has not begun has not moved, however near its target is.
+        let there = active.started && (stands - goal).abs() < model.tolerance() && !faulty;
         let outcome = if there {
             Outcome::Reached
         } else {
             // From where it was asked to go, not from the nearest step; a millionth of a micrometre
             // is no distance, only the rounding of the difference.
-            let by = ((part.goal.target - model.to_unit(stands)).abs() * 1e9).round() / 1e9;
+            let by = ((wanted.target - model.to_unit(stands)).abs() * 1e9).round() / 1e9;
             Outcome::Short { by: if by.is_nan() { 0.0 } else { by }, cause: cause(active) }
         };
         // A servo that is there is there exactly: what the trajectory's rounding left is no angle.
-        let exact = there && steps.is_none();
-        let position = if exact { part.goal.target } else { model.to_unit(stands) };
+        let exact = there && steps.is_none() && (stands - goal).abs() < ROUNDING;
+        let position = if exact { wanted.target } else { model.to_unit(stands) };
         let outcome = self.outcome(motor, id, outcome, position, steps);
         if steps.is_none() && !position.is_nan() {
             // The next move begins where this one left it.
@@ -245,8 +265,10 @@ impl Machine {
             && let Some(active) = self.active.remove(&id)
         {
             if active.started {
-                let end = format!("{id}:ended");
-                self.recorder.text(self.move_signal, self.fleet.clock().now(), &end);
+                // A halt may come before the epoch, for which the beginning stands in the trace.
+                let now = self.fleet.clock().now();
+                let at = active.epoch.get().map_or(now, |epoch| epoch.max(now));
+                self.recorder.text(self.move_signal, at, &format!("{id}:ended"));
             }
             self.ended.insert(id, active);
             // Outcomes that nobody asks for are not kept for ever.

@@ -129,14 +129,14 @@ pub(super) fn plan_jog(
     let up = jog.velocity > 0.0;
     let end = if up { max } else { min };
     let whole = if end.is_finite() {
-        planner.to_position(from, end, limits)
+        planner.onward(from, end, limits)
     } else {
         // Far enough not to brake before the time is over.
         let fastest = limits.speed.max(from.velocity.abs());
         let ramps = fastest / limits.acceleration + limits.acceleration / limits.jerk;
         let far = limits.speed * (left as f64 / 1e9) + fastest * (1.0 + 4.0 * ramps);
         let end = from.position + if up { far } else { -far };
-        planner.to_position(from, end.round(), limits)
+        planner.onward(from, end.round(), limits)
     };
     let whole = whole.map_err(&error)?;
     let plan = if whole.duration() <= left {

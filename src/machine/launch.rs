@@ -162,10 +162,13 @@ impl Machine {
         active.absent = active.motors().into_iter().collect();
         active.patience = now + ARMING_PATIENCE + self.wake_slack;
         active.stage = Stage::Arming;
-        let then = active.run.as_ref().map_or(Then::End, BlendRun::then);
+        let (motors, then) = (&self.motors, active.run.as_ref().map_or(Then::End, BlendRun::then));
         let motion = |leg: &Leg| {
             let (trajectory, barrier) = (leg.part.trajectory.clone(), active.barrier.clone());
-            (leg.motor(), Motion { id, trajectory, barrier, epoch: active.epoch.clone(), then })
+            let placed = motors[leg.motor()].place != Place::Unknown
+                || self.models[leg.motor()].steps.is_none();
+            let epoch = active.epoch.clone();
+            (leg.motor(), Motion { id, trajectory, barrier, epoch, placed, then })
         };
         let motions: Vec<_> = active.legs.iter().map(motion).collect();
         for (motor, motion) in motions {

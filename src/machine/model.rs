@@ -1,5 +1,6 @@
 use crate::config::{MotionLimits, MotorConfig, MotorUnit, Travel};
-use crate::motion::Limits;
+use crate::motion::{Limits, Planner, State, Trajectory};
+use crate::motor::MotorLimits;
 use crate::units::Ratio;
 
 /// What planning has to know of a motor: its unit, its grid, its limits.
@@ -16,6 +17,8 @@ pub(crate) struct MotorModel {
     /// The speed, in its unit a second, from which it may be halted without losing a step; none for a
     /// servo.
     pub start_stop: Option<f64>,
+    /// Steps of play; 0 for a servo.
+    pub backlash: i64,
 }
 
 impl MotorModel {
@@ -27,6 +30,7 @@ impl MotorModel {
             limits: motor.limits,
             steps: motor.axis().map(|axis| axis.steps_per_unit),
             start_stop: motor.axis().map(|axis| axis.start_stop_speed),
+            backlash: motor.axis().map_or(0, |axis| axis.backlash),
         }
     }
 
@@ -62,6 +66,21 @@ impl MotorModel {
         let range = self.travel.max - self.travel.min;
         let range = if range.is_finite() { range } else { 360.0 };
         (range / self.limits.speed * 1e9) as u64
+    }
+
+    /// How the motor takes up its play, native; `None` where it has none.
+    pub fn take_up(&self) -> Option<Trajectory> {
+        let steps = Some(self.backlash).filter(|&steps| steps > 0)? as f64;
+        Planner::new().to_position(State::at_rest(0.0), steps, self.native_limits(1.0)).ok()
+    }
+
+    /// What its loop keeps against any plan.
+    pub fn motor_limits(&self) -> MotorLimits {
+        MotorLimits {
+            travel: (self.to_native(self.travel.min), self.to_native(self.travel.max)),
+            slack: self.tolerance(),
+            motion: self.native_limits(1.0),
+        }
     }
 
     /// Half a step, or for a servo a thousandth of a degree: closer than this is there.

@@ -127,7 +127,7 @@ impl Opener<'_> {
                     let mut setup = self.stepper(motor, &telemetry);
                     setup.release_at_rest = axis.at_rest == AtRest::Release && !axis.holds_load;
                     setup.settle = axis.settle.into();
-                    let coils = self.coils(motor, axis, signals, setup.count).map_err(hal)?;
+                    let coils = self.coils(motor, axis, signals).map_err(hal)?;
                     Box::new(Stepper::new(setup, coils, out))
                 }
             };
@@ -215,7 +215,15 @@ impl Opener<'_> {
         let (low, high) = (servo.angle_min, servo.angle_max);
         let (angle_at_min, angle_at_max) = if servo.reverse { (high, low) } else { (low, high) };
         let (min, max) = servo.pulse_range();
-        let map = PulseMap { min, max, angle_at_min, angle_at_max, step: servo.grain() };
+        let map = PulseMap {
+            min,
+            max,
+            angle_at_min,
+            angle_at_max,
+            step: servo.grain(),
+            dead_band: servo.dead_band,
+        };
+        let limits = MotorModel::new(motor).motor_limits();
         let (period, clock) = (servo.period, self.clock.clone());
         let (output, timing) = match &servo.output {
             ServoOutput::Pwm { output, timing } => (output, *timing),
@@ -224,7 +232,8 @@ impl Opener<'_> {
                 let line = self.backend.open_output(gpio, low, &motor.name)?;
                 let line = self.record_output(line, vec![signals.pulse]);
                 let max_lateness = self.max_lateness;
-                let setup = SoftServoSetup { line, period, map, max_lateness, clock, telemetry };
+                let setup =
+                    SoftServoSetup { line, period, map, limits, max_lateness, clock, telemetry };
                 return Ok(Box::new(SoftServo::new(setup, out)));
             }
         };
@@ -242,7 +251,7 @@ impl Opener<'_> {
                 self.max_lateness.map(|limit| limit.max(period))
             }
         };
-        let setup = ServoSetup { channel, period, map, max_lateness, clock, telemetry };
+        let setup = ServoSetup { channel, period, map, limits, max_lateness, clock, telemetry };
         Ok(Box::new(Servo::new(setup, out)))
     }
 
@@ -254,6 +263,8 @@ impl Opener<'_> {
         let fastest = model.native_limits(1.0).speed;
         StepperSetup {
             min_interval: (1e9 / (1.25 * fastest)) as u64,
+            limits: model.motor_limits(),
+            backlash: model.backlash,
             may_release: axis.is_some_and(|axis| !axis.holds_load),
             release_at_rest: false,
             release_at_end: axis.is_some_and(|axis| axis.releases_on_stop()),
@@ -337,7 +348,6 @@ impl Opener<'_> {
         motor: &MotorConfig,
         axis: &CoilsDrive,
         signals: &MotorSignals,
-        count: i64,
     ) -> Result<Coils, HalError> {
         let mut open = |n: usize, counterpart: Level| {
             let start = match counterpart {
@@ -364,7 +374,7 @@ impl Opener<'_> {
             Sequence::Half => Phases::HALF,
         };
         let (reverse, settle) = (axis.reverse, axis.settle.into());
-        Coils::new(CoilsSetup { lines, phases, reverse, settle, count })
+        Coils::new(CoilsSetup { lines, phases, reverse, settle })
     }
 
     /// Watches a driver's fault line; its edges go to the motor's own mailbox.

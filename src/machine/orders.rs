@@ -11,7 +11,7 @@ use crate::runtime::Heed;
 use crate::units::Instant;
 
 /// The range of the speed override, in percent.
-const OVERRIDE: std::ops::RangeInclusive<f64> = 1.0..=200.0;
+pub const OVERRIDE: std::ops::RangeInclusive<f64> = 1.0..=200.0;
 
 impl Machine {
     /// Feed hold: every motor comes to rest on its path, within its limits, and waits there for
@@ -95,9 +95,12 @@ impl Machine {
         }
     }
 
-    /// Waits until nothing moves any more under a hold, and says where every motor is that a held move
-    /// has.
+    /// Waits until every move that is told to hold is at rest, and says where its motors are. Under a
+    /// hold of the machine nothing moves then: what was coming to a stop has ended, too.
     pub fn wait_all_held(&mut self) -> Vec<Held> {
+        if self.is_held() {
+            self.settle();
+        }
         let ids: Vec<_> = self.active.keys().copied().collect();
         ids.into_iter().filter_map(|id| self.wait_held(id)).collect()
     }
@@ -142,7 +145,7 @@ impl Machine {
     }
 
     /// When the machine's clock will show what the program's clock shows at `at`.
-    pub(super) fn from_program(&self, at: Instant) -> Instant {
+    pub(super) fn machine_time_of(&self, at: Instant) -> Instant {
         match self.held_since {
             Some(_) => Instant::FAR,
             None => at.plus_nanos(self.held_for),
@@ -210,7 +213,7 @@ impl Machine {
             let leg = refused.filter(|l| l.aim != Aim::Stop);
             let leg = leg.ok_or(MoveError::NotInMove { motor: name.clone(), id })?;
             plan::check_travel(model, target)?;
-            if leg.course == Aim::Go && leg.end().is_some_and(|end| end <= at) {
+            if leg.fixed || (leg.course == Aim::Go && leg.end().is_some_and(|end| end <= at)) {
                 return Err(MoveError::Arrived { motor: name });
             }
         }
@@ -229,11 +232,18 @@ impl Machine {
                 None => Goal { way: Way::Alone, ..leg.goal().clone() },
             };
             let from = leg.state_at(at);
-            let planned = self.planner.to_position(from, goal.end, model.native_limits(share));
+            let planned = self.planner.onward(from, goal.end, model.native_limits(share));
             let planned = planned.map_err(plan::plan_error(&model.name))?;
             if target.is_some() {
-                plan::check_extremes(model, &planned, 1.0)
-                    .map_err(|_| MoveError::TooFastToTurn { motor: model.name.clone() })?;
+                let turns = |motor: &str| MoveError::Turns { motor: motor.to_string() };
+                plan::check_extremes(model, &planned, 1.0).map_err(|error| match error {
+                    MoveError::Turns { motor } => turns(&motor),
+                    _ => MoveError::TooFastToTurn { motor: model.name.clone() },
+                })?;
+                let ahead = (leg.goal().end - leg.part.start) * (goal.end - from.position);
+                if model.backlash > 0 && ahead < 0.0 {
+                    return Err(turns(&model.name));
+                }
             }
             goals.push((motor, goal));
         }

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use crate::config::MotorUnit;
-use crate::motor::{FaultKind, MoveId};
+use crate::motor::{FaultKind, Limit, MoveId};
 
 /// Why a motor fell short of its target.
 #[derive(Clone, PartialEq, Debug)]
@@ -14,6 +14,8 @@ pub enum Cause {
     Late,
     /// The motor or its driver failed.
     Fault(FaultKind),
+    /// The motor's own loop refused the plan, which did not keep this limit.
+    Limit(Limit),
     /// The move never started: these motors did not come to the barrier in time, or it was stopped
     /// before it began (then the list is empty).
     NotStarted(Vec<String>),
@@ -29,6 +31,7 @@ impl Cause {
             Cause::Timeout => "timeout",
             Cause::Late => "late",
             Cause::Fault(_) => "fault",
+            Cause::Limit(_) => "limit",
             Cause::NotStarted(_) => "not-started",
             Cause::NoAnswer => "no-answer",
         }
@@ -53,6 +56,7 @@ impl fmt::Display for Cause {
             Cause::Timeout => f.write_str("its time-out passed"),
             Cause::Late => f.write_str("edges came later than max-lateness"),
             Cause::Fault(kind) => write!(f, "fault: {kind}"),
+            Cause::Limit(limit) => write!(f, "refused: {limit}"),
             Cause::NotStarted(who) if who.is_empty() => f.write_str("not started"),
             Cause::NotStarted(who) => write!(f, "not started: {} did not come", who.join(", ")),
             Cause::NoAnswer => f.write_str("its loop does not answer"),

@@ -296,5 +296,10 @@ pub(crate) fn check_limits(
     if e.jerk > limits.jerk * (1.0 + ROUNDING) {
         return broken("jerk limit");
     }
+    let distance = (trajectory.end() - trajectory.start().position).abs();
+    // Less than half a step back and forth gives no step.
+    if model.backlash > 0 && trajectory.way() - distance > 0.5 {
+        return Err(MoveError::Turns { motor: model.name.clone() });
+    }
     Ok(())
 }

@@ -186,8 +186,15 @@ impl<'c> Walk<'c> {
                 before_turn = self.usage.clone();
                 // Where it begins may be far: the second target waits for that.
                 overrun = last.saturating_sub(every);
-            } else if last > every {
-                let needs = Duration::from_nanos(last);
+                continue;
+            }
+            // Where it turns, backlash is taken up first.
+            let turns = index == turn / 2 + 1;
+            let take_up = |m: &crate::config::SweepMotor| self.models[m.motor].take_up();
+            let take_ups = sweep.motors.iter().filter_map(take_up).map(|t| t.duration());
+            let before = if turns { take_ups.max().unwrap_or(0) } else { 0 };
+            if last.saturating_add(before) > every {
+                let needs = Duration::from_nanos(last.saturating_add(before));
                 let help = "make `every` longer, `step` smaller, or the limits higher".to_string();
                 let error = MoveError::SweepTooFast { needs, every: sweep.every };
                 self.problem(span, error, help);

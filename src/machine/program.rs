@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::branch::{Branch, Turn};
 use super::report::{RunReport, RunResult};
 use super::spec::Move;
-use super::{Machine, MachineError, MoveError};
+use super::{Machine, MachineError, MachineState, MoveError};
 use crate::config::{Arrive, Config, Drive, OnFault, ProgramConfig, Startup};
 use crate::motor::{MotorIndex, MoveId};
 use crate::units::Instant;
@@ -19,11 +19,31 @@ pub struct Progress {
     pub moves: u64,
 }
 
+/// What can be done to a run on its way.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Deed {
+    /// [`Machine::hold`].
+    Hold,
+    /// [`Machine::resume`].
+    Resume,
+    /// [`Machine::set_override`], in percent.
+    Override(f64),
+    /// [`Machine::stop`]: the end of the run.
+    Stop,
+    /// [`Machine::stop_motor`].
+    StopMotor(String),
+    /// [`Machine::halt`]: the end of the run.
+    Halt,
+}
+
 /// How a program is run.
 #[derive(Default)]
 pub struct RunOptions<'a> {
     /// Ends the run after this long, in good order; the result is still `done`.
     pub duration: Option<Duration>,
+    /// What is done on the way, each so long after the run began. Where the run is held and nothing is
+    /// left here that would resume it, it is stopped.
+    pub deeds: Vec<(Duration, Deed)>,
     /// Called about ten times a second with how far the run is. It must return at once.
     pub progress: Option<&'a mut ProgressFn<'a>>,
 }
@@ -62,12 +82,23 @@ impl Machine {
         let end = options.duration.map_or(Instant::FAR, |d| begun + d);
         let mut failed = !self.start_up(&config);
         let mut root = Branch::program(program);
+        let mut deeds = std::mem::take(&mut options.deeds);
+        deeds.sort_by_key(|deed| std::cmp::Reverse(deed.0));
         let mut timed_out = false;
         let mut told = begun;
         if failed {
             root.cancel(self);
         }
         loop {
+            while deeds.last().is_some_and(|deed| begun + deed.0 <= self.now()) {
+                if let Some((_, deed)) = deeds.pop() {
+                    self.carry_out(&deed)?;
+                }
+            }
+            if self.is_held() && deeds.is_empty() && self.state() == MachineState::Held {
+                log::warn!("held, and nothing is to come that would resume it: the run ends here");
+                self.carry_out(&Deed::Stop)?;
+            }
             if self.is_stopped() {
                 root.cancel(self);
             } else if self.now() >= end && !timed_out {
@@ -79,7 +110,8 @@ impl Machine {
                 Turn::Wait(until) => until,
             };
             let limit = if timed_out { Instant::FAR } else { end };
-            let mut until = next.min(limit);
+            let deed = deeds.last().map_or(Instant::FAR, |deed| begun + deed.0);
+            let mut until = next.min(limit).min(deed);
             if let Some(progress) = &mut options.progress {
                 if self.now() >= told + PROGRESS_EVERY {
                     told = self.now();
@@ -91,6 +123,7 @@ impl Machine {
             self.pump(until);
         }
         failed |= root.failed;
+        self.end_hold();
         self.settle();
         // A driver may fail at rest, too. What fell short because it was told to end has not failed.
         let faulty = self.motors.iter().any(|m| m.fault.is_some());
@@ -108,6 +141,25 @@ impl Machine {
         let ended = self.now();
         let left = self.finish();
         Ok(self.report(&program.name, result, ended.since(begun), &root.shorts, left))
+    }
+
+    /// Does it, without waiting for what comes of it.
+    fn carry_out(&mut self, deed: &Deed) -> Result<(), MoveError> {
+        match deed {
+            Deed::Hold => self.hold(),
+            Deed::Resume => self.resume(),
+            Deed::Override(percent) => self.set_override(*percent)?,
+            Deed::StopMotor(motor) => self.stop_motor(motor)?,
+            Deed::Stop => {
+                self.stop.set();
+                self.on_stop();
+            }
+            Deed::Halt => {
+                self.halt.set();
+                self.on_stop();
+            }
+        }
+        Ok(())
     }
 
     /// On hardware, a program that would move an axis whose place nobody knows is refused before its
@@ -129,16 +181,21 @@ impl Machine {
         Ok(())
     }
 
+    /// Begins to bring the servos that have a start-up position there, without waiting for it. What was
+    /// refused is handed back.
+    pub fn start_up_moves(&mut self) -> Vec<MoveError> {
+        let config = self.config.clone();
+        let mut refused = Vec::new();
+        for (motor, angle) in start_ups(&config) {
+            refused.extend(self.start_targets(&[(motor, angle)], &Move::new()).err());
+        }
+        refused
+    }
+
     /// Servos that have a start-up position go there. Says whether all did.
     fn start_up(&mut self, config: &Config) -> bool {
         let (mut ids, mut refused) = (Vec::new(), false);
-        for (motor, c) in config.motors.iter().enumerate() {
-            let Drive::Servo(servo) = &c.drive else { continue };
-            let angle = match servo.startup {
-                Startup::Off => continue,
-                Startup::Centre => (c.travel.min + c.travel.max) / 2.0,
-                Startup::Angle(angle) => angle,
-            };
+        for (motor, angle) in start_ups(config) {
             match self.start_targets(&[(motor, angle)], &Move::new()) {
                 Ok(id) => ids.push(id),
                 Err(e) => {
@@ -186,6 +243,18 @@ impl Machine {
         let planned = super::plan::plan_move(planner, models, &targets, Arrive::Asap, 1.0)?;
         self.launch_even_stopped(planned, 1.0, None, OnFault::Continue)
     }
+}
+
+/// Servos with the angle at which they begin.
+fn start_ups(config: &Config) -> impl Iterator<Item = (MotorIndex, f64)> + '_ {
+    config.motors.iter().enumerate().filter_map(|(motor, c)| {
+        let Drive::Servo(servo) = &c.drive else { return None };
+        match servo.startup {
+            Startup::Off => None,
+            Startup::Centre => Some((motor, (c.travel.min + c.travel.max) / 2.0)),
+            Startup::Angle(angle) => Some((motor, angle)),
+        }
+    })
 }
 
 /// The program of that name, or without one the config's start program.

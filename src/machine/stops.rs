@@ -18,7 +18,8 @@ impl Machine {
         match active.stage {
             Stage::Waiting => self.never_begin(id),
             Stage::Arming => {
-                active.patience = active.patience.min(now + STOP_PATIENCE);
+                // Who takes up backlash does so to its end.
+                active.patience = active.patience.min(now + STOP_PATIENCE + self.wake_slack);
                 active.barrier.abort();
             }
             Stage::Running => {

@@ -128,7 +128,8 @@ impl Over {
         let jerks = plan.segments().iter().map(|s| s.jerk.abs());
         let least = jerks.filter(|&jerk| jerk > 0.0).fold(limits.jerk, f64::min);
         let inevitable = taken_back(from, least)
-            .min(taken_back(from, limits.jerk) + START_TOLERANCE * limits.speed);
+            .abs()
+            .min(taken_back(from, limits.jerk).abs() + START_TOLERANCE * limits.speed);
         Over {
             speed: limits.speed.max(from.velocity.abs()).max(inevitable),
             acceleration: limits.acceleration.max(from.acceleration.abs()),
@@ -140,7 +141,7 @@ impl Over {
     fn come_down(&mut self, segment: &Segment, limits: Limits) {
         let State { velocity, acceleration, .. } = segment.state;
         let steady = acceleration == 0.0 && segment.jerk == 0.0;
-        let reached = velocity.abs().max(taken_back(segment.state, limits.jerk));
+        let reached = velocity.abs().max(taken_back(segment.state, limits.jerk).abs());
         if segment.start > 0 && (steady || reached < limits.speed * (1.0 - NEARLY)) {
             self.speed = limits.speed;
         }
@@ -151,7 +152,7 @@ impl Over {
     }
 }
 
-/// The speed that is reached when the acceleration is taken back at once, with this jerk.
-fn taken_back(from: State, jerk: f64) -> f64 {
-    (from.velocity + from.acceleration * from.acceleration.abs() / (2.0 * jerk)).abs()
+/// The velocity that is reached when the acceleration is taken back at once, with this jerk.
+pub(super) fn taken_back(from: State, jerk: f64) -> f64 {
+    from.velocity + from.acceleration * from.acceleration.abs() / (2.0 * jerk)
 }

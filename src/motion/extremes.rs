@@ -63,6 +63,19 @@ impl Trajectory {
         self.segments().iter().map(of).sum()
     }
 
+    /// The least velocity along `direction` (1 or -1): below 0 where the motion turns back. At most 0,
+    /// since it ends at rest.
+    pub fn least_velocity(&self, direction: f64) -> f64 {
+        let of = |s: &Segment| {
+            let turn = (-s.state.acceleration / s.jerk).clamp(0.0, seconds(s.duration));
+            // Not a number where there is no jerk; then the ends are all there is.
+            let turn = if turn.is_finite() { turn } else { 0.0 };
+            let at = |h: f64| direction * s.state.after(h, s.jerk).velocity;
+            at(0.0).min(at(turn)).min(at(seconds(s.duration)))
+        };
+        self.segments().iter().map(of).fold(0.0, f64::min)
+    }
+
     /// The greatest speed, in either direction, from `from` to `to` nanoseconds after the start, both
     /// included.
     pub fn top_speed_between(&self, from: u64, to: u64) -> f64 {

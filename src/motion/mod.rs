@@ -53,6 +53,7 @@ mod error;
 mod extremes;
 mod fit;
 mod limits;
+mod onward;
 pub mod path;
 mod planner;
 mod solver;

@@ -66,6 +66,34 @@ impl Planner {
         self.engine.position(from, target, limits)
     }
 
+    /// On to rest at `target`, for a motion that may be faster than its limit, which is lower now: it
+    /// comes down to the limit and goes on at that. Where [`to_position`](Planner::to_position) comes
+    /// into the limits as fast as it can, and may turn back for it, this never turns back while the
+    /// target is ahead and far enough to stop there. From any other start the two are the same.
+    ///
+    /// ```
+    /// use lockstep::motion::{Limits, Planner, State};
+    ///
+    /// let limits = Limits { speed: 5.0, acceleration: 500.0, jerk: 5000.0 };
+    /// let fast = State { position: 0.0, velocity: 50.0, acceleration: 0.0 };
+    /// let mut planner = Planner::new();
+    /// let slower = planner.onward(fast, 100.0, limits)?;
+    /// assert!((0..1000).all(|ms| slower.state_at(ms * 1_000_000).velocity >= 5.0 - 1e-6));
+    /// # Ok::<(), lockstep::motion::PlanError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`to_position`](Planner::to_position).
+    pub fn onward(
+        &mut self,
+        from: State,
+        target: f64,
+        limits: Limits,
+    ) -> Result<Trajectory, PlanError> {
+        self.engine.onward(from, target, limits)
+    }
+
     /// The fastest way from a state to rest, wherever that ends.
     ///
     /// # Errors

@@ -158,6 +158,29 @@ impl Trajectory {
         Some(Trajectory { segments, duration, end: next.end })
     }
 
+    /// What is left of this motion `at` nanoseconds after its start.
+    ///
+    /// ```
+    /// use lockstep::motion::{Limits, Planner, State};
+    ///
+    /// let limits = Limits { speed: 50.0, acceleration: 500.0, jerk: 5000.0 };
+    /// let there = Planner::new().to_position(State::at_rest(0.0), 10.0, limits)?;
+    /// let rest = there.after(100_000_000);
+    /// assert_eq!(rest.start(), there.state_at(100_000_000));
+    /// assert_eq!((rest.duration() + 100_000_000, rest.end()), (there.duration(), there.end()));
+    /// # Ok::<(), lockstep::motion::PlanError>(())
+    /// ```
+    pub fn after(&self, at: u64) -> Trajectory {
+        let left = |s: &Segment| {
+            let end = s.start + s.duration;
+            let begin = s.start.max(at);
+            let duration = end.checked_sub(begin).filter(|d| *d > 0)?;
+            let state = if begin > s.start { s.state_after(begin - s.start) } else { s.state };
+            Some(Segment { start: begin - at, duration, state, jerk: s.jerk })
+        };
+        Trajectory::from_segments(self.segments.iter().filter_map(left).collect(), self.end)
+    }
+
     /// From segments that follow each other without a gap; the caller vouches for the states.
     pub(super) fn from_segments(segments: Vec<Segment>, end: f64) -> Trajectory {
         let duration = segments.last().map_or(0, |s| s.start + s.duration);

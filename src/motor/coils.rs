@@ -14,8 +14,6 @@ pub struct CoilsSetup {
     pub reverse: bool,
     /// From power to the first step, nanoseconds.
     pub settle: u64,
-    /// The count that the axis starts at.
-    pub count: i64,
 }
 
 /// The states that coils go through, one for each step, and from the last on to the first.
@@ -55,13 +53,13 @@ pub struct Coils {
     s: CoilsSetup,
     /// The coils that are on.
     on: u8,
-    /// The index of the state at count 0.
+    /// The index of the state that it began in.
     offset: i64,
 }
 
 impl Coils {
-    /// Takes the coils as their lines were opened. Where they hold a load they stand in the phase of
-    /// the axis' count, whichever of the phases that is.
+    /// Takes the coils as their lines were opened. Where they hold a load, they begin in the phase that
+    /// they stand in.
     ///
     /// # Errors
     ///
@@ -76,14 +74,13 @@ impl Coils {
             coils.set(0)?;
         }
         if coils.on != 0 {
-            let at_count = coils.s.phases.nearest(coils.on);
-            coils.offset = at_count - coils.turns(coils.s.count);
+            coils.offset = coils.s.phases.nearest(coils.on);
         }
         Ok(coils)
     }
 
-    fn turns(&self, count: i64) -> i64 {
-        if self.s.reverse { -count } else { count }
+    fn phase(&self, turned: i64) -> u8 {
+        self.s.phases.at(self.offset + if self.s.reverse { -turned } else { turned })
     }
 
     /// Switches to a state: off before on. Says when the last line was written; `None`: none was.
@@ -103,8 +100,8 @@ impl Coils {
 }
 
 impl StepOutput for Coils {
-    fn energise(&mut self, count: i64) -> Result<Instant, HalError> {
-        let phase = self.s.phases.at(self.turns(count) + self.offset);
+    fn energise(&mut self, turned: i64) -> Result<Instant, HalError> {
+        let phase = self.phase(turned);
         let mut at = self.set(phase)?;
         for (i, line) in self.s.lines.iter_mut().enumerate() {
             if at.is_none() && phase >> i & 1 == 1 {
@@ -150,8 +147,8 @@ impl StepOutput for Coils {
     }
 
     #[inline]
-    fn step(&mut self, count: i64) -> Result<Instant, HalError> {
-        let phase = self.s.phases.at(self.turns(count) + self.offset);
+    fn step(&mut self, turned: i64) -> Result<Instant, HalError> {
+        let phase = self.phase(turned);
         Ok(self.set(phase)?.unwrap_or(Instant::ZERO))
     }
 
@@ -211,7 +208,7 @@ mod tests {
         coils: Coils,
     }
 
-    fn bench(phases: Phases, reverse: bool, on: u8, count: i64) -> Bench {
+    fn bench(phases: Phases, reverse: bool, on: u8) -> Bench {
         let (log, all) = (Log::default(), Arc::new(Mutex::new(on)));
         let refuse = Arc::new(Mutex::new(u32::MAX));
         let line = |coil: usize| -> Box<dyn OutputLine> {
@@ -220,7 +217,7 @@ mod tests {
             Box::new(Line { coil, level, all, log, refuse })
         };
         let lines = [line(0), line(1), line(2), line(3)];
-        let setup = CoilsSetup { lines, phases, reverse, settle: 1_000, count };
+        let setup = CoilsSetup { lines, phases, reverse, settle: 1_000 };
         Bench { coils: Coils::new(setup).unwrap(), log, refuse }
     }
 
@@ -251,11 +248,11 @@ mod tests {
         /// let go, taken up again, or refused; and the phase is always that of the count.
         #[test]
         fn no_forbidden_state_ever_stands(
-            which in 0usize..3, reverse: bool, start in -100i64..100,
+            which in 0usize..3, reverse: bool,
             deeds in prop::collection::vec((0u8..8, 0u32..6), 1..200),
         ) {
-            let mut b = bench(ALL[which], reverse, 0, start);
-            let mut count = start;
+            let mut b = bench(ALL[which], reverse, 0);
+            let mut count = 0;
             b.coils.energise(count).unwrap();
             for (deed, refuse) in deeds {
                 if refuse > 0 && deed == 7 {
@@ -280,14 +277,14 @@ mod tests {
 
         /// Coils that are found on hold on, in their phase; those that are found fighting are let go.
         #[test]
-        fn what_holds_is_adopted(which in 0usize..3, reverse: bool, on in 0u8..16, count in -9i64..9) {
+        fn what_holds_is_adopted(which in 0usize..3, reverse: bool, on in 0u8..16) {
             let phases = ALL[which];
-            let mut b = bench(phases, reverse, on, count);
+            let mut b = bench(phases, reverse, on);
             if against(on) {
                 prop_assert_eq!(b.coils.on, 0);
                 return Ok(());
             }
-            let awake = b.coils.energise(count).unwrap();
+            let awake = b.coils.energise(0).unwrap();
             prop_assert_eq!(awake, Instant::from_nanos(1_007));
             if phases.0.contains(&on) {
                 prop_assert!(b.coils.on == on && b.log.lock().unwrap().iter().all(|l| *l == on));
@@ -301,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_turn_of_the_half_sequence_writes_each_line_twice() {
-        let mut b = bench(Phases::HALF, false, 0, 0);
+        let mut b = bench(Phases::HALF, false, 0);
         b.coils.energise(0).unwrap();
         (1..=8).for_each(|count| drop(b.coils.step(count)));
         let seen = b.log.lock().unwrap().clone();
@@ -315,7 +312,7 @@ mod tests {
 
     #[test]
     fn whatever_can_be_let_go_is() {
-        let mut b = bench(Phases::FULL, false, 0, 0);
+        let mut b = bench(Phases::FULL, false, 0);
         b.coils.energise(0).unwrap();
         *b.refuse.lock().unwrap() = 1;
         assert_eq!(b.coils.release(), Err(HalError::Refused { output: 0.into() }));

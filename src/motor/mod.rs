@@ -12,6 +12,7 @@
 
 mod change;
 mod coils;
+mod limits;
 mod part;
 mod pulses;
 mod servo;
@@ -28,6 +29,7 @@ use crossbeam_channel::Sender;
 pub use crate::sync::{Gate, Verdict};
 pub use change::{Change, Then};
 pub use coils::{Coils, CoilsSetup, Phases};
+pub use limits::{Limit, MotorLimits};
 pub use pulses::{Pulses, PulsesSetup};
 pub use servo::{PulseMap, Servo, ServoSetup};
 pub use soft_servo::{SoftServo, SoftServoSetup};
@@ -75,6 +77,8 @@ pub struct Motion {
     pub barrier: StepBarrier,
     /// When they start; set by the barrier's action.
     pub epoch: Arc<Epoch>,
+    /// Whether the motor's travel bounds it: not where nobody knows the motor's place.
+    pub placed: bool,
     /// What follows when the trajectory has come to its end.
     pub then: Then,
 }
@@ -91,6 +95,8 @@ pub enum Command {
     /// At rest: what it has counted so far is this many steps from position 0. A motor that counts no
     /// steps, or is not at rest, does nothing.
     SetCount(i64),
+    /// At rest: switch an axis' driver on. A motor that has none to switch does nothing.
+    Enable,
     /// End the servo's signal, or let go of the driver's enable line (never with a load).
     Release,
     /// Make the hardware safe for the end of the program, then say [`Report::Safe`].
@@ -104,6 +110,8 @@ pub enum FaultKind {
     Driver,
     /// The back end refused an output.
     Output(HalError),
+    /// A plan would have taken it beyond a limit of its own.
+    Limit(Limit),
     /// The motor's loop panicked.
     Panic,
     /// The motor's loop does not do what it is told.
@@ -115,6 +123,7 @@ impl std::fmt::Display for FaultKind {
         match self {
             FaultKind::Driver => f.write_str("the driver reports a fault"),
             FaultKind::Output(e) => write!(f, "{e}"),
+            FaultKind::Limit(limit) => write!(f, "{limit}"),
             FaultKind::Panic => f.write_str("the motor's loop panicked"),
             FaultKind::Silent => f.write_str("the motor's loop does not answer"),
         }
@@ -130,6 +139,15 @@ pub enum Report {
     Started(MoveId),
     /// The barrier broke: it has not moved and will not.
     NotStarted(MoveId),
+    /// The plan does not keep the motor's own limits: it is not followed.
+    Refused {
+        /// Which move.
+        id: MoveId,
+        /// The change whose plan it is; `None`: the move's own, which has not started and will not.
+        change: Option<u64>,
+        /// Which of the limits.
+        limit: Limit,
+    },
     /// Its trajectory has ended and every edge of it is out.
     Ended {
         /// Which move.
@@ -252,7 +270,7 @@ pub enum Input {
 ///                 let id = self.motion.take().map(|(motion, _)| motion.id);
 ///                 self.out.say(Report::Halted { id });
 ///             }
-///             Command::Release | Command::SetCount(_) => {}
+///             Command::Enable | Command::Release | Command::SetCount(_) => {}
 ///             Command::Finish => {
 ///                 self.make_safe();
 ///                 self.out.say(Report::Safe);

@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use super::{BARRIER_POLL_NANOS, Change, Motion, MoveId, Outbox, Report, Then, Verdict, Wake};
+use super::{
+    BARRIER_POLL_NANOS, Change, Limit, Motion, MoveId, Outbox, Report, Then, Verdict, Wake,
+};
 use crate::motion::Trajectory;
 use crate::sync::{Ticket, TicketState};
 use crate::units::Instant;
@@ -76,11 +78,42 @@ impl<E> Part<E> {
 
     /// Takes an order, unless the motor is `closed` or busy: then it says so, and nobody waits for it.
     pub fn arm(&mut self, motion: Motion, closed: bool, out: &mut Outbox) {
-        if closed || !self.is_idle() {
+        if !self.is_free(closed) {
             out.say(Report::NotStarted(motion.id));
             motion.barrier.abort();
         } else {
             self.phase = Phase::Preparing(motion);
+        }
+    }
+
+    /// Whether an order can be taken at all.
+    pub fn is_free(&self, closed: bool) -> bool {
+        !closed && self.is_idle()
+    }
+
+    /// Refuses an order before it is taken: nobody waits for this motor.
+    pub fn refuse(&mut self, motion: &Motion, limit: Limit, out: &mut Outbox) {
+        // Said before the barrier breaks, so that the others' 'not started' comes after it.
+        out.say(Report::Refused { id: motion.id, change: None, limit });
+        motion.barrier.abort();
+    }
+
+    /// Refuses a change whose plan breaks a limit of the motor's own: it is not acknowledged, so that
+    /// nobody changes. A change that comes too late to matter is let pass. True: it was refused.
+    pub fn refuses(&self, change: &Change, verdict: Result<(), Limit>, out: &mut Outbox) -> bool {
+        let Err(limit) = verdict else { return false };
+        if !self.follows(change) {
+            return false;
+        }
+        out.say(Report::Refused { id: change.id, change: Some(change.number), limit });
+        true
+    }
+
+    fn follows(&self, change: &Change) -> bool {
+        match &self.phase {
+            Phase::Idle => false,
+            Phase::Preparing(motion) | Phase::Waiting(motion, _) => motion.id == change.id,
+            Phase::Running(run) => run.id == change.id,
         }
     }
 
@@ -92,12 +125,7 @@ impl<E> Part<E> {
         }
         out.say(Report::Acknowledged { change: change.number });
         // Also when it has not yet seen that the barrier let it go: the others have.
-        let follows = match &self.phase {
-            Phase::Idle => false,
-            Phase::Preparing(motion) | Phase::Waiting(motion, _) => motion.id == change.id,
-            Phase::Running(run) => run.id == change.id,
-        };
-        if follows {
+        if self.follows(&change) {
             self.change = Some(change);
         }
     }

@@ -2,8 +2,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::part::{Met, Part, Stage};
-use super::{Command, FaultKind, Input, Motor, Outbox, Report, Telemetry, Verdict, Wake};
+use super::{
+    Command, FaultKind, Input, Limit, Motor, MotorLimits, Outbox, Report, Telemetry, Verdict, Wake,
+};
 use crate::hal::{Clock, HalError, PhaseWatch, PwmChannel, end_signal};
+use crate::motion::Trajectory;
 use crate::units::{Instant, PulseWidth};
 
 /// Which pulse stands for which angle: a straight line between two points, which no pulse leaves.
@@ -19,6 +22,9 @@ pub struct PulseMap {
     pub angle_at_max: f64,
     /// Pulses go in steps of so many nanoseconds: 1, or more where the chip counts in coarser ones.
     pub step: f64,
+    /// A width that differs by less than this from the one that it has, in nanoseconds, is not worth a
+    /// change, unless it is the last of a move.
+    pub dead_band: u32,
 }
 
 impl PulseMap {
@@ -28,7 +34,7 @@ impl PulseMap {
     /// use lockstep::motor::PulseMap;
     /// use lockstep::units::PulseWidth;
     /// let (min, max) = (PulseWidth::from_micros(1000), PulseWidth::from_micros(2000));
-    /// let map = PulseMap { min, max, angle_at_min: -45.0, angle_at_max: 45.0, step: 1.0 };
+    /// let map = PulseMap { min, max, angle_at_min: -45.0, angle_at_max: 45.0, step: 1.0, dead_band: 0 };
     /// assert_eq!(map.width(36.0), PulseWidth::from_micros(1900));
     /// assert_eq!(map.width(99.0), max);
     /// ```
@@ -38,6 +44,22 @@ impl PulseMap {
         let nanos = min + share * (max - min);
         PulseWidth::nearest(nanos, self.step, self.min, self.max)
     }
+
+    /// The width to go on with, from `width`, where an angle wants `wanted`.
+    pub fn follow(&self, width: PulseWidth, wanted: PulseWidth, last: bool) -> PulseWidth {
+        let near = width.as_nanos().abs_diff(wanted.as_nanos()) < self.dead_band;
+        if near && !last { width } else { wanted }
+    }
+}
+
+/// Whether a servo follows a plan. `at`: its angle, where it has a signal that would jump.
+pub(super) fn check(
+    limits: &MotorLimits,
+    trajectory: &Trajectory,
+    at: Option<f64>,
+) -> Result<(), Limit> {
+    limits.check(trajectory, true)?;
+    at.map_or(Ok(()), |at| limits.check_start(trajectory, at))
 }
 
 /// What a servo is made of.
@@ -48,6 +70,8 @@ pub struct ServoSetup {
     pub period: Duration,
     /// Which pulse stands for which angle.
     pub map: PulseMap,
+    /// What it keeps against any plan, in degrees.
+    pub limits: MotorLimits,
     /// A width later than this, in nanoseconds, is reported.
     pub max_lateness: Option<u64>,
     /// The clock, for the last resort after a panic.
@@ -206,6 +230,8 @@ impl Servo {
         match &mut self.signal {
             Signal::On { tick, width, .. } => {
                 *tick += missed + 1;
+                let last = pulse_at >= end && change_at == Instant::FAR;
+                let wanted = self.s.map.follow(*width, wanted, last);
                 if *width != wanted {
                     at = self.s.channel.set_width(wanted)?;
                     *width = wanted;
@@ -239,12 +265,23 @@ impl Motor for Servo {
     fn command(&mut self, command: Command, now: Instant) {
         match command {
             Command::Arm(motion) => {
+                let started = matches!(self.signal, Signal::On { .. }).then_some(self.angle);
+                if self.part.is_free(self.closed)
+                    && let Err(limit) = check(&self.s.limits, &motion.trajectory, started)
+                {
+                    return self.part.refuse(&motion, limit, &mut self.out);
+                }
                 self.part.arm(motion, self.closed, &mut self.out);
                 if matches!(self.signal, Signal::Off | Signal::On { .. }) {
                     self.part.arrive(&mut self.out);
                 }
             }
-            Command::Change(change) => self.part.take_change(change, &mut self.out),
+            Command::Change(change) => {
+                let verdict = self.s.limits.check(change.trajectory(), true);
+                if !self.part.refuses(&change, verdict, &mut self.out) {
+                    self.part.take_change(change, &mut self.out);
+                }
+            }
             Command::Halt => {
                 let id = self.part.drop_move();
                 self.out.say(Report::Halted { id });
@@ -254,7 +291,7 @@ impl Motor for Servo {
                     self.begin_end(now);
                 }
             }
-            Command::SetCount(_) => {}
+            Command::Enable | Command::SetCount(_) => {}
             Command::Finish => {
                 self.part.drop_move();
                 self.closed = true;

@@ -2,7 +2,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::part::{Met, Part, Stage};
-use super::{Command, FaultKind, Input, Motor, Outbox, PulseMap, Report, Telemetry, Verdict, Wake};
+use super::servo::check;
+use super::{
+    Command, FaultKind, Input, Motor, MotorLimits, Outbox, PulseMap, Report, Telemetry, Verdict,
+    Wake,
+};
 use crate::hal::{Clock, HalError, Level, OutputLine, wait_until};
 use crate::units::{Instant, PulseWidth};
 
@@ -14,6 +18,8 @@ pub struct SoftServoSetup {
     pub period: Duration,
     /// Which pulse stands for which angle.
     pub map: PulseMap,
+    /// What it keeps against any plan, in degrees.
+    pub limits: MotorLimits,
     /// An edge later than this, in nanoseconds, is reported.
     pub max_lateness: Option<u64>,
     /// The clock, for the last resort after a panic.
@@ -25,15 +31,19 @@ pub struct SoftServoSetup {
 #[derive(Clone, Copy)]
 enum Signal {
     Off,
-    /// A pulse is due at `next`, and may not begin before `free`.
+    /// A pulse is due at `next`; the last one ended at `quiet`, if there was one.
     Low {
         next: Instant,
-        free: Instant,
+        quiet: Option<Instant>,
     },
     /// The pulse that was due at `due` ends at `fall`.
     High {
         due: Instant,
         fall: Instant,
+    },
+    /// The signal has ended; a new one may begin after this.
+    Fading {
+        until: Instant,
     },
 }
 
@@ -106,7 +116,15 @@ impl SoftServo {
 
     fn advance(&mut self, now: Instant) -> Result<Wake, HalError> {
         self.fall(now)?;
-        if self.ending && matches!(self.signal, Signal::Low { .. }) {
+        match self.signal {
+            // For a servo, a signal is over when a pulse has been missing.
+            Signal::Low { quiet: None, .. } if self.ending => self.signal = Signal::Off,
+            Signal::Low { quiet: Some(quiet), .. } if self.ending => {
+                self.signal = Signal::Fading { until: quiet.plus_nanos(self.period) };
+            }
+            _ => {}
+        }
+        if matches!(self.signal, Signal::Fading { until } if now >= until) {
             self.signal = Signal::Off;
         }
         if matches!(self.signal, Signal::Off) {
@@ -129,6 +147,7 @@ impl SoftServo {
         self.rise(now)?;
         let edge = match self.signal {
             Signal::Off => return Ok(wake),
+            Signal::Fading { until } => return Ok(Wake::about(until)),
             Signal::Low { next, .. } => next,
             Signal::High { fall, .. } => fall,
         };
@@ -158,9 +177,7 @@ impl SoftServo {
             return Ok(());
         }
         let at = self.s.line.set(Level::Low)?;
-        // Two pulses must not run together: a servo would take them for one.
-        let free = at.plus_nanos(self.rest() / 4);
-        self.signal = Signal::Low { next: due.plus_nanos(self.period), free };
+        self.signal = Signal::Low { next: due.plus_nanos(self.period), quiet: Some(at) };
         let over = at.nanos_since(fall);
         self.s.telemetry.jitter.record(over);
         self.late(over);
@@ -177,16 +194,18 @@ impl SoftServo {
         if let (Signal::Off, false, Some((run, _))) =
             (self.signal, self.ending, self.part.running())
         {
-            self.signal = Signal::Low { next: run.zero, free: Instant::ZERO };
+            self.signal = Signal::Low { next: run.zero, quiet: None };
         }
-        let Signal::Low { next, free } = self.signal else { return Ok(()) };
+        let Signal::Low { next, quiet } = self.signal else { return Ok(()) };
         if now < next {
             return Ok(());
         }
+        // Two pulses must not run together: a servo would take them for one.
+        let free = quiet.map_or(Instant::ZERO, |quiet| quiet.plus_nanos(self.rest() / 4));
         let latest = next.plus_nanos((self.period / 4).min(self.rest() / 2));
         if now > latest || next < free {
             let skipped = now.max(free).nanos_since(next).div_ceil(self.period).max(1);
-            self.signal = Signal::Low { next: next.plus_nanos(skipped * self.period), free };
+            self.signal = Signal::Low { next: next.plus_nanos(skipped * self.period), quiet };
             self.late(skipped * self.period);
             return Ok(());
         }
@@ -196,7 +215,9 @@ impl SoftServo {
             self.angle = run.trajectory.state_at(next.nanos_since(run.zero)).position;
             let end = run.zero.plus_nanos(run.trajectory.duration());
             self.ended = (next >= end && change.is_none()).then_some(end);
-            self.width = self.s.map.width(self.angle);
+            // The first pulse of a signal, and the last of a move, stand for their own angles.
+            let exact = self.ended.is_some() || free == Instant::ZERO;
+            self.width = self.s.map.follow(self.width, self.s.map.width(self.angle), exact);
             self.s.telemetry.set_position(self.angle);
         }
         let at = self.s.line.set(Level::High)?;
@@ -210,18 +231,31 @@ impl Motor for SoftServo {
     fn command(&mut self, command: Command, _now: Instant) {
         match command {
             Command::Arm(motion) => {
+                let started = (!matches!(self.signal, Signal::Off)).then_some(self.angle);
+                if self.part.is_free(self.closed)
+                    && let Err(limit) = check(&self.s.limits, &motion.trajectory, started)
+                {
+                    return self.part.refuse(&motion, limit, &mut self.out);
+                }
                 self.part.arm(motion, self.closed, &mut self.out);
                 if !self.ending {
                     self.part.arrive(&mut self.out);
                 }
             }
-            Command::Change(change) => self.part.take_change(change, &mut self.out),
+            Command::Change(change) => {
+                let verdict = self.s.limits.check(change.trajectory(), true);
+                if !self.part.refuses(&change, verdict, &mut self.out) {
+                    self.part.take_change(change, &mut self.out);
+                }
+            }
             Command::Halt => {
                 let id = self.drop_move();
                 self.out.say(Report::Halted { id });
             }
+            // Without a signal there is nothing to end.
+            Command::Release if matches!(self.signal, Signal::Off) => {}
             Command::Release => self.ending |= self.part.is_idle(),
-            Command::SetCount(_) => {}
+            Command::Enable | Command::SetCount(_) => {}
             Command::Finish => {
                 self.drop_move();
                 self.closed = true;
@@ -277,3 +311,6 @@ impl Motor for SoftServo {
         self.signal = Signal::Off;
     }
 }
+
+#[cfg(test)]
+mod tests;

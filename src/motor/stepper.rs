@@ -1,9 +1,12 @@
 use std::sync::Arc;
 
 use super::part::{Met, Part, Stage};
-use super::{Command, FaultKind, Input, Motor, MoveId, Outbox, Report, Telemetry, Verdict, Wake};
+use super::{
+    Change, Command, FaultKind, Input, Limit, Motion, Motor, MotorLimits, MoveId, Outbox, Report,
+    Telemetry, Verdict, Wake,
+};
 use crate::hal::HalError;
-use crate::motion::StepTimes;
+use crate::motion::{Planner, State, StepTimes, Trajectory};
 use crate::units::Instant;
 
 /// What a stepper's loop drives, one step at a time: pulses on STEP, or the phases of coils.
@@ -11,12 +14,12 @@ use crate::units::Instant;
 /// Nothing here waits, and from [`StepOutput::turn`] to the end of a pulse nothing allocates, locks,
 /// formats or logs.
 pub trait StepOutput: Send {
-    /// Gives the motor its power, in the phase that it has at `count`. Says from when on it may step.
+    /// Gives the motor its power, in the phase that it has after `turned` steps up. Says from when on it may step.
     ///
     /// # Errors
     ///
     /// The back end refused.
-    fn energise(&mut self, count: i64) -> Result<Instant, HalError>;
+    fn energise(&mut self, turned: i64) -> Result<Instant, HalError>;
 
     /// Takes the motor's power away. The phase is kept.
     ///
@@ -45,12 +48,13 @@ pub trait StepOutput: Send {
     /// The earliest instant of the next step, as far as the outputs go.
     fn ready_from(&self) -> Instant;
 
-    /// Makes one step, in the direction turned to, after which the count is `count`. Says when.
+    /// Makes one step, in the direction turned to, after which it has made `turned` steps up (those down
+    /// taken off) since it was opened. Says when.
     ///
     /// # Errors
     ///
     /// The back end refused.
-    fn step(&mut self, count: i64) -> Result<Instant, HalError>;
+    fn step(&mut self, turned: i64) -> Result<Instant, HalError>;
 
     /// An output was refused: no wait on a pulse that can no longer be ended.
     fn abandon(&mut self);
@@ -74,6 +78,11 @@ pub enum Turn {
 pub struct StepperSetup {
     /// Two steps are never closer than this: 1/(1.25 x top speed), or the pulse and its gap.
     pub min_interval: u64,
+    /// What the motor keeps against any plan, in steps.
+    pub limits: MotorLimits,
+    /// Steps of play between the motor and what it moves, 0 or more. A move that turns takes them up
+    /// before it begins. At the start they lie behind a motor that has come up.
+    pub backlash: i64,
     /// Whether the motor may ever be let go: by [`Command::Release`], at rest, or at the end.
     pub may_release: bool,
     /// Whether it is let go whenever it rests.
@@ -96,7 +105,16 @@ pub struct Stepper<O> {
     drive: O,
     out: Outbox,
     part: Part<StepTimes>,
+    /// The axis' count: what is moved, behind the play.
     count: i64,
+    /// The steps that the motor has turned since it was opened.
+    turned: i64,
+    /// Of the play's steps those that lie below: all of them while it goes up, none while it goes down.
+    below: i64,
+    /// The play is being taken up before a move.
+    take_up: Option<TakeUp>,
+    /// Whether the travel counts: the motor's place is known.
+    placed: bool,
     /// The next step may not come before this.
     step_from: Instant,
     powered: bool,
@@ -104,6 +122,8 @@ pub struct Stepper<O> {
     /// The motor may be let go from this instant on, and shall be, at rest.
     still_from: Instant,
     let_go: bool,
+    /// Told to be powered also at rest, until it is told to let go.
+    enabled: bool,
     /// What to say once the pulse under way has ended. `halted`: with the move that was dropped.
     halted: Option<Option<MoveId>>,
     fault: Option<FaultKind>,
@@ -112,12 +132,32 @@ pub struct Stepper<O> {
     closed: bool,
 }
 
+/// A turn of the motor alone, until the play is behind it.
+struct TakeUp {
+    times: StepTimes,
+    /// When it begins, once that is known, and how long it takes.
+    zero: Option<Instant>,
+    duration: u64,
+}
+
+/// How a step went.
+enum Step {
+    Made(Instant),
+    NotYet(Wake),
+    /// It would leave the travel.
+    Barred,
+}
+
 impl<O: StepOutput> Stepper<O> {
     /// A motor at rest, its outputs as they were opened.
     pub fn new(setup: StepperSetup, drive: O, out: Outbox) -> Stepper<O> {
         setup.telemetry.set_steps(setup.count);
         Stepper {
             count: setup.count,
+            turned: 0,
+            below: setup.backlash,
+            take_up: None,
+            placed: true,
             s: setup,
             drive,
             out,
@@ -127,11 +167,17 @@ impl<O: StepOutput> Stepper<O> {
             awake_from: Instant::ZERO,
             still_from: Instant::ZERO,
             let_go: false,
+            enabled: false,
             halted: None,
             fault: None,
             finish: false,
             closed: false,
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_limits(&mut self, limits: MotorLimits) {
+        self.s.limits = limits;
     }
 
     fn fail(&mut self, kind: FaultKind) {
@@ -171,7 +217,8 @@ impl<O: StepOutput> Stepper<O> {
 
     /// No move: lets go of the motor, where that is wanted, and ends.
     fn rest(&mut self, now: Instant) -> Result<Wake, HalError> {
-        let let_go = self.let_go || self.s.release_at_rest || self.finish && self.s.release_at_end;
+        let at_rest = self.s.release_at_rest && !self.enabled;
+        let let_go = self.let_go || at_rest || self.finish && self.s.release_at_end;
         if let_go && self.powered && self.s.may_release {
             if now < self.still_from {
                 return Ok(Wake::about(self.still_from));
@@ -180,6 +227,10 @@ impl<O: StepOutput> Stepper<O> {
             self.drive.release()?;
         }
         self.let_go = false;
+        if self.enabled && !self.powered && !self.closed {
+            self.awake_from = self.drive.energise(self.count)?;
+            self.powered = true;
+        }
         if std::mem::take(&mut self.finish) {
             self.out.say(Report::Safe);
         }
@@ -188,8 +239,11 @@ impl<O: StepOutput> Stepper<O> {
 
     fn prepare(&mut self, now: Instant) -> Result<Wake, HalError> {
         if !self.powered {
-            self.awake_from = self.drive.energise(self.count)?;
+            self.awake_from = self.drive.energise(self.turned)?;
             self.powered = true;
+        }
+        if let Some(wake) = self.take_up(now)? {
+            return Ok(wake);
         }
         let Some(motion) = self.part.preparing() else { return Ok(Wake::IDLE) };
         let mut times = StepTimes::new(motion.trajectory.clone(), self.count);
@@ -231,7 +285,7 @@ impl<O: StepOutput> Stepper<O> {
             if let Some(change) = change.take()
                 && change.gate.resolve() == Verdict::Committed
             {
-                run.own = StepTimes::new(change.trajectory().clone(), self.count);
+                run.own = StepTimes::new(change.trajectory().clone(), run.own.count());
                 run.follow(change);
                 due = run.own.peek().map(|d| (run.zero.plus_nanos(d.at), d.up));
             }
@@ -241,43 +295,146 @@ impl<O: StepOutput> Stepper<O> {
             if now < end {
                 return Ok(Wake::about(end));
             }
-            self.part.end(end, &mut self.out);
-            return self.rest(now);
+            // Where it holds, the motor keeps its power.
+            let over = self.part.end(end, &mut self.out);
+            return if over { self.rest(now) } else { Ok(Wake::IDLE) };
         };
+        let at = match self.step(due, up, now)? {
+            Step::Made(at) => at,
+            Step::NotYet(wake) => return Ok(wake),
+            Step::Barred => {
+                self.fail(FaultKind::Limit(Limit::Travel));
+                return self.rest(now);
+            }
+        };
+        if let Some((run, _)) = self.part.running() {
+            run.own.advance();
+            run.tell_late(at.nanos_since(due), self.s.max_lateness, &mut self.out);
+        }
+        match self.drive.end_pulse(now)? {
+            Some(until) => Ok(Wake::edge(until)),
+            None => self.run(now),
+        }
+    }
+
+    /// Emits a step once it is due and may be.
+    #[inline]
+    fn step(&mut self, due: Instant, up: bool, now: Instant) -> Result<Step, HalError> {
         match self.drive.turn(up, now)? {
             Turn::Done => {}
-            Turn::NotBefore(at) => return Ok(Wake::edge(at)),
+            Turn::NotBefore(at) => return Ok(Step::NotYet(Wake::edge(at))),
             Turn::Settles(from) if from > due => self.s.telemetry.lateness.record_dir_delay(),
             Turn::Settles(_) => {}
         }
         let step_at = due.max(self.step_from).max(self.drive.ready_from());
         if now < step_at {
-            return Ok(if step_at > due {
-                Wake::overdue_edge(step_at)
-            } else {
-                Wake::edge(step_at)
-            });
+            let late = step_at > due;
+            let wake = if late { Wake::overdue_edge(step_at) } else { Wake::edge(step_at) };
+            return Ok(Step::NotYet(wake));
         }
-        self.step(due, now)
-    }
-
-    /// Emits one step.
-    #[inline]
-    fn step(&mut self, due: Instant, now: Instant) -> Result<Wake, HalError> {
-        let Some((run, _)) = self.part.running() else { return Ok(Wake::IDLE) };
-        let Some(next) = run.own.peek() else { return Ok(Wake::IDLE) };
-        let at = self.drive.step(next.count)?;
+        let step = if up { 1 } else { -1 };
+        // In the play the motor turns, and what it moves does not.
+        let below = self.below + step;
+        let in_play = (0..=self.s.backlash).contains(&below);
+        let count = if in_play { self.count } else { self.count + step };
+        let (least, most) = self.s.limits.travel;
+        if self.placed && !in_play && !(least..=most).contains(&(count as f64)) {
+            return Ok(Step::Barred);
+        }
+        let at = self.drive.step(self.turned + step)?;
+        self.turned += step;
+        if in_play {
+            self.below = below;
+        }
+        self.count = count;
+        self.s.telemetry.set_steps(count);
         self.step_from = at.plus_nanos(self.s.min_interval);
         self.still_from = at.plus_nanos(self.s.settle);
-        let lateness = at.nanos_since(due);
-        self.s.telemetry.lateness.record(lateness);
-        run.own.advance();
-        self.count = next.count;
-        self.s.telemetry.set_steps(self.count);
-        run.tell_late(lateness, self.s.max_lateness, &mut self.out);
-        match self.drive.end_pulse(now)? {
-            Some(until) => Ok(Wake::edge(until)),
-            None => self.run(now),
+        self.s.telemetry.lateness.record(at.nanos_since(due));
+        Ok(Step::Made(at))
+    }
+
+    /// Takes up the play before a move that turns, from rest to rest, within the limits. `None`: it is
+    /// behind the motor.
+    fn take_up(&mut self, now: Instant) -> Result<Option<Wake>, HalError> {
+        let Some(way) = &mut self.take_up else { return Ok(None) };
+        let (next, duration) = (way.times.peek(), way.duration);
+        if now < self.awake_from {
+            return Ok(Some(Wake::about(self.awake_from)));
+        }
+        if let Some(first) = next.filter(|_| way.zero.is_none()) {
+            if let Turn::NotBefore(at) = self.drive.turn(first.up, now)? {
+                return Ok(Some(Wake::edge(at)));
+            }
+            way.zero = Some(now.max(self.drive.ready_from()));
+        }
+        let zero = *way.zero.get_or_insert(now);
+        let Some(next) = next else {
+            let end = zero.plus_nanos(duration);
+            if now < end {
+                return Ok(Some(Wake::about(end)));
+            }
+            self.take_up = None;
+            return Ok(None);
+        };
+        match self.step(zero.plus_nanos(next.at), next.up, now)? {
+            // Its travel has no part in it.
+            Step::Barred => self.take_up = None,
+            Step::NotYet(wake) => return Ok(Some(wake)),
+            Step::Made(_) => {
+                if let Some(way) = &mut self.take_up {
+                    way.times.advance();
+                }
+            }
+        }
+        let until = self.drive.end_pulse(now)?.unwrap_or(self.step_from);
+        Ok(Some(Wake::edge(until)))
+    }
+
+    /// Whether a plan is one that this motor follows, and what of the play comes before it.
+    fn accept(&self, motion: &Motion) -> Result<Option<TakeUp>, Limit> {
+        let trajectory = &motion.trajectory;
+        self.s.limits.check(trajectory, motion.placed)?;
+        self.s.limits.check_start(trajectory, self.count as f64)?;
+        let missing = self.missing(trajectory)?;
+        if missing == 0 {
+            return Ok(None);
+        }
+        let way =
+            Planner::new().to_position(State::at_rest(0.0), missing as f64, self.s.limits.motion);
+        let way = way.map_err(|_| Limit::Backlash)?;
+        let duration = way.duration();
+        Ok(Some(TakeUp { times: StepTimes::new(Arc::new(way), 0), zero: None, duration }))
+    }
+
+    /// The steps, up or down, after which the play lies behind a plan.
+    fn missing(&self, trajectory: &Trajectory) -> Result<i64, Limit> {
+        if self.s.backlash == 0 {
+            return Ok(0);
+        }
+        let distance = trajectory.end() - trajectory.start().position;
+        // Less than half a step back and forth is none.
+        if trajectory.way() - distance.abs() > 0.5 {
+            return Err(Limit::Backlash);
+        }
+        Ok(match distance {
+            d if d > 0.0 => self.s.backlash - self.below,
+            d if d < 0.0 => -self.below,
+            _ => 0,
+        })
+    }
+
+    /// Whether a change of plan is one that this motor follows.
+    fn check_change(&self, change: &Change) -> Result<(), Limit> {
+        let trajectory = change.trajectory();
+        self.s.limits.check(trajectory, self.placed)?;
+        // While the play is being taken up, it is for this very move.
+        match self.missing(trajectory)? {
+            0 => Ok(()),
+            _ if self.take_up.is_some() => Ok(()),
+            // Part of a step, which gives no step.
+            _ if (trajectory.end() - trajectory.start().position).abs() <= 0.5 => Ok(()),
+            _ => Err(Limit::Backlash),
         }
     }
 }
@@ -286,15 +443,34 @@ impl<O: StepOutput> Motor for Stepper<O> {
     fn command(&mut self, command: Command, _now: Instant) {
         match command {
             Command::Arm(motion) => {
-                self.let_go = false;
-                self.part.arm(motion, self.closed, &mut self.out);
+                if !self.part.is_free(self.closed) {
+                    self.part.arm(motion, self.closed, &mut self.out);
+                    return;
+                }
+                match self.accept(&motion) {
+                    Ok(take_up) => {
+                        (self.take_up, self.placed, self.let_go) = (take_up, motion.placed, false);
+                        self.part.arm(motion, self.closed, &mut self.out);
+                    }
+                    Err(limit) => self.part.refuse(&motion, limit, &mut self.out),
+                }
             }
-            Command::Change(change) => self.part.take_change(change, &mut self.out),
+            Command::Change(change) => {
+                let verdict = self.check_change(&change);
+                if !self.part.refuses(&change, verdict, &mut self.out) {
+                    self.part.take_change(change, &mut self.out);
+                }
+            }
             Command::Halt => {
                 let dropped = self.part.drop_move();
+                self.take_up = None;
                 self.halted = Some(self.halted.flatten().or(dropped));
             }
-            Command::Release => self.let_go = self.part.is_idle() && !self.drive.in_pulse(),
+            Command::Release => {
+                self.let_go = self.part.is_idle() && !self.drive.in_pulse();
+                self.enabled &= !self.let_go;
+            }
+            Command::Enable => self.enabled |= self.part.is_idle() && !self.closed,
             Command::SetCount(count) => {
                 if self.part.is_idle() && !self.drive.in_pulse() {
                     self.count = count;

@@ -22,6 +22,13 @@ struct Bench {
     motor: Stepper<Pulses>,
 }
 
+/// Limits that no plan of these tests breaks, and no step at its start.
+const ANY: MotorLimits = MotorLimits {
+    travel: (f64::NEG_INFINITY, f64::INFINITY),
+    slack: 100.0,
+    motion: crate::motion::Limits { speed: 1e9, acceleration: 1e12, jerk: 1e15 },
+};
+
 /// A motor of 1 us pulses on the simulator, whose reports have room for `room`.
 fn bench(room: usize) -> Bench {
     let clock = Clock::virtual_time();
@@ -45,6 +52,8 @@ fn bench(room: usize) -> Bench {
     });
     let setup = StepperSetup {
         min_interval: 2_000,
+        limits: ANY,
+        backlash: 0,
         may_release: true,
         release_at_rest: false,
         release_at_end: false,
@@ -73,7 +82,8 @@ fn motion(id: MoveId, steps: f64, parties: usize) -> Motion {
     let epoch = Arc::new(Epoch::default());
     let at_release = epoch.clone();
     let barrier = StepBarrier::new(parties).with_action(move || at_release.set(at(5_000)));
-    Motion { id, trajectory: Arc::new(Trajectory::rest(steps)), barrier, epoch, then: Then::End }
+    let trajectory = Arc::new(Trajectory::rest(steps));
+    Motion { id, trajectory, barrier, epoch, placed: true, then: Then::End }
 }
 
 #[test]
@@ -173,6 +183,98 @@ fn an_output_that_is_refused_is_a_fault_and_no_step() {
     assert_eq!(b.said(), [Report::Safe]);
 }
 
+/// A motor with limits, and a plan of 9 steps within higher ones.
+fn limited(change: impl FnOnce(&mut MotorLimits)) -> (Bench, Motion) {
+    let mut limits = MotorLimits {
+        travel: (-20.0, 20.0),
+        slack: 0.5,
+        motion: crate::motion::Limits { speed: 1e3, acceleration: 1e5, jerk: 1e7 },
+    };
+    let mut b = bench(16);
+    let plan = crate::motion::Planner::new().to_position(
+        crate::motion::State::at_rest(0.0),
+        9.0,
+        limits.motion,
+    );
+    change(&mut limits);
+    b.motor.set_limits(limits);
+    let motion = Motion { trajectory: Arc::new(plan.unwrap()), ..motion(5, 0.0, 2) };
+    (b, motion)
+}
+
+#[test]
+fn a_plan_beyond_a_motors_own_limits_is_refused_by_name() {
+    type Case = (fn(&mut MotorLimits), Limit);
+    let cases: [Case; 4] = [
+        (|l| l.travel.1 = 8.0, Limit::Travel),
+        (|l| l.motion.speed /= 8.0, Limit::Speed),
+        (|l| l.motion.acceleration /= 8.0, Limit::Acceleration),
+        (|l| l.motion.jerk /= 8.0, Limit::Jerk),
+    ];
+    for (change, limit) in cases {
+        let (mut b, motion) = limited(change);
+        let other = motion.barrier.arrive().unwrap();
+        b.motor.command(Command::Arm(motion), at(0));
+        assert_eq!(b.poll(0), Wake::IDLE);
+        assert_eq!(b.said(), [Report::Refused { id: 5, change: None, limit }]);
+        assert!(matches!(other.poll(), crate::sync::TicketState::Broken(_)));
+        // A plan within the limits is followed after that.
+        b.motor.command(Command::Arm(self::motion(6, 0.0, 1)), at(1));
+        b.poll(1);
+        assert_eq!(b.said()[..2], [Report::Armed(6), Report::Started(6)]);
+    }
+    let (mut b, mut motion) = limited(|_| {});
+    motion.trajectory = Arc::new(Trajectory::rest(2.0));
+    b.motor.command(Command::Arm(motion), at(0));
+    assert_eq!(b.said(), [Report::Refused { id: 5, change: None, limit: Limit::Start }]);
+    // Where nobody knows its place, there is no travel.
+    let (mut b, mut motion) = limited(|l| l.travel.1 = 8.0);
+    motion.placed = false;
+    b.motor.command(Command::Arm(motion), at(0));
+    b.poll(0);
+    assert_eq!(b.said(), [Report::Armed(5)]);
+}
+
+#[test]
+fn a_change_beyond_a_motors_own_limits_is_not_acknowledged() {
+    let (mut b, motion) = limited(|_| {});
+    let faster = motion.trajectory.scaled(0.0, 3.0);
+    b.motor.command(Command::Arm(motion), at(0));
+    b.poll(0);
+    let gate = Arc::new(Gate::new(at(9_000)));
+    let change = |id| Change::new(4, id, Arc::new(faster.clone()), Then::End, gate.clone());
+    b.said();
+    b.motor.command(Command::Change(change(5)), at(1));
+    assert_eq!(b.said(), [Report::Refused { id: 5, change: Some(4), limit: Limit::Travel }]);
+    // One that is for another move is let pass, as ever.
+    b.motor.command(Command::Change(change(7)), at(1));
+    assert_eq!(b.said(), [Report::Acknowledged { change: 4 }]);
+}
+
+/// Should a plan that passed its check still ask for it: no step leaves the travel.
+#[test]
+fn no_step_ever_leaves_the_travel() {
+    let (mut b, mut motion) = limited(|l| (l.travel.1, l.slack) = (4.0, 100.0));
+    motion.barrier = StepBarrier::new(1).with_action({
+        let epoch = motion.epoch.clone();
+        move || epoch.set(at(5_000))
+    });
+    b.motor.command(Command::Arm(motion), at(0));
+    let (mut now, mut rises, mut high) = (0, 0, false);
+    while now < 1_000_000_000 {
+        let wake = b.poll(now);
+        let level = b.panel.level(STEP) == Some(Level::High);
+        rises += usize::from(level && !high);
+        high = level;
+        if wake == Wake::IDLE {
+            break;
+        }
+        now = wake.at.as_nanos().max(now + 1);
+    }
+    assert_eq!((rises, high), (4, false));
+    assert_eq!(b.said().last(), Some(&Report::Fault(FaultKind::Limit(Limit::Travel))));
+}
+
 fn servo(panel_room: usize) -> (Servo, SimPanel, Clock, Receiver<Event>) {
     let clock = Clock::virtual_time();
     let mut sim = SimBackend::new(clock.clone());
@@ -181,7 +283,15 @@ fn servo(panel_room: usize) -> (Servo, SimPanel, Clock, Receiver<Event>) {
     let setup = ServoSetup {
         channel: sim.open_pwm(&12.into(), "pan").unwrap(),
         period: Duration::from_millis(20),
-        map: PulseMap { min, max, angle_at_min: -45.0, angle_at_max: 45.0, step: 1.0 },
+        map: PulseMap {
+            min,
+            max,
+            angle_at_min: -45.0,
+            angle_at_max: 45.0,
+            step: 1.0,
+            dead_band: 0,
+        },
+        limits: ANY,
         max_lateness: None,
         clock: clock.clone(),
         telemetry: Arc::default(),
@@ -240,7 +350,7 @@ proptest! {
     ) {
         let (min, max) = (PulseWidth::from_micros(900), PulseWidth::from_micros(2100));
         let (low, high) = if reverse { (60.0, -60.0) } else { (-60.0, 60.0) };
-        let map = PulseMap { min, max, angle_at_min: low, angle_at_max: high, step };
+        let map = PulseMap { min, max, angle_at_min: low, angle_at_max: high, step, dead_band: 0 };
         let (wa, wb) = (map.width(a), map.width(b));
         prop_assert!(wa >= min && wa <= max);
         if a < b {

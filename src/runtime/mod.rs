@@ -2,6 +2,8 @@
 //!
 //! Both stand behind [`Fleet`]; the machine above does not know which it has.
 
+#[cfg(feature = "cli")]
+mod probe;
 mod scheduling;
 mod threads;
 mod virtual_time;
@@ -11,7 +13,11 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+#[cfg(feature = "cli")]
+pub(crate) use probe::probe_lateness;
 pub use scheduling::Granted;
+#[cfg(feature = "cli")]
+pub(crate) use scheduling::PRIORITY as REALTIME_PRIORITY;
 pub use threads::{ThreadFleet, ThreadOptions};
 pub use virtual_time::VirtualFleet;
 

@@ -32,7 +32,7 @@ impl fmt::Display for Granted {
 
 /// The priority that motors' threads ask for: above ordinary interrupt threads' work for user space,
 /// below the kernel's own (50 is where threaded interrupt handlers run).
-pub(super) const PRIORITY: u8 = 49;
+pub(crate) const PRIORITY: u8 = 49;
 
 #[cfg(target_os = "linux")]
 mod imp {

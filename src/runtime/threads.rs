@@ -287,7 +287,7 @@ impl Loop {
                     Command::Change(change) => say(Report::Acknowledged { change: change.number }),
                     Command::Halt => say(Report::Halted { id: None }),
                     Command::Finish => say(Report::Safe),
-                    Command::Release | Command::SetCount(_) => {}
+                    Command::Enable | Command::Release | Command::SetCount(_) => {}
                 },
             }
         }

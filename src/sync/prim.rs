@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{RecvTimeoutError, select_biased};
 
 use super::stop::StopEvent;
+use crate::units;
 
-pub(super) use crossbeam_channel::Receiver;
+pub(super) use crossbeam_channel::{Receiver, Sender};
 pub(super) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 pub(super) use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
@@ -27,6 +28,26 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The instant at which a wait that begins now and lasts `timeout` ends.
 pub(super) fn deadline_after(timeout: Duration) -> Instant {
     Instant::now() + timeout.min(LONGEST)
+}
+
+/// Now, on the clock that the books of this room run on. All others are told the time.
+pub(super) fn now() -> units::Instant {
+    units::monotonic_now()
+}
+
+/// A channel to wake one sleeper. It is enough that it holds one message.
+pub(super) fn wake_channel() -> (Sender<()>, Receiver<()>) {
+    crossbeam_channel::bounded(1)
+}
+
+/// Sleeps until `bell` rings, `stop` is set, or `until` is there. May also return early, for no
+/// reason.
+pub(super) fn sleep_until(
+    bell: &Receiver<()>,
+    until: units::Instant,
+    stop: Option<&StopEvent>,
+) -> Received<()> {
+    receive(bell, deadline_after(until.since(now())), stop)
 }
 
 /// Locks, also when a panicking thread has poisoned the lock: no foreign code runs under the locks

@@ -224,7 +224,7 @@ impl Checker {
 
     fn many(&mut self, at: u64, batch: &[Change]) {
         let (mut begins, mut ends, mut places) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut set, mut corners) = (Vec::new(), Vec::new());
+        let (mut set, mut elsewhere, mut corners) = (Vec::new(), Vec::new(), Vec::new());
         for change in batch {
             match (self.roles.get(&change.signal), &change.value) {
                 (Some(Role::Moves), Value::Text(text)) => match Marker::read(text) {
@@ -232,10 +232,7 @@ impl Checker {
                     Marker::Ended(id) => ends.push(id.to_owned()),
                     Marker::Corner(id, corner) => corners.push((id, corner)),
                     Marker::Stop(id) => self.blends.stop(id),
-                    Marker::Retarget(id) => {
-                        let motors = &self.motors;
-                        self.moves.retarget(id, at, |m| motors[m].place());
-                    }
+                    Marker::Retarget(id) => elsewhere.push(id),
                     Marker::Set(name) => set.extend(self.names.iter().position(|n| n == name)),
                     Marker::Unknown(name) => {
                         let motor = self.names.iter().position(|n| n == name);
@@ -259,11 +256,18 @@ impl Checker {
             }
         }
         let begun = !begins.is_empty();
-        let (starts, stops): (Vec<_>, Vec<_>) = places
-            .into_iter()
-            .partition(|&(motor, _)| self.moves.place(motor, at, begun) == Place::Start);
+        // A motor that has nowhere to go ends where and when it begins.
+        let mut begin = vec![false; self.motors.len()];
+        let (starts, stops): (Vec<_>, Vec<_>) = places.into_iter().partition(|&(motor, _)| {
+            self.moves.place(motor, at, begun) == Place::Start
+                && !std::mem::replace(&mut begin[motor], true)
+        });
         if begun || !starts.is_empty() {
             self.begin(at, &begins, &starts);
+        }
+        for id in elsewhere {
+            let motors = &self.motors;
+            self.moves.retarget(id, at, |m| motors[m].place());
         }
         for (id, corner) in corners {
             self.blends.corner(id, at, corner);

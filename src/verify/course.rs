@@ -29,6 +29,11 @@ pub(super) struct Course {
     count: Option<i64>,
     range: Option<(i64, i64)>,
     pub in_moves: Tally,
+    /// Of the play's steps those that lie below it.
+    below: i64,
+    /// The play is being taken up for the move to come.
+    taking_up: bool,
+    taken_up: Tally,
     places: Tally,
     inside: Tally,
     motion: StepMotion,
@@ -55,6 +60,9 @@ impl Course {
             count: None,
             range: None,
             in_moves: Tally::default(),
+            below: axis.backlash,
+            taking_up: false,
+            taken_up: Tally::default(),
             places: Tally::default(),
             inside: Tally::default(),
             motion: StepMotion::new(
@@ -92,8 +100,19 @@ impl Course {
 
     /// A step, which may have been held back by up to `held` nanoseconds.
     pub fn step(&mut self, at: u64, up: bool, held: u64) {
-        self.in_moves.look(at, self.moving, || "a step outside of any move".into());
         let step = if up { 1 } else { -1 };
+        let below = self.below + step;
+        if (0..=self.axis.backlash).contains(&below) {
+            // In the play: what is moved stands still.
+            self.below = below;
+            self.taken_up.look(at, !self.moving, || "backlash is taken up in a move".into());
+            if !self.moving && !std::mem::replace(&mut self.taking_up, true) {
+                self.motion.begin(at);
+            }
+            self.motion.edge(at, up, held);
+            return;
+        }
+        self.in_moves.look(at, self.moving, || "a step outside of any move".into());
         self.steps += step;
         self.motion.edge(at, up, held);
         if let Some(count) = &mut self.count {
@@ -120,6 +139,7 @@ impl Course {
     /// A move begins, with the position that it begins at.
     pub fn start(&mut self, at: u64, position: f64) {
         self.moving = true;
+        self.taking_up = false;
         self.motion.start(at);
         self.told(at, position);
     }
@@ -178,6 +198,11 @@ impl Course {
             places
                 .bound(name, "steps = position", "exact", |t| format!("{} positions", t.looked())),
         );
+        if self.axis.backlash > 0 {
+            let required = format!("{} steps, before a move", self.axis.backlash);
+            let seen = |t: &Tally| format!("{} steps", t.looked());
+            counts.push(self.taken_up.bound(name, "backlash", required, seen));
+        }
         let range = self.range.map_or("-".to_owned(), |(low, high)| {
             let low = figure(self.axis.steps_per_unit.unscale(low as f64));
             format!("{low} to {}", Self::place(&self.axis, self.unit, high))

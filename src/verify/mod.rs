@@ -10,6 +10,10 @@
 //! every step; a driver that holds a load never goes off; no step outside of a move; the steps add up to
 //! the positions in the trace, exactly; the travel, the speed, the acceleration and the jerk.
 //!
+//! Of an axis with backlash, the count is that of what lies behind the play: the play is taken up at rest,
+//! within the limits, before a move. Of its driver's further lines: microsteps set before it is on, and
+//! kept; never in reset; awake for every step.
+//!
 //! Of an axis whose coils are switched one by one: only the states of its sequence stand, each followed
 //! by a neighbour; coils that pull against each other, or both inputs of a bridge, are never on together;
 //! they have power long enough before a step and after it; at rest they hold or let go as the config

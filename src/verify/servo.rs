@@ -51,6 +51,9 @@ pub(super) struct Servo {
     limits: Limits,
     samples: VecDeque<Sample>,
     radius: f64,
+    /// How far a pulse in a move may be from that of its angle, in nanoseconds, since less is not worth a
+    /// change.
+    dead_band: f64,
 }
 
 impl Servo {
@@ -92,12 +95,13 @@ impl Servo {
             limits: Limits::new(limits.speed, limits.acceleration, limits.jerk),
             samples: VecDeque::with_capacity(3 * WIDEST + 1),
             radius: 0.0,
+            dead_band: f64::from(drive.dead_band),
         };
         // The width is a whole number of nanoseconds, or of the chip's steps. A change of plan (its jerk changes by twice the
         // limit at most) that comes too late for a pulse is not in it. A late width comes a whole
         // period late.
         let settled = period as f64 / SETTLED as f64 / 1e9;
-        servo.radius = servo.degrees_per_nano() * servo.width_error()
+        servo.radius = servo.degrees_per_nano() * (servo.width_error() + servo.dead_band)
             + limits.jerk * settled.powi(3) / 3.0
             + servo.lag();
         servo
@@ -127,7 +131,7 @@ impl Servo {
     /// come to a line.
     pub fn grain(&self) -> f64 {
         let age = self.period + self.pulse.1;
-        self.required[0] * age as f64 / 1e9 + self.degrees_per_nano() * self.step
+        self.required[0] * age as f64 / 1e9 + self.degrees_per_nano() * (self.step + self.dead_band)
     }
 
     /// How many grains a late width may be off.

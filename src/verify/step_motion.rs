@@ -148,11 +148,17 @@ impl StepMotion {
 
     /// A move begins.
     pub fn start(&mut self, at: u64) {
+        self.begin(at);
+        self.moving = true;
+    }
+
+    /// Something begins at rest, where the position may jump by the part of a step that a stopped move
+    /// has left.
+    pub fn begin(&mut self, at: u64) {
         self.look_until(at);
         self.limits.settle();
         self.run.clear();
         self.frame += 1;
-        self.moving = true;
     }
 
     /// The move has ended as it says.

@@ -3,6 +3,7 @@
 
 mod faults;
 mod moves;
+mod outputs;
 mod programs;
 mod servos;
 mod stops;

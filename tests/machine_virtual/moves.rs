@@ -14,6 +14,7 @@ fn the_count_is_exact_whatever_happens() {
         let dice = &mut Dice(seed);
         let (axes, servos) = (1 + dice.below(4) as usize, dice.below(3) as usize);
         let text = random_machine(dice, axes, servos);
+        let text = random_outputs(dice, &text);
         let mut machine = virtual_machine(&text);
         let motors = machine.config().motors.clone();
         let quiet = dice.below(3) * 1_000_000;

@@ -82,7 +82,7 @@ fn all() -> RunOptions<'static> {
 }
 
 fn lasting(duration: Duration) -> RunOptions<'static> {
-    RunOptions { duration: Some(duration), progress: None }
+    RunOptions { duration: Some(duration), ..RunOptions::default() }
 }
 
 #[test]
@@ -304,7 +304,7 @@ fn a_stop_ends_any_step() {
                 stop.set();
             }
         };
-        let options = RunOptions { duration: None, progress: Some(&mut progress) };
+        let options = RunOptions { progress: Some(&mut progress), ..RunOptions::default() };
         let report = machine.run(Some("p"), options).unwrap();
         assert_eq!(report.result.word(), "stopped");
         let took = machine.now().since(asked.unwrap());

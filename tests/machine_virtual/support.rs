@@ -134,6 +134,7 @@ pub fn random_machine(dice: &mut Dice, axes: usize, servos: usize) -> String {
         .unwrap();
     }
     for (name, gpio) in [("pan", 12), ("tilt", 13)].iter().take(servos) {
+        // Two on one PCA9685 have the same period.
         let frequency = dice.pick(&["50Hz", "100Hz", "333Hz"]);
         let (reverse, trim) = (dice.chance(50), dice.below(100));
         let startup = dice.pick(&["\"off\"", "\"centre\"", "{ angle = \"10deg\" }"]);
@@ -146,6 +147,22 @@ pub fn random_machine(dice: &mut Dice, axes: usize, servos: usize) -> String {
              reverse = {reverse}\nstartup = {startup}\non-stop = {on_stop}\n\n"
         )
         .unwrap();
+    }
+    text
+}
+
+/// The same machine, its servos on other outputs than the header's two pins.
+pub fn random_outputs(dice: &mut Dice, text: &str) -> String {
+    let mut text = text.to_owned();
+    for (gpio, channel) in [(12, 3), (13, 15)] {
+        let output = match dice.below(4) {
+            // Boards of their own: all channels of one have the same frequency.
+            0 => format!("pwm = {{ device = \"1-00{}\", channel = {channel} }}", 40 + channel),
+            1 => format!("soft-pwm = {{ gpio = {gpio} }}"),
+            2 => format!("pwm = {{ gpio = {gpio}, clock-correction = \"-31000ppm\" }}"),
+            _ => continue,
+        };
+        text = text.replace(&format!("pwm = {{ gpio = {gpio} }}"), &output);
     }
     text
 }

@@ -90,6 +90,13 @@ def enabled_before_there_is_a_width(part):
 
 
 @change("servos", "start")
+def enabled_before_there_is_a_period(part):
+    enabled = part.first("CTL 0x0000..[0-9a-f]1")
+    part.lines = [line for i, line in enumerate(part.lines) if i > enabled or "RNG1" not in line]
+    part.lines.insert(1, re.sub("DMAC.*", "RNG1 0x00000000", part.lines[0]))
+
+
+@change("servos", "start")
 def enabled_with_another_period(part):
     for at, line in enumerate(part.lines):
         if "RNG1" in line:
@@ -320,3 +327,118 @@ def an_error_that_names_no_overlay(part):
 @change("after-killed", "pins")
 def a_signal_of_another_is_cut(part):
     part.lines.insert(1, re.sub("DMAC.*", "CTL 0x00008080", part.lines[0]))
+
+
+# ---- `lockstep safe`, after SIGKILL
+
+
+@change("killed-250", "hazard")
+def a_kill_that_leaves_nothing_on(part):
+    part.lines.insert(-1, re.sub("DMAC.*", "CTL 0x00008080", part.lines[-1]))
+
+
+@change("safe-250", "end")
+def safe_leaves_the_pwm_on(part):
+    del part.lines[part.last("CTL")]
+
+
+@change("safe-250", "end")
+def safe_disables_before_the_width_is_0(part):
+    # As rppal does when it opens a channel.
+    part.lines.insert(1, re.sub("DMAC.*", "CTL 0x00008080", part.lines[0]))
+
+
+@change("safe-250", "end")
+def safe_disables_before_a_period_has_passed(part):
+    emptied = part.first("DAT1 0x00000000")
+    part.set_time(part.last("CTL"), part.time(emptied) + 20 * MS - 100)
+
+
+@change("safe-one-exported", "end")
+def safe_forgets_the_other_channel(part):
+    part.lines = [line for line in part.lines if not re.search("DAT2|CTL", line)]
+
+
+@change("safe-250", "hold")
+def safe_drops_the_load(part):
+    part.lines.insert(-1, re.sub("PWM.*", "GPIO GPSET0 0x04000000", part.lines[-1]))
+
+
+@change("safe-250", "level")
+def safe_leaves_a_driver_on(part):
+    part.lines = [line for line in part.lines if "GPSET0 0x00400000" not in line]
+
+
+@change("safe-250", "level")
+def safe_makes_a_step(part):
+    part.lines.insert(1, re.sub("PWM.*", "GPIO GPSET0 0x00020000", part.lines[0]))
+
+
+@change("safe-250", "dir")
+def safe_turns_a_direction(part):
+    part.lines.insert(-1, re.sub("PWM.*", "GPIO GPSET0 0x08000000", part.lines[-1]))
+
+
+@change("safe-edited", "pins")
+def safe_goes_by_the_edited_file(part):
+    part.lines.insert(-1, re.sub("PWM.*", "GPIO GPSET0 0x00200000", part.lines[-1]))
+
+
+@change("safe-gone", "message")
+def safe_reads_another_config(part):
+    part.say("accepted from", "found as")
+
+
+@change("again-safe-250", "end")
+def a_second_safe_pulses(part):
+    part.lines.insert(1, re.sub("DMAC.*", "DAT1 0x00002710", part.lines[0]))
+
+
+@change("safe-130", "status")
+def safe_fails(part):
+    part.say(r"(== end \d+ status=)0", r"\g<1>3")
+
+
+# ---- coils: the first is GPIO5, the third GPIO13
+
+
+@change("coils", "coils")
+def opposite_coils_are_on(part):
+    up = part.first("GPSET0 0x00000020")
+    part.lines.insert(up + 1, re.sub("0x.*", "0x00002000", part.lines[up]))
+
+
+@change("coils", "coils")
+def a_coil_that_is_left_on(part):
+    del part.lines[max(i for i, line in enumerate(part.lines) if re.search("GPCLR0 0x00[01]0[02]0[0246]0", line))]
+
+
+@change("coils", "coils")
+def a_burst_of_half_steps(part):
+    second = [i for i, line in enumerate(part.lines) if re.search("GP(SET|CLR)0", line)][40]
+    part.set_time(second, part.time(second - 1) + 100 * US)
+
+
+@change("safe-coils", "level")
+def safe_leaves_a_coil_on(part):
+    part.lines = [line for line in part.lines if "GPCLR0 0x00000040" not in line]
+
+
+# ---- the self-test
+
+
+@change("selftest", "enable")
+def tested_with_power(part):
+    up = part.first(X_UP)
+    part.lines.insert(up, re.sub("GPSET0.*", "GPCLR0 0x00400000", part.lines[up]))
+
+
+@change("selftest", "count")
+def a_count_that_was_not_measured(part):
+    up = part.first(X_UP)
+    del part.lines[up : up + 2]
+
+
+@change("selftest", "hold")
+def tested_with_its_load(part):
+    part.lines.insert(-1, re.sub("PWM.*", "GPIO GPSET0 0x04000000", part.lines[-1]))

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Judges what the virtual Pi did, from its register log and its console.
 
-    judge.py registers.log console plan-axes.vcd
+    judge.py registers.log console plan-axes.vcd figures.json
+
+With a fifth argument, a page, it does not compare the figures with those in figures.json: it writes them there and
+into the page. `made` in the environment says what they were made with: the kernel and the compiler.
 
 Ends with status 1 and one line for each scenario that went wrong: its name, the line of the register log, what is
 wrong there. When all is right, it shows that it would have noticed: it changes the log in one place at a time,
@@ -10,11 +13,15 @@ and each change has to be caught by the rule it is meant for.
 Needs Python 3.10 or newer and nothing else.
 """
 
+import datetime
+import os
 import re
 import sys
 
 import broken
+import figures
 import rules
+from figures import Figure
 from registers import Wrong, play, read_console, read_log, read_plan
 from rules import MS, need
 
@@ -22,6 +29,10 @@ from rules import MS, need
 TOUR = [(400, 300, 200), (800, 500, 200), (-1000, 200, 0), (400, -600, -400)]
 AXES = {"x": (17, 27), "y": (23, 24), "z": (25, 16)}
 SHARED_ENABLE, LOAD_ENABLE = 22, 26
+# The coils of guest/coils.toml, and the least time between two of its steps: 1.25 times its top speed, 30 degrees
+# a second of 4096 x 63.684 / 64 half steps a turn.
+COILS = [5, 6, 13, 20]
+COIL_STEP_NS = 2_350_000
 # The longest that a stop may take, from the signal to the end of the program: coming to rest on the path, and
 # three periods of a servo's signal. Seen: up to 0.2 s.
 LONGEST_STOP_NS = 500 * MS
@@ -58,18 +69,20 @@ def axes(scenario, plan):
     rules.one_by_one(moves[0])
     rules.straight(moves[1])
     rules.straight(moves[2])
-    late = []
     # The first move is three, one after another: each begins when the one before has ended.
-    for edge_lists, times in [*(([e], [t]) for e, t in zip(moves[0], planned[0])), *zip(moves[1:], planned[1:])]:
-        late += rules.lateness(edge_lists, times)
+    alone = sorted(ns for e, t in zip(moves[0], planned[0]) for ns in rules.lateness([e], [t]))
+    late = alone + [ns for edge_lists, times in zip(moves[1:], planned[1:]) for ns in rules.lateness(edge_lists, times)]
     late.sort()
     need(late[-1] <= LATE_NS, "late", scenario.end, f"a step came {late[-1] / 1000:.1f} us late")
     first = min(e[0].ns for e in edges.values())
-    p50, p99 = (late[len(late) * p // 100] / 1000 for p in (50, 99))
     return [
         start_figure(scenario, first),
         *memory_figures(scenario),
-        f"{len(late)} steps, deadline to pin: p50 {p50:.1f} us, p99 {p99:.1f} us, max {late[-1] / 1000:.1f} us",
+        Figure(scenario.name, "deadline to pin, one axis, p50", share(alone, 50), "us"),
+        Figure(scenario.name, "deadline to pin, one axis, p90", share(alone, 90), "us"),
+        Figure(scenario.name, "deadline to pin, all, mean", round(sum(late) / len(late) / 1000, 3), "us"),
+        Figure(scenario.name, "deadline to pin, all, p99", share(late, 99), "us", compared=False),
+        Figure(scenario.name, "deadline to pin, all, max", share(late, 100), "us", compared=False),
     ]
 
 
@@ -113,9 +126,109 @@ def killed(scenario, _plan):
     return []
 
 
+def killed_axes(scenario, _plan):
+    need(scenario.status == 128 + 9, "status", None, f"it ended with status {scenario.status}")
+    last = scenario.pwm[0][-1:]
+    need(last and last[0].on and last[0].width, "hazard", scenario.end, "channel 0 is off after SIGKILL")
+    enable = scenario.of_pin(SHARED_ENABLE)[-1:]
+    need(enable and not enable[0].high, "hazard", scenario.end, f"GPIO{SHARED_ENABLE} is inactive after SIGKILL")
+    return []
+
+
+def said_safe(scenario):
+    need(scenario.status == 0, "status", None, f"it ended with status {scenario.status}: {scenario.stderr!r}")
+    need(scenario.stdout.endswith("\nsafe\n"), "message", None, f"it does not say `safe`: {scenario.stdout!r}")
+    need(not scenario.stderr, "message", None, f"it says {scenario.stderr!r}")
+    took = scenario.end.ns - scenario.begin.ns
+    # It is looked at after 600 ms.
+    need(took <= 1000 * MS, "time", scenario.end, f"it took {took / MS:.1f} ms")
+
+
+def safe_axes(scenario, _plan):
+    said_safe(scenario)
+    rules.ended(scenario, 0)
+    need(not scenario.pwm[1], "pins", scenario.end, "it touches a channel that is not in its config")
+    for step, direction in (AXES["x"], AXES["z"]):
+        rules.ends_at(scenario, step, False)
+        rules.untouched(scenario, direction, "dir")
+    rules.ends_at(scenario, SHARED_ENABLE, True)
+    rules.untouched(scenario, LOAD_ENABLE, "hold")
+    for pin in (19, 20, 21):  # those of the edited file
+        rules.untouched(scenario, pin, "pins")
+    accepted = "config: /run/lockstep/accepted.toml, accepted from /" in scenario.stdout
+    wanted = scenario.name != "safe-no-copy"
+    need(accepted == wanted, "message", None, f"it reads the wrong config: {scenario.stdout!r}")
+    return []
+
+
+def safe_axes_on(scenario, plan):
+    need(scenario.was_on[0], "hazard", scenario.begin, "the signal did not stay")
+    return safe_axes(scenario, plan)
+
+
+def safe_again(scenario, plan):
+    need(not scenario.pwm[0], "end", scenario.end, "it writes to a channel that is safe")
+    return safe_axes(scenario, plan)
+
+
+def safe_servos(scenario, _plan):
+    said_safe(scenario)
+    rules.ended(scenario, 0)
+    rules.ended(scenario, 1)
+    need(not scenario.levels, "pins", scenario.begin, "a servo's config writes outputs")
+    return []
+
+
+def safe_servos_on(scenario, plan):
+    need(scenario.was_on == {0: True, 1: True}, "hazard", scenario.begin, "the signals did not stay")
+    return safe_servos(scenario, plan)
+
+
+def coils(scenario, _plan):
+    need(scenario.status == 0, "status", None, f"it ended with status {scenario.status}")
+    rules.outputs_stay(scenario, set(COILS))
+    signs = rules.coils(scenario, COILS, COIL_STEP_NS)
+    rules.runs("dial", signs, [102, -153], scenario)
+    rules.counts(scenario, "dial", signs)
+    return []
+
+
+def killed_coils(scenario, _plan):
+    need(scenario.status == 128 + 9, "status", None, f"it ended with status {scenario.status}")
+    on = [pin for pin in COILS if any(level.high for level in scenario.of_pin(pin)[-1:])]
+    need(on, "hazard", scenario.end, "no coil is on after SIGKILL")
+    return []
+
+
+def safe_coils(scenario, _plan):
+    said_safe(scenario)
+    need(any(scenario.latches[pin] for pin in COILS), "hazard", scenario.begin, "the coils did not stay on")
+    for pin in COILS:
+        rules.ends_at(scenario, pin, False)
+    return []
+
+
+def selftest(scenario, _plan):
+    need(scenario.status == 0, "status", None, f"it ended with status {scenario.status}: {scenario.stderr!r}")
+    for name in ("x", "y"):
+        edges, _ = rules.steps(scenario, *AXES[name], needs_direction=False)
+        told = sum(
+            finding["seen"]["count"]
+            for finding in scenario.report()["findings"]
+            if (finding["motor"], finding["function"]) == (name, "step")
+        )
+        need(len(edges) == told == 1100, "count", scenario.end, f"{name} says {told} pulses, {len(edges)} came out")
+        for edge in edges:
+            before = [level for level in scenario.of_pin(SHARED_ENABLE) if level.line < edge.line]
+            need(before and before[-1].high, "enable", edge, "a step while the driver has power")
+    for pin in (*AXES["z"], LOAD_ENABLE):
+        rules.untouched(scenario, pin, "hold")
+    return []
+
+
 def after_killed(scenario, _plan):
     need(scenario.status == 3, "status", None, f"it ended with status {scenario.status}, not 3")
-    for part in ("GPIO1", "in use", "left running by one that died"):
+    for part in ("GPIO1", "in use", "left running by one that died", "then run `lockstep safe`"):
         need(part in scenario.stderr, "message", None, f"the error does not say `{part}`: {scenario.stderr!r}")
     need(scenario.was_on == {0: True, 1: True}, "hazard", scenario.begin, "the signals did not stay")
     need(not scenario.touched(), "pins", scenario.end, "it changes what another program has left")
@@ -129,11 +242,28 @@ JUDGES = {
     "no-overlay": no_overlay,
     "killed": killed,
     "after-killed": after_killed,
+    "safe-servos": safe_servos_on,
+    "safe-no-copy": safe_axes_on,
+    "killed-both": killed,
+    "safe-one-exported": safe_servos,
+    "safe-nothing-set": safe_servos,
+    "safe-never-enabled": safe_servos,
+    "coils": coils,
+    "killed-coils": killed_coils,
+    "safe-coils": safe_coils,
+    "selftest": selftest,
 }
+# Those of a kind, by the begin of their names.
+KINDS = [
+    (r"signals?-", interrupted),
+    (r"killed-", killed_axes),
+    (r"safe-", safe_axes_on),
+    (r"again-safe-", safe_again),
+]
 
 
 def judge_of(name):
-    return JUDGES.get(name) or (interrupted if re.match("signals?-", name) else None)
+    return JUDGES.get(name) or next((judge for kind, judge in KINDS if re.match(kind, name)), None)
 
 
 def merged(parts):
@@ -160,20 +290,32 @@ def split(edges):
     return moves
 
 
+def share(sorted_ns, percent):
+    """A percentile, in microseconds."""
+    return round(sorted_ns[min(len(sorted_ns) * percent // 100, len(sorted_ns) - 1)] / 1000, 3)
+
+
 def start_figure(scenario, first_ns):
-    return f"start to first edge {(first_ns - scenario.begin.ns) / MS:.1f} ms"
+    return Figure(scenario.name, "start to first edge", round((first_ns - scenario.begin.ns) / MS, 2), "ms")
 
 
 def memory_figures(scenario):
     found = dict(re.findall(r"^(\w+):\s*(\d+)", scenario.seen, re.MULTILINE))
     need({"VmRSS", "VmHWM", "Threads"} <= found.keys(), "console", None, "memory and threads were not seen")
-    return [f"RSS {found['VmRSS']} kB, at most {found['VmHWM']} kB", f"{found['Threads']} threads"]
+    return [
+        Figure(scenario.name, "RSS", int(found["VmRSS"]), "kB"),
+        Figure(scenario.name, "RSS at most", int(found["VmHWM"]), "kB"),
+        Figure(scenario.name, "threads", int(found["Threads"]), ""),
+    ]
 
 
 def expected_names(scenarios_file):
     """The names in guest/scenarios, as patterns: a scenario that did not run is a failure, too."""
     with open(scenarios_file, encoding="ascii") as file:
-        names = re.findall(r'^\s*(?:scenario|interrupted) "?([^"\s]+)', file.read(), re.MULTILINE)
+        text = file.read()
+    names = re.findall(r'^\s*(?:scenario|interrupted) "?([^"\s]+)', text, re.MULTILINE)
+    for name in re.findall(r'^\s*killed "?([^"\s]+)', text, re.MULTILINE):
+        names += [kind + name for kind in ("killed-", "safe-", "again-safe-")]
     return [re.sub(r"\\\$\w+", r"\\w+", re.escape(name)) for name in names]
 
 
@@ -196,7 +338,7 @@ def judge(lines, console, plan, only=None):
 
 
 def main():
-    log_name, console_name, plan_name = sys.argv[1:]
+    log_name, console_name, plan_name, figures_name, *page_name = sys.argv[1:]
     with open(log_name, encoding="ascii") as file:
         lines = file.read().splitlines()
     with open(console_name, encoding="utf-8", errors="replace") as file:
@@ -212,12 +354,13 @@ def main():
         print(f"virtual-pi: {name}: {log_name}:{wrong.line}: [{wrong.rule}] {wrong.text}", file=sys.stderr)
     if bad:
         sys.exit(1)
-    stops = []
-    for name, figures in good:
-        stops += [figure[1] for figure in figures if isinstance(figure, tuple)]
-        texts = [figure for figure in figures if isinstance(figure, str)]
-        if texts:
-            print(f"   {name}: {'; '.join(texts)}")
+    stops, measured = [], []
+    for name, told in good:
+        stops += [figure[1] for figure in told if isinstance(figure, tuple)]
+        its_figures = [figure for figure in told if isinstance(figure, Figure)]
+        measured += its_figures
+        if its_figures:
+            print(f"   {name}: {'; '.join(f'{f.name} {f.text()}' for f in its_figures)}")
     need(len(stops) >= 30, "console", None, "most of the signals came before the program had opened anything")
     print(f"   {len(good)} scenarios, {len(stops)} of them stopped by signals, within {max(stops) / MS:.0f} ms")
 
@@ -232,6 +375,17 @@ def main():
     if missed:
         sys.exit(f"virtual-pi: the judge overlooked {missed} of {len(broken.CHANGES)} changes of the log")
     print(f"   and the judge caught {len(broken.CHANGES)} logs with one thing wrong in each")
+    if page_name:
+        made = {"date": str(datetime.date.today()), **dict(p.split("=", 1) for p in os.environ["made"].split(";"))}
+        figures.accept(measured, made, figures_name, page_name[0])
+        print(f"   its figures are now those in {figures_name} and {page_name[0]}")
+        return
+    grown = figures.grown(measured, figures.read(figures_name))
+    for line in grown:
+        print(f"virtual-pi: figure: {line}", file=sys.stderr)
+    if grown:
+        sys.exit("virtual-pi: figures have grown by more than 5 %: see docs/performance.md for what to do")
+    print(f"   none of {len(measured)} figures has grown by more than 5 %")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The register log and the console of the virtual Pi, read and played back."""
 
+import functools
 import json
 import re
 from dataclasses import dataclass, field
@@ -95,14 +96,28 @@ class Scenario:
         return bool(self.levels or self.functions or self.pwm[0] or self.pwm[1])
 
 
+# The same log is read many times, each time with one change.
+@functools.cache
+def read_line(line):
+    """Time, register and value of a line; none if it is no line of a log."""
+    match = re.fullmatch(r"(\d+) (?:GPIO|PWM) (\S+) (0x[0-9a-f]{8})", line)
+    return match and (int(match[1]) * NS_PER_TICK, match[2], int(match[3], 16))
+
+
+@functools.cache
+def kind_of(register):
+    """What a register is, and the number behind its name: GPSET0 is SET and 0."""
+    match = re.fullmatch(r"(?:GP)?(SET|CLR|FSEL|RNG|DAT)([0-5])", register)
+    return (match[1], int(match[2])) if match else (register, 0)
+
+
 def read_log(lines):
     """The stores of a register log, one by one; lines count from 1."""
     for number, line in enumerate(lines, 1):
-        match = re.fullmatch(r"(\d+) (?:GPIO|PWM) (\S+) (0x[0-9a-f]{8})", line)
-        if not match:
+        parts = read_line(line)
+        if not parts:
             raise Wrong("log", number, f"this line cannot be read: {line!r}")
-        ticks, register, value = match.groups()
-        yield Store(number, int(ticks) * NS_PER_TICK, register, int(value, 16))
+        yield Store(number, *parts)
 
 
 def read_console(text):
@@ -137,7 +152,7 @@ def play(stores, scenarios, only=None):
             into(current).append(event)
 
     for store in stores:
-        register, value = store.register, store.value
+        (register, number), value = kind_of(store.register), store.value
         at = (store.line, store.ns)
         if register == "DMAC":
             kind, scenario = value >> 16, scenarios.get(value & 0xFFFF)
@@ -152,20 +167,20 @@ def play(stores, scenarios, only=None):
                 scenario.end, current = store, None
                 if scenario.name == only:
                     return
-        elif match := re.fullmatch(r"GP(SET|CLR)([01])", register):
-            high, first = match[1] == "SET", 32 * int(match[2])
+        elif register in ("SET", "CLR"):
+            high, first = register == "SET", 32 * number
             for pin in (first + bit for bit in range(32) if value >> bit & 1):
                 keep(lambda s: s.levels, Level(*at, pin, high, latch[pin]))
                 latch[pin] = high
-        elif match := re.fullmatch(r"GPFSEL([0-5])", register):
+        elif register == "FSEL":
             for place in range(10):
-                pin, new = 10 * int(match[1]) + place, value >> (3 * place) & 7
+                pin, new = 10 * number + place, value >> (3 * place) & 7
                 if pin < 54 and function[pin] != new:
                     function[pin] = new
                     keep(lambda s: s.functions, Function(*at, pin, new, latch[pin]))
-        elif match := re.fullmatch(r"(RNG|DAT)([12])", register):
-            channel = int(match[2]) - 1
-            (period if match[1] == "RNG" else width)[channel] = value
+        elif register in ("RNG", "DAT"):
+            channel = number - 1
+            (period if register == "RNG" else width)[channel] = value
             keep(lambda s: s.pwm[channel], Pwm(*at, channel, on[channel], period[channel], width[channel]))
         elif register == "CTL":
             for channel in (0, 1):

@@ -74,6 +74,31 @@ def signal(scenario, channel, shortest, longest, period=200_000):
     return states
 
 
+def ended(scenario, channel, period=200_000):
+    """Whatever a channel did, its signal ends like every other: width 0, one whole period, off. It never gets
+    another width. A channel that was off stays so."""
+    on, emptied = scenario.was_on[channel], None
+    for state in scenario.pwm[channel]:
+        need(not (state.on and state.width) or on, "end", state, f"channel {channel} is switched on")
+        if on and not state.on:
+            need(emptied, "end", state, f"channel {channel} is disabled at width {state.width}: a pulse is cut")
+            waited = state.ns - emptied.ns
+            need(
+                waited >= period * PWM_TICK_NS - ROUNDING_NS,
+                "end",
+                state,
+                f"channel {channel} is disabled {waited} ns after width 0, before a whole period has passed",
+            )
+        elif state.width == 0:
+            emptied = emptied or state
+        else:
+            need(not emptied, "end", state, f"channel {channel} gets a width again")
+        on = state.on
+    need(not on, "end", scenario.end, f"channel {channel} is left on")
+    last = scenario.pwm[channel][-1:]
+    need(not last or last[0].width == 0, "end", scenario.end, f"channel {channel} is left with a width")
+
+
 def sweep(states, targets, every_ns):
     """The signal goes through the targets, a new one every so often, and on the straight way between two."""
     need(states, "path", None, "there was no signal")
@@ -173,11 +198,66 @@ def holds(scenario, pin, steps):
             active = True
 
 
+def ends_at(scenario, pin, high):
+    """An output that has to be at a level: it is made an output at this level, and written to it alone."""
+    for level in scenario.of_pin(pin):
+        need(level.high == high, "level", level, f"GPIO{pin} is set to its other level")
+    for change in scenario.functions:
+        if change.pin == pin:
+            need(change.function == OUTPUT, "pins", change, f"GPIO{pin} is made something else than an output")
+            need(change.high == high, "level", change, f"GPIO{pin} becomes an output at its other level")
+    need(scenario.of_pin(pin), "level", scenario.end, f"GPIO{pin} is not brought to its level")
+
+
+def untouched(scenario, pin, rule):
+    """A pin that is none of its business."""
+    for level in scenario.of_pin(pin):
+        need(False, rule, level, f"GPIO{pin} is written")
+    for change in scenario.functions:
+        need(change.pin != pin, rule, change, f"GPIO{pin} gets another function")
+
+
+# ---- coils
+
+# Coils that are switched one right after the other, as both are at the end, are no two steps.
+SWITCHED_TOGETHER_NS = 50_000
+HALF_STEPS = [0b0001, 0b0011, 0b0010, 0b0110, 0b0100, 0b1100, 0b1000, 0b1001]
+
+
+def coils(scenario, pins, gap_ns):
+    """Half steps: the coils, in the order of `pins`, go from state to neighbour, no two that pull against each other
+    are ever on, no step comes sooner than `gap_ns` after the last, and power that comes back finds the state that
+    it left. All are off at first and at last. Returns the sign of each step."""
+    on, at, since, signs = 0, None, None, []
+    changes = [level for level in scenario.levels if level.pin in pins and level.high != level.before]
+    for level, after in zip(changes, [*changes[1:], None]):
+        on ^= 1 << pins.index(level.pin)
+        need(on & on >> 2 & 0b11 == 0, "coils", level, f"opposite coils are on together ({on:04b})")
+        if after and after.ns - level.ns < SWITCHED_TOGETHER_NS:
+            continue
+        if on == 0:
+            since = None
+            continue
+        need(on in HALF_STEPS, "coils", level, f"{on:04b} is no half step")
+        now = HALF_STEPS.index(on)
+        if at is not None and now != at:
+            need(since, "coils", level, "it comes back to power in another state")
+            sign = (now - at + 4) % 8 - 4
+            need(abs(sign) == 1, "coils", level, f"from state {at} to state {now} is no single step")
+            need(level.ns - since.ns >= gap_ns, "coils", level, f"a step {level.ns - since.ns} ns after the last")
+            signs.append(sign)
+        at, since = now, level
+    need(signs, "coils", scenario.end, "the coils made no step")
+    need(on == 0, "coils", scenario.end, f"coils are left on ({on:04b})")
+    return signs
+
+
 # ---- steps
 
 
-def steps(scenario, step, direction):
-    """Whole pulses, and DIR at rest around them. Returns the rising edges and the sign of each."""
+def steps(scenario, step, direction, needs_direction=True):
+    """Whole pulses, and DIR at rest around them. Returns the rising edges and the sign of each. Where the motor has
+    no power it needs no direction."""
     rising, signs = [], []
     high = last_fall = None
     dir_high = dir_at = None
@@ -195,8 +275,8 @@ def steps(scenario, step, direction):
             )
         elif level.high:
             need(not high, "pulse", level, f"GPIO{step} is set twice: a pulse has no end")
-            need(dir_high is not None, "dir", level, f"a step of GPIO{step} before DIR was ever set")
-            settled = level.ns - dir_at.ns
+            need(dir_high is not None or not needs_direction, "dir", level, f"a step of GPIO{step} before DIR was ever set")
+            settled = level.ns - dir_at.ns if dir_at else DIR_NS
             need(
                 settled >= DIR_NS - ROUNDING_NS,
                 "dir",

@@ -13,6 +13,8 @@
 
 mod chip;
 mod inputs;
+#[cfg(feature = "cli")]
+mod look;
 mod outputs;
 mod pwm;
 
@@ -29,6 +31,8 @@ use super::{
 };
 use crate::board::{HEADER_GPIOS, Model, Pull, PwmDevice, PwmOutput};
 use inputs::Watcher;
+#[cfg(feature = "cli")]
+pub(crate) use look::look_at;
 use outputs::HeaderOutput;
 use pwm::{Opened, SysfsPwm, Wanted};
 

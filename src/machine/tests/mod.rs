@@ -1,6 +1,7 @@
 mod changes;
 mod late_fleet;
 mod late_loops;
+mod own_limits;
 #[allow(dead_code, missing_docs)]
 #[path = "../../../tests/machine_virtual/support.rs"]
 mod support;

@@ -200,6 +200,26 @@ fn spliced_is_first_the_one_and_then_the_other() {
     }
 }
 
+/// What is left of a motion is the same motion, later.
+#[test]
+fn what_is_left_is_the_same_motion() {
+    let plan = plan(2.0, -7.0);
+    for seed in 0..200 {
+        let dice = &mut Dice(seed);
+        let at = dice.below(plan.duration() + 1_000);
+        let left = plan.after(at);
+        assert_eq!(left.duration(), plan.duration().saturating_sub(at));
+        let t = dice.below(plan.duration());
+        let (one, same) = (left.state_at(t), plan.state_at(at + t));
+        assert!((one.position - same.position).abs() < 1e-12);
+        assert!((one.velocity - same.velocity).abs() < 1e-9);
+        assert_eq!(left.start(), plan.state_at(at));
+        assert!(left.least_velocity(-1.0) > -1e-9);
+        let most = -left.least_velocity(1.0);
+        assert!((most - left.extremes().velocity).abs() < 1e-9);
+    }
+}
+
 #[test]
 fn the_top_speed_of_a_window_is_that_of_its_states() {
     let plan = plan(0.0, 30.0);

@@ -12,15 +12,51 @@ mod prim;
 #[path = "../barrier.rs"]
 #[allow(dead_code)]
 mod barrier;
+#[path = "../book.rs"]
+#[allow(dead_code)]
+mod book;
 #[path = "../breakage.rs"]
 #[allow(dead_code)]
 mod breakage;
+#[path = "../event_book.rs"]
+#[allow(dead_code)]
+mod event_book;
+#[path = "../event_exchange.rs"]
+#[allow(dead_code)]
+mod event_exchange;
 #[path = "../gate.rs"]
 #[allow(dead_code)]
 mod gate;
 #[path = "../gather.rs"]
 #[allow(dead_code)]
 mod gather;
+#[path = "../lease.rs"]
+#[allow(dead_code)]
+mod lease;
+#[path = "../lease_book.rs"]
+#[allow(dead_code)]
+mod lease_book;
+#[path = "../lease_terms.rs"]
+#[allow(dead_code)]
+mod lease_terms;
+#[path = "../position_book.rs"]
+#[allow(dead_code)]
+mod position_book;
+#[path = "../position_stack.rs"]
+#[allow(dead_code)]
+mod position_stack;
+#[path = "../power_book.rs"]
+#[allow(dead_code)]
+mod power_book;
+#[path = "../power_budget.rs"]
+#[allow(dead_code)]
+mod power_budget;
+#[path = "../rendezvous.rs"]
+#[allow(dead_code)]
+mod rendezvous;
+#[path = "../rendezvous_book.rs"]
+#[allow(dead_code)]
+mod rendezvous_book;
 #[path = "../round.rs"]
 mod round;
 #[path = "../stop.rs"]
@@ -29,11 +65,19 @@ mod stop;
 #[path = "../ticket.rs"]
 #[allow(dead_code)]
 mod ticket;
+#[path = "../waiters.rs"]
+#[allow(dead_code)]
+mod waiters;
 
 mod barrier_faults;
 mod barrier_release;
+mod event_models;
 mod gate_models;
 mod gather_models;
+mod lease_models;
+mod position_models;
+mod power_models;
+mod rendezvous_models;
 mod stop_models;
 
 use std::time::Duration;

@@ -9,6 +9,7 @@ use shuttle::rand::Rng;
 use shuttle::thread::yield_now;
 
 use super::stop::StopEvent;
+use crate::units;
 
 pub(super) use crate::sync::prim::deadline_after;
 pub(super) use shuttle::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -24,11 +25,42 @@ pub(super) enum Received<M> {
 thread_local! {
     // All the checker's threads run on the one thread of their test.
     static BLOCKED: Cell<usize> = const { Cell::new(0) };
+    /// The time in the model, which moves only when someone's sleep is over or a model says so.
+    static NOW: Cell<units::Instant> = const { Cell::new(units::Instant::ZERO) };
 }
 
 /// To be called at the start of each run of a model.
 pub(super) fn start_model() {
     BLOCKED.set(0);
+    NOW.set(units::Instant::ZERO);
+}
+
+pub(super) fn now() -> units::Instant {
+    NOW.get()
+}
+
+/// Lets time pass.
+pub(super) fn pass(time: Duration) {
+    NOW.set(NOW.get() + time);
+}
+
+/// The sleeper may wake at `until` whenever the checker likes, and then it is as late as that; if
+/// `until` is far off, never.
+pub(super) fn sleep_until(
+    bell: &Receiver<()>,
+    until: units::Instant,
+    stop: Option<&StopEvent>,
+) -> Received<()> {
+    let left = until.since(now());
+    let end = receive(bell, deadline_after(left), stop);
+    if let Received::TimedOut = end {
+        NOW.set(now().max(until));
+    }
+    end
+}
+
+pub(super) fn wake_channel() -> (Sender<()>, Receiver<()>) {
+    channel()
 }
 
 /// How many threads are in a wait and not yet notified, or are notified but have not gone on.
@@ -88,6 +120,14 @@ pub(super) struct Receiver<M>(Arc<Mutex<Queue<M>>>);
 impl<M> Sender<M> {
     pub(super) fn send(&self, message: M) {
         lock(&self.0).messages.push_back(message);
+    }
+}
+
+impl Sender<()> {
+    /// Does not fail: the queue has no bound.
+    pub(super) fn try_send(&self, (): ()) -> Result<(), ()> {
+        self.send(());
+        Ok(())
     }
 }
 

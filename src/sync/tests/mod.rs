@@ -3,7 +3,13 @@
 
 mod barrier;
 mod barrier_property;
+mod books;
+mod event_property;
 mod gather;
+mod lease_property;
+mod power_property;
+mod rendezvous_property;
+mod stack_property;
 mod stop;
 
 use std::time::{Duration, Instant};

@@ -18,9 +18,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use log::Log;
-use options::{Options, USAGE, User};
+use options::{MoreChip, Options, USAGE, User};
 use pins::Pins;
-use pwm::{Channel, Chip};
+use pwm::{Channel, Chip, Prescaler};
 use pwmfs::{Chips, GPIO_GROUP, PwmFs};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -82,7 +82,7 @@ fn inside(options: &Options) -> io::Result<ExitCode> {
     };
     let _mounted = fuser::spawn_mount(files, "/sys/class/pwm", &config)
         .map_err(|e| io::Error::other(format!("/sys/class/pwm cannot be mounted (FUSE): {e}")))?;
-    show_levels(chips, pins.clone());
+    show_levels(chips, pins.clone(), options.level_step);
     let mut child = start(options, &log)?;
     let injections = options.injections.clone();
     thread::spawn(move || pins.inject(injections));
@@ -95,8 +95,10 @@ fn chips(options: &Options) -> Vec<Chip> {
     let mut chips = Vec::new();
     if let Some(number) = options.fan_chip {
         let fan = Channel { kernel_has: true, ..Channel::new(None) };
-        chips.push(Chip { number, device: "../../../1f0009c000.pwm", channels: vec![fan; 4] });
+        let device = "../../../1f0009c000.pwm".to_owned();
+        chips.push(Chip { number, device, channels: vec![fan; 4], prescaler: None });
     }
+    chips.extend(options.chips.iter().map(more_chip));
     if options.pwm.is_empty() {
         return chips;
     }
@@ -123,12 +125,34 @@ fn chips(options: &Options) -> Vec<Chip> {
             channel.enabled = Some(log::now());
         }
     }
-    chips.push(Chip { number: options.pwmchip, device: board.pwm_device, channels });
+    let (number, device) = (options.pwmchip, board.pwm_device.to_owned());
+    chips.push(Chip { number, device, channels, prescaler: None });
     chips
 }
 
-/// Has the pins show the levels of their PWM channels, a fifth of a millisecond late at most.
-fn show_levels(chips: Chips, pins: Arc<Pins>) {
+fn more_chip(more: &MoreChip) -> Chip {
+    let prescaler = (more.driver == "pca9685-pwm").then(Prescaler::new);
+    let channels = vec![Channel::new(None); more.channels];
+    let device = world::device_folder(&more.device);
+    let mut chip = Chip { number: more.number, device, channels, prescaler };
+    if let Some((k, period)) = more.running {
+        let (wide, period) = ("1000000", period.to_string());
+        let begun = chip
+            .export(&k.to_string(), true)
+            .and_then(|()| chip.write(k, "enable", "0").or(Ok(())))
+            .and_then(|()| chip.write(k, "period", &period))
+            .and_then(|()| chip.write(k, "duty_cycle", wide))
+            .and_then(|()| chip.write(k, "enable", "1"));
+        if begun.is_err() {
+            eprintln!("fake-pi: no signal of that period runs on channel {k}");
+            std::process::exit(i32::from(TROUBLE));
+        }
+    }
+    chip
+}
+
+/// Has the pins show the levels of their PWM channels, `step` late at most.
+fn show_levels(chips: Chips, pins: Arc<Pins>, step: Duration) {
     thread::spawn(move || {
         // Best effort: a stale level would show the program a pulse that is over. Where it is refused
         // the machine has to be less busy.
@@ -142,7 +166,7 @@ fn show_levels(chips: Chips, pins: Arc<Pins>) {
                     }
                 }
             }
-            thread::sleep(Duration::from_micros(200));
+            thread::sleep(step);
         }
     });
 }

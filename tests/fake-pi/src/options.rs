@@ -10,6 +10,10 @@ pub const USAGE: &str = "usage: fake-pi [OPTION...] -- PROGRAM [ARGUMENT...]
   --pwm PINS             an overlay put hardware PWM on these pins: 12,13; none: no overlay
   --pwmchip N            the number of the header's PWM chip (default 0)
   --fan-chip N           the Pi 5's fan has this PWM chip
+  --chip N=DEVICE:DRIVER:CHANNELS[:CHANNEL@NANOSECONDS]
+                         one more PWM chip, pwmchipN, with a device and a driver of these names (may be
+                         repeated); driver pca9685-pwm: a PCA9685, with one period for all. On the
+                         channel behind it another program runs a signal of that period
   --kernel-has CHANNELS  a kernel driver uses these PWM channels
   --running CHANNELS     another program left a signal on these PWM channels
   --orphan CHANNELS      the same, and gave the channels back: they are not exported
@@ -23,6 +27,7 @@ pub const USAGE: &str = "usage: fake-pi [OPTION...] -- PROGRAM [ARGUMENT...]
   --missing FILE         this device file does not exist: gpiomem or gpiochip (may be repeated)
   --busy-lines PINS      these GPIO lines belong to somebody else
   --level PIN=LEVEL      what is outside puts this level on the pin: 22=high (may be repeated)
+  --level-step US        how late a pin shows its PWM level, at most (default 200)
   --inject PIN=LEVEL@MS  as --level, that many milliseconds after the program watches the pin
   --signal NAME@MS       sends INT, TERM or HUP to the program, that long after its start
   --timeout S            kills the program after so many seconds (default 60)
@@ -46,6 +51,17 @@ pub struct Refusal {
     pub for_ever: bool,
 }
 
+/// A PWM chip beside the header's.
+#[derive(Clone, Debug)]
+pub struct MoreChip {
+    pub number: u8,
+    pub device: String,
+    pub driver: String,
+    pub channels: usize,
+    /// A channel on which another program runs a signal, and its period.
+    pub running: Option<(usize, u64)>,
+}
+
 /// Who runs the program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum User {
@@ -59,6 +75,7 @@ pub struct Options {
     pub pwm: Vec<u8>,
     pub pwmchip: u8,
     pub fan_chip: Option<u8>,
+    pub chips: Vec<MoreChip>,
     pub kernel_has: Vec<u8>,
     pub running: Vec<u8>,
     pub orphan: Vec<u8>,
@@ -70,6 +87,7 @@ pub struct Options {
     pub missing: Vec<String>,
     pub busy_lines: String,
     pub levels: Vec<(u8, bool)>,
+    pub level_step: Duration,
     pub injections: Vec<Injection>,
     pub signals: Vec<(String, Duration)>,
     pub timeout: Duration,
@@ -84,6 +102,7 @@ impl Options {
             pwm: Vec::new(),
             pwmchip: 0,
             fan_chip: None,
+            chips: Vec::new(),
             kernel_has: Vec::new(),
             running: Vec::new(),
             orphan: Vec::new(),
@@ -95,6 +114,7 @@ impl Options {
             missing: Vec::new(),
             busy_lines: String::new(),
             levels: Vec::new(),
+            level_step: Duration::from_micros(200),
             injections: Vec::new(),
             signals: Vec::new(),
             timeout: Duration::from_secs(60),
@@ -121,6 +141,7 @@ impl Options {
             "--pwm" => self.pwm = numbers(value)?,
             "--pwmchip" => self.pwmchip = number(value)?,
             "--fan-chip" => self.fan_chip = Some(number(value)?),
+            "--chip" => self.chips.push(chip(value)?),
             "--kernel-has" => self.kernel_has = numbers(value)?,
             "--running" => self.running = numbers(value)?,
             "--orphan" => self.orphan = numbers(value)?,
@@ -147,6 +168,7 @@ impl Options {
             }
             "--busy-lines" => self.busy_lines = value.to_owned(),
             "--level" => self.levels.push(level(value)?),
+            "--level-step" => self.level_step = Duration::from_micros(number(value)?),
             "--inject" => {
                 let (what, ms) = value.split_once('@').ok_or("PIN=LEVEL@MS")?;
                 let (pin, high) = level(what)?;
@@ -171,6 +193,31 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
 
 fn numbers(text: &str) -> Result<Vec<u8>, String> {
     text.split(',').map(number).collect()
+}
+
+fn chip(text: &str) -> Result<MoreChip, String> {
+    let form = "N=DEVICE:DRIVER:CHANNELS[:CHANNEL@NANOSECONDS]";
+    let (n, rest) = text.split_once('=').ok_or(form)?;
+    let parts: Vec<&str> = rest.split(':').collect();
+    let (device, driver, channels, running) = match parts[..] {
+        [device, driver, channels] => (device, driver, channels, None),
+        [device, driver, channels, running] => (device, driver, channels, Some(running)),
+        _ => return Err(form.into()),
+    };
+    let running = match running {
+        None => None,
+        Some(text) => {
+            let (channel, period) = text.split_once('@').ok_or(form)?;
+            Some((number(channel)?, number(period)?))
+        }
+    };
+    Ok(MoreChip {
+        number: number(n)?,
+        device: device.to_owned(),
+        driver: driver.to_owned(),
+        channels: number(channels)?,
+        running,
+    })
 }
 
 fn level(text: &str) -> Result<(u8, bool), String> {

@@ -99,19 +99,94 @@ impl Channel {
 pub struct Chip {
     pub number: u8,
     /// Where the `device` link points.
-    pub device: &'static str,
+    pub device: String,
     pub channels: Vec<Channel>,
+    /// What a PCA9685 has for all its channels; other chips have none.
+    pub prescaler: Option<Prescaler>,
+}
+
+/// A PCA9685's only divider, as its driver keeps it (drivers/pwm/pwm-pca9685.c).
+#[derive(Clone, Debug)]
+pub struct Prescaler {
+    /// As the register has it: one less than the divisor.
+    pub value: u64,
+    /// Channels that count as enabled: from the moment somebody asks for them.
+    pub enabled: Vec<usize>,
+}
+
+impl Prescaler {
+    /// The channel that stands for all others.
+    const ALL: usize = 16;
+
+    /// As the chip has it after power-on: 200 Hz.
+    pub fn new() -> Prescaler {
+        Prescaler { value: 30, enabled: Vec::new() }
+    }
+
+    /// What a channel that was just asked for shows: the chip's period, and that it is enabled.
+    fn show(&mut self, k: usize, channel: &mut Channel) {
+        (channel.period, channel.duty) = ((self.value + 1) * 163_840, 0);
+        channel.enabled = (k != Prescaler::ALL).then(now);
+        if k != Prescaler::ALL {
+            self.enabled.push(k);
+        }
+    }
+
+    /// Whether the driver takes this state.
+    fn apply(&mut self, k: usize, new: &Channel) -> Result<(), Errno> {
+        let value = ((25 * new.period + 2_048_000) / 4_096_000).checked_sub(1);
+        let value = value.filter(|v| (3..=255).contains(v)).ok_or(Errno::EINVAL)?;
+        if new.inverse {
+            return Err(Errno::EINVAL);
+        }
+        if new.enabled.is_some() {
+            let others = self.enabled.iter().any(|&e| e != k);
+            if value != self.value && others {
+                return Err(Errno::EBUSY);
+            }
+            self.value = value;
+        }
+        self.enabled.retain(|&e| e != k);
+        if new.enabled.is_some() {
+            self.enabled.push(k);
+        }
+        Ok(())
+    }
 }
 
 impl Chip {
+    /// A write to one of a channel's files.
+    pub fn write(&mut self, k: usize, file: &str, value: &str) -> Result<(), Errno> {
+        let channel = self.channels.get_mut(k).ok_or(Errno::ENODEV)?;
+        let before = channel.clone();
+        channel.write(file, value)?;
+        if let Some(prescaler) = &mut self.prescaler
+            && let Err(error) = prescaler.apply(k, channel)
+        {
+            *channel = before;
+            return Err(error);
+        }
+        Ok(())
+    }
+
     /// A write to `export` or `unexport`.
     pub fn export(&mut self, value: &str, export: bool) -> Result<(), Errno> {
-        let channel: usize = number(value)?.try_into().map_err(|_| Errno::EINVAL)?;
-        let channel = self.channels.get_mut(channel).ok_or(Errno::ENODEV)?;
+        let k: usize = number(value)?.try_into().map_err(|_| Errno::EINVAL)?;
+        let channel = self.channels.get_mut(k).ok_or(Errno::ENODEV)?;
         match (export, channel.exported) {
-            (true, None) if !channel.kernel_has => channel.exported = Some(now()),
+            (true, None) if !channel.kernel_has => {
+                channel.exported = Some(now());
+                if let Some(prescaler) = &mut self.prescaler {
+                    prescaler.show(k, channel);
+                }
+            }
             (true, _) => return Err(Errno::EBUSY),
-            (false, Some(_)) => channel.exported = None,
+            (false, Some(_)) => {
+                channel.exported = None;
+                if let Some(prescaler) = &mut self.prescaler {
+                    prescaler.enabled.retain(|&e| e != k);
+                }
+            }
             (false, None) => return Err(Errno::ENODEV),
         }
         Ok(())

@@ -164,9 +164,9 @@ impl PwmFs {
             }
             Node::ChannelFile(c, k, f) => {
                 let chip = chips.get_mut(c).ok_or(Errno::ENODEV)?;
-                let channel = chip.channels.get_mut(k).ok_or(Errno::ENODEV)?;
+                let channel = chip.channels.get(k).ok_or(Errno::ENODEV)?;
                 let level = if channel.is_high(now()) { "high" } else { "low" };
-                let result = channel.write(CHANNEL_FILES[f], value);
+                let result = chip.write(k, CHANNEL_FILES[f], value);
                 let file = CHANNEL_FILES[f];
                 Ok((format!("pwmchip{}/pwm{k}/{file} {value} {level}", chip.number), result))
             }
@@ -222,7 +222,7 @@ impl Filesystem for PwmFs {
         let Node::ChipFile(c, _) = Node::from_ino(ino) else {
             return reply.error(Errno::EINVAL);
         };
-        match self.with(|chips| chips.get(c).map(|chip| chip.device)) {
+        match self.with(|chips| chips.get(c).map(|chip| chip.device.clone())) {
             Some(device) => reply.data(device.as_bytes()),
             None => reply.error(Errno::ENOENT),
         }

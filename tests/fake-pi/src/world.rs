@@ -25,6 +25,11 @@ pub fn build(options: &Options) -> io::Result<File> {
     fs::write(tree.join("model"), format!("{}\0", board.model))?;
     fs::write(tree.join("compatible"), board.compatible)?;
     fs::create_dir(HIDDEN)?;
+    for chip in &options.chips {
+        let folder = device_folder(&chip.device);
+        fs::create_dir_all(&folder)?;
+        symlink(format!("../../bus/drivers/{}", chip.driver), format!("{folder}/driver"))?;
+    }
     fs::write(PRELOAD, include_bytes!(env!("FAKE_PI_PRELOAD")))?;
     cpuinfo(board)?;
     mount(&["-t", "tmpfs", "-o", "mode=755", "fake-pi", "/sys/class"])?;
@@ -32,6 +37,11 @@ pub fn build(options: &Options) -> io::Result<File> {
     // What the program keeps while it runs is this world's alone.
     mount(&["-t", "tmpfs", "-o", "mode=755", "fake-pi", "/run"])?;
     devices(options)
+}
+
+/// Where the device of a further PWM chip is.
+pub fn device_folder(device: &str) -> String {
+    format!("{HIDDEN}/devices/{device}")
 }
 
 fn cpuinfo(board: &Board) -> io::Result<()> {

@@ -6,6 +6,9 @@
 mod common;
 
 mod axis;
+mod coils;
+mod devices;
 mod refusals;
 mod safe;
+mod selftest;
 mod servo;

@@ -4,7 +4,7 @@ use crate::common::{Config, Run, lockstep};
 
 const AXIS: &str = include_str!("axis.toml");
 
-fn assert_refused(run: &Run, status: i32, parts: &[&str]) {
+pub fn assert_refused(run: &Run, status: i32, parts: &[&str]) {
     assert_eq!(run.status, status, "{}\n{}", run.stdout, run.stderr);
     assert_eq!(run.errors().len(), 1, "{}", run.stderr);
     let error = run.errors()[0];

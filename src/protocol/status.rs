@@ -1,0 +1,159 @@
+//! The state of a machine at one instant.
+
+use serde::{Deserialize, Serialize};
+
+use super::reply::{MotorPlace, MoveState};
+use super::values::{Named, is_false};
+
+/// The state of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MachineState {
+    /// At rest.
+    Ready,
+    /// Something moves.
+    Moving,
+    /// At rest on a path, to be resumed.
+    Held,
+    /// Halted: nothing moves until `clear`.
+    Halted,
+    /// Something failed, or the service ended uncleanly before: nothing moves until `clear`.
+    Fault,
+}
+
+/// Fields of the reply to `status`. All of it is of one instant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatusReply {
+    /// The instant, in seconds on the machine's monotonic clock.
+    pub at_s: f64,
+    /// The machine's state.
+    pub state: MachineState,
+    /// Why it is in fault or halted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The motors, in the order of the config.
+    pub motors: Named<MotorStatus>,
+    /// The moves that have not ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moves: Vec<MoveStatus>,
+    /// The programs that run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub programs: Vec<String>,
+    /// The leases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leases: Vec<LeaseStatus>,
+    /// The power budget, if the config has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power: Option<PowerStatus>,
+    /// The service's other threads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub threads: Vec<ThreadStatus>,
+    /// How many clients are connected, this one included.
+    pub clients: u32,
+    /// How many positions are saved.
+    pub saved: u64,
+}
+
+/// What a motor does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MotorState {
+    /// No signal, or its driver is off.
+    Off,
+    /// At rest under its signal, or with its driver on.
+    Idle,
+    /// It moves.
+    Moving,
+    /// At rest on its path.
+    Held,
+    /// It failed.
+    Fault,
+}
+
+/// A motor in a [`StatusReply`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MotorStatus {
+    /// `servo` or `axis`.
+    pub kind: String,
+    /// What it does.
+    pub state: MotorState,
+    /// Where it is.
+    #[serde(flatten)]
+    pub at: MotorPlace,
+    /// Where it goes, in `unit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<f64>,
+    /// The number of the move that it is part of.
+    #[serde(default, rename = "move", skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
+    /// Who has a lease on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
+    /// What failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    /// Whether its thread is alive.
+    pub alive: bool,
+    /// How late its edges were.
+    pub lateness_us: Lateness,
+}
+
+/// How late edges were since the service started, in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Lateness {
+    /// The median.
+    pub p50: f64,
+    /// What 99 of 100 keep.
+    pub p99: f64,
+    /// The most.
+    pub max: f64,
+}
+
+/// A move in a [`StatusReply`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MoveStatus {
+    /// Its number.
+    #[serde(rename = "move")]
+    pub number: u64,
+    /// How far it has come.
+    pub state: MoveState,
+    /// Its motors.
+    pub motors: Vec<String>,
+    /// In how many seconds its plan ends; none before it starts, and while it is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_s: Option<f64>,
+}
+
+/// A lease in a [`StatusReply`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LeaseStatus {
+    /// Its number.
+    pub lease: u64,
+    /// Whose it is.
+    pub holder: String,
+    /// Its motors.
+    pub motors: Vec<String>,
+}
+
+/// The power budget in a [`StatusReply`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PowerStatus {
+    /// What the supply can give, in amperes.
+    pub budget_a: f64,
+    /// What the motors that are on take, in amperes.
+    pub used_a: f64,
+    /// How many moves wait for current.
+    pub waiting: u32,
+    /// Whether the supply's voltage is low, so that nothing starts.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub low: bool,
+}
+
+/// A thread in a [`StatusReply`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ThreadStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether it makes progress.
+    pub alive: bool,
+}

@@ -1,0 +1,491 @@
+//! The coordinator: owns the machine, hears the clients, and never waits for anyone but the motors.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::line_up::{Answer, LineUp};
+use super::moves::{Moves, News};
+use super::page::StatusPage;
+use super::wire::{ClientId, FromClient, LONGEST_LINE, Wire};
+use super::words;
+use crate::config::Config;
+use crate::machine::{Machine, MachineState, ProgramEnd, ProgramRun, ProgramTurn, RunResult};
+use crate::protocol::{
+    self, ErrorCode, ErrorReply, Event, EventLine, Incoming, MachineChanged, MotorEnded, MoveEnded,
+    MoveStarted, Outgoing, ProgramChanged, Reply, Topic, Triggered,
+};
+use crate::sync::{
+    Book, EventBook, EventRules, LeaseBook, LeaseRules, PositionBook, RendezvousBook,
+    RendezvousRules, WaitId,
+};
+use crate::units::Instant;
+
+/// How many positions may be saved.
+const MOST_SAVED: usize = 256;
+
+/// The status page is written this often at most.
+const PAGE_EVERY: Duration = Duration::from_millis(1);
+
+/// While nothing happens the page is written, and the service says that it lives, this often.
+const IDLE_EVERY: Duration = Duration::from_millis(100);
+
+/// While something moves, the page is written this often at least.
+const MOVING_EVERY: Duration = Duration::from_millis(10);
+
+/// The least time between two events about the motors' positions to one client.
+pub(super) const MOTORS_EVERY: Duration = Duration::from_millis(20);
+
+/// What a client's request waits for.
+#[derive(Debug)]
+pub(super) enum Waiting {
+    /// The end of a move, no longer than this.
+    Move {
+        number: u64,
+        until: Instant,
+        verb: MoveVerb,
+    },
+    Program {
+        name: String,
+    },
+    /// Until nothing of these moves moves; then the motors' places are told.
+    Rest {
+        moves: Vec<u64>,
+        motors: Vec<String>,
+        verb: RestVerb,
+    },
+    Events(WaitId),
+    Meeting(WaitId),
+    Lease(WaitId),
+    Saved {
+        wait: WaitId,
+        back: protocol::Return,
+    },
+}
+
+/// Whose reply the end of a move is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum MoveVerb {
+    Move,
+    Wait,
+    Return,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum RestVerb {
+    Hold,
+    Stop,
+}
+
+/// One client.
+#[derive(Default)]
+pub(super) struct Client {
+    pub line_up: LineUp<Waiting>,
+    pub name: Option<String>,
+    pub topics: BTreeSet<Topic>,
+    pub every: Duration,
+    pub told_motors: Option<Instant>,
+    sequence: u64,
+}
+
+/// Positions that were saved: motors' names with their positions, in their units.
+pub(super) type Saved = Vec<(String, f64)>;
+
+/// The service, for as long as one config holds.
+pub(super) struct Desk<'c> {
+    pub machine: &'c mut Machine,
+    pub config: &'c Config,
+    pub wire: &'c Wire,
+    pub clients: BTreeMap<ClientId, Client>,
+    pub moves: Moves,
+    pub programs: Vec<ProgramRun<'c>>,
+    pub events: EventBook,
+    pub leases: LeaseBook,
+    pub meetings: RendezvousBook,
+    pub saved: PositionBook<Saved>,
+    /// Why nothing moves until `clear`.
+    pub fault: Option<String>,
+    page: Option<StatusPage>,
+    page_at: Instant,
+    state: Option<protocol::MachineState>,
+    faulty: BTreeSet<String>,
+    requests: u64,
+    /// The program to begin with, once the start-up moves have ended.
+    pub start_when_ready: Option<String>,
+    /// How programs ended that somebody waits for.
+    ended: Vec<ProgramEnd>,
+}
+
+impl<'c> Desk<'c> {
+    pub fn new(
+        machine: &'c mut Machine,
+        config: &'c Config,
+        wire: &'c Wire,
+        page: Option<StatusPage>,
+        fault: Option<String>,
+    ) -> Desk<'c> {
+        Desk {
+            machine,
+            config,
+            wire,
+            clients: BTreeMap::new(),
+            moves: Moves::default(),
+            programs: Vec::new(),
+            events: EventBook::new(EventRules::default()),
+            leases: LeaseBook::new(LeaseRules::default()),
+            meetings: RendezvousBook::new(RendezvousRules::default()),
+            saved: PositionBook::new(MOST_SAVED),
+            fault,
+            page,
+            page_at: Instant::ZERO,
+            state: None,
+            faulty: BTreeSet::new(),
+            requests: 0,
+            start_when_ready: None,
+            ended: Vec::new(),
+        }
+    }
+
+    /// One turn: hears the clients, lets everything go on, answers, and lets the machine work.
+    pub fn turn(&mut self) {
+        while let Some(what) = self.wire.next() {
+            self.hear(what);
+        }
+        let next = self.go_on();
+        self.answer();
+        self.publish();
+        let moving = self.machine.state() == MachineState::Moving;
+        let idle = self.machine.now() + if moving { MOVING_EVERY } else { IDLE_EVERY };
+        self.machine.work(next.min(idle));
+    }
+
+    /// Lets moves, programs and books go on. Says when it has to be looked after again.
+    fn go_on(&mut self) -> Instant {
+        let (news, mut next) = self.moves.go_on(self.machine);
+        next = next.min(self.begin_program());
+        news.into_iter().for_each(|n| self.tell_move(n));
+        let mut programs = std::mem::take(&mut self.programs);
+        programs.retain_mut(|program| match program.poll(self.machine) {
+            ProgramTurn::Wait(until) => {
+                next = next.min(until);
+                true
+            }
+            ProgramTurn::Ended(end) => {
+                self.program_ended(end);
+                false
+            }
+        });
+        self.programs.append(&mut programs);
+        let now = self.machine.now();
+        self.events.advance(now);
+        self.meetings.advance(now);
+        self.saved.advance(now);
+        self.leases.advance(now);
+        self.lost_leases();
+        self.tell_state();
+        let deadlines = [
+            self.events.next_deadline(),
+            self.meetings.next_deadline(),
+            self.saved.next_deadline(),
+            self.leases.next_deadline(),
+        ];
+        deadlines.into_iter().flatten().fold(next, Instant::min)
+    }
+
+    /// The start program begins when nothing moves any more; until then: when to look again.
+    fn begin_program(&mut self) -> Instant {
+        match self.machine.state() {
+            _ if self.start_when_ready.is_none() => return Instant::FAR,
+            MachineState::Moving => return super::serve::look_again(self.machine.now()),
+            _ => {}
+        }
+        if let Some(program) = self.start_when_ready.take()
+            && let Err(e) = self.start_program(&program)
+        {
+            log::error!("the program {program} did not begin: {e}");
+        }
+        Instant::FAR
+    }
+
+    fn hear(&mut self, what: FromClient) {
+        match what {
+            FromClient::Connected(id) => {
+                self.clients
+                    .insert(id, Client { every: Duration::from_millis(100), ..Client::default() });
+            }
+            FromClient::Gone(id) => self.forget(id),
+            FromClient::Line(id, line) => self.line(id, &line),
+            FromClient::TooLong(id) => {
+                let text = format!("a line may have {LONGEST_LINE} bytes, and this one has more");
+                self.refuse(id, None, ErrorReply::new(ErrorCode::LineTooLong, text));
+            }
+            FromClient::NotText(id) => {
+                self.refuse(
+                    id,
+                    None,
+                    ErrorReply::new(ErrorCode::BadJson, "this is not UTF-8 text"),
+                );
+            }
+        }
+    }
+
+    fn refuse(&mut self, client: ClientId, id: Option<u64>, error: ErrorReply) {
+        self.requests += 1;
+        if let Some(c) = self.clients.get_mut(&client) {
+            c.line_up.refuse(self.requests, id, error);
+        }
+    }
+
+    fn line(&mut self, client: ClientId, line: &str) {
+        let incoming = match Incoming::parse(line) {
+            Ok(incoming) => incoming,
+            Err(refusal) => return self.refuse(client, refusal.id, refusal.error),
+        };
+        self.requests += 1;
+        let Some(c) = self.clients.get_mut(&client) else { return };
+        let mut begun = c.line_up.take(self.requests, incoming);
+        while let Some((number, request)) = begun.take() {
+            let answer = self.request(client, request);
+            let Some(c) = self.clients.get_mut(&client) else { return };
+            c.line_up.answer(number, answer);
+            begun = c.line_up.next();
+        }
+    }
+
+    /// A client is gone: what it waited for is taken back, and what it held is free.
+    fn forget(&mut self, client: ClientId) {
+        let now = self.machine.now();
+        let Some(gone) = self.clients.remove(&client) else { return };
+        for waiting in gone.line_up.open() {
+            match waiting {
+                Waiting::Events(id) => self.events.cancel(id, now),
+                Waiting::Meeting(id) => self.meetings.cancel(id, now),
+                Waiting::Lease(id) => self.leases.cancel(id, now),
+                Waiting::Saved { wait, .. } => self.saved.cancel(wait, now),
+                Waiting::Move { .. } | Waiting::Program { .. } | Waiting::Rest { .. } => {}
+            }
+        }
+        self.leases.disconnect(crate::sync::ClientId(client), now);
+    }
+
+    /// Settles what can be settled, and sends the replies whose turn has come.
+    fn answer(&mut self) {
+        let ids: Vec<ClientId> = self.clients.keys().copied().collect();
+        for id in ids {
+            let Some(mut c) = self.clients.remove(&id) else { continue };
+            c.line_up.settle(|waiting| self.settled(waiting));
+            let mut begun = c.line_up.next();
+            self.clients.insert(id, c);
+            while let Some((number, request)) = begun.take() {
+                let answer = self.request(id, request);
+                let Some(c) = self.clients.get_mut(&id) else { break };
+                c.line_up.answer(number, answer);
+                begun = c.line_up.next();
+            }
+            if let Some(c) = self.clients.get_mut(&id) {
+                for reply in c.line_up.replies() {
+                    self.wire.reply(id, reply.to_line());
+                }
+            }
+        }
+        self.ended.clear();
+    }
+
+    /// What a wait has come to, if it has.
+    fn settled(&mut self, waiting: &mut Waiting) -> Option<Result<Reply, ErrorReply>> {
+        match waiting {
+            Waiting::Move { number, until, verb } => {
+                let reply = |verb: MoveVerb, moves: &Moves| match verb {
+                    MoveVerb::Move => Reply::Move(moves.reply(*number)),
+                    MoveVerb::Wait => Reply::Wait(moves.reply(*number)),
+                    MoveVerb::Return => Reply::Return(moves.reply(*number)),
+                };
+                if self.moves.has_ended(*number) {
+                    return Some(Ok(reply(*verb, &self.moves)));
+                }
+                (self.machine.now() >= *until).then(|| {
+                    let text = format!("move {number} has not ended yet");
+                    Err(ErrorReply::new(ErrorCode::Timeout, text))
+                })
+            }
+            Waiting::Program { name } => {
+                let end = self.ended.iter().find(|e| e.program == *name)?;
+                Some(Ok(Reply::ProgramRun(super::verbs::program_reply(end))))
+            }
+            Waiting::Rest { moves, motors, verb } => {
+                let moving =
+                    |n: &u64| self.moves.id(*n).is_some_and(|id| !self.machine.is_at_rest(id));
+                let all_moving = motors.is_empty()
+                    && matches!(
+                        self.machine.state(),
+                        MachineState::Moving | MachineState::Stopping | MachineState::Holding
+                    );
+                if moves.iter().any(moving) || all_moving {
+                    return None;
+                }
+                let at_rest = self.places(motors);
+                Some(Ok(match verb {
+                    RestVerb::Hold => Reply::Hold(at_rest),
+                    RestVerb::Stop => Reply::Stop(at_rest),
+                }))
+            }
+            Waiting::Events(id) => {
+                let came = self.events.take(*id)?;
+                Some(match came {
+                    Ok(data) => Ok(Reply::WaitEvents(super::verbs::events_reply(&data))),
+                    Err(e) => Err(words::no_event(&e)),
+                })
+            }
+            Waiting::Meeting(id) => Some(match self.meetings.take(*id)? {
+                Ok(index) => {
+                    let index = u32::try_from(index).unwrap_or(u32::MAX);
+                    Ok(Reply::Rendezvous(protocol::RendezvousReply { index }))
+                }
+                Err(e) => Err(words::no_meeting(&e)),
+            }),
+            Waiting::Lease(id) => Some(match self.leases.take(*id)? {
+                Ok(grant) => Ok(super::verbs::lease_reply(&grant)),
+                Err(e) => Err(words::no_lease(&e)),
+            }),
+            Waiting::Saved { wait, back } => match self.saved.take(*wait)? {
+                Ok(positions) => match self.go_back(positions, back) {
+                    Ok(number) if back.wait => {
+                        let (until, verb) = (Instant::FAR, MoveVerb::Return);
+                        *waiting = Waiting::Move { number, until, verb };
+                        None
+                    }
+                    Ok(number) => Some(Ok(Reply::Return(self.moves.reply(number)))),
+                    Err(e) => Some(Err(e)),
+                },
+                Err(e) => {
+                    let code = match e {
+                        crate::sync::PositionError::Empty => ErrorCode::Timeout,
+                        crate::sync::PositionError::Stopped => ErrorCode::Closing,
+                        crate::sync::PositionError::TooMany { .. } => ErrorCode::TooMany,
+                    };
+                    Some(Err(ErrorReply::new(code, e.to_string())))
+                }
+            },
+        }
+    }
+
+    fn program_ended(&mut self, end: ProgramEnd) {
+        let word = match end.result {
+            RunResult::Done => "done",
+            RunResult::Failed => "failed",
+            RunResult::Stopped => "stopped",
+        };
+        self.trigger(&format!("program.{}.{word}", end.program), serde_json::Value::Null);
+        let (program, result) = (end.program.clone(), Some(words::result(end.result)));
+        self.tell(&Event::Program(ProgramChanged { program, result }));
+        self.ended.push(end);
+    }
+
+    fn tell_move(&mut self, news: News) {
+        match news {
+            News::Started { number, motors } => {
+                self.tell(&Event::MoveStarted(MoveStarted { number, motors, duration_s: None }));
+            }
+            News::MotorEnded { number, motor, outcome } => {
+                let word = match outcome.outcome {
+                    protocol::OutcomeWord::Reached => "reached",
+                    protocol::OutcomeWord::Short => "short",
+                };
+                let data = serde_json::json!({
+                    "move": number, "position": outcome.at.position, "unit": outcome.at.unit
+                });
+                self.trigger(&format!("{motor}.{word}"), data);
+                self.tell(&Event::MotorEnded(MotorEnded { number, motor, outcome }));
+            }
+            News::Ended { number, outcome } => {
+                self.tell(&Event::MoveEnded(MoveEnded { number, outcome }));
+            }
+        }
+    }
+
+    /// The service's own named events. They have no namesakes: a client's may replace them, as any.
+    pub fn trigger(&mut self, name: &str, data: serde_json::Value) {
+        let now = self.machine.now();
+        if let Err(e) = self.events.trigger(name, data.to_string(), now) {
+            log::debug!("{name}: {e}");
+        }
+        self.tell(&Event::Triggered(Triggered { name: name.to_owned(), data }));
+    }
+
+    /// Tells the machine's state where it has changed, and new faults.
+    fn tell_state(&mut self) {
+        let snapshot = self.machine.snapshot();
+        for motor in &snapshot.motors {
+            if let Some(fault) = &motor.fault
+                && self.faulty.insert(motor.motor.clone())
+            {
+                let data = serde_json::json!({ "fault": fault.to_string() });
+                self.trigger(&format!("{}.fault", motor.motor), data);
+                self.fault.get_or_insert_with(|| format!("{}: {fault}", motor.motor));
+            }
+        }
+        let state = words::state(snapshot.state, self.fault.is_some());
+        if self.state.replace(state) != Some(state) {
+            let reason = self.fault.clone();
+            self.tell(&Event::Machine(MachineChanged { state, reason }));
+            if snapshot.state == MachineState::Halted {
+                self.trigger("machine.stopped", serde_json::Value::Null);
+            }
+        }
+    }
+
+    /// Sends an event to those who asked for its kind.
+    pub fn tell(&mut self, event: &Event) {
+        let at_s = self.machine.now().as_nanos() as f64 / 1e9;
+        let topic = event.topic();
+        for (&id, client) in &mut self.clients {
+            if topic.is_none_or(|t| client.topics.contains(&t)) {
+                client.sequence += 1;
+                let line = EventLine { seq: client.sequence, at_s, event: event.clone() };
+                self.wire.event(id, &Outgoing::Event(line).to_line());
+            }
+        }
+    }
+
+    /// Positions, to those who asked for them, and to the status page.
+    fn publish(&mut self) {
+        let now = self.machine.now();
+        if now < self.page_at {
+            return;
+        }
+        self.page_at = now + PAGE_EVERY;
+        let snapshot = self.machine.snapshot();
+        if let Some(page) = &mut self.page {
+            let lateness: Vec<_> = snapshot
+                .motors
+                .iter()
+                .map(|m| self.machine.lateness(&m.motor).unwrap_or_default())
+                .collect();
+            if let Err(e) = page.write(&snapshot, self.moves.count(), &lateness) {
+                log::warn!("the status page can't be written any more: {e}");
+                self.page = None;
+            }
+        }
+        self.tell_motors(now);
+    }
+
+    fn tell_motors(&mut self, now: Instant) {
+        let due = |c: &Client| {
+            c.topics.contains(&Topic::Motors)
+                && c.told_motors.is_none_or(|told| now >= told + c.every)
+        };
+        if !self.clients.values().any(due) {
+            return;
+        }
+        let at_s = now.as_nanos() as f64 / 1e9;
+        let event = Event::Motors(self.motors_changed());
+        for (&id, client) in self.clients.iter_mut().filter(|c| due(c.1)) {
+            client.told_motors = Some(now);
+            client.sequence += 1;
+            let line = EventLine { seq: client.sequence, at_s, event: event.clone() };
+            self.wire.event(id, &Outgoing::Event(line).to_line());
+        }
+    }
+}
+
+/// What a request comes to.
+pub(super) type Handled = Answer<Waiting>;

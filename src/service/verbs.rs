@@ -1,0 +1,424 @@
+//! What the service does when it is asked to: everything but motion.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::desk::{Desk, Handled, MOTORS_EVERY, Waiting};
+use super::line_up::Answer;
+use super::wire::ClientId;
+use super::words;
+use crate::config::Drive;
+use crate::machine::{MachineState, ProgramEnd, ProgramRun};
+use crate::protocol::{
+    self, AtRest, ClearReply, Done, ErrorCode, ErrorReply, EventsReply, HelloReply,
+    LeaseReleaseReply, LeaseReply, MotorChange, MotorPlace, MotorState, MotorStatus, MotorsChanged,
+    MoveStatus, Named, ProgramListReply, ProgramReply, ProgramState, ProgramStopReply, Reply,
+    Request, SaveReply, StatusReply, SubscribeReply, ThreadStatus, Topic, TriggerReply,
+    WaitEventsReply,
+};
+use crate::sync::{Delivery, LeaseGrant, LeaseId, LeaseRequest, LeaseToken, StackFull};
+use crate::units::{Instant, Time};
+
+type Result<T> = std::result::Result<T, ErrorReply>;
+
+pub(super) fn program_reply(end: &ProgramEnd) -> ProgramReply {
+    let short = end.shorts.iter().map(|s| format!("{} fell short", s.motor)).collect::<Vec<_>>();
+    ProgramReply {
+        program: end.program.clone(),
+        result: Some(words::result(end.result)),
+        message: (!short.is_empty()).then(|| short.join(", ")),
+    }
+}
+
+pub(super) fn events_reply(data: &[Arc<str>]) -> WaitEventsReply {
+    // What was kept is JSON that this service has written itself.
+    let data = data.iter().map(|d| serde_json::from_str(d).unwrap_or_default()).collect();
+    WaitEventsReply { data }
+}
+
+pub(super) fn lease_reply(grant: &LeaseGrant) -> Reply {
+    Reply::LeaseTake(LeaseReply { lease: grant.id.number(), token: grant.token.to_string() })
+}
+
+fn token(text: Option<&str>) -> Result<Option<LeaseToken>> {
+    let parse = |t: &str| {
+        t.parse().map_err(|_| {
+            let what = "this is no token of a lease: pass on what its holder was given";
+            ErrorReply::new(ErrorCode::BadValue, what)
+        })
+    };
+    text.map(parse).transpose()
+}
+
+impl Desk<'_> {
+    /// Begins a request, or carries it out.
+    pub(super) fn request(&mut self, client: ClientId, request: Request) -> Handled {
+        match self.handle(client, request) {
+            Ok(answer) => answer,
+            Err(error) => Answer::Now(Err(error)),
+        }
+    }
+
+    fn handle(&mut self, client: ClientId, request: Request) -> Result<Handled> {
+        let now = self.machine.now();
+        let reply = match request {
+            Request::Hello(hello) => self.hello(client, hello),
+            Request::Status(status) => Reply::Status(self.status(status.motors.as_deref())?),
+            Request::Subscribe(subscribe) => self.subscribe(client, &subscribe),
+            Request::Unsubscribe(_) => {
+                if let Some(c) = self.clients.get_mut(&client) {
+                    c.topics.clear();
+                }
+                Reply::Unsubscribe(Done {})
+            }
+            Request::Clear(_) => self.clear()?,
+            Request::Trigger(trigger) => {
+                let data = trigger.data.to_string();
+                let came = self.events.trigger(&trigger.event, data, now);
+                let completed = came.map_err(|e| words::no_event(&e))?.completed as u64;
+                let (name, data) = (trigger.event, trigger.data);
+                self.tell(&protocol::Event::Triggered(protocol::Triggered { name, data }));
+                Reply::Trigger(TriggerReply { completed })
+            }
+            Request::WaitEvents(wait) => {
+                let delivery = if wait.consume { Delivery::Consume } else { Delivery::Shared };
+                let id = self.events.wait(&wait.events, delivery, wait.timeout.0, now);
+                return Ok(Answer::Later(Waiting::Events(id.map_err(|e| words::no_event(&e))?)));
+            }
+            Request::Events(_) => Reply::Events(EventsReply {
+                events: self.events.kept().map(str::to_owned).collect(),
+            }),
+            Request::Rendezvous(r) => {
+                let id = self.meetings.join(&r.name, r.parties as usize, r.timeout.0, now);
+                return Ok(Answer::Later(Waiting::Meeting(id.map_err(|e| words::no_meeting(&e))?)));
+            }
+            Request::RendezvousAbort(m) => {
+                self.meetings.abort(&m.name, now).map_err(|e| words::no_meeting(&e))?;
+                Reply::RendezvousAbort(Done {})
+            }
+            Request::RendezvousReset(m) => {
+                self.meetings.reset(&m.name, now);
+                Reply::RendezvousReset(Done {})
+            }
+            Request::LeaseTake(take) => {
+                let id = self.lease(client, take, now)?;
+                return Ok(Answer::Later(Waiting::Lease(id)));
+            }
+            Request::LeaseRenew(renew) => {
+                let (id, by) = (LeaseId::from_number(renew.lease), crate::sync::ClientId(client));
+                let token = token(renew.token.as_deref())?;
+                self.leases.renew(id, by, token, now).map_err(|e| words::no_lease(&e))?;
+                Reply::LeaseRenew(Done {})
+            }
+            Request::LeaseRelease(release) => {
+                let (id, by) = (LeaseId::from_number(release.lease), crate::sync::ClientId(client));
+                let free = self.leases.release(id, by, now).map_err(|e| words::no_lease(&e))?;
+                Reply::LeaseRelease(LeaseReleaseReply { free })
+            }
+            Request::Save(save) => self.save(save.motors.as_deref(), now)?,
+            Request::Return(back) => {
+                self.allowed(client, &[], back.token.as_deref())?;
+                let timeout = back.timeout.map_or(Duration::ZERO, |t| t.0);
+                let wait = self
+                    .saved
+                    .pop(timeout, now)
+                    .map_err(|e| ErrorReply::new(ErrorCode::TooMany, e.to_string()))?;
+                return Ok(Answer::Later(Waiting::Saved { wait, back }));
+            }
+            Request::ProgramRun(run) => return self.run_program(client, run),
+            Request::ProgramStop(stop) => self.stop_programs(stop.program.as_deref())?,
+            Request::ProgramList(_) => {
+                let running = |name: &str| self.programs.iter().any(|p| p.name() == name);
+                let state =
+                    |name: &String| ProgramState { name: name.clone(), running: running(name) };
+                let programs = self.config.programs.iter().map(|p| state(&p.name)).collect();
+                Reply::ProgramList(ProgramListReply { programs })
+            }
+            motion => return self.motion(client, motion),
+        };
+        Ok(Answer::Now(Ok(reply)))
+    }
+
+    fn hello(&mut self, client: ClientId, hello: protocol::Hello) -> Reply {
+        if let (Some(c), Some(name)) = (self.clients.get_mut(&client), hello.client) {
+            c.name = Some(name.chars().take(80).collect());
+        }
+        Reply::Hello(HelloReply {
+            service: "lockstep".to_owned(),
+            release: env!("CARGO_PKG_VERSION").to_owned(),
+            versions: vec![protocol::VERSION],
+            machine: self.config.machine.name.clone(),
+            backend: self.machine.backend().to_owned(),
+            client,
+        })
+    }
+
+    fn subscribe(&mut self, client: ClientId, subscribe: &protocol::Subscribe) -> Reply {
+        let all_but_motors = || vec![Topic::Moves, Topic::Events, Topic::Machine];
+        let topics = subscribe.topics.clone().unwrap_or_else(all_but_motors);
+        if let Some(c) = self.clients.get_mut(&client) {
+            c.topics = topics.iter().copied().collect();
+            c.every =
+                subscribe.every.map_or(Duration::from_millis(100), |t: Time| t.0).max(MOTORS_EVERY);
+            c.told_motors = None;
+        }
+        Reply::Subscribe(SubscribeReply { topics })
+    }
+
+    /// Allows moves again after a halt, a fault or an unclean end.
+    fn clear(&mut self) -> Result<Reply> {
+        let faulty = self.machine.snapshot();
+        if let Some((motor, fault)) =
+            faulty.motors.iter().find_map(|m| Some((&m.motor, m.fault.as_ref()?)))
+        {
+            let text = format!("{motor}: {fault}; mend it and start the service again");
+            return Err(ErrorReply::new(ErrorCode::Fault, text).about([motor]));
+        }
+        if !self.machine.clear() {
+            let text = "the motors do not come to rest: start the service again";
+            return Err(ErrorReply::new(ErrorCode::Hardware, text));
+        }
+        self.fault = None;
+        let state = words::state(self.machine.state(), false);
+        Ok(Reply::Clear(ClearReply { state }))
+    }
+
+    fn lease(
+        &mut self,
+        client: ClientId,
+        take: protocol::LeaseTake,
+        now: Instant,
+    ) -> Result<crate::sync::WaitId> {
+        self.known(&take.motors)?;
+        let name = self.clients.get(&client).and_then(|c| c.name.clone());
+        let request = LeaseRequest {
+            client: crate::sync::ClientId(client),
+            holder: take.holder.or(name).unwrap_or_else(|| format!("client {client}")),
+            motors: take.motors,
+            token: token(take.token.as_deref())?,
+            timeout: take.timeout.map_or(Duration::ZERO, |t| t.0),
+            heartbeat: take.heartbeat.map(|t| t.0),
+        };
+        self.leases.take_motors(request, now).map_err(|e| words::no_lease(&e))
+    }
+
+    /// Motors of leases that were lost come to rest; who waited for them gets them after that.
+    pub(super) fn lost_leases(&mut self) {
+        let now = self.machine.now();
+        for lost in self.leases.take_lost(now) {
+            log::warn!("lease {} of {} is lost: {}", lost.id, lost.holder, lost.cause);
+            self.stop_motors(Some(&lost.motors));
+            self.tell(&protocol::Event::Lease(protocol::LeaseChanged {
+                lease: lost.id.number(),
+                state: protocol::LeaseState::Lost,
+                holder: lost.holder,
+                motors: lost.motors,
+            }));
+        }
+    }
+
+    /// Whether a client may move these motors: nothing holds the machine back, and nobody else has a
+    /// lease on them.
+    pub(super) fn allowed(
+        &self,
+        client: ClientId,
+        motors: &[String],
+        shown: Option<&str>,
+    ) -> Result<()> {
+        if let Some(fault) = &self.fault {
+            let text = format!("{fault}; nothing moves until `lockstep clear`");
+            return Err(ErrorReply::new(ErrorCode::Fault, text));
+        }
+        if self.machine.state() == MachineState::Halted {
+            let text = "the machine was halted; nothing moves until `lockstep clear`";
+            return Err(ErrorReply::new(ErrorCode::Stopped, text));
+        }
+        self.leased(client, motors, shown)
+    }
+
+    /// Whether nobody else has a lease on these motors.
+    pub(super) fn leased(
+        &self,
+        client: ClientId,
+        motors: &[String],
+        shown: Option<&str>,
+    ) -> Result<()> {
+        self.known(motors)?;
+        let token = token(shown)?;
+        for motor in motors {
+            let may = self.leases.may_use(motor, crate::sync::ClientId(client), token);
+            may.map_err(|e| words::no_lease(&e))?;
+        }
+        Ok(())
+    }
+
+    /// Whether there are motors of these names.
+    pub(super) fn known(&self, motors: &[String]) -> Result<()> {
+        match motors.iter().find(|m| self.config.motor(m).is_none()) {
+            None => Ok(()),
+            Some(name) => {
+                let known: Vec<_> = self.config.motors.iter().map(|m| m.name.as_str()).collect();
+                let text =
+                    format!("there is no motor `{name}`; the motors are {}", known.join(", "));
+                Err(ErrorReply::new(ErrorCode::UnknownMotor, text).about([name]))
+            }
+        }
+    }
+
+    fn save(&mut self, motors: Option<&[String]>, now: Instant) -> Result<Reply> {
+        self.known(motors.unwrap_or_default())?;
+        let snapshot = self.machine.snapshot();
+        let named = |m: &str| motors.is_none_or(|all| all.iter().any(|n| n == m));
+        let positions: Vec<_> = snapshot
+            .motors
+            .iter()
+            .filter(|m| named(&m.motor))
+            .filter_map(|m| Some((m.motor.clone(), m.position?)))
+            .collect();
+        if positions.is_empty() {
+            let text = "none of these motors has a position yet: move them first";
+            return Err(ErrorReply::new(ErrorCode::PlaceUnknown, text));
+        }
+        let names: Vec<_> = positions.iter().map(|p| p.0.clone()).collect();
+        let saved = self.saved.push(positions, now);
+        let saved = saved.map_err(|StackFull { capacity, .. }| {
+            let text = format!("{capacity} positions are saved already: return to one first");
+            ErrorReply::new(ErrorCode::StackFull, text)
+        })?;
+        let motors = self.places(&names).motors;
+        Ok(Reply::Save(SaveReply { saved: saved as u64, motors }))
+    }
+
+    fn run_program(&mut self, client: ClientId, run: protocol::ProgramRun) -> Result<Handled> {
+        let motors = crate::machine::preflight(self.config, &run.program).motors;
+        let motors: Vec<_> = motors.iter().map(|&m| self.config.motors[m].name.clone()).collect();
+        self.allowed(client, &motors, run.token.as_deref())?;
+        if self.programs.iter().any(|p| p.name() == run.program) {
+            let text =
+                format!("the program {} runs already: wait for its end, or stop it", run.program);
+            return Err(ErrorReply::new(ErrorCode::Busy, text));
+        }
+        self.start_program(&run.program)?;
+        let name = run.program;
+        if run.wait {
+            return Ok(Answer::Later(Waiting::Program { name }));
+        }
+        let reply = ProgramReply { program: name, result: None, message: None };
+        Ok(Answer::Now(Ok(Reply::ProgramRun(reply))))
+    }
+
+    /// Begins a program of the config.
+    pub(super) fn start_program(&mut self, name: &str) -> Result<()> {
+        let run = ProgramRun::start(self.machine, self.config, name);
+        self.programs.push(run.map_err(|e| words::no_program(&e))?);
+        let (program, result) = (name.to_owned(), None);
+        self.tell(&protocol::Event::Program(protocol::ProgramChanged { program, result }));
+        Ok(())
+    }
+
+    fn stop_programs(&mut self, name: Option<&str>) -> Result<Reply> {
+        if let Some(name) = name.filter(|n| self.config.program(n).is_none()) {
+            let text = format!("there is no program `{name}`");
+            return Err(ErrorReply::new(ErrorCode::UnknownProgram, text));
+        }
+        let mut stopped = Vec::new();
+        for program in &mut self.programs {
+            if name.is_none_or(|n| n == program.name()) {
+                program.stop(self.machine);
+                stopped.push(program.name().to_owned());
+            }
+        }
+        Ok(Reply::ProgramStop(ProgramStopReply { stopped }))
+    }
+
+    /// Where these motors are; all of them where none is named.
+    pub(super) fn places(&self, motors: &[String]) -> AtRest {
+        let all = self.config.motors.iter().map(|m| &m.name);
+        let named = all.filter(|m| motors.is_empty() || motors.contains(m));
+        AtRest { motors: named.map(|m| (m.clone(), self.place(m))).collect() }
+    }
+
+    fn place(&self, motor: &str) -> MotorPlace {
+        let unit = self.config.motor(motor).map(|m| m.unit);
+        words::place(
+            self.machine.position(motor),
+            unit.unwrap_or(crate::config::MotorUnit::Degree),
+            self.machine.steps(motor),
+            self.machine.place(motor).unwrap_or(crate::machine::Place::Unknown),
+        )
+    }
+
+    fn motor_state(&self, motor: &crate::machine::MotorSnapshot) -> MotorState {
+        if motor.fault.is_some() {
+            return MotorState::Fault;
+        }
+        match motor.busy {
+            Some(id) if self.machine.is_at_rest(id) => MotorState::Held,
+            Some(_) => MotorState::Moving,
+            None if motor.position.is_none() => MotorState::Off,
+            None => MotorState::Idle,
+        }
+    }
+
+    pub(super) fn motors_changed(&self) -> MotorsChanged {
+        let change = |m: &crate::machine::MotorSnapshot| {
+            (m.motor.clone(), MotorChange { state: self.motor_state(m), at: self.place(&m.motor) })
+        };
+        MotorsChanged { motors: self.machine.snapshot().motors.iter().map(change).collect() }
+    }
+
+    fn status(&self, motors: Option<&[String]>) -> Result<StatusReply> {
+        self.known(motors.unwrap_or_default())?;
+        let snapshot = self.machine.snapshot();
+        let holder = |motor: &str| {
+            self.leases.leases().find(|l| l.2.iter().any(|m| m == motor)).map(|l| l.1.to_owned())
+        };
+        let micros = |nanos: u64| nanos as f64 / 1e3;
+        let status = |m: &crate::machine::MotorSnapshot| {
+            let servo =
+                self.config.motor(&m.motor).is_some_and(|c| matches!(c.drive, Drive::Servo(_)));
+            let late = self.machine.lateness(&m.motor).unwrap_or_default();
+            let (p50, p99, max) = (micros(late.p50), micros(late.p99), micros(late.max));
+            let status = MotorStatus {
+                kind: if servo { "servo" } else { "axis" }.to_owned(),
+                state: self.motor_state(m),
+                at: self.place(&m.motor),
+                target: None,
+                number: m.busy.and_then(|id| self.moves.number_of(id)),
+                holder: holder(&m.motor),
+                fault: m.fault.as_ref().map(ToString::to_string),
+                alive: !matches!(
+                    m.fault,
+                    Some(crate::motor::FaultKind::Panic | crate::motor::FaultKind::Silent)
+                ),
+                lateness_us: protocol::Lateness { p50, p99, max },
+            };
+            (m.motor.clone(), status)
+        };
+        let named =
+            |m: &&crate::machine::MotorSnapshot| motors.is_none_or(|all| all.contains(&m.motor));
+        let moves = self.moves.open().map(|(number, state, motors, id)| {
+            let held = id.is_some_and(|id| self.machine.is_at_rest(id));
+            let state = if held { protocol::MoveState::Held } else { state };
+            MoveStatus { number, state, motors: motors.to_vec(), left_s: None }
+        });
+        let leases = self.leases.leases().map(|(id, holder, motors)| protocol::LeaseStatus {
+            lease: id.number(),
+            holder: holder.to_owned(),
+            motors: motors.to_vec(),
+        });
+        Ok(StatusReply {
+            at_s: snapshot.at.as_nanos() as f64 / 1e9,
+            state: words::state(snapshot.state, self.fault.is_some()),
+            reason: self.fault.clone(),
+            motors: snapshot.motors.iter().filter(named).map(status).collect::<Named<_>>(),
+            moves: moves.collect(),
+            programs: self.programs.iter().map(|p| p.name().to_owned()).collect(),
+            leases: leases.collect(),
+            power: None,
+            threads: Vec::<ThreadStatus>::new(),
+            clients: u32::try_from(self.clients.len()).unwrap_or(u32::MAX),
+            saved: self.saved.len() as u64,
+        })
+    }
+}

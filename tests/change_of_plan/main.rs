@@ -1,0 +1,12 @@
+//! The change of plan while a machine moves: hold, resume, override, retarget, jog, stop, halt.
+#![allow(clippy::unwrap_used)]
+
+mod holds;
+mod jogs;
+mod machine;
+mod retargets;
+mod sequences;
+#[allow(dead_code)]
+#[path = "../machine_virtual/support.rs"]
+mod support;
+mod threads;
