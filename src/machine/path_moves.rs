@@ -230,7 +230,8 @@ impl Machine {
     /// Looks after a run that is on its way. Whether there was something to do.
     pub(super) fn go_on_with_run(&mut self, id: MoveId, now: Instant) -> bool {
         let Some(active) = self.active.get_mut(&id) else { return false };
-        if !active.on_the_way() {
+        // What is proposed is a copy of the path: until that is decided, it must not go on.
+        if !active.on_the_way() || active.proposal.is_some() {
             return false;
         }
         let Some(run) = active.run.as_mut().filter(|r| now >= r.due()) else { return false };

@@ -134,3 +134,52 @@ fn a_way_without_end_keeps_its_last_bits() {
     assert_eq!(path.end(), [0.0, 0.0]);
     assert!(path.progress().1 < 2e5, "counted anew");
 }
+
+#[test]
+fn a_line_that_is_known_just_in_time_is_kept_as_well() {
+    let mut dice = Dice(6);
+    for _ in 0..300 {
+        let case = Case::random(&mut dice);
+        let mut path = Path::new(&case.motors, &case.start, case.blend()).unwrap();
+        let most = plenty(&case, &path) + 10 * case.vertices.len() as u64;
+        let mut ahead = case.vertices.iter();
+        let mut all: Option<Vec<Trajectory>> = None;
+        let mut from = 0;
+        loop {
+            while path.wants() {
+                match ahead.next() {
+                    Some((vertex, blend, speed)) => path.push(vertex, *blend, *speed).unwrap(),
+                    None => path.close(),
+                }
+            }
+            let moved = path.advance() == Advance::Moved;
+            assert!(path.tick() < most);
+            if !moved || path.tick() > from + dice.below(40) {
+                let chunk = path.chunk(from);
+                assert_kept(&case, &chunk.trajectories, None);
+                all = Some(match all {
+                    None => chunk.trajectories,
+                    Some(before) => joined(&before, &chunk.trajectories, from * path.tick_nanos()),
+                });
+                // Not always all of it: the motors may be told of it some ticks before.
+                from = path.tick().saturating_sub(dice.below(3)).max(from);
+                path.forget(from);
+            }
+            if !moved {
+                break;
+            }
+        }
+        assert_near(&case, &all.unwrap());
+    }
+}
+
+/// `then` takes over from `before` at `at`, in the state that it has there.
+fn joined(before: &[Trajectory], then: &[Trajectory], at: u64) -> Vec<Trajectory> {
+    let join = |(before, then): (&Trajectory, &Trajectory)| {
+        assert_eq!(before.state_at(at), then.start());
+        let old = before.segments().iter().filter(|s| s.start < at).copied();
+        let new = then.segments().iter().map(|s| Segment { start: s.start + at, ..*s });
+        Trajectory::from_segments(old.chain(new).collect(), then.end())
+    };
+    before.iter().zip(then).map(join).collect()
+}

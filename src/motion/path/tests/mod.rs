@@ -6,7 +6,7 @@ mod pace;
 
 use super::*;
 use crate::motion::testing::Dice;
-use crate::motion::{Limits, State, Trajectory};
+use crate::motion::{Limits, Segment, State, Trajectory};
 
 /// Motors and a line, with the blend and the speed of each of its vertices but the first.
 #[derive(Clone, Debug)]
