@@ -155,7 +155,10 @@ fn a_rate_has_no_position() {
     let refused = machine.start(&Move::new().to("pump", Angle(90.0)));
     assert_eq!(refused, Err(MoveError::NoPosition { motor: "pump".into() }));
     assert_eq!(machine.place("pump"), Some(Place::Estimated));
-    assert_eq!(machine.set_position("pump", Angle(0.0)), Err(MoveError::NoPosition { motor: "pump".into() }));
+    assert_eq!(
+        machine.set_position("pump", Angle(0.0)),
+        Err(MoveError::NoPosition { motor: "pump".into() })
+    );
     machine.finish();
 }
 

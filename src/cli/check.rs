@@ -313,8 +313,15 @@ In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)
 
     #[test]
     fn every_shipped_config_fits_a_terminal() {
-        let all =
-            ["servo-sweep", "two-servos", "xyz-stage", "pan-tilt", "28byj48-dial", "pca9685-arm", "pwm-turntable"];
+        let all = [
+            "servo-sweep",
+            "two-servos",
+            "xyz-stage",
+            "pan-tilt",
+            "28byj48-dial",
+            "pca9685-arm",
+            "pwm-turntable",
+        ];
         for name in all {
             let report = run(&[&format!("config/{name}.toml")], Options::default());
             assert_eq!(report.status, 0);

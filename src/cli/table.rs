@@ -111,7 +111,9 @@ fn notes(report: &RunReport) -> Vec<String> {
     }
     for motor in motors {
         let told = |o: &Outcome| matches!(o, Outcome::Short { cause: Cause::Uncounted { .. }, .. });
-        if let Some((low, high)) = motor.between.filter(|_| !motor.outcome.as_ref().is_some_and(told)) {
+        if let Some((low, high)) =
+            motor.between.filter(|_| !motor.outcome.as_ref().is_some_and(told))
+        {
             notes.push(format!(
                 "{}: not all of its pulses could be counted: between {low} and {high} steps",
                 motor.motor

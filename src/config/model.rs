@@ -133,16 +133,18 @@ impl MotorConfig {
         let backlash = |ratio: Ratio| ratio.scale(self.backlash).round() as i64;
         match &self.drive {
             Drive::Servo(_) => None,
-            Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => Some(AxisConfig {
-                steps_per_unit: axis.steps_per_unit,
-                start_stop_speed: axis.start_stop_speed,
-                reverse: axis.reverse,
-                at_start: axis.at_start,
-                on_stop: axis.on_stop,
-                holds_load: axis.holds_load,
-                wake: axis.timing.wake,
-                backlash: backlash(axis.steps_per_unit),
-            }),
+            Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => {
+                Some(AxisConfig {
+                    steps_per_unit: axis.steps_per_unit,
+                    start_stop_speed: axis.start_stop_speed,
+                    reverse: axis.reverse,
+                    at_start: axis.at_start,
+                    on_stop: axis.on_stop,
+                    holds_load: axis.holds_load,
+                    wake: axis.timing.wake,
+                    backlash: backlash(axis.steps_per_unit),
+                })
+            }
             Drive::Coils(axis) => Some(AxisConfig {
                 steps_per_unit: axis.steps_per_unit,
                 start_stop_speed: axis.start_stop_speed,

@@ -23,12 +23,7 @@ pub(super) struct Step {
 }
 
 /// `{ gpio = 17 }`, or `{ pwm = { gpio = 18 } }`.
-pub(super) fn step(
-    r: &Reader<'_>,
-    table: &Table<'_>,
-    motor: &mut ReadMotor,
-    key: Key,
-) -> Step {
+pub(super) fn step(r: &Reader<'_>, table: &Table<'_>, motor: &mut ReadMotor, key: Key) -> Step {
     let clock = table.get(key).and_then(|value| {
         let inner = value.toml.get_ref().as_table()?;
         inner.contains_key(PWM.name).then_some(value)
@@ -128,7 +123,8 @@ impl<'a> Clock<'a> {
         at: &InUnits<'_>,
     ) -> bool {
         let mut fine = true;
-        let why = "an axis in `mode = \"velocity\"` turns at a rate, and nobody knows where it stands";
+        let why =
+            "an axis in `mode = \"velocity\"` turns at a rate, and nobody knows where it stands";
         let bounded = travel.min.is_finite() || travel.max.is_finite();
         if let Some(at) = at.travel.filter(|_| bounded) {
             r.error(at.span(), why, "write `travel = \"unlimited\"`, or leave out `mode`");

@@ -74,8 +74,8 @@ use std::time::Duration;
 
 use super::part::{Met, Part, Stage};
 use super::{
-    Command, FaultKind, Input, Limit, Motion, Motor, MotorLimits, MoveId, Outbox, Report, Telemetry, Verdict,
-    Wake,
+    Command, FaultKind, Input, Limit, Motion, Motor, MotorLimits, MoveId, Outbox, Report,
+    Telemetry, Verdict, Wake,
 };
 use crate::hal::{Clock, HalError, Level, PwmChannel, end_signal_in_low};
 use crate::motion::{StepTimes, Trajectory};

@@ -35,7 +35,6 @@ enum State {
     Fading(Instant),
 }
 
-
 /// The time from a step to the next one in its direction.
 fn gap_after(steps: &StepTimes, due: StepDue) -> Option<u64> {
     let mut steps = steps.clone();
