@@ -270,3 +270,23 @@ fn a_run_for_ever_is_streamed() {
     assert_eq!(told.iter().filter(|t| t.contains(":blend:")).count(), 1, "one run");
     assert_clean(&verified(&recording, &config));
 }
+
+#[test]
+fn what_a_program_will_take_is_known_before() {
+    let steps = format!(
+        "{{ move = {{ x = \"3mm\", y = \"4mm\" }} }}, {} {{ pause = \"100ms\" }},
+         {{ repeat = 7, steps = [ {} ] }}, {{ move = {{ x = \"8mm\" }} }}",
+        square("0.3mm"),
+        square("0.3mm").replace(" } },", " }, blend = \"0.3mm\" },"),
+    );
+    let config = stage(&steps);
+    let ahead = lockstep::machine::preflight(&config, "p");
+    assert_eq!(ahead.problems, []);
+    let took = run(&config, "p").3;
+    let expected = ahead.duration.unwrap().as_secs_f64();
+    assert!((took / expected - 1.0).abs() < 0.02, "{took} s, expected {expected} s");
+    // 8 squares of 80 mm, each corner cut a little, and the way there.
+    let x = ahead.usage[0];
+    assert!((x.distance - (8.0 * 40.0 + 3.0 + 3.0 + 8.0)).abs() < 5.0, "{x:?}");
+    assert!(x.speed_share > 0.9 && x.speed_share <= 1.0 + 1e-6, "{x:?}");
+}

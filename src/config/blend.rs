@@ -34,6 +34,17 @@ pub(super) fn blend(
     for name in moved.entries.keys() {
         let text: &str = name.get_ref();
         let motor = names.motor_names.iter().position(|n| *n == text);
+        if motor.is_some_and(|m| names.motors[m].backlash.is_some_and(|b| b > 0.0)) {
+            r.error(
+                span_of(name),
+                format!(
+                    "`{text}` has a `backlash`, which can only be taken up at rest, and a move with a \
+                     `blend` does not rest"
+                ),
+                "leave one of the two out",
+            );
+            fine = false;
+        }
         let Some(unit) = motor.and_then(|m| names.motors[m].unit) else { continue };
         match first {
             Some((of_first, other)) if of_first != unit => {

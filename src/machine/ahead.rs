@@ -85,7 +85,11 @@ fn fits(config: &Config, unit: MotorUnit, action: &MoveAction) -> bool {
         && action.arrive == Arrive::Aligned
         && action.timeout.is_none()
         && action.on_short.is_empty()
-        && action.targets.iter().all(|t| config.motors[t.motor].unit == unit)
+        && action.targets.iter().all(|t| {
+            let motor = &config.motors[t.motor];
+            // Backlash is taken up at rest.
+            motor.unit == unit && motor.axis().is_none_or(|axis| axis.backlash == 0)
+        })
 }
 
 impl<'c> Ahead<'c> {
@@ -120,6 +124,13 @@ impl<'c> Ahead<'c> {
         }
         let frames = frames.to_vec();
         Some(Ahead { frames, motors, over: false, alike: 0, before: Some(first) })
+    }
+
+    /// Whether a move can be the next one of the run, if the one before it has a blend.
+    pub fn takes(&self, config: &Config, action: &MoveAction) -> bool {
+        let unit = self.motors.first().map(|&m| config.motors[m].unit);
+        unit.is_some_and(|unit| fits(config, unit, action))
+            && action.targets.iter().all(|t| self.motors.contains(&t.motor))
     }
 
     /// Its motors: those of the next ten thousand moves of it, the first ones if they are too many.

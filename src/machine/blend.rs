@@ -339,6 +339,34 @@ impl BlendRun {
         }
     }
 
+    /// Plans as far as the places that it has allow, and looks at what that is: the time that it takes, and
+    /// each motor's trajectory. All of it is forgotten then.
+    pub fn look_through(
+        &mut self,
+        models: &[MotorModel],
+        mut see: impl FnMut(MotorIndex, &Trajectory),
+    ) -> u64 {
+        loop {
+            self.prepare(models);
+            let (from, to) = (self.agreed, self.path.tick());
+            for (&motor, trajectory) in self.motors.iter().zip(self.path.so_far(from)) {
+                see(motor, &trajectory);
+            }
+            self.agreed = to;
+            self.path.forget(to);
+            self.untold.clear();
+            if to == from {
+                return to.saturating_mul(self.path.tick_nanos());
+            }
+        }
+    }
+
+    /// Where it ends, native.
+    pub fn ends_at(&self, models: &[MotorModel]) -> Vec<(MotorIndex, f64)> {
+        let of = |(n, &m): (usize, &MotorIndex)| (m, self.goal(n, &models[m]).end);
+        self.motors.iter().enumerate().map(of).collect()
+    }
+
     /// From its start, before anything has moved, at another speed.
     pub fn plan_anew(&mut self, models: &[MotorModel], feed: f64, legs: &mut [Leg]) {
         self.feed = feed;

@@ -130,7 +130,7 @@ impl Machine {
     /// # Errors
     ///
     /// [`MoveError`]: the path is refused whole, and nothing has moved. Among others: motors of different
-    /// units, a servo that has no signal yet, more motors than a path can have
+    /// units, an axis with backlash, a servo that has no signal yet, more motors than a path can have
     /// ([`MOST_MOTORS`](crate::motion::path::MOST_MOTORS)).
     pub fn start_path(&mut self, path: &BlendedPath) -> Result<MoveId, MoveError> {
         let places = path.resolve(self)?;
@@ -190,6 +190,9 @@ impl Machine {
                     motor: model.name.clone(),
                     unit: model.unit.symbol(),
                 });
+            }
+            if model.backlash > 0 {
+                return Err(MoveError::Turns { motor: model.name.clone() });
             }
             match self.ready(motor)? {
                 Start::At(at) => starts.push(at),

@@ -1,6 +1,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::ahead::{Ahead, place};
+use super::blend::BlendRun;
+use super::branch::Frame;
 use super::error::{MoveError, at_least};
 use super::model::MotorModel;
 use super::plan::{self, Planned, Start};
@@ -10,7 +13,7 @@ use crate::config::{
     Action, Arrive, AtStart, Config, Drive, MotorConfig, MoveAction, Order, ProgramConfig, Span,
     Startup, StepConfig, SweepAction,
 };
-use crate::motion::Planner;
+use crate::motion::{Planner, Trajectory};
 use crate::motor::MotorIndex;
 
 /// A program looked through before anything moves.
@@ -57,8 +60,11 @@ pub(super) fn preflight_from(
     let starts = config.motors.iter().zip(&models);
     let at = from.unwrap_or_else(|| starts.map(|(motor, model)| start(motor, model)).collect());
     let (planner, usage) = (Planner::new(), Usage::new(config.motors.len()));
-    let mut walk = Walk { config, models, planner, at, usage, out: Preflight::default() };
+    let (frames, run, out) = (Vec::new(), None, Preflight::default());
+    let mut walk = Walk { config, models, planner, at, usage, frames, run, out };
     let nanos = walk.steps(&program.steps, program, 1);
+    let rest = walk.end_run();
+    let nanos = nanos.map(|n| n.saturating_add(rest));
     walk.out.problems.dedup();
     walk.out.usage = walk.usage.moved();
     walk.out.duration = nanos.filter(|_| walk.out.problems.is_empty()).map(Duration::from_nanos);
@@ -100,7 +106,27 @@ struct Walk<'c> {
     planner: Planner,
     at: Vec<Start>,
     usage: Usage,
+    /// The place in the program, for what comes next.
+    frames: Vec<Frame<'c>>,
+    run: Option<Blended<'c>>,
     out: Preflight,
+}
+
+impl Blended<'_> {
+    /// The time that it takes beyond what was counted, as far as its line is known.
+    fn look_through(&mut self, models: &[MotorModel], usage: &mut Usage) -> u64 {
+        let see = |motor: MotorIndex, t: &Trajectory| usage.add_motor(&models[motor], motor, t);
+        let until = self.run.look_through(models, see);
+        until - std::mem::replace(&mut self.counted, until)
+    }
+}
+
+/// A blended run that may go on with the next step.
+struct Blended<'c> {
+    ahead: Ahead<'c>,
+    run: BlendRun,
+    /// How much of its time has been counted.
+    counted: u64,
 }
 
 impl<'c> Walk<'c> {
@@ -118,14 +144,28 @@ impl<'c> Walk<'c> {
         depth: u32,
     ) -> Option<u64> {
         let mut total = Some(0u64);
-        for step in steps {
+        for (n, step) in steps.iter().enumerate() {
+            self.frames.push(Frame::Steps { steps, next: n + 1, program: None });
             let took = self.step(step, home, depth);
+            self.frames.pop();
             total = total.zip(took).map(|(a, b)| a.saturating_add(b));
         }
         total
     }
 
     fn step(&mut self, step: &'c StepConfig, home: &'c ProgramConfig, depth: u32) -> Option<u64> {
+        let leads_on =
+            matches!(&step.action, Action::Move(_) | Action::Run(_) | Action::Repeat(..));
+        let before = if leads_on { 0 } else { self.end_run() };
+        Some(before.saturating_add(self.step_alone(step, home, depth)?))
+    }
+
+    fn step_alone(
+        &mut self,
+        step: &'c StepConfig,
+        home: &'c ProgramConfig,
+        depth: u32,
+    ) -> Option<u64> {
         match &step.action {
             Action::Pause(duration) => Some(nanos(*duration)),
             Action::Run(program) => {
@@ -134,6 +174,8 @@ impl<'c> Walk<'c> {
             }
             Action::Repeat(times, steps) => {
                 let before_first = self.usage.clone();
+                let left = times.map(|n| n.saturating_sub(1));
+                self.frames.push(Frame::Repeat { steps, left, turn_began: None });
                 let first = self.steps(steps, home, depth + 1);
                 let mut before = before_first;
                 let mut counted = 1;
@@ -144,6 +186,7 @@ impl<'c> Walk<'c> {
                 } else {
                     first
                 };
+                self.frames.pop();
                 let left = times.map(|n| u64::from(n).saturating_sub(counted));
                 self.usage.repeat(&before, left);
                 let more = u64::from((*times)?) - 1;
@@ -151,11 +194,28 @@ impl<'c> Walk<'c> {
             }
             Action::Together(branches) => {
                 // Branches share no motor, so the order in which they are looked through is free.
-                let took: Vec<_> =
-                    branches.iter().map(|b| self.steps(b, home, depth + 1)).collect();
+                let outside = std::mem::take(&mut self.frames);
+                let mut took = Vec::with_capacity(branches.len());
+                for branch in branches {
+                    let steps = self.steps(branch, home, depth + 1);
+                    let rest = self.end_run();
+                    took.push(steps.map(|nanos| nanos.saturating_add(rest)));
+                }
+                self.frames = outside;
                 took.into_iter().try_fold(0, |most, t| t.map(|t| t.max(most)))
             }
-            Action::Move(action) => Some(self.movement(action, home, step.span)),
+            Action::Move(action) => {
+                if let Some(took) = self.run_on(action, step.span) {
+                    return Some(took);
+                }
+                let before = self.end_run();
+                if action.blend.is_some()
+                    && let Some(took) = self.begin_run(action, step.span)
+                {
+                    return Some(before.saturating_add(took));
+                }
+                Some(before.saturating_add(self.movement(action, home, step.span)))
+            }
             Action::Sweep(sweep) => self.sweep(sweep, step.span),
             Action::Keyframes(frames) => {
                 let mut took = 0;
@@ -171,6 +231,60 @@ impl<'c> Walk<'c> {
                 Some(took + self.accept(planned, step.span)?.duration)
             }
         }
+    }
+
+    /// A blended run begins with this move; `None`: the move is one of its own.
+    fn begin_run(&mut self, action: &'c MoveAction, span: Span) -> Option<u64> {
+        let ahead = Ahead::of(action, &self.frames, self.config)?;
+        let mut starts = Vec::with_capacity(ahead.motors().len());
+        for &motor in ahead.motors() {
+            match self.at[motor] {
+                Start::At(at) => starts.push(at),
+                Start::Anywhere => return None,
+            }
+        }
+        let (motors, blend) = (ahead.motors().to_vec(), action.blend.unwrap_or(0.0));
+        self.out.motors.extend(&motors);
+        match BlendRun::new(&self.models, motors, &starts, blend, 1.0, true) {
+            Ok(run) => {
+                self.run = Some(Blended { ahead, run, counted: 0 });
+                Some(self.add_to_run(action, span))
+            }
+            Err(error) => {
+                self.problem(span, error, String::new());
+                Some(0)
+            }
+        }
+    }
+
+    /// The move goes on with the run that is open, if it can.
+    fn run_on(&mut self, action: &'c MoveAction, span: Span) -> Option<u64> {
+        self.run.as_ref().filter(|open| open.ahead.takes(self.config, action))?;
+        Some(self.add_to_run(action, span))
+    }
+
+    fn add_to_run(&mut self, action: &'c MoveAction, span: Span) -> u64 {
+        let Some(open) = &mut self.run else { return 0 };
+        let mut took = 0;
+        match open.run.add(&self.models, &[place(action)]) {
+            Ok(()) => took = open.look_through(&self.models, &mut self.usage),
+            Err(error) => self.problem(span, error, String::new()),
+        }
+        if action.blend.is_none() {
+            took += self.end_run();
+        }
+        took
+    }
+
+    /// The run that is open, if one is, ends where it has come to. Nanoseconds that are left of it.
+    fn end_run(&mut self) -> u64 {
+        let Some(mut open) = self.run.take() else { return 0 };
+        open.run.close();
+        let took = open.look_through(&self.models, &mut self.usage);
+        for (motor, end) in open.run.ends_at(&self.models) {
+            self.at[motor] = Start::At(end);
+        }
+        took
     }
 
     /// There and back once, which is every move that it makes.

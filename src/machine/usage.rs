@@ -2,6 +2,7 @@
 
 use super::model::MotorModel;
 use super::plan::Planned;
+use crate::motion::Trajectory;
 use crate::motor::MotorIndex;
 
 /// What a program asks of one motor. In the motor's own unit: mm or degrees, and seconds.
@@ -52,17 +53,22 @@ impl Usage {
     /// Adds a plan to it.
     pub fn add(&mut self, models: &[MotorModel], planned: &Planned) {
         for part in &planned.parts {
-            let (model, usage) = (&models[part.motor], &mut self.0[part.motor]);
-            let unit = |native: f64| (model.to_unit(native) - model.to_unit(0.0)).abs();
-            usage.distance += unit(part.trajectory.way());
-            let e = part.trajectory.extremes();
-            usage.speed = usage.speed.max(unit(e.velocity));
-            usage.acceleration = usage.acceleration.max(unit(e.acceleration));
-            usage.jerk = usage.jerk.max(unit(e.jerk));
-            usage.speed_share = usage.speed / model.limits.speed;
-            usage.acceleration_share = usage.acceleration / model.limits.acceleration;
-            usage.jerk_share = usage.jerk / model.limits.jerk;
+            self.add_motor(&models[part.motor], part.motor, &part.trajectory);
         }
+    }
+
+    /// Adds what one motor does.
+    pub fn add_motor(&mut self, model: &MotorModel, motor: MotorIndex, trajectory: &Trajectory) {
+        let usage = &mut self.0[motor];
+        let unit = |native: f64| (model.to_unit(native) - model.to_unit(0.0)).abs();
+        usage.distance += unit(trajectory.way());
+        let e = trajectory.extremes();
+        usage.speed = usage.speed.max(unit(e.velocity));
+        usage.acceleration = usage.acceleration.max(unit(e.acceleration));
+        usage.jerk = usage.jerk.max(unit(e.jerk));
+        usage.speed_share = usage.speed / model.limits.speed;
+        usage.acceleration_share = usage.acceleration / model.limits.acceleration;
+        usage.jerk_share = usage.jerk / model.limits.jerk;
     }
 
     /// Counts the way since `before` as gone `more` times again; `None`: without end.

@@ -122,6 +122,15 @@ impl PwmChannel for OddPwm {
         let width = PulseWidth::from_nanos(width.as_nanos() / 100 * self.1);
         self.0.start(period * self.1 / 100, width)
     }
+    fn prepare(&mut self, period: Duration, width: PulseWidth) -> Result<(), HalError> {
+        self.0.prepare(period, width)
+    }
+    fn enable(&mut self) -> Result<Instant, HalError> {
+        self.0.enable()
+    }
+    fn set_period(&mut self, period: Duration) -> Result<Instant, HalError> {
+        self.0.set_period(period)
+    }
     fn set_width(&mut self, width: PulseWidth) -> Result<Instant, HalError> {
         self.0.set_width(width)
     }

@@ -33,6 +33,18 @@ impl Path {
     }
 }
 
+impl Path {
+    /// What its motors do from the start of tick `tick` up to the tick that comes next, where they may still
+    /// be moving: for figures, not to be run.
+    pub fn so_far(&self, tick: u64) -> Vec<Trajectory> {
+        let Some((mut points, ticks)) = self.control_points(tick) else { return Vec::new() };
+        points.truncate(ticks + 3);
+        let h = self.tick_nanos();
+        let of = |(m, scale): (usize, &f64)| trajectory(&points, m, *scale, h);
+        self.scales.iter().enumerate().map(of).collect()
+    }
+}
+
 pub(super) fn native(q: f64, scale: f64) -> f64 {
     let x = q * scale;
     let whole = x.round();

@@ -281,6 +281,13 @@ impl Motor for PwmRate {
                 let dropped = self.part.drop_move();
                 self.halted = Some(self.halted.flatten().or(dropped));
             }
+            Command::Enable => {
+                if self.part.is_free(self.closed)
+                    && let Err(e) = self.lines.acquire()
+                {
+                    self.fail(FaultKind::Output(e), now);
+                }
+            }
             Command::Release => {
                 if self.part.is_idle()
                     && matches!(self.state, State::Off)
