@@ -252,10 +252,8 @@ impl Active {
     fn keep(&mut self, motors: &[MotorIndex]) {
         for leg in self.legs.iter_mut().filter(|l| motors.contains(&l.motor())) {
             leg.stale = false;
-            leg.fixed = leg.aim != Aim::Go;
-            if leg.aim == Aim::Go {
-                leg.next = None;
-            }
+            // A new target that came too late stays wished for: that it was missed is said at the end.
+            leg.fixed = leg.aim != Aim::Go || leg.next.is_some();
         }
     }
 }

@@ -174,7 +174,12 @@ impl Machine {
         let end = self.now().max(at);
         let position = self.position(&self.models[motor].name).unwrap_or(0.0);
         self.recorder.real(self.motors[motor].position_signal, end, position);
-        self.end_part(id, motor, |a| a.cause.clone().unwrap_or(Cause::Stopped));
+        // Before its next target it was stopped, or it came to rest before all had agreed on that.
+        let otherwise = |a: &Active| match a.leg(motor) {
+            Some(leg) if leg.aim == Aim::Go && leg.next.is_some() => Cause::Missed,
+            _ => Cause::Stopped,
+        };
+        self.end_part(id, motor, |a| a.cause.clone().unwrap_or_else(|| otherwise(a)));
     }
 
     fn on_fault(&mut self, motor: MotorIndex, kind: FaultKind) {

@@ -99,6 +99,9 @@ pub(super) struct Opener<'b> {
 
 pub(super) type Opened = (Vec<(Member, Mailbox)>, Vec<MotorState>);
 
+/// A driver's sleep line, and the level at which it sleeps.
+pub(super) type SleepLine = (Box<dyn OutputLine>, Level);
+
 impl Opener<'_> {
     pub fn open(&mut self, config: &Config, signals: &Signals) -> Result<Opened, MachineError> {
         let outputs = config.motors.iter().filter_map(|m| match &m.drive {
@@ -327,7 +330,7 @@ impl Opener<'_> {
         motor: &MotorConfig,
         axis: &StepDirDrive,
         signals: &MotorSignals,
-    ) -> Result<Option<(Box<dyn OutputLine>, Level)>, HalError> {
+    ) -> Result<Option<SleepLine>, HalError> {
         let (Some(line), Some(signal)) = (axis.sleep, signals.sleep) else { return Ok(None) };
         let asleep = active_level(line);
         // A driver that holds a load may be awake: it stays as it is.

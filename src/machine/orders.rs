@@ -190,7 +190,9 @@ impl Machine {
     /// that it has: limits and ends are promised, a line no more. Motors of the move that have no new
     /// target keep theirs. A move that is held gets its new targets and goes there when it is resumed.
     ///
-    /// Time-out, speed and the rest of the move stay as they are: those of `spec` say nothing.
+    /// Time-out, speed and the rest of the move stay as they are: those of `spec` say nothing. Where the
+    /// motors' loops are so late that they can't agree before a motor has arrived, it stays there, and
+    /// its outcome is short, [`Cause::Missed`](super::Cause::Missed).
     ///
     /// # Errors
     ///

@@ -21,6 +21,8 @@ pub enum Cause {
     NotStarted(Vec<String>),
     /// The motor's loop did not come to rest when it was told to.
     NoAnswer,
+    /// It came to rest at its target before the motors had agreed on a new one.
+    Missed,
     /// It came to rest where it should, by its commands, but its pulses could not be counted: the steps
     /// made lie between these two.
     Uncounted {
@@ -42,6 +44,7 @@ impl Cause {
             Cause::Limit(_) => "limit",
             Cause::NotStarted(_) => "not-started",
             Cause::NoAnswer => "no-answer",
+            Cause::Missed => "missed",
             Cause::Uncounted { .. } => "uncounted",
         }
     }
@@ -69,6 +72,7 @@ impl fmt::Display for Cause {
             Cause::NotStarted(who) if who.is_empty() => f.write_str("not started"),
             Cause::NotStarted(who) => write!(f, "not started: {} did not come", who.join(", ")),
             Cause::NoAnswer => f.write_str("its loop does not answer"),
+            Cause::Missed => f.write_str("its new target came too late"),
             Cause::Uncounted { low, high } => {
                 write!(f, "its pulses could not be counted: between {low} and {high} steps")
             }

@@ -10,6 +10,9 @@ use crate::config::{MotorUnit, OnFault};
 use crate::motor::{MotorIndex, MoveId};
 use crate::units::Instant;
 
+/// The motors' targets, how far from the corner the path may pass, and the share of the speed limits.
+type Vertex = (Vec<(String, Position)>, Position, f64);
+
 /// A path through places, each left within a blend of its corner, to be run through without a stop:
 /// see [`Machine::start_path`].
 ///
@@ -32,7 +35,7 @@ use crate::units::Instant;
 pub struct BlendedPath {
     blend: Position,
     speed: f64,
-    vertices: Vec<(Vec<(String, Position)>, Position, f64)>,
+    vertices: Vec<Vertex>,
     open: bool,
     on_fault: OnFault,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{MOST_MOTORS, ORIGIN, Point, along, minus, square};
+use super::{ORIGIN, Point, along, minus, square};
 
 /// Less than this share of the first spacing from rest is no way to go: then a rest in the corner is
 /// quicker.
@@ -20,8 +20,8 @@ impl Bounds {
     /// The same along a direction of length 1.
     pub fn along(&self, dir: &Point) -> Scalar {
         let mut least = Scalar { v: f64::INFINITY, a: f64::INFINITY, j: f64::INFINITY };
-        for m in 0..MOST_MOTORS {
-            let share = dir[m].abs();
+        for (m, share) in dir.iter().enumerate() {
+            let share = share.abs();
             if share > 0.0 {
                 least.v = least.v.min(self.d1[m] / share);
                 least.a = least.a.min(self.d2[m] / share);

@@ -294,7 +294,7 @@ impl Path {
             self.follow();
             return Advance::Moved;
         }
-        if self.tick() % HARD_AGAIN == 0 {
+        if self.tick().is_multiple_of(HARD_AGAIN) {
             self.share = 0;
         }
         let (known, before) = (self.known.clone(), self.state);

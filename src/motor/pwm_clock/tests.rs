@@ -603,11 +603,11 @@ fn a_write_that_is_held_up_is_told_with_its_bounds() {
     b.check().unwrap();
     assert!(b.has_miscounted() && b.has_ended());
     // The motor was told no more than that, and what it made lies within.
-    let said = b.said.iter().filter_map(|r| match r {
+    let mut said = b.said.iter().filter_map(|r| match r {
         Report::Uncounted { below, above } => Some((*below, *above)),
         _ => None,
     });
-    assert_eq!(said.last(), Some(b.motor.doubted));
+    assert_eq!(said.next_back(), Some(b.motor.doubted));
 }
 
 #[test]

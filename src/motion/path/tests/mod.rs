@@ -43,14 +43,14 @@ impl Case {
         for k in 0..2 + dice.below(40) {
             let before = at.clone();
             let wild = dice.below(8);
-            for m in 0..n {
+            for (m, dir) in dir.iter_mut().enumerate() {
                 match shape {
                     // Bends gently; turns at random; zigzags; goes to and fro; stands still.
-                    0 | 1 => dir[m] += dice.between(-0.2, 0.2),
-                    2 => dir[m] = dice.between(-1.0, 1.0),
-                    3 => dir[m] = if m == 0 { 1.0 } else { f64::from(k as u32 % 2) - 0.5 },
-                    4 => dir[m] = -dir[m],
-                    _ if wild == 0 => dir[m] = dice.between(-1.0, 1.0),
+                    0 | 1 => *dir += dice.between(-0.2, 0.2),
+                    2 => *dir = dice.between(-1.0, 1.0),
+                    3 => *dir = if m == 0 { 1.0 } else { f64::from(k as u32 % 2) - 0.5 },
+                    4 => *dir = -*dir,
+                    _ if wild == 0 => *dir = dice.between(-1.0, 1.0),
                     _ => {}
                 }
             }
@@ -156,7 +156,8 @@ fn assert_near(case: &Case, trajectories: &[Trajectory]) -> f64 {
             .map(|(m, t2)| t2.state_at(t).position / m.scale)
             .collect();
         let mut best = f64::INFINITY;
-        for i in first..line.len() - 1 {
+        let begin = first;
+        for i in begin..line.len() - 1 {
             let d = to_segment(&at, &line[i], &line[i + 1]);
             if d <= blend * (1.0 + 1e-9) + 1e-9 {
                 first = i;
