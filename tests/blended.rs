@@ -287,6 +287,6 @@ fn what_a_program_will_take_is_known_before() {
     assert!((took / expected - 1.0).abs() < 0.02, "{took} s, expected {expected} s");
     // 8 squares of 80 mm, each corner cut a little, and the way there.
     let x = ahead.usage[0];
-    assert!((x.distance - (8.0 * 40.0 + 3.0 + 3.0 + 8.0)).abs() < 5.0, "{x:?}");
+    assert!((x.distance - (8.0 * 40.0 + 3.0 + 3.0 + 8.0)).abs() < 8.0, "{x:?}");
     assert!(x.speed_share > 0.9 && x.speed_share <= 1.0 + 1e-6, "{x:?}");
 }

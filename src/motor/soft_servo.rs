@@ -231,7 +231,9 @@ impl Motor for SoftServo {
     fn command(&mut self, command: Command, _now: Instant) {
         match command {
             Command::Arm(motion) => {
-                let started = (!matches!(self.signal, Signal::Off)).then_some(self.angle);
+                // One that is on its way out has no place that a new one would jump from.
+                let runs = !matches!(self.signal, Signal::Off) && !self.ending;
+                let started = runs.then_some(self.angle);
                 if self.part.is_free(self.closed)
                     && let Err(limit) = check(&self.s.limits, &motion.trajectory, started)
                 {

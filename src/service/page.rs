@@ -347,6 +347,8 @@ mod tests {
             moves += 1;
             let late = LatenessSummary { count: moves, ..LatenessSummary::default() };
             page.write(&snapshot, moves, &[late, late]).unwrap();
+            // Still twenty times as often as the service writes.
+            std::thread::sleep(std::time::Duration::from_micros(50));
         }
         reader.join().unwrap();
     }

@@ -116,6 +116,7 @@ mod tests {
             Verdict::Kept
         );
         assert_eq!(verdict(&[(40.0, 3), (80.0, 5)]), Verdict::Broken, "to rest");
-        assert_eq!(verdict(&[(45.0, 3), (-45.0, 5)]), Verdict::Kept, "it turns");
+        assert_eq!(verdict(&[(30.0, 3), (-30.0, 5)]), Verdict::Kept, "it turns");
+        assert_eq!(verdict(&[(45.0, 3), (-45.0, 5)]), Verdict::Broken, "it turns too soon");
     }
 }

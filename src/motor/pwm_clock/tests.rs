@@ -388,7 +388,8 @@ proptest! {
                 id: b.moves,
                 at: at(zero + plan.duration()),
             }));
-            let off = 2.0 * b.motor.pace.off() + 0.25;
+            // Twice what a stair may be off, and a step for where it begins.
+            let off = 2.0 * b.motor.pace.off() + 1.0;
             for &(rise, count) in &b.truth().pulses[begun..] {
                 let place = plan.state_at((rise as u64).saturating_sub(zero)).position;
                 let due = count as f64 - 0.25 * (plan.end() - plan.start().position).signum();
