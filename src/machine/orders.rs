@@ -192,7 +192,7 @@ impl Machine {
     ///
     /// Time-out, speed and the rest of the move stay as they are: those of `spec` say nothing. Where the
     /// motors' loops are so late that they can't agree before a motor has arrived, it stays there, and
-    /// its outcome is short, [`Cause::Missed`](super::Cause::Missed).
+    /// its outcome is short, [`Cause::Missed`](super::Cause).
     ///
     /// # Errors
     ///
