@@ -42,6 +42,7 @@ pub mod config;
 mod doctor;
 pub mod hal;
 pub mod machine;
+mod monotonic;
 pub mod motion;
 pub mod motor;
 #[cfg(feature = "plot")]

@@ -154,7 +154,7 @@ impl Clock {
     #[inline]
     pub fn now(&self) -> Instant {
         match &self.0 {
-            Source::Monotonic => crate::units::monotonic_now(),
+            Source::Monotonic => crate::monotonic::now(),
             Source::Virtual(t) => Instant::from_nanos(t.load(Ordering::Relaxed)),
         }
     }

@@ -32,7 +32,7 @@ pub(super) fn deadline_after(timeout: Duration) -> Instant {
 
 /// Now, on the clock that the books of this room run on. All others are told the time.
 pub(super) fn now() -> units::Instant {
-    units::monotonic_now()
+    crate::monotonic::now()
 }
 
 /// A channel to wake one sleeper. It is enough that it holds one message.

@@ -8,7 +8,6 @@ mod quantity;
 mod ratio;
 
 pub use instant::Instant;
-pub(crate) use instant::monotonic_now;
 pub use quantity::{
     Acceleration, Angle, AngularAcceleration, AngularJerk, AngularSpeed, Dimension, Frequency,
     Jerk, Length, Percent, Ppm, PulseWidth, Quantity, Speed, Time, UnitError,
