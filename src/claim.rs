@@ -21,6 +21,8 @@ use thiserror::Error;
 
 const LOCK: &str = "lock";
 const ACCEPTED: &str = "accepted.toml";
+/// Beside it while one config takes the place of another: the one to come.
+const CHANGING: &str = "changing.toml";
 /// How long a process that was killed may take to be gone: until then it has its locks.
 const GOING: Duration = Duration::from_secs(1);
 /// In front of the name of the file that a config came from, in the last line of its copy: there it
@@ -127,18 +129,63 @@ impl Claim {
     /// The copy can't be written.
     pub fn keep(&self, text: &str, came_from: &str) -> io::Result<Option<PathBuf>> {
         let Some(folder) = &self.folder else { return Ok(None) };
-        let new = folder.join(format!("{ACCEPTED}.new"));
-        // One that is left may belong to another user.
-        let _ = fs::remove_file(&new);
-        let mut file = File::create(&new)?;
-        let came_from = came_from.escape_debug();
-        file.write_all(format!("{text}\n{CAME_FROM}{came_from}\n").as_bytes())?;
-        // Nothing lies on a disk here: the name changes hands once the text is complete.
-        drop(file);
-        let path = folder.join(ACCEPTED);
-        fs::rename(&new, &path)?;
+        let path = write(folder, ACCEPTED, text, came_from)?;
+        // Left by one that died in a change, and was made safe.
+        let _ = fs::remove_file(folder.join(CHANGING));
         Ok(Some(path))
     }
+
+    /// Keeps the text of a config that is about to take the place of the one that is kept. Until
+    /// [`Claim::changed`] both count: see [`Accepted::changing`].
+    ///
+    /// # Errors
+    ///
+    /// It can't be written.
+    pub fn changing(&self, text: &str, came_from: &str) -> io::Result<()> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        write(folder, CHANGING, text, came_from).map(drop)
+    }
+
+    /// The change is over: the config to come holds, or what held before does.
+    ///
+    /// # Errors
+    ///
+    /// The files can't be changed: both count, still.
+    pub fn changed(&self, holds: bool) -> io::Result<()> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let next = folder.join(CHANGING);
+        if holds { fs::rename(next, folder.join(ACCEPTED)) } else { fs::remove_file(next) }
+    }
+}
+
+impl Accepted {
+    /// The config that was about to take its place when the process died, if one was: outputs of both
+    /// may be in use.
+    pub fn changing(&self) -> Option<Accepted> {
+        read(self.path.with_file_name(CHANGING))
+    }
+}
+
+/// Writes a config's text into a file of the runtime folder.
+fn write(folder: &Path, name: &str, text: &str, came_from: &str) -> io::Result<PathBuf> {
+    let new = folder.join(format!("{name}.new"));
+    // One that is left may belong to another user.
+    let _ = fs::remove_file(&new);
+    let mut file = File::create(&new)?;
+    let came_from = came_from.escape_debug();
+    file.write_all(format!("{text}\n{CAME_FROM}{came_from}\n").as_bytes())?;
+    // Nothing lies on a disk here: the name changes hands once the text is complete.
+    drop(file);
+    let path = folder.join(name);
+    fs::rename(&new, &path)?;
+    Ok(path)
+}
+
+fn read(path: PathBuf) -> Option<Accepted> {
+    let text = fs::read_to_string(&path).ok()?;
+    let last = text.lines().last().unwrap_or_default();
+    let came_from = last.strip_prefix(CAME_FROM).map(str::to_owned);
+    Some(Accepted { path, text, came_from })
 }
 
 /// Writes this process' number into the lock, for errors. Without it they say less.
@@ -168,12 +215,7 @@ fn last_accepted_in(folders: &[PathBuf]) -> Option<Accepted> {
     }
     // The newest: one that can't be read is passed over.
     all.sort();
-    all.into_iter().rev().find_map(|(_, path)| {
-        let text = fs::read_to_string(&path).ok()?;
-        let last = text.lines().last().unwrap_or_default();
-        let came_from = last.strip_prefix(CAME_FROM).map(str::to_owned);
-        Some(Accepted { path, text, came_from })
-    })
+    all.into_iter().rev().find_map(|(_, path)| read(path))
 }
 
 /// The runtime folders to look into, the first that can be written to keep things in.
@@ -251,6 +293,30 @@ mod tests {
         let kept = last_accepted_in(&folders).unwrap();
         assert!(kept.text.starts_with("# another"));
         assert_eq!(kept.came_from.as_deref(), Some("b\\n.toml"));
+    }
+
+    /// Between two configs both count; after it one.
+    #[test]
+    fn a_change_is_seen_until_it_is_over() {
+        let (_root, folders) = two();
+        let claim = Claim::take_in(&folders, NOW).unwrap();
+        let kept = |text: &str| last_accepted_in(&folders).unwrap().text.starts_with(text);
+        let next = || last_accepted_in(&folders).unwrap().changing();
+        claim.keep("# one", "a").unwrap();
+        assert_eq!(next(), None);
+        for (holds, text) in [(false, "# one"), (true, "# two")] {
+            claim.changing("# two", "b").unwrap();
+            assert!(kept("# one"));
+            let both = next().unwrap();
+            assert!(both.text.starts_with("# two"));
+            assert_eq!(both.came_from.as_deref(), Some("b"));
+            claim.changed(holds).unwrap();
+            assert!(kept(text) && next().is_none());
+        }
+        // Whoever comes next has made the dead one's outputs safe.
+        claim.changing("# three", "b").unwrap();
+        claim.keep("# four", "c").unwrap();
+        assert_eq!(next(), None);
     }
 
     #[test]

@@ -33,8 +33,7 @@ pub(super) fn choose(choice: Choice) -> Result<Option<Model>, CliError> {
 #[cfg(target_os = "linux")]
 pub(super) fn claim(source: &Source) -> Result<Claim, CliError> {
     let claim = Claim::take()?;
-    let file = std::path::absolute(source.name()).unwrap_or_else(|_| source.name().into());
-    match claim.keep(source.text(), &file.display().to_string()) {
+    match claim.keep(source.text(), &file_of(source)) {
         Ok(Some(path)) => log::info!("this config is kept as {}", path.display()),
         Ok(None) => log::info!(
             "this config is kept nowhere, since this user may not write to /run/lockstep: should this \
@@ -46,6 +45,13 @@ pub(super) fn claim(source: &Source) -> Result<Claim, CliError> {
         ),
     }
     Ok(claim)
+}
+
+/// The file of a config, from the root on.
+#[cfg(target_os = "linux")]
+pub(super) fn file_of(source: &Source) -> String {
+    let file = std::path::absolute(source.name()).unwrap_or_else(|_| source.name().into());
+    file.display().to_string()
 }
 
 /// The header can only be driven from Linux.

@@ -1,14 +1,18 @@
 //! `lockstep serve`: the service.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
 
 use super::header::{self, Choice};
 use super::{CliError, DEFAULT_CONFIG, DONE, logging, shared, signals};
-use crate::config::Config;
+use crate::board::Model;
+#[cfg(target_os = "linux")]
+use crate::claim::Claim;
+use crate::config::{Config, ConfigErrors, Diagnostic, Source};
 use crate::machine::Machine;
-use crate::service::{Places, runtime_folder, serve as serve_machine};
+use crate::service::{ConfigFile, Places, runtime_folder, serve as serve_machine};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,12 +50,19 @@ pub(super) fn serve(args: &ServeArgs, quiet: bool) -> Result<u8, CliError> {
         return Err(CliError::Config(loaded.errors(errors)));
     }
     #[cfg(target_os = "linux")]
-    let _claim = board.is_some().then(|| header::claim(&loaded.source)).transpose()?;
+    let claim = board.is_some().then(|| header::claim(&loaded.source)).transpose()?;
     let folder = runtime_folder();
     let socket = args.socket.clone().unwrap_or_else(|| folder.join("control.sock"));
     let page = socket.with_file_name("status");
     let state = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
-    let places = Places { socket, page: Some(page), state };
+    let config = Arc::new(FileConfig {
+        path: args.config.clone(),
+        board,
+        #[cfg(target_os = "linux")]
+        claim,
+        read: Mutex::default(),
+    });
+    let places = Places { socket, page: Some(page), state, config: Some(config) };
     // The service ends by the first signal; the machine itself is stopped by it, not by the event.
     let mut builder = Machine::builder(loaded.config).halt_event(stops.halt);
     if board.is_some() {
@@ -81,4 +92,55 @@ pub(super) fn serve(args: &ServeArgs, quiet: bool) -> Result<u8, CliError> {
         .map_err(|e| CliError::Signals(e.to_string()))?;
     serve_machine(machine, &places, &stops.stop)?;
     Ok(DONE)
+}
+
+/// The file that the service was started with, and its copy for `lockstep safe`.
+#[derive(Debug)]
+struct FileConfig {
+    path: PathBuf,
+    /// The board whose header is driven; `None`: the simulator.
+    board: Option<Model>,
+    #[cfg(target_os = "linux")]
+    claim: Option<Claim>,
+    /// The text that was read last.
+    read: Mutex<Option<Source>>,
+}
+
+impl ConfigFile for FileConfig {
+    fn read(&self) -> Result<Config, Vec<String>> {
+        let told = |errors: ConfigErrors| {
+            errors.diagnostics.iter().map(|d| first_line(&errors.source, d)).collect::<Vec<_>>()
+        };
+        let loaded = Config::from_file_for(&self.path, self.board).map_err(told)?;
+        let errors = shared::plan_errors(&loaded.config, None);
+        if !errors.is_empty() {
+            return Err(told(loaded.errors(errors)));
+        }
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded.source);
+        Ok(loaded.config)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn changing(&self) {
+        let source = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(claim), Some(source)) = (&self.claim, source.as_ref())
+            && let Err(e) = claim.changing(source.text(), &header::file_of(source))
+        {
+            log::warn!("the new config can't be kept for `lockstep safe`: {e}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn changed(&self, holds: bool) {
+        if let Some(claim) = &self.claim
+            && let Err(e) = claim.changed(holds)
+        {
+            log::warn!("the config that is kept for `lockstep safe` can't be replaced: {e}");
+        }
+    }
+}
+
+/// `FILE:LINE:COLUMN: error: ...`, without the line it speaks of.
+fn first_line(source: &Source, diagnostic: &Diagnostic) -> String {
+    diagnostic.display(source).to_string().lines().next().unwrap_or_default().to_owned()
 }

@@ -9,6 +9,8 @@ mod blend;
 mod branch;
 mod build;
 mod change;
+mod crew;
+mod difference;
 mod error;
 mod events;
 mod jog;
@@ -22,6 +24,7 @@ mod plan;
 mod preflight;
 mod program;
 mod program_run;
+mod reload;
 mod report;
 mod shapes;
 mod snapshot;
@@ -35,19 +38,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossbeam_channel::Sender;
+
 use crate::config::Config;
-use crate::hal::InputLine;
+use crate::hal::{Backend, InputLine, SharedLine};
 use crate::motion::Planner;
-use crate::motor::{FaultKind, LatenessSummary, MotorIndex, MoveId, Telemetry};
-use crate::runtime::{Fleet, Heed, Next, Waker};
+use crate::motor::{Event, FaultKind, LatenessSummary, MotorIndex, MoveId, Telemetry};
+use crate::runtime::{Heed, Next, Waker};
 use crate::sync::StopEvent;
 use crate::trace::{Recorder, Recording, SignalId, Trace};
 use crate::units::Instant;
 
 use active::Active;
+use crew::Crew;
 use model::MotorModel;
 
 pub use build::MachineBuilder;
+pub use difference::Difference;
 pub use error::{MachineError, MoveError};
 pub use jog::{Jog, Velocity};
 pub use orders::OVERRIDE;
@@ -56,6 +63,7 @@ pub use path_moves::BlendedPath;
 pub use preflight::{Preflight, Problem, preflight};
 pub use program::{Deed, Progress, ProgressFn, RunOptions, choose_program};
 pub use program_run::{ProgramEnd, ProgramRun, ProgramTurn};
+pub use reload::{ReloadError, Reloaded};
 pub use report::{MotorReport, RunReport, RunResult};
 pub use snapshot::{MachineState, MotorSnapshot, Snapshot};
 pub use spec::{Move, Position};
@@ -99,6 +107,10 @@ struct MotorState {
     uncounted: Option<(u64, u64)>,
     /// That has become so, or worse, in its last move.
     miscounted: bool,
+    /// Its driver was switched on, and not off again.
+    powered: bool,
+    /// Its driver's fault line: it is watched as long as this lives.
+    _inputs: Vec<Box<dyn InputLine>>,
 }
 
 impl MotorState {
@@ -127,7 +139,7 @@ impl MotorState {
 pub struct Machine {
     config: Arc<Config>,
     models: Vec<MotorModel>,
-    fleet: Box<dyn Fleet>,
+    fleet: Crew,
     motors: Vec<MotorState>,
     planner: Planner,
     active: BTreeMap<MoveId, Active>,
@@ -150,8 +162,11 @@ pub struct Machine {
     wake_slack: Duration,
     backend: &'static str,
     hardware: bool,
-    /// The drivers' fault lines: they are watched as long as these live.
-    _inputs: Vec<Box<dyn InputLine>>,
+    /// What outputs are opened with, also later: see [`Machine::reload`].
+    header: Box<dyn Backend>,
+    enables: BTreeMap<u8, SharedLine>,
+    events: Sender<Event>,
+    realtime: bool,
     /// Motors that have said that their hardware is safe.
     safe: Vec<bool>,
     finish_patience: Duration,

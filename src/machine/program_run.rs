@@ -98,6 +98,11 @@ impl<'c> ProgramRun<'c> {
         &self.name
     }
 
+    /// The config that it goes by.
+    pub fn config(&self) -> &'c Config {
+        self.config
+    }
+
     /// No further step; what moves of it comes to rest. Poll it until it has ended.
     pub fn stop(&mut self, machine: &mut Machine) {
         self.stopped = true;
@@ -182,6 +187,7 @@ impl Machine {
         }
         self.command(index, Command::Release)?;
         let state = &mut self.motors[index];
+        state.powered = false;
         match self.models[index].steps {
             None => state.angle = None,
             Some(_) if state.place == Place::Unknown => {}
@@ -200,7 +206,9 @@ impl Machine {
         if self.models[index].steps.is_none() {
             return Err(MoveError::NoCount { motor: motor.to_owned() });
         }
-        self.command(index, Command::Enable)
+        self.command(index, Command::Enable)?;
+        self.motors[index].powered = true;
+        Ok(())
     }
 
     fn at_rest(&self, motor: &str) -> Result<MotorIndex, MoveError> {

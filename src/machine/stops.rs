@@ -101,6 +101,7 @@ impl Machine {
                     None => self.motors[motor].angle = None,
                     Some(_) => self.motors[motor].doubt(),
                 }
+                self.motors[motor].powered = false;
                 if let Err(e) = self.fleet.send(motor, Command::Release) {
                     log::error!("{e}");
                 }

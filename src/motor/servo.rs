@@ -292,6 +292,10 @@ impl Motor for Servo {
                 }
             }
             Command::Enable | Command::SetCount(_) => {}
+            Command::Tune(tuning) => {
+                self.s.limits = tuning.limits;
+                self.s.max_lateness = tuning.max_lateness;
+            }
             Command::Finish => {
                 self.part.drop_move();
                 self.closed = true;

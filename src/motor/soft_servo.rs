@@ -258,6 +258,10 @@ impl Motor for SoftServo {
             Command::Release if matches!(self.signal, Signal::Off) => {}
             Command::Release => self.ending |= self.part.is_idle(),
             Command::Enable | Command::SetCount(_) => {}
+            Command::Tune(tuning) => {
+                self.s.limits = tuning.limits;
+                self.s.max_lateness = tuning.max_lateness;
+            }
             Command::Finish => {
                 self.drop_move();
                 self.closed = true;

@@ -6,11 +6,13 @@ mod motion;
 mod moves;
 mod notify;
 mod page;
+mod reload;
 mod serve;
 mod verbs;
 mod wire;
 mod words;
 
 pub use page::{PageMotor, PageView, StatusPage, read_page, state_number};
+pub use reload::ConfigFile;
 pub use serve::{Places, ServeError, runtime_folder, serve};
 pub use wire::{ClientId, FromClient, LONGEST_LINE, MOST_CLIENTS, Wire};

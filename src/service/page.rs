@@ -4,7 +4,8 @@
 //! The file is as long as its header says and never changes its length. Numbers are little-endian. A
 //! sequence lock guards it: whoever writes makes the sequence odd, writes, and makes it even again;
 //! whoever reads takes the sequence, then the rest, then the sequence again, and starts over where the
-//! two differ or are odd.
+//! two differ or are odd. Where the sequence stays odd, the page is another file by now, since the motors
+//! are others ([a reload](super::ConfigFile)): open it anew.
 //!
 //! | offset | type | what |
 //! |---|---|---|
@@ -107,6 +108,20 @@ impl StatusPage {
         file.write_all_at(&bytes, 0)?;
         std::fs::rename(&new, path)?;
         Ok(StatusPage { file, path: path.to_owned(), sequence: 0, bytes })
+    }
+
+    /// Makes another page in its place, for this many motors. Whoever has the old one mapped finds its
+    /// sequence odd from then on, and opens the file anew.
+    ///
+    /// # Errors
+    ///
+    /// The file could not be made; the old page is the page.
+    pub fn renew(&mut self, motors: usize) -> io::Result<()> {
+        let mut old = StatusPage::create(&self.path, motors)?;
+        std::mem::swap(self, &mut old);
+        // The path is the new page's.
+        old.path = PathBuf::new();
+        old.file.write_all_at(&(old.sequence | 1).to_le_bytes(), SEQUENCE)
     }
 
     /// Writes what is now. `lateness` has one for each motor of the snapshot.

@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -11,6 +12,7 @@ use thiserror::Error;
 use super::desk::Desk;
 use super::notify::Notify;
 use super::page::StatusPage;
+use super::reload::{ConfigFile, Generations};
 use super::wire::{MOST_CLIENTS, Wire};
 use crate::machine::{Machine, MachineState};
 use crate::protocol::{
@@ -32,6 +34,8 @@ pub struct Places {
     pub socket: PathBuf,
     /// The status page; none is written without it.
     pub page: Option<PathBuf>,
+    /// Where the config is read from at a reload; without it there is none.
+    pub config: Option<Arc<dyn ConfigFile>>,
     /// What has to outlive a restart; without it the service can't know that it ended uncleanly.
     pub state: Option<PathBuf>,
 }
@@ -101,15 +105,15 @@ pub fn serve(mut machine: Machine, places: &Places, stop: &StopEvent) -> Result<
         None => None,
     };
     let notify = Notify::from_env();
-    let config = machine.shared_config();
+    let generations = Generations::new(machine.shared_config());
     let unclean = fault.is_some();
-    let mut desk = Desk::new(&mut machine, &config, &wire, page, fault);
+    let mut desk = Desk::new(&mut machine, &generations, places.config.clone(), &wire, page, fault);
     if unclean {
         log::warn!("the service did not end cleanly before: nothing moves until `lockstep clear`");
     } else {
         desk.start_up();
     }
-    notify.ready(&format!("{} motors on {}", config.motors.len(), desk.machine.backend()));
+    notify.ready(&format!("{} motors on {}", desk.config.motors.len(), desk.machine.backend()));
     let mut watched = desk.machine.now();
     let mut said = String::new();
     while !stop.is_set() {

@@ -127,6 +127,7 @@ impl Desk<'_> {
             }
             Request::ProgramRun(run) => return self.run_program(client, run),
             Request::ProgramStop(stop) => self.stop_programs(stop.program.as_deref())?,
+            Request::Reload(_) => return self.reload(),
             Request::ProgramList(_) => {
                 let running = |name: &str| self.programs.iter().any(|p| p.name() == name);
                 let state =

@@ -627,6 +627,8 @@ impl Motor for PwmClock {
                     self.fail(FaultKind::Output(e), now);
                 }
             }
+            // Other limits have to be proved on its channel, which is opened anew for them.
+            Command::Tune(tuning) => self.s.max_lateness = tuning.max_lateness,
             Command::Finish => {
                 self.shorten(now);
                 self.part.drop_move();

@@ -276,6 +276,7 @@ impl Motor for PwmRate {
             }
             // Where nobody knows the place there is none to set.
             Command::SetCount(_) => {}
+            Command::Tune(tuning) => self.s.max_lateness = tuning.max_lateness,
             Command::Halt => {
                 self.begin_end(now);
                 let dropped = self.part.drop_move();
