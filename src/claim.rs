@@ -9,8 +9,9 @@
 //! else `/run/lockstep`; else, for a user who may not write there, `lockstep` in `$XDG_RUNTIME_DIR`. All
 //! of them lie in memory: a reboot, which ends every signal, empties them.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -62,6 +63,10 @@ pub struct Claim {
     _locks: Vec<File>,
     /// Where this process may write.
     folder: Option<PathBuf>,
+    /// How whoever drove the header last has signed.
+    drove: Option<String>,
+    /// How this process has.
+    signature: Option<String>,
 }
 
 /// The copy of a config that a run accepted.
@@ -89,7 +94,7 @@ impl Claim {
 
     fn take_in(folders: &[PathBuf], patience: Duration) -> Result<Claim, ClaimError> {
         let until = Instant::now() + patience;
-        let mut claim = Claim { _locks: Vec::new(), folder: None };
+        let mut claim = Claim { _locks: Vec::new(), folder: None, drove: None, signature: None };
         for folder in folders {
             // A folder that this user may not make or write is another's, whose lock still counts.
             let _ = fs::create_dir(folder);
@@ -107,13 +112,38 @@ impl Claim {
                 }
                 thread::sleep(Duration::from_millis(5));
             }
-            sign(&file);
+            // Whoever drives the header next, as any user, signs in it.
+            let _ = file.set_permissions(Permissions::from_mode(0o666));
+            let drove = signed(&file);
+            sign(&file, drove.as_deref());
+            claim.drove = claim.drove.or(drove);
             if claim.folder.is_none() && access(folder, Access::WRITE_OK).is_ok() {
                 claim.folder = Some(folder.clone());
             }
             claim._locks.push(file);
         }
         Ok(claim)
+    }
+
+    /// Signs that this process drives the header from now on, and makes steps. Whoever only makes
+    /// outputs safe does not.
+    pub fn drive(&mut self) {
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let nanos = since_epoch.map_or(0, |d| d.as_nanos());
+        let signature = format!("{}-{nanos}", std::process::id());
+        self._locks.iter().for_each(|file| sign(file, Some(&signature)));
+        self.signature = Some(signature);
+    }
+
+    /// How this process has signed, once it [drives](Claim::drive) the header.
+    pub fn signature(&self) -> Option<&str> {
+        self.signature.as_deref()
+    }
+
+    /// How whoever drove the header before this process has signed; `None`: nobody since the last
+    /// reboot, as far as that can be known.
+    pub fn drove(&self) -> Option<&str> {
+        self.drove.as_deref()
     }
 
     /// The runtime folder that this process may write into, if there is one.
@@ -188,16 +218,24 @@ fn read(path: PathBuf) -> Option<Accepted> {
     Some(Accepted { path, text, came_from })
 }
 
-/// Writes this process' number into the lock, for errors. Without it they say less.
-fn sign(mut file: &File) {
-    let number = std::process::id().to_string();
-    let _ = file.set_len(0).and_then(|()| file.write_all(number.as_bytes()));
+/// Writes this process' number into the lock, for errors, and who drives the header. Without it they
+/// say less.
+fn sign(mut file: &File, drives: Option<&str>) {
+    let text = format!("{}\n{}", std::process::id(), drives.unwrap_or_default());
+    let written = file.set_len(0).and_then(|()| file.rewind());
+    let _ = written.and_then(|()| file.write_all(text.as_bytes()));
+}
+
+fn signed(mut file: &File) -> Option<String> {
+    let mut text = String::new();
+    file.rewind().and_then(|()| file.read_to_string(&mut text)).ok()?;
+    text.lines().nth(1).filter(|line| !line.is_empty()).map(str::to_owned)
 }
 
 fn owner(mut file: File) -> Option<u32> {
     let mut text = String::new();
     file.read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+    text.lines().next()?.trim().parse().ok()
 }
 
 /// The config that was accepted last on this machine, as far as this user can know.
@@ -293,6 +331,22 @@ mod tests {
         let kept = last_accepted_in(&folders).unwrap();
         assert!(kept.text.starts_with("# another"));
         assert_eq!(kept.came_from.as_deref(), Some("b\\n.toml"));
+    }
+
+    #[test]
+    fn who_drove_last_is_known_also_when_others_made_it_safe() {
+        let (_root, folders) = two();
+        let mut first = Claim::take_in(&folders, NOW).unwrap();
+        assert_eq!((first.drove(), first.signature()), (None, None));
+        first.drive();
+        let signature = first.signature().unwrap().to_owned();
+        drop(first);
+        // It only looks.
+        drop(Claim::take_in(&folders, NOW).unwrap());
+        let mut next = Claim::take_in(&folders, NOW).unwrap();
+        assert_eq!(next.drove(), Some(signature.as_str()));
+        next.drive();
+        assert_ne!(next.signature(), Some(signature.as_str()));
     }
 
     /// Between two configs both count; after it one.

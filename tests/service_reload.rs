@@ -24,7 +24,9 @@ fn limits_apply_at_once_to_what_rests_and_the_rest_goes_on() {
     service.write(&[X, PAN, "max-speed = \"30deg/s\"\n"].concat());
     assert_eq!(service.ok(&["reload"]), "changed: pan\n");
     let status = service.status();
-    assert_eq!(status["motors"]["x"]["state"], "moving");
+    let x = &status["motors"]["x"];
+    assert_eq!((&x["state"], &x["target"]), (&"moving".into(), &100.0.into()));
+    assert!(status["moves"][0]["left_s"].as_f64().is_some_and(|left| (0.1..3.0).contains(&left)));
     // It kept its signal and its place.
     assert_eq!(status["motors"]["pan"]["state"], "idle");
     assert_eq!(status["motors"]["pan"]["position"], 10.0);

@@ -32,7 +32,8 @@ pub(super) fn choose(choice: Choice) -> Result<Option<Model>, CliError> {
 /// config can't be kept runs nevertheless.
 #[cfg(target_os = "linux")]
 pub(super) fn claim(source: &Source) -> Result<Claim, CliError> {
-    let claim = Claim::take()?;
+    let mut claim = Claim::take()?;
+    claim.drive();
     match claim.keep(source.text(), &file_of(source)) {
         Ok(Some(path)) => log::info!("this config is kept as {}", path.display()),
         Ok(None) => log::info!(

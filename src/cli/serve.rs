@@ -1,6 +1,6 @@
 //! `lockstep serve`: the service.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
@@ -10,9 +10,11 @@ use super::{CliError, DEFAULT_CONFIG, DONE, logging, shared, signals};
 use crate::board::Model;
 #[cfg(target_os = "linux")]
 use crate::claim::Claim;
-use crate::config::{Config, ConfigErrors, Diagnostic, Source};
+use crate::config::{
+    AtStart, Config, ConfigErrors, Diagnostic, Drive, MotorConfig, Source, Startup,
+};
 use crate::machine::Machine;
-use crate::service::{ConfigFile, Places, runtime_folder, serve as serve_machine};
+use crate::service::{ConfigFile, Journal, Places, runtime_folder, serve as serve_machine};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,8 +23,9 @@ Examples:
 
 The socket is for its owner and group alone (mode 0660). Whoever may write to it moves the motors.
 Files: control.sock, and status (the status page), in $RUNTIME_DIRECTORY, else in /run/lockstep, else
-in $XDG_RUNTIME_DIR/lockstep. In $STATE_DIRECTORY the service notes that it runs: where it finds that
-note at its start, it ended uncleanly, and nothing moves until `lockstep clear`.";
+in $XDG_RUNTIME_DIR/lockstep; `[service] group` in the config names another group. The journal in
+$STATE_DIRECTORY says how the service ended: where that was not clean, or in a fault, nothing moves
+until `lockstep clear`.";
 
 /// `lockstep serve`.
 #[derive(Args, Debug)]
@@ -38,6 +41,10 @@ pub struct ServeArgs {
     /// Where to listen
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
+    /// Where to keep what outlives a restart: how the service ended, and where motors stood [default:
+    /// $STATE_DIRECTORY; without either nothing does]
+    #[arg(long, value_name = "FOLDER")]
+    state: Option<PathBuf>,
 }
 
 /// Serves until a signal, and says the exit status.
@@ -51,10 +58,6 @@ pub(super) fn serve(args: &ServeArgs, quiet: bool) -> Result<u8, CliError> {
     }
     #[cfg(target_os = "linux")]
     let claim = board.is_some().then(|| header::claim(&loaded.source)).transpose()?;
-    let folder = runtime_folder();
-    let socket = args.socket.clone().unwrap_or_else(|| folder.join("control.sock"));
-    let page = socket.with_file_name("status");
-    let state = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
     let config = Arc::new(FileConfig {
         path: args.config.clone(),
         board,
@@ -62,13 +65,35 @@ pub(super) fn serve(args: &ServeArgs, quiet: bool) -> Result<u8, CliError> {
         claim,
         read: Mutex::default(),
     });
-    let places = Places { socket, page: Some(page), state, config: Some(config) };
+    let folder = runtime_folder();
+    let socket = args.socket.clone().unwrap_or_else(|| folder.join("control.sock"));
+    let page = socket.with_file_name("status");
+    let state = args.state.clone().or_else(|| {
+        let folders = std::env::var_os("STATE_DIRECTORY").filter(|v| !v.is_empty())?;
+        // systemd separates several by colons.
+        std::env::split_paths(&folders).next()
+    });
+    let journal = state.map(|folder| journal(&folder, board, &config));
+    let places = journal.as_ref().map(|j| j.places(&loaded.config)).unwrap_or_default();
+    let keeps = |m: &MotorConfig| match &m.drive {
+        Drive::Servo(servo) => servo.startup == Startup::Last,
+        _ => m.axis().is_some_and(|axis| axis.at_start == AtStart::Restored),
+    };
+    if let Some(motor) =
+        loaded.config.motors.iter().find(|m| keeps(m)).filter(|_| journal.is_none())
+    {
+        log::warn!(
+            "{}: its place is kept nowhere: name a folder with --state, or in $STATE_DIRECTORY",
+            motor.name
+        );
+    }
     // The service ends by the first signal; the machine itself is stopped by it, not by the event.
-    let mut builder = Machine::builder(loaded.config).halt_event(stops.halt);
+    let mut builder = Machine::builder(loaded.config).halt_event(stops.halt).restore(places);
     if board.is_some() {
         builder = builder.backend(header::open()?);
     }
     let machine = builder.build()?;
+    let places = Places { socket, page: Some(page), config: Some(config), journal };
     if !quiet {
         logging::say(format_args!(
             "serving {} on {}, {}",
@@ -92,6 +117,21 @@ pub(super) fn serve(args: &ServeArgs, quiet: bool) -> Result<u8, CliError> {
         .map_err(|e| CliError::Signals(e.to_string()))?;
     serve_machine(machine, &places, &stops.stop)?;
     Ok(DONE)
+}
+
+/// The journal in that folder, as it was left.
+fn journal(folder: &Path, board: Option<Model>, config: &FileConfig) -> Journal {
+    let backend = if board.is_some() { "rppal" } else { "sim" };
+    let owned = |signature: Option<&str>| signature.map(str::to_owned);
+    #[cfg(target_os = "linux")]
+    let (drives, drove) = config
+        .claim
+        .as_ref()
+        .map_or((None, None), |claim| (owned(claim.signature()), owned(claim.drove())));
+    #[cfg(not(target_os = "linux"))]
+    let (drives, drove) = (owned(None), owned(None));
+    let _ = config;
+    Journal::read(folder, backend, drives, drove)
 }
 
 /// The file that the service was started with, and its copy for `lockstep safe`.

@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender};
 use super::crew::Crew;
 use super::model::MotorModel;
 use super::open::{Opener, Signals};
-use super::{Machine, MachineError, soft_pwm};
+use super::{Kept, Machine, MachineError, soft_pwm};
 use crate::config::{Config, Drive, MotorConfig};
 use crate::hal::{Backend, Clock, SimBackend};
 use crate::motion::Planner;
@@ -34,6 +34,7 @@ pub struct MachineBuilder {
     virtual_time: bool,
     trace: bool,
     realtime: bool,
+    restored: Option<BTreeMap<String, Kept>>,
     pub(super) stop: StopEvent,
     pub(super) halt: StopEvent,
 }
@@ -46,6 +47,7 @@ impl MachineBuilder {
             virtual_time: false,
             trace: false,
             realtime: true,
+            restored: None,
             stop: StopEvent::new(),
             halt: StopEvent::new(),
         }
@@ -72,6 +74,16 @@ impl MachineBuilder {
     /// Whether the motors' threads ask for real-time scheduling and locked memory (the default).
     pub fn realtime(mut self, realtime: bool) -> Self {
         self.realtime = realtime;
+        self
+    }
+
+    /// Where motors stood when the machine before ended ([`Machine::kept_places`]): axes with
+    /// `at-start = "restored"` are there, and servos with `startup = "last"` go there. Those that are
+    /// not named have an unknown place, and no signal.
+    ///
+    /// Without this call such axes are taken as with `at-start = "unknown"`.
+    pub fn restore(mut self, places: BTreeMap<String, Kept>) -> Self {
+        self.restored = Some(places);
         self
     }
 
@@ -141,6 +153,7 @@ impl MachineBuilder {
             max_lateness: max_lateness(&self.config, hardware),
             events: event_tx.clone(),
             inputs: Vec::new(),
+            restored: self.restored.as_ref(),
         };
         let opened = opener.open(&self.config, &names)?;
         let enables = opener.enables;
@@ -182,6 +195,7 @@ impl MachineBuilder {
             enables,
             events,
             realtime: self.realtime,
+            restored: self.restored,
             safe,
             finish_patience,
             finished: false,

@@ -130,29 +130,5 @@ pub(super) fn collide(one: &Port, other: &Port) -> bool {
 
 /// Whether a count of steps means the same place in both: the same steps, by the same lines.
 pub(super) fn same_steps(old: &MotorConfig, new: &MotorConfig) -> bool {
-    if old.unit != new.unit {
-        return false;
-    }
-    match (&old.drive, &new.drive) {
-        (Drive::Coils(a), Drive::Coils(b)) => {
-            (a.gpio, a.sequence, a.wiring, a.reverse, a.steps_per_unit)
-                == (b.gpio, b.sequence, b.wiring, b.reverse, b.steps_per_unit)
-        }
-        (old, new) => match (old.step_dir(), new.step_dir()) {
-            (Some(a), Some(b)) => {
-                (a.step, a.dir, a.reverse, a.microsteps, a.steps_per_revolution, a.steps_per_unit)
-                    == (
-                        b.step,
-                        b.dir,
-                        b.reverse,
-                        b.microsteps,
-                        b.steps_per_revolution,
-                        b.steps_per_unit,
-                    )
-                    && (a.enable, &a.mode, a.sleep, a.reset)
-                        == (b.enable, &b.mode, b.sleep, b.reset)
-            }
-            _ => false,
-        },
-    }
+    old.axis().is_some() && new.axis().is_some() && old.identity() == new.identity()
 }

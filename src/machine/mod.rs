@@ -14,6 +14,7 @@ mod difference;
 mod error;
 mod events;
 mod jog;
+mod kept;
 mod launch;
 mod model;
 mod open;
@@ -57,6 +58,7 @@ pub use build::MachineBuilder;
 pub use difference::Difference;
 pub use error::{MachineError, MoveError};
 pub use jog::{Jog, Velocity};
+pub use kept::Kept;
 pub use orders::OVERRIDE;
 pub use outcome::{Cause, Held, MotorOutcome, MotorPosition, MoveOutcome, Outcome, Place};
 pub use path_moves::BlendedPath;
@@ -167,6 +169,8 @@ pub struct Machine {
     enables: BTreeMap<u8, SharedLine>,
     events: Sender<Event>,
     realtime: bool,
+    /// Where motors stood when the machine before ended; `None`: nobody keeps that.
+    restored: Option<BTreeMap<String, Kept>>,
     /// Motors that have said that their hardware is safe.
     safe: Vec<bool>,
     finish_patience: Duration,

@@ -9,7 +9,7 @@ use crossbeam_channel::Sender;
 use super::model::MotorModel;
 use super::outcome::Place;
 use super::preflight::start_position;
-use super::{MachineError, MotorState};
+use super::{Kept, MachineError, MotorState};
 use crate::board::{Pull, PwmOutput, PwmTiming};
 use crate::config::{
     AtRest, AtStart, CoilWiring, CoilsDrive, Config, Drive, LineConfig, MotorConfig, PwmClockDrive,
@@ -95,6 +95,8 @@ pub(super) struct Opener<'b> {
     pub spin: f64,
     pub events: Sender<Event>,
     pub inputs: Vec<Box<dyn InputLine>>,
+    /// Where motors stood when the machine before ended; `None`: nobody keeps that.
+    pub restored: Option<&'b BTreeMap<String, Kept>>,
 }
 
 /// A motor that is opened: its loop, the way to it, and what the machine knows of it.
@@ -166,11 +168,18 @@ impl Opener<'_> {
                 Box::new(Stepper::new(setup, coils, out))
             }
         };
-        let place = match motor.axis().map(|axis| axis.at_start) {
-            None => Place::Unknown,
-            Some(_) if motor.drive.is_rate_only() => Place::Estimated,
-            Some(AtStart::Unknown) if self.backend.is_hardware() => Place::Unknown,
-            Some(_) => Place::Assumed,
+        let place = match (motor.axis().map(|axis| axis.at_start), self.restored) {
+            (None, _) => Place::Unknown,
+            (Some(_), _) if motor.drive.is_rate_only() => Place::Estimated,
+            (Some(AtStart::Restored), Some(_)) => match self.kept(motor) {
+                Some(Kept { steps: Some(_), sure: true, .. }) => Place::Restored,
+                Some(Kept { steps: Some(_), .. }) => Place::Unverified,
+                _ => Place::Unknown,
+            },
+            (Some(AtStart::Unknown | AtStart::Restored), _) if self.backend.is_hardware() => {
+                Place::Unknown
+            }
+            (Some(_), _) => Place::Assumed,
         };
         let state = MotorState {
             place,
@@ -294,11 +303,22 @@ impl Opener<'_> {
         Ok(Box::new(Servo::new(setup, out)))
     }
 
+    fn kept(&self, motor: &MotorConfig) -> Option<Kept> {
+        self.restored?.get(&motor.name).copied()
+    }
+
+    /// The steps from position 0 at which an axis begins.
+    pub(super) fn first_count(&self, motor: &MotorConfig, model: &MotorModel) -> i64 {
+        let at_start = motor.axis().map_or(AtStart::Unknown, |axis| axis.at_start);
+        let kept = self.kept(motor).filter(|_| at_start == AtStart::Restored);
+        let assumed = || model.to_native(start_position(at_start, model)) as i64;
+        kept.and_then(|kept| kept.steps).unwrap_or_else(assumed)
+    }
+
     /// What every stepper axis has.
     fn stepper(&self, motor: &MotorConfig, telemetry: &Arc<Telemetry>) -> StepperSetup {
         let model = MotorModel::new(motor);
         let axis = motor.axis();
-        let start = axis.map_or(0.0, |axis| start_position(axis.at_start, &model));
         StepperSetup {
             min_interval: min_interval(&model),
             limits: model.motor_limits(),
@@ -308,7 +328,7 @@ impl Opener<'_> {
             release_at_end: axis.is_some_and(|axis| axis.releases_on_stop()),
             settle: 0,
             max_lateness: self.max_lateness,
-            count: model.to_native(start) as i64,
+            count: self.first_count(motor, &model),
             telemetry: telemetry.clone(),
         }
     }

@@ -1,6 +1,7 @@
 //! Another config for a machine that runs: what changed is opened anew or told, at rest; everything else
 //! goes on as it was.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::model::MotorModel;
 use super::open::{Opened, Opener, Signals, pwm_outputs};
 use super::outcome::Place;
 use super::{Machine, MachineError, MotorState, soft_pwm};
-use crate::config::{Config, Drive, MotorConfig};
+use crate::config::{AtRest, Config, Drive, MotorConfig};
 use crate::hal::SharedLine;
 use crate::motor::{Command, FaultKind, MotorIndex, Tuning};
 use crate::trace::TraceBuilder;
@@ -73,6 +74,8 @@ struct Carried {
     uncounted: Option<(u64, u64)>,
     /// Its driver has power, and keeps it.
     powered: bool,
+    /// A load hangs on it from now on: the levels of its lines are taken over as they are.
+    adopted: bool,
 }
 
 impl Machine {
@@ -135,10 +138,13 @@ impl Machine {
         let carried: Vec<_> = retiring.iter().map(|&m| self.carry(m, &new)).collect();
         let fresh = self.open_some(&new, &names, &early, &carried);
         let fresh = fresh.inspect_err(|_| self.close_lines(&old, &new))?;
-        let mut held = self.hold_power(&retiring, &carried);
-        let result = match self.end_loops(&retiring) {
+        let mut held = self.hold_power(&retiring, &carried, &new);
+        let result = match self.end_loops(&retiring, &carried) {
             Ok(()) => {
-                self.close_lines(&old, &new);
+                // Not those that have been opened just now.
+                let was = |gpio| line(&old, gpio);
+                self.enables
+                    .retain(|&gpio, _| was(gpio).is_none() || was(gpio) == line(&new, gpio));
                 self.open_some(&new, &names, &late, &carried)
             }
             Err(e) => Err(e),
@@ -187,6 +193,9 @@ impl Machine {
         if self.config.machine.spin != new.machine.spin {
             return Err(ReloadError::Restart { what: "`spin` of [machine]" });
         }
+        if self.config.service.group != new.service.group {
+            return Err(ReloadError::Restart { what: "`group` of [service]" });
+        }
         let busy = |name: &String| self.is_busy(name);
         let moving: Vec<_> = motors.must_rest().filter(|m| busy(m)).cloned().collect();
         if !moving.is_empty() {
@@ -228,8 +237,10 @@ impl Machine {
             place: Place::Unknown,
             uncounted: None,
             powered: false,
+            adopted: false,
         };
         let Some(after) = new.motor(&old.name) else { return carried };
+        carried.adopted = is_adopted(&self.config, new, old, after);
         carried.powered = state.powered && keeps_power(&self.config, new, old, after);
         if after.drive.is_rate_only() {
             carried.place = Place::Estimated;
@@ -257,6 +268,7 @@ impl Machine {
         carried: &[Carried],
     ) -> Result<Vec<Fresh>, MachineError> {
         let mut slots: Vec<usize> = motors.iter().map(|_| self.fleet.reserve()).collect();
+        let nowhere = self.restored.as_ref().map(|_| BTreeMap::new());
         let mut opener = Opener {
             backend: &mut *self.header,
             clock: self.fleet.clock().clone(),
@@ -266,6 +278,8 @@ impl Machine {
             max_lateness: max_lateness(config, self.hardware),
             events: self.events.clone(),
             inputs: Vec::new(),
+            // Motors that come with a new config have no place that was kept for them.
+            restored: nowhere.as_ref(),
         };
         let outputs = pwm_outputs(motors.iter().map(|&m| &config.motors[m]));
         let mut open = || {
@@ -292,9 +306,16 @@ impl Machine {
     }
 
     /// Needs the enable lines of drivers that are to keep their power while nobody else does.
-    fn hold_power(&self, retiring: &[MotorIndex], carried: &[Carried]) -> Vec<SharedLine> {
+    fn hold_power(
+        &self,
+        retiring: &[MotorIndex],
+        carried: &[Carried],
+        new: &Config,
+    ) -> Vec<SharedLine> {
         let powered = retiring.iter().zip(carried).filter(|(_, c)| c.powered);
         let gpios = powered.filter_map(|(&m, _)| enable(&self.config.motors[m]));
+        // A line that is opened anew has to be given back by all.
+        let gpios = gpios.filter(|&gpio| line(&self.config, gpio) == line(new, gpio));
         let mut held: Vec<_> =
             gpios.filter_map(|gpio| self.enables.get(&gpio)).map(SharedLine::clone).collect();
         for line in &mut held {
@@ -306,11 +327,24 @@ impl Machine {
     }
 
     /// Makes the outputs of motors at rest safe, and ends their loops, which closes them.
-    fn end_loops(&mut self, motors: &[MotorIndex]) -> Result<(), MachineError> {
-        for &motor in motors {
+    fn end_loops(
+        &mut self,
+        motors: &[MotorIndex],
+        carried: &[Carried],
+    ) -> Result<(), MachineError> {
+        let config = self.config.clone();
+        for (&motor, carried) in motors.iter().zip(carried) {
             self.safe[motor] = false;
-            let release = self.models[motor].steps.map(|_| Command::Release);
-            for command in release.into_iter().chain([Command::Finish]) {
+            let first = match self.models[motor].steps {
+                None => None,
+                // Its levels stay as they are, and are found so.
+                Some(_) if carried.adopted => {
+                    let tuning = Tuning { release_at_end: false, ..self.tuning(&config, motor) };
+                    Some(Command::Tune(tuning))
+                }
+                Some(_) => Some(Command::Release),
+            };
+            for command in first.into_iter().chain([Command::Finish]) {
                 if let Err(e) = self.fleet.send(motor, command) {
                     log::error!("{e}");
                 }
@@ -330,7 +364,6 @@ impl Machine {
                 self.motors[motor].fault = Some(FaultKind::Silent);
                 stuck = Some(self.models[motor].name.clone());
             }
-            let config = self.config.clone();
             self.forget_pwm(&config, motor);
             self.motors[motor]._inputs.clear();
         }
@@ -508,22 +541,34 @@ fn plan_tolerates(model: &MotorModel, position: f64) -> bool {
     (model.travel.min - slack..=model.travel.max + slack).contains(&position)
 }
 
+/// Whether an axis that is opened anew finds the levels that its old loop has left, since it holds a load
+/// from now on, or shares its enable line with one that does.
+fn is_adopted(was: &Config, will_be: &Config, old: &MotorConfig, new: &MotorConfig) -> bool {
+    match (&old.drive, &new.drive) {
+        (Drive::Coils(a), Drive::Coils(b)) => {
+            b.holds_load && a.at_rest == AtRest::Hold && a.gpio == b.gpio
+        }
+        (a, b) => match (a.step_dir(), b.step_dir()) {
+            (Some(a), Some(b)) if a.enable == b.enable && a.sleep == b.sleep => {
+                let keeps = |config, gpio| line(config, gpio).is_some_and(|(_, keep)| keep);
+                let gpio = a.enable.map(|line| line.gpio);
+                gpio.is_some_and(|gpio| keeps(will_be, gpio) && !keeps(was, gpio))
+            }
+            _ => false,
+        },
+    }
+}
+
 /// Whether a driver that has power need not lose it while its axis is opened anew.
 fn keeps_power(was: &Config, will_be: &Config, old: &MotorConfig, new: &MotorConfig) -> bool {
     match (&old.drive, &new.drive) {
         (Drive::StepDir(a), Drive::StepDir(b)) => {
-            let enable = match (a.enable, b.enable) {
-                (None, None) => true,
-                (Some(a), Some(b)) if a.gpio == b.gpio => {
-                    let (before, after) = (line(was, a.gpio), line(will_be, b.gpio));
-                    before == after || after.is_some_and(|(_, keep)| keep) && a == b
-                }
-                _ => false,
-            };
+            let same = |gpio| line(was, gpio) == line(will_be, gpio);
+            let enable = a.enable == b.enable && a.enable.is_none_or(|line| same(line.gpio));
             let sleep = b.holds_load || a.sleep.is_none() && b.sleep.is_none();
-            enable && sleep
+            (enable || is_adopted(was, will_be, old, new)) && sleep
         }
-        (Drive::Coils(a), Drive::Coils(b)) => a.holds_load && b.holds_load,
+        (Drive::Coils(_), Drive::Coils(_)) => is_adopted(was, will_be, old, new),
         (a, b) => match (a.step_dir(), b.step_dir()) {
             (Some(a), Some(b)) => a.holds_load && b.holds_load && a.enable == b.enable,
             _ => false,

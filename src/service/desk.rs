@@ -122,6 +122,8 @@ pub(super) struct Desk<'c> {
     state: Option<protocol::MachineState>,
     pub faulty: BTreeSet<String>,
     requests: u64,
+    /// The start-up moves and the start program wait for `clear`.
+    pub start_up_waits: bool,
     /// The program to begin with, once the start-up moves have ended.
     pub start_when_ready: Option<String>,
     /// How programs ended that somebody waits for.
@@ -157,6 +159,7 @@ impl<'c> Desk<'c> {
             state: None,
             faulty: BTreeSet::new(),
             requests: 0,
+            start_up_waits: false,
             start_when_ready: None,
             ended: Vec::new(),
         }
@@ -406,7 +409,8 @@ impl<'c> Desk<'c> {
     fn tell_move(&mut self, news: News) {
         match news {
             News::Started { number, motors } => {
-                self.tell(&Event::MoveStarted(MoveStarted { number, motors, duration_s: None }));
+                let duration_s = self.plan_lasts(number);
+                self.tell(&Event::MoveStarted(MoveStarted { number, motors, duration_s }));
             }
             News::MotorEnded { number, motor, outcome } => {
                 let word = match outcome.outcome {
@@ -423,6 +427,12 @@ impl<'c> Desk<'c> {
                 self.tell(&Event::MoveEnded(MoveEnded { number, outcome }));
             }
         }
+    }
+
+    /// How long the plan of a move that has just begun takes, in seconds.
+    pub fn plan_lasts(&self, number: u64) -> Option<f64> {
+        let left = self.machine.time_left(self.moves.id(number)?)?;
+        Some(left.as_secs_f64())
     }
 
     /// The service's own named events. They have no namesakes: a client's may replace them, as any.

@@ -1,6 +1,8 @@
 //! The daemon: owns the motors from boot on, and serves the control socket.
 
 mod desk;
+mod group;
+mod journal;
 mod line_up;
 mod motion;
 mod moves;
@@ -12,6 +14,7 @@ mod verbs;
 mod wire;
 mod words;
 
+pub use journal::Journal;
 pub use page::{PageMotor, PageView, StatusPage, read_page, state_number};
 pub use reload::ConfigFile;
 pub use serve::{Places, ServeError, runtime_folder, serve};

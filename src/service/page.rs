@@ -28,7 +28,7 @@
 //! | 72 | f64 | position in that unit; not a number for a servo without a signal |
 //! | 80 | f64 | velocity that its plan has, unit/s |
 //! | 88 | u64 | the move that it is part of; 0: none |
-//! | 96 | u32 | place: 0 unknown, 1 assumed, 2 commanded, 3 unverified, 4 estimated |
+//! | 96 | u32 | place: 0 unknown, 1 assumed, 2 commanded, 3 unverified, 4 estimated, 5 restored |
 //! | 100 | u32 | 1 where it has a fault |
 //! | 104 | u64 | edges so far |
 //! | 112 | u64 | lateness of its edges so far, 99th percentile, nanoseconds |
@@ -76,6 +76,7 @@ fn place_number(place: Place) -> u32 {
         Place::Commanded => 2,
         Place::Unverified => 3,
         Place::Estimated => 4,
+        Place::Restored => 5,
     }
 }
 
