@@ -136,9 +136,10 @@ impl Machine {
         let (early, late): (Vec<_>, Vec<_>) = opening.into_iter().partition(free);
         let names = Signals::declare(&mut TraceBuilder::new(self.now()), &new);
         let carried: Vec<_> = retiring.iter().map(|&m| self.carry(m, &new)).collect();
+        let back: Vec<_> = retiring.iter().map(|&m| self.carry_back(m, &new)).collect();
         let fresh = self.open_some(&new, &names, &early, &carried);
         let fresh = fresh.inspect_err(|_| self.close_lines(&old, &new))?;
-        let mut held = self.hold_power(&retiring, &carried, &new);
+        let mut held = self.hold_power(&retiring, &back, &new);
         let result = match self.end_loops(&retiring, &carried) {
             Ok(()) => {
                 // Not those that have been opened just now.
@@ -164,7 +165,7 @@ impl Machine {
             Err(error) => {
                 self.close_lines(&old, &new);
                 early.iter().chain(&late).for_each(|&m| self.forget_pwm(&new, m));
-                self.restore(&retiring, &carried);
+                self.restore(&retiring, &back);
                 Err(error.into())
             }
         };
@@ -255,6 +256,21 @@ impl Machine {
                 _ if state.powered && (!carried.powered || play) => Place::Unverified,
                 place => place,
             };
+        }
+        carried
+    }
+
+    /// What it takes along into the old config, should it come to that.
+    fn carry_back(&self, motor: MotorIndex, new: &Config) -> Carried {
+        let config = &self.config;
+        let mut carried = self.carry(motor, config);
+        let same = |gpio| line(config, gpio) == line(new, gpio);
+        let shared = enable(&config.motors[motor]).is_none_or(same);
+        if carried.powered && !shared {
+            carried.powered = false;
+            if !matches!(carried.place, Place::Unknown | Place::Estimated) {
+                carried.place = Place::Unverified;
+            }
         }
         carried
     }

@@ -253,7 +253,7 @@ mod tests {
         let known = |text: String| -> Vec<String> {
             read(&folder).places(&config(&text)).into_keys().collect()
         };
-        let change = |from, to| known(TEXT.replacen(from, to, 1));
+        let change = |from: &str, to: &str| known(TEXT.replacen(from, to, 1));
         assert_eq!(known(TEXT.to_owned()), ["pan", "x"]);
         assert_eq!(change("50mm/s", "40mm/s"), ["pan", "x"]);
         for (from, to) in [
