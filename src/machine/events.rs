@@ -4,7 +4,7 @@ use super::active::{Active, Aim, Leg, Stage};
 use super::orders::HALT_HEARD_WITHIN;
 use super::outcome::{Cause, Outcome, Place};
 use super::plan::Way;
-use super::{CHANGE_ATTEMPTS, MOST_ENDED, Machine, STOP_PATIENCE};
+use super::{ADOPTION, CHANGE_ATTEMPTS, MOST_ENDED, Machine, STOP_PATIENCE};
 use crate::config::OnFault;
 use crate::motor::{Command, Event, FaultKind, Limit, MotorIndex, MoveId, Report};
 use crate::runtime::{Heed, Next};
@@ -315,7 +315,8 @@ impl Machine {
             if let Some(proposal) = &a.proposal {
                 first = proposal.at().plus_nanos(1);
             } else if a.wants_change() {
-                first = a.settled.map_or(Instant::ZERO, |settled| settled.plus_nanos(1));
+                first =
+                    a.settled.map_or(Instant::ZERO, |settled| (settled + ADOPTION).plus_nanos(1));
             }
             if a.on_the_way() {
                 first = first.min(a.deadline);

@@ -67,6 +67,10 @@ const LEAD: Duration = Duration::from_millis(5);
 /// How far ahead a change of plan is set.
 const CHANGE_LEAD: Duration = Duration::from_millis(4);
 
+/// A change takes hold at the end of the pulse that is out at its instant. A loop that is told of the next one
+/// before has to let it pass.
+const ADOPTION: Duration = Duration::from_micros(200);
+
 /// The same for the second attempt, where the first has expired; doubled for each one after that.
 const NEXT_LEAD: Duration = Duration::from_millis(10);
 
