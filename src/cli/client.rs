@@ -18,7 +18,7 @@ use crate::units::{Percent, Time};
 pub enum ClientCommand {
     /// Move motors, such as x=10mm pan=30deg, and wait until they are there
     Move(MoveArgs),
-    /// Move motors at a speed, such as x=5mm/s, for a while
+    /// Move motors at a speed, such as x=5mm/s, for a while; they come to rest if this is ended
     Jog(JogArgs),
     /// Bring motors to rest on their path (feed hold); `resume` goes on
     Hold(SomeMotors),
@@ -330,10 +330,7 @@ pub(super) fn client(command: ClientCommand) -> Result<u8, CliError> {
             };
             (Request::Move(request), a.service)
         }
-        ClientCommand::Jog(a) => {
-            let jog = protocol::Jog { speed: Named(a.speed), duration: a.duration, token: token() };
-            (Request::Jog(jog), a.service)
-        }
+        ClientCommand::Jog(a) => return jog(a),
         ClientCommand::Hold(a) => (Request::Hold(Stop { motors: some(a.motors) }), a.service),
         ClientCommand::Resume(a) => {
             let selection = protocol::Selection { motors: some(a.motors), token: token() };
@@ -457,6 +454,15 @@ fn shorts(reply: &MoveReply) -> String {
         })
         .collect();
     if words.is_empty() { format!("move {} did not run", reply.number) } else { words.join(", ") }
+}
+
+/// Jogs for as long as this process lives: the end of its connection ends the jog.
+fn jog(args: JogArgs) -> Result<u8, CliError> {
+    let mut client = connect(&args.service)?;
+    let jog = protocol::Jog { speed: Named(args.speed), duration: args.duration, token: token() };
+    let Reply::Jog(begun) = client.request(Request::Jog(jog))? else { return Ok(FAILED) };
+    let wait = protocol::Wait { number: begun.number, timeout: None };
+    tell(&client.request(Request::Wait(wait))?, args.service.json)
 }
 
 fn watch(args: &WatchArgs) -> Result<u8, CliError> {

@@ -171,10 +171,13 @@ impl Desk<'_> {
         if let Some((number, id)) = self.moves.jog_of(&motors)
             && self.machine.change_jog(id, &order).is_ok()
         {
+            self.jogs.insert(number, client);
             return Ok(Reply::Jog(self.moves.reply(number)));
         }
         let started = self.moves.start(self.machine, Order::Jog(order), motors);
         let number = started.map_err(|e| words::refused(&e))?;
+        self.jogs.retain(|&number, _| !self.moves.has_ended(number));
+        self.jogs.insert(number, client);
         Ok(Reply::Jog(self.moves.reply(number)))
     }
 

@@ -203,7 +203,9 @@ impl Moves {
 
     /// The number of the move that the machine knows by another.
     pub fn number_of(&self, id: MoveId) -> Option<u64> {
-        self.all.iter().find(|(_, e)| matches!(e.stage, Stage::Running(i) if i == id)).map(|e| *e.0)
+        // Those that run are among the last.
+        let runs = |e: &(&u64, &Entry)| matches!(e.1.stage, Stage::Running(i) if i == id);
+        self.all.iter().rev().find(runs).map(|e| *e.0)
     }
 
     /// Begins what may begin, and hears how moves ended. Says what happened, and when the next move's
