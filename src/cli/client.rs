@@ -6,10 +6,10 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::{CliError, DONE, FAILED, to_stdout};
-use crate::client::{Client, ClientError, default_socket};
+use crate::client::{Client, default_socket};
 use crate::protocol::{
     self, Arrive, EndResult, IfBusy, Motors, MoveReply, Named, Nothing, OutcomeWord, Reply,
-    Request, Stop, Target, Topic,
+    Request, Stop, Target,
 };
 use crate::units::{Percent, Time};
 
@@ -40,8 +40,8 @@ pub enum ClientCommand {
     Override(OverrideArgs),
     /// The state of everything at one instant
     Status(StatusArgs),
-    /// Follow positions and events, one JSON line for each
-    Watch(WatchArgs),
+    /// Follow positions and events: a live table on a terminal, else one JSON line for each change
+    Watch(super::watch::WatchArgs),
     /// Wait for named events, or with --move for the end of a move
     Wait(WaitArgs),
     /// Trigger a named event, with data in JSON if there are some
@@ -70,7 +70,7 @@ pub struct Socket {
     socket: Option<PathBuf>,
     /// Print the reply as one JSON line
     #[arg(long, help_heading = "Output")]
-    json: bool,
+    pub(super) json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -161,15 +161,6 @@ pub struct OverrideArgs {
 pub struct StatusArgs {
     /// Which motors [default: all]
     motors: Vec<String>,
-    #[command(flatten)]
-    service: Socket,
-}
-
-#[derive(Args, Debug)]
-pub struct WatchArgs {
-    /// The least time between two lines about positions
-    #[arg(long, default_value = "100ms")]
-    every: Time,
     #[command(flatten)]
     service: Socket,
 }
@@ -359,7 +350,7 @@ pub(super) fn client(command: ClientCommand) -> Result<u8, CliError> {
         ClientCommand::Status(a) => {
             (Request::Status(protocol::Status { motors: some(a.motors) }), a.service)
         }
-        ClientCommand::Watch(a) => return watch(&a),
+        ClientCommand::Watch(a) => return super::watch::watch(&a),
         ClientCommand::Wait(a) => match a.number {
             Some(number) => {
                 let wait = protocol::Wait { number, timeout: Some(a.timeout) };
@@ -408,7 +399,7 @@ pub(super) fn client(command: ClientCommand) -> Result<u8, CliError> {
     tell(&reply, service.json)
 }
 
-fn connect(service: &Socket) -> Result<Client, CliError> {
+pub(super) fn connect(service: &Socket) -> Result<Client, CliError> {
     let socket = service.socket.clone().unwrap_or_else(default_socket);
     let mut client = Client::connect(&socket)?;
     let name = std::env::args().next().unwrap_or_default();
@@ -463,21 +454,6 @@ fn jog(args: JogArgs) -> Result<u8, CliError> {
     let Reply::Jog(begun) = client.request(Request::Jog(jog))? else { return Ok(FAILED) };
     let wait = protocol::Wait { number: begun.number, timeout: None };
     tell(&client.request(Request::Wait(wait))?, args.service.json)
-}
-
-fn watch(args: &WatchArgs) -> Result<u8, CliError> {
-    let mut client = connect(&args.service)?;
-    let topics = Some(vec![Topic::Moves, Topic::Motors, Topic::Events, Topic::Machine]);
-    client.request(Request::Subscribe(protocol::Subscribe { topics, every: Some(args.every) }))?;
-    loop {
-        let event = match client.event() {
-            Ok(event) => event,
-            Err(ClientError::Closed) => return Ok(DONE),
-            Err(e) => return Err(e.into()),
-        };
-        let line = protocol::Outgoing::Event(event).to_line();
-        to_stdout(&(line + "\n"))?;
-    }
 }
 
 /// Runs a command while this process holds the motors; the command's children share the lease by its

@@ -31,6 +31,8 @@ mod simulate;
 mod table;
 mod trace_file;
 mod verify;
+#[cfg(all(feature = "service", unix))]
+mod watch;
 mod wiring;
 
 use std::io::Write;

@@ -7,7 +7,7 @@ use crate::protocol::{
     AtRest, EndResult, MotorPlace, MoveReply, MoveState, Named, OutcomeWord, Reply, StatusReply,
 };
 
-fn place(at: &MotorPlace) -> String {
+pub(super) fn place(at: &MotorPlace) -> String {
     let known = match at.place.as_str() {
         "commanded" | "assumed" => String::new(),
         word => format!(" ({word})"),
@@ -23,7 +23,7 @@ fn places(motors: &Named<MotorPlace>) -> String {
     motors.0.iter().map(|(name, at)| format!("{name:wide$}  {}\n", place(at))).collect()
 }
 
-fn word(result: EndResult) -> &'static str {
+pub(super) fn word(result: EndResult) -> &'static str {
     match result {
         EndResult::Done => "done",
         EndResult::Failed => "failed",
