@@ -60,6 +60,8 @@ pub enum ClientCommand {
     Lease(LeaseArgs),
     /// The programs of the config
     Program(ProgramArgs),
+    /// Find a servo's ends, centre and direction by arrow keys, and write them into the config
+    Calibrate(super::calibrate::CalibrateArgs),
 }
 
 /// Which service.
@@ -296,7 +298,7 @@ fn json(text: &str) -> Result<Value, String> {
 }
 
 /// The token of the lease that this process' parent holds, if it does.
-fn token() -> Option<String> {
+pub(super) fn token() -> Option<String> {
     std::env::var("LOCKSTEP_LEASE").ok()
 }
 
@@ -383,6 +385,7 @@ pub(super) fn client(command: ClientCommand) -> Result<u8, CliError> {
             (Request::Return(back), a.service)
         }
         ClientCommand::Lease(a) => return lease(&a),
+        ClientCommand::Calibrate(a) => return super::calibrate::calibrate(&a),
         ClientCommand::Program(a) => match a.what {
             ProgramVerb::Run { name, no_wait, service } => {
                 let run = protocol::ProgramRun { program: name, wait: !no_wait, token: token() };

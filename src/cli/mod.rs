@@ -3,6 +3,8 @@
 //! A subcommand gives back the exit status, or a [`CliError`] that knows its own; only `main` prints
 //! errors and ends the process.
 
+#[cfg(all(feature = "service", unix))]
+mod calibrate;
 pub mod check;
 #[cfg(all(feature = "service", unix))]
 mod client;
@@ -25,6 +27,8 @@ mod safe;
 mod selftest;
 #[cfg(all(feature = "service", unix))]
 mod serve;
+#[cfg(all(feature = "service", unix))]
+mod servo_file;
 mod shared;
 mod signals;
 mod simulate;

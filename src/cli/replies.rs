@@ -93,9 +93,12 @@ fn status(status: &StatusReply) -> String {
 /// What a reply says.
 pub(super) fn text(reply: &Reply) -> String {
     match reply {
-        Reply::Move(m) | Reply::Wait(m) | Reply::Return(m) | Reply::Jog(m) | Reply::Cancel(m) => {
-            moved(m)
-        }
+        Reply::Move(m)
+        | Reply::Wait(m)
+        | Reply::Return(m)
+        | Reply::Jog(m)
+        | Reply::Pulse(m)
+        | Reply::Cancel(m) => moved(m),
         Reply::Hold(AtRest { motors })
         | Reply::Stop(AtRest { motors })
         | Reply::Halt(AtRest { motors })

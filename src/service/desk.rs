@@ -68,6 +68,7 @@ pub(super) enum MoveVerb {
     Move,
     Wait,
     Return,
+    Pulse,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -115,6 +116,8 @@ pub(super) struct Desk<'c> {
     ended: Vec<ProgramEnd>,
     /// Jogs, with who asked for them last.
     pub jogs: BTreeMap<u64, ClientId>,
+    /// Servos that go by their pulses, with who moves them; `None`: as soon as they are at rest that ends.
+    pub by_pulses: BTreeMap<String, Option<ClientId>>,
 }
 
 impl<'c> Desk<'c> {
@@ -145,6 +148,7 @@ impl<'c> Desk<'c> {
             start_when_ready: None,
             ended: Vec::new(),
             jogs: BTreeMap::new(),
+            by_pulses: BTreeMap::new(),
         }
     }
 
@@ -184,6 +188,7 @@ impl<'c> Desk<'c> {
         self.saved.advance(now);
         self.leases.advance(now);
         self.lost_leases();
+        self.end_pulses();
         self.tell_state();
         let deadlines = [
             self.events.next_deadline(),
@@ -280,6 +285,7 @@ impl<'c> Desk<'c> {
             }
         }
         self.leases.disconnect(crate::sync::ClientId(client), now);
+        self.forget_pulses(client);
         // Nobody is there any more to keep its jogs going, or to end them.
         let jogs: Vec<u64> = self.jogs.iter().filter(|j| *j.1 == client).map(|j| *j.0).collect();
         for number in jogs {
@@ -321,6 +327,7 @@ impl<'c> Desk<'c> {
                     MoveVerb::Move => Reply::Move(moves.reply(*number)),
                     MoveVerb::Wait => Reply::Wait(moves.reply(*number)),
                     MoveVerb::Return => Reply::Return(moves.reply(*number)),
+                    MoveVerb::Pulse => Reply::Pulse(moves.reply(*number)),
                 };
                 if self.moves.has_ended(*number) {
                     return Some(Ok(reply(*verb, &self.moves)));

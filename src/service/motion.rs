@@ -17,6 +17,7 @@ impl Desk<'_> {
         let reply = match request {
             Request::Move(spec) => return self.start_move(client, spec),
             Request::Jog(jog) => self.jog(client, &jog)?,
+            Request::Pulse(pulse) => return self.pulse(client, &pulse),
             Request::Hold(stop) => return self.hold(stop.motors.as_deref()),
             Request::Resume(selection) => self.resume(client, &selection)?,
             Request::Stop(stop) => return self.stop(stop.motors.as_deref()),
@@ -246,6 +247,7 @@ impl Desk<'_> {
         }
         let mut order = Move::new();
         let motors: Vec<String> = saved.iter().map(|s| s.0.clone()).collect();
+        self.not_by_pulses(&motors)?;
         for (name, position) in &saved {
             order = match self.config.motor(name).map(|m| m.unit) {
                 Some(MotorUnit::Millimetre) => order.to(name, Length(*position)),
