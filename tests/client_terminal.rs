@@ -69,3 +69,84 @@ fn a_table_is_drawn_in_its_place_until_ctrl_c() {
         assert!(event["seq"].is_u64(), "{line}");
     }
 }
+
+#[test]
+fn a_servo_is_calibrated_by_arrow_keys() {
+    let service = Service::start();
+    let config = service.config();
+    let command = format!(
+        "stty cols 100; timeout 50 \"$LOCKSTEP\" calibrate pan --config {}; echo ended $?",
+        config.display()
+    );
+    // 50us steps; to 850us, an end; to 2100us, the other; to 1550us, the centre; reversed; written.
+    let keys = [
+        "\x1b[A\x1b[A",
+        &"\x1b[D".repeat(13),
+        "s",
+        &"\x1b[C".repeat(25),
+        "l",
+        &"\x1b[D".repeat(11),
+        "crw",
+    ];
+    let shown = on_a_terminal(&service, &command, keys.concat().as_bytes());
+    assert!(shown.contains("shortest 850us") && shown.contains("ended 0"), "{shown}");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let written = "[servo.pan]\npwm = { gpio = 18 }\n\
+        pulse = { min = \"950us\", max = \"2050us\" }\ntrim = \"50us\"\nreverse = true\n";
+    assert!(text.contains(written), "{text}");
+    let kept = std::fs::read_to_string(config.with_extension("toml.bak")).unwrap();
+    assert_eq!(kept, live::CONFIG);
+    // It stood where the config that the service has allows it.
+    assert!(!service.ok(&["status", "pan"]).contains("no signal"));
+    service.ok(&["move", "pan=5deg"]);
+    service.ok(&["check", config.to_str().unwrap()]);
+}
+
+#[test]
+fn calibration_by_words_and_its_refusals() {
+    let service = Service::start();
+    let config = service.config();
+    let calibrate = |servo: &str, keys: &str| {
+        let mut child = service
+            .command(&["calibrate", servo, "--config", config.to_str().unwrap()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It may have ended before it reads.
+        let _ = child.stdin.take().unwrap().write_all(keys.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        let said =
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        (output.status.code().unwrap(), said)
+    };
+    // The end of the keys is no wish to write, nor is `quit`.
+    for keys in ["right\nshortest\n", "right\nlongest\nquit\n", ""] {
+        let (status, said) = calibrate("pan", keys);
+        assert!(status == 1 && said.contains("nothing was written"), "{said}");
+    }
+    let (status, said) = calibrate("pan", "longest\nshortest\nwrite\n");
+    assert!(status == 1 && said.contains("is not below the longest"), "{said}");
+    let (status, said) = calibrate("pan", "sideways\n");
+    assert!(status == 2 && said.contains("`sideways` is no key"), "{said}");
+    assert!(calibrate("x", "").1.contains("`x` is an axis"));
+    assert!(calibrate("tilt", "").1.contains("no servo `tilt`"));
+    assert_eq!(std::fs::read_to_string(&config).unwrap(), live::CONFIG);
+    // Somebody else's servo is not moved.
+    let mut holder = service.client();
+    holder.request(live::request("\"do\":\"lease-take\",\"motors\":[\"pan\"]")).unwrap();
+    let (status, said) = calibrate("pan", "left\nwrite\n");
+    assert!(status == 1 && said.contains("pan"), "{said}");
+    drop(holder);
+    // An end beyond what the config allows leaves the servo limp, as it may not stand there.
+    let far = "up\nup\n".to_owned() + &"right\n".repeat(14) + "longest\nwrite\n";
+    let (status, said) = calibrate("pan", &far);
+    assert_eq!(status, 0, "{said}");
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !service.ok(&["status", "pan"]).contains("no signal") {
+        assert!(std::time::Instant::now() < until, "it stands where it may not");
+    }
+    let text = std::fs::read_to_string(&config).unwrap();
+    assert!(text.contains("pulse = { min = \"1000us\", max = \"2200us\" }\n"), "{text}");
+}

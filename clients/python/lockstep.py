@@ -643,6 +643,17 @@ class Lockstep:
         """
         return self._request("jog", speed=_texts("jog", speed, motors), **{"for": duration}, **self._shared())["move"]
 
+    def pulse(self, to: Optional[Mapping[str, str]] = None, **servos: str) -> Dict[str, Outcome]:
+        """Moves servos to pulse widths, "500us" to "2500us", also beyond what the config allows: to calibrate them.
+
+        Until this connection ends they go by their pulses alone.
+
+        >>> with Lockstep() as m:
+        ...     m.pulse(pan="1510us")["pan"].reached
+        True
+        """
+        return self._ended(self._request("pulse", patience=None, to=_texts("pulse", to, servos), **self._shared()))
+
     def hold(self, *motors: str) -> Dict[str, Dict[str, Any]]:
         """Brings motors (all, if none is named) to rest on their path; gives where they are. `resume` goes on.
 

@@ -225,7 +225,9 @@ pub(super) fn calibrate(args: &CalibrateArgs) -> Result<u8, CliError> {
     let servo = match loaded.config.motor(name).map(|m| &m.drive) {
         Some(Drive::Servo(servo)) => servo.clone(),
         Some(_) => {
-            return Err(CliError::Usage(format!("`{name}` is an axis: only servos are calibrated")));
+            return Err(CliError::Usage(format!(
+                "`{name}` is an axis: only servos are calibrated"
+            )));
         }
         None => {
             let file = args.config.display();
