@@ -4,13 +4,13 @@
 
 mod live;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 use live::Service;
 
-/// What a shell command shows on a terminal of its own, where `keys` are typed.
-fn on_a_terminal(service: &Service, command: &str, keys: &[u8]) -> String {
+/// What a shell command shows on a terminal of its own, where `keys` are typed once it has said `ready`.
+fn on_a_terminal(service: &Service, command: &str, ready: &str, keys: &str) -> String {
     let mut script = Command::new("script")
         .args(["--quiet", "--return", "--flush", "--command", command, "/dev/null"])
         .env("LOCKSTEP_SOCKET", service.socket())
@@ -21,11 +21,21 @@ fn on_a_terminal(service: &Service, command: &str, keys: &[u8]) -> String {
         .stdout(Stdio::piped())
         .spawn()
         .expect("script is missing: apt install bsdutils");
-    let mut typed = script.stdin.take().unwrap();
-    typed.write_all(keys).unwrap();
-    let output = script.wait_with_output().unwrap();
-    drop(typed);
-    String::from_utf8(output.stdout).unwrap()
+    let (mut typed, mut out) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
+    let (mut shown, mut bytes, mut waits) = (Vec::new(), [0; 4096], true);
+    loop {
+        let count = out.read(&mut bytes).unwrap();
+        shown.extend_from_slice(&bytes[..count]);
+        if waits && String::from_utf8_lossy(&shown).contains(ready) {
+            typed.write_all(keys.as_bytes()).unwrap();
+            waits = false;
+        }
+        if count == 0 {
+            break;
+        }
+    }
+    script.wait().unwrap();
+    String::from_utf8(shown).unwrap()
 }
 
 #[test]
@@ -38,7 +48,7 @@ fn a_table_is_drawn_in_its_place_until_ctrl_c() {
         let command = format!(
             "stty cols 44 rows 8; {setting} timeout --foreground -s INT 1.2 \"$LOCKSTEP\" watch; echo ended $?"
         );
-        on_a_terminal(&service, &command, b"")
+        on_a_terminal(&service, &command, "", "")
     };
     let shown = watch("");
     // Drawn, and drawn anew from its first line on.
@@ -75,7 +85,7 @@ fn a_servo_is_calibrated_by_arrow_keys() {
     let service = Service::start();
     let config = service.config();
     let command = format!(
-        "stty cols 100; timeout 50 \"$LOCKSTEP\" calibrate pan --config {}; echo ended $?",
+        "stty cols 100; timeout --foreground 50 \"$LOCKSTEP\" calibrate pan --config {}; echo ended $?; stty",
         config.display()
     );
     // 50us steps; to 850us, an end; to 2100us, the other; to 1550us, the centre; reversed; written.
@@ -88,8 +98,13 @@ fn a_servo_is_calibrated_by_arrow_keys() {
         &"\x1b[D".repeat(11),
         "crw",
     ];
-    let shown = on_a_terminal(&service, &command, keys.concat().as_bytes());
+    let shown = on_a_terminal(&service, &command, "pulse 1500us", &keys.concat());
     assert!(shown.contains("shortest 850us") && shown.contains("ended 0"), "{shown}");
+    // No key was shown, and the terminal is as it was.
+    assert!(
+        !shown.contains("^[[") && !shown.contains("-echo") && !shown.contains("-icanon"),
+        "{shown}"
+    );
     let text = std::fs::read_to_string(&config).unwrap();
     let written = "[servo.pan]\npwm = { gpio = 18 }\n\
         pulse = { min = \"950us\", max = \"2050us\" }\ntrim = \"50us\"\nreverse = true\n";

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use console::{Key, Term};
@@ -85,6 +86,9 @@ impl Ask {
         })
     }
 }
+
+/// How long a servo may take to its next pulse.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Microseconds by which a key changes the pulse.
 const STEPS: [u32; 6] = [1, 2, 5, 10, 20, 50];
@@ -244,7 +248,11 @@ pub(super) fn calibrate(args: &CalibrateArgs) -> Result<u8, CliError> {
         token: super::client::token(),
     };
     client.request(Request::LeaseTake(take))?;
-    go(&mut client, name, bench.pulse)?;
+    // Ctrl-C is not heard in mid-move, so none may last for ever.
+    client.set_timeout(Some(PATIENCE)).map_err(ClientError::Io)?;
+    if !go(&mut client, name, bench.pulse)? {
+        return Ok(FAILED);
+    }
     let terminal = std::io::stdin().is_terminal();
     let mut keys = match terminal {
         true => Keys::Terminal(Term::stdout()),
@@ -253,6 +261,8 @@ pub(super) fn calibrate(args: &CalibrateArgs) -> Result<u8, CliError> {
     if terminal {
         to_stdout(&format!("{HELP}\n\n"))?;
     }
+    #[cfg(target_os = "linux")]
+    let _raw = terminal.then(super::raw::RawTerminal::new);
     loop {
         say(&bench.text(), terminal)?;
         let ask = keys.next()?;

@@ -20,6 +20,8 @@ mod pages;
 mod plot;
 mod preflight;
 mod progress;
+#[cfg(all(feature = "service", target_os = "linux"))]
+mod raw;
 #[cfg(all(feature = "service", unix))]
 mod replies;
 mod run;
