@@ -203,7 +203,7 @@ impl Machine {
         self.command(index, Command::Enable)
     }
 
-    fn at_rest(&self, motor: &str) -> Result<MotorIndex, MoveError> {
+    pub(super) fn at_rest(&self, motor: &str) -> Result<MotorIndex, MoveError> {
         let index = self.find(motor)?;
         let (state, motor) = (&self.motors[index], motor.to_owned());
         match &state.fault {
@@ -213,7 +213,7 @@ impl Machine {
         }
     }
 
-    fn command(&mut self, motor: MotorIndex, command: Command) -> Result<(), MoveError> {
+    pub(super) fn command(&mut self, motor: MotorIndex, command: Command) -> Result<(), MoveError> {
         let sent = self.fleet.send(motor, command);
         sent.map_err(|e| MoveError::NoAnswer { error: e.to_string() })
     }
