@@ -5,6 +5,7 @@
 #[cfg(feature = "cli")]
 mod probe;
 mod scheduling;
+mod test_fault;
 mod threads;
 mod virtual_time;
 mod wait;
@@ -18,6 +19,8 @@ pub(crate) use probe::probe_lateness;
 pub use scheduling::Granted;
 #[cfg(feature = "cli")]
 pub(crate) use scheduling::PRIORITY as REALTIME_PRIORITY;
+#[doc(hidden)]
+pub use test_fault::TestFault;
 pub use threads::{ThreadFleet, ThreadOptions};
 pub use virtual_time::VirtualFleet;
 
