@@ -96,18 +96,18 @@ make_initrd() {
     rm -r "$root"
 }
 
-# boot FOLDER SECONDS: runs the virtual Pi until it switches itself off; leaves FOLDER/registers.log and
+# boot FOLDER SECONDS [KERNEL OPTIONS]: runs the virtual Pi until it switches itself off; leaves FOLDER/registers.log and
 # FOLDER/console.
 #
 # One instruction of the guest is one nanosecond of its time, and time in which it idles passes at once. So
 # a run does not depend on how fast or how busy this machine is.
 boot() {
-    local folder=$1 limit=$2 status=0
+    local folder=$1 limit=$2 options=${3:-} status=0
     cc -O2 -Wall -Wextra -shared -fPIC -fvisibility=hidden -o "$folder/register-log.so" "$virtual_pi/register-log.c"
     rm -f "$folder/console" "$folder/registers.log"
     timeout --kill-after=5 "$limit" bash "$cache/$emulator/qemu" -M raspi3b \
         -kernel "$cache/$guest/kernel" -dtb "$cache/$guest/bcm2837-rpi-3-b.dtb" -initrd "$folder/initrd" \
-        -append "console=ttyS1,115200 iomem=relaxed panic=-1 loglevel=2" \
+        -append "console=ttyS1,115200 iomem=relaxed panic=-1 loglevel=2 $options" \
         -display none -monitor none -no-reboot -icount shift=0,sleep=off \
         -serial null -serial "file:$folder/console" \
         -plugin "$folder/register-log.so,out=$folder/registers.log" </dev/null || status=$?

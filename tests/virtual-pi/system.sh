@@ -40,12 +40,15 @@ make_system() {
     echo virtual-pi >"$root/etc/hostname"
     echo 0123456789abcdef0123456789abcdef >"$root/etc/machine-id"
     : >"$root/etc/fstab"
-    mkdir -p "$root"/{proc,sys,dev,run,tmp,var/log,home/pi,root}
+    mkdir -p "$root"/{proc,sys,dev,run,tmp,var/log,home/pi,root,usr/local/bin} "$root"/etc/{modprobe.d,modules-load.d,bash_completion.d}
+    chmod 1777 "$root/tmp"
+    ln -s lib/systemd/systemd "$root/init"
     local units=$root/etc/systemd/system unit
     ln -sf /lib/systemd/system/multi-user.target "$units/default.target"
     # The login prompt would take the console from the test; what asks for the time or for names finds no network.
     for unit in systemd-timesyncd.service systemd-networkd.service systemd-resolved.service systemd-firstboot.service \
-        systemd-hwdb-update.service serial-getty@ttyS1.service getty@tty1.service; do
+        systemd-hwdb-update.service systemd-journal-catalog-update.service ldconfig.service \
+        serial-getty@ttyS1.service getty@tty1.service; do
         ln -sf /dev/null "$units/$unit"
     done
     rm -f "$root"/lib/systemd/system-generators/*
@@ -88,4 +91,56 @@ make_gpiomem() {
         ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- modules
     mv "$folder/module/gpiomem.ko" "$folder/"
     rm -rf "$folder"/{usr,lib,etc,module}
+}
+
+# make_system_initrd FOLDER PROGRAM SCRIPT: that system with the project's files and this program, packed as
+# FOLDER/initrd. It carries out guest/system/SCRIPT. For `service` Lockstep is installed as docs/install.md has it,
+# and the header's devices come late; for `install` only what that page begins with is there.
+make_system_initrd() {
+    local folder=$1 program=$2 script=$3 root=$1/root version modules section command units
+    rm -rf "$root"
+    mkdir -p "$root"
+    zstd -qdc "$cache/$system/root.tar.zst" | tar x -C "$root"
+    version=$(cat "$cache/$guest/version")
+    modules=$root/lib/modules/$version
+    mkdir -p "$modules/kernel"
+    cp "$cache/$guest"/modules.* "$modules/"
+    cp "$cache/$guest"/*.ko "$cache/$gpiomem/gpiomem.ko" "$modules/kernel/"
+    PATH=$PATH:/usr/sbin:/sbin depmod --basedir "$root" "$version"
+    # The page's folder, and where cargo puts the program.
+    mkdir -p "$root/home/pi/lockstep"
+    cp -r "$project/systemd" "$root/home/pi/lockstep/"
+    install -D -m 755 "$program" "$root/home/pi/.cargo/bin/lockstep"
+    mkdir -p "$root/etc/virtual-pi"
+    cp "$virtual_pi"/guest/system/common "$root/etc/virtual-pi/"
+    cp "$virtual_pi/guest/system/$script" "$root/etc/virtual-pi/scenarios"
+    units=$root/etc/systemd/system
+    mkdir -p "$units/multi-user.target.wants"
+    cp "$virtual_pi/guest/system/virtual-pi.service" "$units/"
+    ln -s ../virtual-pi.service "$units/multi-user.target.wants/"
+    if [[ $script == service ]]; then
+        while IFS=$'\t' read -r section command; do
+            case $command in
+                *lockstep-man*) ;;
+                'sudo install '*)
+                    command=${command#sudo }
+                    (cd "$project" && HOME=$root/home/pi bash -c "${command// \// $root/}")
+                    ;;
+            esac
+        done < <(python3 -B "$virtual_pi/commands.py" "$project/docs/install.md" the-program-and-its-service/from-source)
+        install -D -m 644 "$virtual_pi/guest/system/lockstep.toml" "$root/etc/lockstep/lockstep.toml"
+        ln -s ../lockstep.service "$units/multi-user.target.wants/"
+        cp "$virtual_pi/guest/system/late-devices.service" "$units/"
+        ln -s ../late-devices.service "$units/multi-user.target.wants/"
+        echo 'blacklist pwm-bcm2835' >"$root/etc/modprobe.d/late.conf"
+    else
+        printf '%s\n' gpiomem pwm-bcm2835 >"$root/etc/modules-load.d/header.conf"
+        python3 -B "$virtual_pi/commands.py" "$project/docs/install.md" the-program-and-its-service/from-source \
+            you a-config the-machine start-it remove >"$root/etc/virtual-pi/commands"
+    fi
+    # The same bytes each time: runs are comparable.
+    find "$root" -exec touch --no-dereference --date=@0 {} +
+    (cd "$root" && find . | LC_ALL=C sort |
+        cpio --create --format=newc --quiet --reproducible --owner=0:0 | zstd -q -3) >"$folder/initrd"
+    rm -r "$root"
 }
