@@ -19,8 +19,10 @@ import re
 import sys
 
 import broken
+import broken_drives  # noqa: F401  it adds to the changes
 import figures
 import rules
+import step_clock
 from figures import Figure
 from registers import Wrong, play, read_console, read_log, read_plan
 from rules import MS, need
@@ -35,7 +37,7 @@ COILS = [5, 6, 13, 20]
 COIL_STEP_NS = 2_350_000
 # The axis of guest/clock.toml: 400 steps a turn. Its top speed and acceleration in steps.
 CLOCK_DIR, CLOCK_ENABLE = 27, 22
-CLOCK = rules.StepClock(speed=300, acceleration=600, high_ns=1_000, dir_ns=200)
+CLOCK = step_clock.StepClock(speed=300, acceleration=600, high_ns=1_000, dir_ns=200)
 # The longest that a stop may take, from the signal to the end of the program: coming to rest on the path, and
 # three periods of a servo's signal. Seen: up to 0.2 s.
 LONGEST_STOP_NS = 500 * MS
@@ -278,7 +280,7 @@ def clock_panicked(scenario, _plan):
 def clock_bursts(scenario, counted=True):
     """The sign of each step of guest/clock.toml, when its bursts are as they have to be."""
     rules.outputs_stay(scenario, {CLOCK_DIR, CLOCK_ENABLE})
-    steps, signs = rules.bursts(scenario, 0, CLOCK_DIR, CLOCK)
+    steps, signs = step_clock.bursts(scenario, 0, CLOCK_DIR, CLOCK)
     if counted:
         rules.counts(scenario, "table", signs)
     rules.lets_go(scenario, CLOCK_ENABLE, steps)
