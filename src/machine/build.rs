@@ -11,7 +11,9 @@ use crate::config::{Config, Drive, MotorConfig};
 use crate::hal::{Backend, Clock, SimBackend};
 use crate::motion::Planner;
 use crate::motor::Event;
-use crate::runtime::{Fleet, Heed, Mailbox, Member, ThreadFleet, ThreadOptions, VirtualFleet};
+use crate::runtime::{
+    Fleet, Heed, Mailbox, Member, TestFault, ThreadFleet, ThreadOptions, VirtualFleet,
+};
 use crate::sync::StopEvent;
 use crate::trace::{Recorder, TraceBuilder};
 
@@ -33,6 +35,7 @@ pub struct MachineBuilder {
     virtual_time: bool,
     trace: bool,
     realtime: bool,
+    test_fault: Option<TestFault>,
     pub(super) stop: StopEvent,
     pub(super) halt: StopEvent,
 }
@@ -45,6 +48,7 @@ impl MachineBuilder {
             virtual_time: false,
             trace: false,
             realtime: true,
+            test_fault: None,
             stop: StopEvent::new(),
             halt: StopEvent::new(),
         }
@@ -83,6 +87,14 @@ impl MachineBuilder {
     /// Shares a halt event with the machine: still after the last whole pulse.
     pub fn halt_event(mut self, halt: StopEvent) -> Self {
         self.halt = halt;
+        self
+    }
+
+    /// For tests alone: a motor's loop that goes wrong. Ignored in virtual time, and where no motor has
+    /// that name.
+    #[doc(hidden)]
+    pub fn test_fault(mut self, fault: Option<TestFault>) -> Self {
+        self.test_fault = fault;
         self
     }
 
@@ -192,6 +204,12 @@ impl MachineBuilder {
             return Ok(Box::new(VirtualFleet::new(clock, members, events.1, stop, halt)));
         }
         let options = ThreadOptions { realtime: self.realtime, spin: self.config.machine.spin };
+        let members = members.into_iter().map(|(member, mailbox)| {
+            let planted = self.test_fault.as_ref().filter(|fault| fault.motor == member.name);
+            let Some(fault) = planted else { return (member, mailbox) };
+            (Member { motor: fault.plant(member.motor), ..member }, mailbox)
+        });
+        let members = members.collect();
         let fleet = ThreadFleet::start(members, events, stop, halt, &options);
         Ok(Box::new(fleet.map_err(|e| MachineError::Threads(e.to_string()))?))
     }

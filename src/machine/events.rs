@@ -284,6 +284,20 @@ impl Machine {
         self.end_part(id, motor, |_| Cause::NoAnswer);
     }
 
+    /// Asks every motor's loop to show that it turns. One that has not answered since the last time this
+    /// was asked is given up: it has a fault, and what it was moving in ends without it. A loop that works
+    /// answers within milliseconds, so leave more than that between two calls.
+    pub fn roll_call(&mut self) {
+        for motor in self.fleet.roll_call() {
+            let state = &mut self.motors[motor];
+            match (state.busy, &state.fault) {
+                (Some(id), _) => self.give_up(id, motor),
+                (None, None) => self.on_fault(motor, FaultKind::Silent),
+                (None, Some(_)) => {}
+            }
+        }
+    }
+
     /// Puts a move away once all its motors have ended.
     pub(super) fn retire(&mut self, id: MoveId) {
         if self.active.get(&id).is_some_and(|a| a.legs.is_empty())

@@ -1,6 +1,7 @@
 //! The daemon: owns the motors from boot on, and serves the control socket.
 
 mod desk;
+mod heartbeat;
 mod line_up;
 mod motion;
 mod moves;
