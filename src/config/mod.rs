@@ -33,13 +33,15 @@
 //! | | `max-speed` | `"600deg/s"` |
 //! | | `max-acceleration` | ten times `max-speed`, a second: full speed after a tenth of a second |
 //! | | `max-jerk` | ten times `max-acceleration`, a second |
-//! | | `startup`, `on-stop` | `"off"`, `"keep"` |
+//! | | `startup`, `on-stop` | `"off"`, `"keep"` (`"release"` for a `continuous` servo) |
+//! | | `continuous` | `false`: its angle is a place, not a speed |
 //! | `[axis.NAME]` | `enable`, `fault`, `mode`, `sleep`, `reset` | no such line |
 //! | | `gear-ratio`, `reverse`, `holds-load` | `"1"`, `false`, `false` |
 //! | | `max-jerk` | ten times `max-acceleration`, a second |
 //! | | `start-stop-speed` | what `max-acceleration` can give up within one full step: the root of 2 x `max-acceleration` x a full step |
 //! | | `at-start`, `on-stop` | `"unknown"`, `"keep"` |
 //! | | `backlash` | none |
+//! | each motor | `release-after` | never: it keeps its signal, or its power, at rest |
 //! | `[axis.NAME]` with `coils` | `motor` | then `driver` and `steps-per-revolution` are needed |
 //! | | `driver`, `gear-ratio` | as the motor has them |
 //! | | `distance-per-revolution` | `"360deg"` with a `motor` |

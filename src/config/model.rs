@@ -121,6 +121,9 @@ pub struct MotorConfig {
     /// The play of an axis, in its unit, which a move that turns takes up before it begins; 0 for a
     /// servo.
     pub backlash: f64,
+    /// It lets go once it has been at rest for this long; `None`: never by itself. Never with a load, nor
+    /// for a servo that turns continuously.
+    pub release_after: Option<Duration>,
     /// Where its table stands in the file.
     pub span: Span,
     /// How it is driven.
@@ -239,6 +242,8 @@ pub struct ServoDrive {
     /// A pulse that would change by less than this, in nanoseconds, does not, unless it is the last of a
     /// move.
     pub dead_band: u32,
+    /// It turns for as long as it has a signal, at a speed that its angle stands for.
+    pub continuous: bool,
     /// What it does when the machine starts.
     pub startup: Startup,
     /// What it does on a stop.

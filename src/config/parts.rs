@@ -15,6 +15,7 @@ pub(super) struct ReadMotor {
     pub travel: Option<Travel>,
     pub limits: Option<MotionLimits>,
     pub backlash: Option<f64>,
+    pub release_after: Option<Duration>,
     pub drive: Option<Drive>,
     /// It turns at a rate, and has no position to go to.
     pub rate_only: bool,
@@ -32,6 +33,7 @@ impl ReadMotor {
             travel: None,
             limits: None,
             backlash: Some(0.0),
+            release_after: None,
             drive: None,
             rate_only: false,
             pins: Vec::new(),
@@ -47,6 +49,7 @@ impl ReadMotor {
             travel: self.travel?,
             limits: self.limits?,
             backlash: self.backlash?,
+            release_after: self.release_after,
             span: self.span,
             drive: self.drive?,
         })
@@ -176,6 +179,26 @@ pub(super) fn limits(
 ) -> Option<MotionLimits> {
     Some(MotionLimits { speed: speed?, acceleration: acceleration?, jerk: jerk? })
 }
+
+const RELEASE_AFTER: Key = key("release-after", "\"2s\"");
+
+/// `release-after`, unless something is against it: what, and what to write instead.
+pub(super) fn release_after(
+    r: &Reader<'_>,
+    table: &Table<'_>,
+    motor: &mut ReadMotor,
+    against: Option<(&str, &str)>,
+) {
+    let Some(value) = table.get(RELEASE_AFTER) else { return };
+    match against {
+        Some((what, help)) => r.error(value.span(), what, help),
+        None => motor.release_after = r.duration(value),
+    }
+}
+
+/// Why an axis that holds a load keeps its power.
+pub(super) const LOAD_WOULD_FALL: &str =
+    "an axis that holds a load is never released, or the load would fall";
 
 /// `position`, if it lies inside the travel.
 pub(super) fn inside(

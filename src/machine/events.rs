@@ -56,6 +56,7 @@ impl Machine {
                     self.on_halted(id, motor);
                 }
             }
+            Report::Released => self.on_released(motor),
             Report::Fault(kind) => self.on_fault(motor, kind),
             Report::Safe => {
                 self.safe[motor] = true;
@@ -87,6 +88,8 @@ impl Machine {
             }
         }
         let start = active.leg(motor).map(|l| l.part.start);
+        let state = &mut self.motors[motor];
+        state.angle = state.angle.or(state.left_at.take());
         if let Some(start) = start {
             let position = self.models[motor].to_unit(start);
             self.recorder.real(self.motors[motor].position_signal, zero, position);
@@ -97,6 +100,23 @@ impl Machine {
             Some(cause) => self.come_to_rest(id, cause),
             // What was wished for in the meantime.
             None => self.advance(id),
+        }
+    }
+
+    /// A motor has let go. One that is part of a move again takes its power back by itself.
+    fn on_released(&mut self, motor: MotorIndex) {
+        let state = &mut self.motors[motor];
+        if state.busy.is_some() || self.finished {
+            return;
+        }
+        if self.models[motor].steps.is_none() {
+            // Told to let go, it has no angle any more.
+            if let Some(angle) = state.angle.take() {
+                (state.left_at, state.place) = (Some(angle), Place::Unverified);
+            }
+        } else if self.config.motors[motor].release_after.is_some() {
+            // Its rotor may have been turned by hand.
+            state.doubt();
         }
     }
 
@@ -229,6 +249,7 @@ impl Machine {
             (Some(steps), _, _) => steps as f64,
             (None, true, _) => state.telemetry.position(),
             (None, false, Some(angle)) => angle,
+            (None, false, None) if state.left_at.is_some() => state.left_at.unwrap_or(f64::NAN),
             // It never had a signal: it is where it was, and nobody knows where.
             (None, false, None) => f64::NAN,
         };
@@ -252,7 +273,7 @@ impl Machine {
         let exact = there && steps.is_none() && (stands - goal).abs() < ROUNDING;
         let position = if exact { wanted.target } else { model.to_unit(stands) };
         let outcome = self.outcome(motor, id, outcome, position, steps);
-        if steps.is_none() && !position.is_nan() {
+        if steps.is_none() && !position.is_nan() && self.motors[motor].left_at.is_none() {
             // The next move begins where this one left it.
             self.motors[motor].angle = Some(position);
         }

@@ -58,11 +58,17 @@ impl Machine {
         if state.busy.is_some() {
             return Err(MoveError::Busy { motor: name.clone() });
         }
-        Ok(match (self.models[motor].steps, state.angle) {
+        Ok(self.stands(motor))
+    }
+
+    /// Where a motor stands, as a plan begins.
+    pub(super) fn stands(&self, motor: MotorIndex) -> Start {
+        let state = &self.motors[motor];
+        match (self.models[motor].steps, state.angle.or(state.left_at)) {
             (Some(_), _) => Start::At(state.telemetry.steps() as f64),
             (None, Some(angle)) => Start::At(angle),
             (None, None) => Start::Anywhere,
-        })
+        }
     }
 
     /// Hands a plan to its motors; while the machine is held it waits before that.
@@ -202,7 +208,8 @@ impl Machine {
         for leg in active.legs.iter_mut().filter(|l| l.stale) {
             leg.stale = false;
             let model = &self.models[leg.motor()];
-            if model.steps.is_none() && self.motors[leg.motor()].angle.is_none() {
+            let state = &self.motors[leg.motor()];
+            if model.steps.is_none() && state.angle.or(state.left_at).is_none() {
                 // A servo without a signal goes to its first target at once.
                 let place = leg.part.goal.end;
                 leg.part.start = place;

@@ -90,6 +90,8 @@ struct MotorState {
     place: Place,
     /// A servo's angle, once it has a signal.
     angle: Option<f64>,
+    /// The angle at which a servo let go by itself: its next move begins there.
+    left_at: Option<f64>,
     fault: Option<FaultKind>,
     busy: Option<MoveId>,
     telemetry: Arc<Telemetry>,

@@ -213,7 +213,7 @@ impl Machine {
         for (motor, c) in config.motors.iter().enumerate() {
             if let Drive::Servo(servo) = &c.drive
                 && let crate::config::ServoStop::Park(angle) = servo.on_stop
-                && self.motors[motor].angle.is_some()
+                && self.motors[motor].angle.or(self.motors[motor].left_at).is_some()
             {
                 parks.push((motor, angle));
             }

@@ -183,7 +183,7 @@ impl Machine {
         self.command(index, Command::Release)?;
         let state = &mut self.motors[index];
         match self.models[index].steps {
-            None => state.angle = None,
+            None => (state.angle, state.left_at) = (None, None),
             Some(_) if state.place == Place::Unknown => {}
             Some(_) => state.place = Place::Unverified,
         }
@@ -235,14 +235,6 @@ impl Machine {
 
     /// Where every motor is now, as a plan begins.
     fn starts(&self) -> Vec<Start> {
-        let of = |(model, state): (&super::model::MotorModel, &super::MotorState)| match (
-            model.steps,
-            state.angle,
-        ) {
-            (Some(_), _) => Start::At(state.telemetry.steps() as f64),
-            (None, Some(angle)) => Start::At(angle),
-            (None, None) => Start::Anywhere,
-        };
-        self.models.iter().zip(&self.motors).map(of).collect()
+        (0..self.models.len()).map(|motor| self.stands(motor)).collect()
     }
 }

@@ -98,7 +98,10 @@ impl Machine {
             if release && self.motors[motor].fault.is_none() {
                 // Let go, a servo may be moved by hand, and a rotor falls to the nearest full step.
                 match self.models[motor].steps {
-                    None => self.motors[motor].angle = None,
+                    None => {
+                        let state = &mut self.motors[motor];
+                        (state.angle, state.left_at) = (None, None);
+                    }
                     Some(_) => self.motors[motor].doubt(),
                 }
                 if let Err(e) = self.fleet.send(motor, Command::Release) {

@@ -191,6 +191,9 @@ pub enum Report {
         /// The move it dropped; `None`: it had none under way.
         id: Option<MoveId>,
     },
+    /// It has let go, by itself or since it was told to: a servo's signal has ended, or its driver or its
+    /// coils are off.
+    Released,
     /// Still, because of a fault.
     Fault(FaultKind),
     /// The hardware is in the state it shall be left in.

@@ -246,6 +246,7 @@ impl Bench {
             wake: 0,
             up: Level::High,
             may_release: true,
+            release_after: None,
             release_at_end: false,
         };
         let (sender, events) = bounded(64);
@@ -670,6 +671,7 @@ mod rate {
             wake: 0,
             up: Level::High,
             may_release: true,
+            release_after: None,
             release_at_end: false,
         };
         let (sender, events) = bounded(64);

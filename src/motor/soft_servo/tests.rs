@@ -51,6 +51,7 @@ impl Bench {
                 dead_band: 0,
             },
             limits: ANY,
+            release_after: None,
             max_lateness: Some(1_000_000),
             clock: clock.clone(),
             telemetry: Arc::default(),
