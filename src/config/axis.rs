@@ -189,9 +189,12 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
         None
     };
     parts::release_after(r, table, &mut motor, against);
+    power::current(r, table, &mut motor);
+    let lost = table.get(parts::ON_LOST_LEASE);
     r.finish(table);
 
     let at_start = in_units.read(r, &mut motor);
+    parts::on_lost_lease(r, lost, &mut motor);
     let start_stop = in_units.start_stop(r);
     motor.drive = (|| {
         let (driver, unit) = (driver?, unit?);

@@ -42,6 +42,10 @@
 //! | | `at-start`, `on-stop` | `"unknown"`, `"keep"` |
 //! | | `backlash` | none |
 //! | each motor | `release-after` | never: it keeps its signal, or its power, at rest |
+//! | | `on-lost-lease` | `"stop"` |
+//! | | `current` | needed if there is a `[power]` |
+//! | `[power]` | | no power budget |
+//! | | `stagger` | none: motors may start at the same time |
 //! | `[axis.NAME]` with `coils` | `motor` | then `driver` and `steps-per-revolution` are needed |
 //! | | `driver`, `gear-ratio` | as the motor has them |
 //! | | `distance-per-revolution` | `"360deg"` with a `motor` |
@@ -64,6 +68,7 @@ mod output;
 mod outputs;
 mod parts;
 mod pins;
+mod power;
 mod program;
 mod pwm_clock;
 mod reader;
@@ -76,7 +81,10 @@ pub use builder::{Axis, ConfigBuilder, Coordinate, Servo};
 pub use load::Loaded;
 pub use model::*;
 pub use outputs::{Output, Port, SafeState, Why};
+pub use power::{Consumer, consumers};
 pub use source::{ConfigErrors, Diagnostic, Position, Source};
+
+use std::time::Duration;
 
 use crate::board::Model;
 use crate::units::{PulseWidth, Time};

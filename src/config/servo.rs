@@ -90,6 +90,8 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
         "leave out `release-after`, or `continuous`",
     );
     parts::release_after(r, table, &mut motor, (continuous == Some(true)).then_some(turns));
+    parts::on_lost_lease(r, table.get(parts::ON_LOST_LEASE), &mut motor);
+    power::current(r, table, &mut motor);
     let why = "since a servo turns";
     let limit = |key: Key, dimension, default: Option<f64>| match table.get(key) {
         None => default,

@@ -6,13 +6,14 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::model::MotorModel;
 use super::open::{Opener, Signals};
+use super::power::{Power, Watch};
 use super::{Machine, MachineError, soft_pwm};
 use crate::config::{Config, Drive, MotorConfig};
-use crate::hal::{Backend, Clock, SimBackend};
+use crate::hal::{Backend, Clock, SimBackend, Supply};
 use crate::motion::Planner;
 use crate::motor::Event;
 use crate::runtime::{Fleet, Heed, Mailbox, Member, ThreadFleet, ThreadOptions, VirtualFleet};
-use crate::sync::StopEvent;
+use crate::sync::{EventBook, EventRules, StopEvent};
 use crate::trace::{Recorder, TraceBuilder};
 
 /// The default of `max-lateness` on hardware.
@@ -33,6 +34,7 @@ pub struct MachineBuilder {
     virtual_time: bool,
     trace: bool,
     realtime: bool,
+    supply: Option<Box<dyn Supply>>,
     pub(super) stop: StopEvent,
     pub(super) halt: StopEvent,
 }
@@ -45,6 +47,7 @@ impl MachineBuilder {
             virtual_time: false,
             trace: false,
             realtime: true,
+            supply: None,
             stop: StopEvent::new(),
             halt: StopEvent::new(),
         }
@@ -65,6 +68,13 @@ impl MachineBuilder {
     /// Records every edge: see [`Machine::take_recording`].
     pub fn trace(mut self, trace: bool) -> Self {
         self.trace = trace;
+        self
+    }
+
+    /// Asks the board whether its supply is well, about once a second: while it is not, nothing more is
+    /// switched on. It counts where the config has a power budget.
+    pub fn supply(mut self, supply: Box<dyn Supply>) -> Self {
+        self.supply = Some(supply);
         self
     }
 
@@ -149,6 +159,8 @@ impl MachineBuilder {
         let wake = self.config.motors.iter().map(wake_time).max().unwrap_or_default();
         let safe = vec![false; motors.len()];
         let models = self.config.motors.iter().map(MotorModel::new).collect();
+        let power = Power::new(&self.config, clock.now());
+        let supply = self.supply.take().map(Watch::new);
         let fleet = make(&self, clock, members, (event_tx, event_rx))?;
         Ok(Machine {
             config: Arc::new(self.config),
@@ -163,6 +175,10 @@ impl MachineBuilder {
             speed: 1.0,
             held_since: None,
             held_for: 0,
+            power,
+            supply,
+            events: EventBook::new(EventRules::default()),
+            served: None,
             stop: self.stop,
             halt: self.halt,
             heed: Heed::Stop,

@@ -72,6 +72,7 @@ impl Machine {
             active.started = true;
             active.stage = Stage::Running;
             for leg in &mut active.legs {
+                let zero = zero.plus_nanos(leg.after);
                 leg.since = Some(zero);
                 if let Way::Jog(jog) = &mut leg.part.goal.way {
                     jog.until = Some(zero.plus_nanos(jog.lasts));
@@ -105,10 +106,12 @@ impl Machine {
 
     /// A motor has let go. One that is part of a move again takes its power back by itself.
     fn on_released(&mut self, motor: MotorIndex) {
-        let state = &mut self.motors[motor];
-        if state.busy.is_some() || self.finished {
+        let busy = self.motors[motor].busy.and_then(|id| self.active.get(&id));
+        if busy.is_some_and(Active::is_told) || self.finished {
             return;
         }
+        self.power_off(motor);
+        let state = &mut self.motors[motor];
         if self.models[motor].steps.is_none() {
             // Told to let go, it has no angle any more.
             if let Some(angle) = state.angle.take() {
@@ -209,7 +212,10 @@ impl Machine {
         if self.models[motor].steps.is_some() {
             state.doubt();
         }
-        let Some(id) = state.busy else { return };
+        let busy = state.busy;
+        let name = self.models[motor].name.clone();
+        self.fault_happened(&name, &kind.to_string());
+        let Some(id) = busy else { return };
         self.excuse(id, motor);
         self.end_part(id, motor, |_| Cause::Fault(kind));
     }
@@ -279,6 +285,11 @@ impl Machine {
         }
         self.motors[motor].busy = None;
         self.motors[motor].last = Some(outcome.clone());
+        self.part_happened(&outcome);
+        if steps.is_none() {
+            // At rest it draws next to nothing.
+            self.power_off(motor);
+        }
         if let Some(active) = self.active.get_mut(&id) {
             active.legs.retain(|l| l.motor() != motor);
             active.ended.push(outcome);
@@ -310,6 +321,7 @@ impl Machine {
         if self.active.get(&id).is_some_and(|a| a.legs.is_empty())
             && let Some(active) = self.active.remove(&id)
         {
+            self.leave_power_queue(id);
             if active.started {
                 // A halt may come before the epoch, for which the beginning stands in the trace.
                 let now = self.fleet.clock().now();
@@ -329,7 +341,7 @@ impl Machine {
         let of = |a: &Active| {
             let mut first = Instant::FAR;
             match a.stage {
-                Stage::Waiting => return first,
+                Stage::Waiting | Stage::Queued => return first,
                 Stage::Arming => return a.patience,
                 Stage::Running | Stage::Stopping => {}
             }
@@ -349,7 +361,7 @@ impl Machine {
             }
             first
         };
-        self.active.values().map(of).min().unwrap_or(Instant::FAR)
+        self.active.values().map(of).min().unwrap_or(Instant::FAR).min(self.power_deadline())
     }
 
     /// Takes what the motors have said already. This thread may have been late itself: a motor that
@@ -364,6 +376,8 @@ impl Machine {
         if self.now() >= self.next_deadline() {
             self.hear_out();
         }
+        self.look_at_supply();
+        self.serve_power();
         let now = self.now();
         let due: Vec<MoveId> = self.active.keys().copied().collect();
         for id in due {

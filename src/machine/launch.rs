@@ -108,6 +108,8 @@ impl Machine {
         if let (Some(timeout), Some(_)) = (timeout, allowed.filter(|t| *t < needs)) {
             return Err(MoveError::LongerThanTimeout { needs, timeout });
         }
+        self.check_power(&planned)?;
+        let power_patience = Machine::power_patience(&planned, timeout);
         let id = self.next_move;
         self.next_move += 1;
         let slack = allowed.map_or(DEFAULT_SLACK, |t| t - needs);
@@ -125,6 +127,7 @@ impl Machine {
             on_fault,
             cause: None,
             missed: None,
+            power_patience,
             slack: nanos(slack),
             deadline: Instant::FAR,
             patience: Instant::FAR,
@@ -142,6 +145,7 @@ impl Machine {
             let position = self.position(&self.models[motor].name).unwrap_or(target);
             let outcome = self.outcome(motor, id, Outcome::Reached, position, steps);
             self.motors[motor].last = Some(outcome.clone());
+            self.part_happened(&outcome);
             active.ended.push(outcome);
         }
         for leg in &active.legs {
@@ -152,7 +156,7 @@ impl Machine {
         }
         self.active.insert(id, active);
         if !self.is_held() {
-            self.arm(id);
+            self.begin(id);
         }
         self.retire(id);
         Ok(id)
@@ -177,7 +181,8 @@ impl Machine {
             let placed = motors[leg.motor()].place != Place::Unknown
                 || self.models[leg.motor()].steps.is_none();
             let epoch = active.epoch.clone();
-            (leg.motor(), Motion { id, trajectory, barrier, epoch, placed, then })
+            let after = leg.after;
+            (leg.motor(), Motion { id, trajectory, barrier, epoch, placed, after, then })
         };
         let motions: Vec<_> = active.legs.iter().map(motion).collect();
         for (motor, motion) in motions {

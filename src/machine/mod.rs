@@ -14,11 +14,13 @@ mod events;
 mod jog;
 mod launch;
 mod model;
+mod named;
 mod open;
 mod orders;
 mod outcome;
 mod path_moves;
 mod plan;
+mod power;
 mod preflight;
 mod program;
 mod program_run;
@@ -40,12 +42,13 @@ use crate::hal::InputLine;
 use crate::motion::Planner;
 use crate::motor::{FaultKind, LatenessSummary, MotorIndex, MoveId, Telemetry};
 use crate::runtime::{Fleet, Heed, Next, Waker};
-use crate::sync::StopEvent;
+use crate::sync::{EventBook, StopEvent};
 use crate::trace::{Recorder, Recording, SignalId, Trace};
 use crate::units::Instant;
 
 use active::Active;
 use model::MotorModel;
+use power::{Power, Watch};
 
 pub use build::MachineBuilder;
 pub use error::{MachineError, MoveError};
@@ -53,6 +56,7 @@ pub use jog::{Jog, Velocity};
 pub use orders::OVERRIDE;
 pub use outcome::{Cause, Held, MotorOutcome, MotorPosition, MoveOutcome, Outcome, Place};
 pub use path_moves::BlendedPath;
+pub use power::PowerState;
 pub use preflight::{Preflight, Problem, preflight};
 pub use program::{Deed, Progress, ProgressFn, RunOptions, choose_program};
 pub use program_run::{ProgramEnd, ProgramRun, ProgramTurn};
@@ -141,6 +145,11 @@ pub struct Machine {
     /// Since when the machine is held, and how long it was before, nanoseconds.
     held_since: Option<Instant>,
     held_for: u64,
+    power: Option<Power>,
+    supply: Option<Watch>,
+    events: EventBook,
+    /// What happened that has a name, where somebody else tells of it: see `serve_events`.
+    served: Option<Vec<(String, String, Option<MoveId>)>>,
     stop: StopEvent,
     halt: StopEvent,
     heed: Heed,

@@ -16,7 +16,7 @@ impl Machine {
         let Some(active) = self.active.get_mut(&id) else { return };
         active.cause.get_or_insert(cause);
         match active.stage {
-            Stage::Waiting => self.never_begin(id),
+            Stage::Waiting | Stage::Queued => self.never_begin(id),
             Stage::Arming => {
                 // Who takes up backlash does so to its end.
                 active.patience = active.patience.min(now + STOP_PATIENCE + self.wake_slack);
@@ -45,7 +45,7 @@ impl Machine {
         let now = self.now();
         let Some(active) = self.active.get_mut(&id) else { return };
         active.cause.get_or_insert(Cause::Stopped);
-        if active.stage == Stage::Waiting {
+        if !active.is_told() {
             return self.never_begin(id);
         }
         active.stage = Stage::Stopping;

@@ -83,6 +83,9 @@ pub struct Motion {
     pub epoch: Arc<Epoch>,
     /// Whether the motor's travel bounds it: not where nobody knows the motor's place.
     pub placed: bool,
+    /// How long after the epoch this motor's own time line begins, nanoseconds: 0 but where the motors of
+    /// a move start one after another.
+    pub after: u64,
     /// What follows when the trajectory has come to its end.
     pub then: Then,
 }

@@ -84,7 +84,7 @@ fn motion(id: MoveId, steps: f64, parties: usize) -> Motion {
     let at_release = epoch.clone();
     let barrier = StepBarrier::new(parties).with_action(move || at_release.set(at(5_000)));
     let trajectory = Arc::new(Trajectory::rest(steps));
-    Motion { id, trajectory, barrier, epoch, placed: true, then: Then::End }
+    Motion { id, trajectory, barrier, epoch, placed: true, after: 0, then: Then::End }
 }
 
 #[test]

@@ -79,6 +79,7 @@ impl Bench {
             barrier,
             epoch,
             placed: true,
+            after: 0,
             then: Then::End,
         }));
         trajectory
