@@ -164,7 +164,7 @@ fn request(line: &str) -> Request {
 fn current_is_taken_waited_for_and_given_back() {
     let service = Service::start();
     assert_eq!(service.status()["power"]["used_a"], 0.0);
-    let said = service.fails(2, &["move", "x=1mm", "y=1mm"]);
+    let said = service.fails(1, &["move", "x=1mm", "y=1mm"]);
     assert!(said.contains("2200 mA are more than the power budget of 2000 mA"), "{said}");
     service.ok(&["move", "x=1mm"]);
     let power = &service.status()["power"];
@@ -246,7 +246,8 @@ fn motors_do_what_the_config_says_when_their_lease_is_lost() {
     let held = service.until("held", |s| s["motors"]["x"]["state"] == "held");
     assert!(held["motors"]["x"]["position"].as_f64().unwrap() < 20.0);
     service.ok(&["resume"]);
-    service.until("there", |s| s["motors"]["x"]["position"] == 20.0);
+    let there = service.until("at rest", |s| s["motors"]["x"]["state"] == "idle");
+    assert_eq!(there["motors"]["x"]["position"], 20.0);
     service.ok(&["disable", "x"]);
     // A heartbeat is missed: `park` parks, and what says nothing stops.
     let (mut holder, _lease) = take("\"pan\",\"y\"", ",\"heartbeat\":\"400ms\"");

@@ -124,7 +124,7 @@ pub(super) fn check(r: &Reader<'_>, power: PowerConfig, at: Span, motors: &[Moto
         r.error(
             span,
             format!("{what}, more than the power budget of {}", amperes(budget)),
-            "lower the driver's current, or give it more",
+            "write what is really drawn, or a larger budget",
         );
     }
     let always: Vec<_> = all.iter().filter(|one| one.always).collect();
@@ -139,7 +139,7 @@ pub(super) fn check(r: &Reader<'_>, power: PowerConfig, at: Span, motors: &[Moto
                 amperes(sum),
                 amperes(budget)
             ),
-            "give them more, or enable lines",
+            "write a larger budget, or give them enable lines",
         );
     }
 }

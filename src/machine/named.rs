@@ -73,7 +73,7 @@ impl Machine {
         };
         let id = if self.served.is_some() { "null".to_owned() } else { done.id.to_string() };
         let position =
-            if done.position.is_finite() { done.position.to_string() } else { "null".into() };
+            if done.position.is_finite() { format!("{:?}", done.position) } else { "null".into() };
         let unit = quoted(done.unit.symbol());
         let data = format!("{{\"move\":{id},\"position\":{position},\"unit\":{unit}}}");
         self.happens(format!("{}.{word}", done.motor), data, Some(done.id));
