@@ -250,11 +250,14 @@ fn motors_do_what_the_config_says_when_their_lease_is_lost() {
     assert_eq!(there["motors"]["x"]["position"], 20.0);
     service.ok(&["disable", "x"]);
     // A heartbeat is missed: `park` parks, and what says nothing stops.
-    let (mut holder, _lease) = take("\"pan\",\"y\"", ",\"heartbeat\":\"400ms\"");
-    holder.request(request("\"do\":\"move\",\"to\":{\"pan\":\"40deg\"},\"wait\":true")).unwrap();
-    holder.request(request("\"do\":\"move\",\"to\":{\"y\":\"50mm\"},\"wait\":false")).unwrap();
+    service.ok(&["move", "pan=0deg"]);
+    let (mut holder, _lease) = take("\"pan\",\"y\"", ",\"heartbeat\":\"2s\"");
+    for to in ["\"y\":\"150mm\"", "\"pan\":\"40deg\""] {
+        let line = format!("\"do\":\"move\",\"to\":{{{to}}},\"wait\":false");
+        holder.request(request(&line)).unwrap();
+    }
     service.until("parked", |s| s["motors"]["pan"]["position"] == -30.0);
     let still = service.until("at rest", |s| s["motors"]["y"]["state"] != "moving");
-    assert!(still["motors"]["y"]["position"].as_f64().unwrap() < 50.0);
+    assert!(still["motors"]["y"]["position"].as_f64().unwrap() < 150.0);
     assert!(still["leases"].as_array().is_none_or(Vec::is_empty));
 }

@@ -172,6 +172,8 @@ impl<'c> Desk<'c> {
                 true
             }
             ProgramTurn::Ended(end) => {
+                // What it did comes before its end.
+                self.tell_what_happened();
                 self.program_ended(end);
                 false
             }
