@@ -88,9 +88,14 @@ pub(super) fn serve(args: &ServeArgs, quiet: bool) -> Result<u8, CliError> {
         );
     }
     // The service ends by the first signal; the machine itself is stopped by it, not by the event.
-    let mut builder = Machine::builder(loaded.config).halt_event(stops.halt).restore(places);
+    let fault = shared::test_fault(&loaded.config)?;
+    let mut builder =
+        Machine::builder(loaded.config).halt_event(stops.halt).restore(places).test_fault(fault);
     if board.is_some() {
         builder = builder.backend(header::open()?);
+    }
+    if let Some(supply) = header::supply(board) {
+        builder = builder.supply(supply);
     }
     let machine = builder.build()?;
     let places = Places { socket, page: Some(page), config: Some(config), journal };

@@ -7,13 +7,16 @@ use crossbeam_channel::{Receiver, Sender};
 use super::crew::Crew;
 use super::model::MotorModel;
 use super::open::{Opener, Signals};
+use super::power::{Power, Watch};
 use super::{Kept, Machine, MachineError, soft_pwm};
 use crate::config::{Config, Drive, MotorConfig};
-use crate::hal::{Backend, Clock, SimBackend};
+use crate::hal::{Backend, Clock, SimBackend, Supply};
 use crate::motion::Planner;
 use crate::motor::Event;
-use crate::runtime::{Fleet, Heed, Mailbox, Member, ThreadFleet, ThreadOptions, VirtualFleet};
-use crate::sync::StopEvent;
+use crate::runtime::{
+    Fleet, Heed, Mailbox, Member, TestFault, ThreadFleet, ThreadOptions, VirtualFleet,
+};
+use crate::sync::{EventBook, EventRules, StopEvent};
 use crate::trace::{Recorder, TraceBuilder};
 
 /// The default of `max-lateness` on hardware.
@@ -35,6 +38,8 @@ pub struct MachineBuilder {
     trace: bool,
     realtime: bool,
     restored: Option<BTreeMap<String, Kept>>,
+    test_fault: Option<TestFault>,
+    supply: Option<Box<dyn Supply>>,
     pub(super) stop: StopEvent,
     pub(super) halt: StopEvent,
 }
@@ -48,6 +53,8 @@ impl MachineBuilder {
             trace: false,
             realtime: true,
             restored: None,
+            test_fault: None,
+            supply: None,
             stop: StopEvent::new(),
             halt: StopEvent::new(),
         }
@@ -68,6 +75,13 @@ impl MachineBuilder {
     /// Records every edge: see [`Machine::take_recording`].
     pub fn trace(mut self, trace: bool) -> Self {
         self.trace = trace;
+        self
+    }
+
+    /// Asks the board whether its supply is well, about once a second: while it is not, nothing more is
+    /// switched on. It counts where the config has a power budget.
+    pub fn supply(mut self, supply: Box<dyn Supply>) -> Self {
+        self.supply = Some(supply);
         self
     }
 
@@ -96,6 +110,14 @@ impl MachineBuilder {
     /// Shares a halt event with the machine: still after the last whole pulse.
     pub fn halt_event(mut self, halt: StopEvent) -> Self {
         self.halt = halt;
+        self
+    }
+
+    /// For tests alone: a motor's loop that goes wrong. Ignored in virtual time, and where no motor has
+    /// that name.
+    #[doc(hidden)]
+    pub fn test_fault(mut self, fault: Option<TestFault>) -> Self {
+        self.test_fault = fault;
         self
     }
 
@@ -165,7 +187,9 @@ impl MachineBuilder {
         let (finish_patience, wake_slack) = patience(&self.config);
         let safe = vec![false; motors.len()];
         let models = self.config.motors.iter().map(MotorModel::new).collect();
-        let events = event_tx.clone();
+        let reports = event_tx.clone();
+        let power = Power::new(&self.config, clock.now());
+        let supply = self.supply.take().map(Watch::new);
         let fleet = make(&self, clock, members, (event_tx, event_rx))?;
         let fleet = Crew::new(fleet, motors.len());
         Ok(Machine {
@@ -181,6 +205,10 @@ impl MachineBuilder {
             speed: 1.0,
             held_since: None,
             held_for: 0,
+            power,
+            supply,
+            events: EventBook::new(EventRules::default()),
+            served: None,
             stop: self.stop,
             halt: self.halt,
             heed: Heed::Stop,
@@ -193,7 +221,7 @@ impl MachineBuilder {
             hardware,
             header: backend,
             enables,
-            events,
+            reports,
             realtime: self.realtime,
             restored: self.restored,
             safe,
@@ -213,6 +241,12 @@ impl MachineBuilder {
             return Ok(Box::new(VirtualFleet::new(clock, members, events.1, stop, halt)));
         }
         let options = ThreadOptions { realtime: self.realtime, spin: self.config.machine.spin };
+        let members = members.into_iter().map(|(member, mailbox)| {
+            let planted = self.test_fault.as_ref().filter(|fault| fault.motor == member.name);
+            let Some(fault) = planted else { return (member, mailbox) };
+            (Member { motor: fault.plant(member.motor), ..member }, mailbox)
+        });
+        let members = members.collect();
         let fleet = ThreadFleet::start(members, events, stop, halt, &options);
         Ok(Box::new(fleet.map_err(|e| MachineError::Threads(e.to_string()))?))
     }

@@ -59,6 +59,16 @@ impl Crew {
         }
     }
 
+    /// The motors whose loops have not answered: see [`Fleet::roll_call`].
+    pub fn roll_call(&mut self) -> Vec<MotorIndex> {
+        let silent = self.fleet.roll_call().into_iter();
+        let motor = |slot: usize| match self.holders.get(slot) {
+            Some(&Holder::Motor(motor)) => Some(motor),
+            _ => None,
+        };
+        silent.filter_map(motor).collect()
+    }
+
     pub fn waker(&self) -> Waker {
         self.fleet.waker()
     }

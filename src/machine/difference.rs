@@ -64,6 +64,8 @@ fn is_same(old: &MotorConfig, new: &MotorConfig) -> bool {
 /// Whether nothing differs but what its loop can be told, or the machine alone knows.
 fn is_tunable(old: &MotorConfig, new: &MotorConfig) -> bool {
     let mut like = MotorConfig { span: new.span, limits: new.limits, ..old.clone() };
+    // The machine alone knows these.
+    (like.current, like.on_lost_lease) = (new.current, new.on_lost_lease);
     match (&mut like.drive, &new.drive) {
         (Drive::Servo(like), Drive::Servo(new)) => {
             like.startup = new.startup;

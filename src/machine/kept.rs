@@ -45,7 +45,9 @@ impl Machine {
             }
             // Which way its play lies is not told.
             let sure = state.place != Place::Unverified && model.backlash == 0;
-            let kept = match (model.steps, state.place, state.angle) {
+            // One that has let go by itself was told to be there.
+            let angle = state.angle.or(state.left_at);
+            let kept = match (model.steps, state.place, angle) {
                 (Some(_), Place::Unknown | Place::Estimated, _) => continue,
                 (Some(_), ..) => Kept { steps: Some(state.telemetry.steps()), angle: None, sure },
                 (None, _, Some(angle)) => Kept { steps: None, angle: Some(angle), sure: true },

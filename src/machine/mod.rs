@@ -17,14 +17,17 @@ mod jog;
 mod kept;
 mod launch;
 mod model;
+mod named;
 mod open;
 mod orders;
 mod outcome;
 mod path_moves;
 mod plan;
+mod power;
 mod preflight;
 mod program;
 mod program_run;
+mod reach;
 mod reload;
 mod report;
 mod shapes;
@@ -46,13 +49,14 @@ use crate::hal::{Backend, InputLine, SharedLine};
 use crate::motion::Planner;
 use crate::motor::{Event, FaultKind, LatenessSummary, MotorIndex, MoveId, Telemetry};
 use crate::runtime::{Heed, Next, Waker};
-use crate::sync::StopEvent;
+use crate::sync::{EventBook, StopEvent};
 use crate::trace::{Recorder, Recording, SignalId, Trace};
 use crate::units::Instant;
 
 use active::Active;
 use crew::Crew;
 use model::MotorModel;
+use power::{Power, Watch};
 
 pub use build::MachineBuilder;
 pub use difference::Difference;
@@ -62,9 +66,11 @@ pub use kept::Kept;
 pub use orders::OVERRIDE;
 pub use outcome::{Cause, Held, MotorOutcome, MotorPosition, MoveOutcome, Outcome, Place};
 pub use path_moves::BlendedPath;
+pub use power::PowerState;
 pub use preflight::{Preflight, Problem, preflight};
 pub use program::{Deed, Progress, ProgressFn, RunOptions, choose_program};
 pub use program_run::{ProgramEnd, ProgramRun, ProgramTurn};
+pub use reach::REACH;
 pub use reload::{ReloadError, Reloaded};
 pub use report::{MotorReport, RunReport, RunResult};
 pub use snapshot::{MachineState, MotorSnapshot, Snapshot};
@@ -76,6 +82,10 @@ const LEAD: Duration = Duration::from_millis(5);
 
 /// How far ahead a change of plan is set.
 const CHANGE_LEAD: Duration = Duration::from_millis(4);
+
+/// A change takes hold at the end of the pulse that is out at its instant. A loop that is told of the next one
+/// before has to let it pass.
+const ADOPTION: Duration = Duration::from_micros(200);
 
 /// The same for the second attempt, where the first has expired; doubled for each one after that.
 const NEXT_LEAD: Duration = Duration::from_millis(10);
@@ -100,6 +110,8 @@ struct MotorState {
     place: Place,
     /// A servo's angle, once it has a signal.
     angle: Option<f64>,
+    /// The angle at which a servo let go by itself: its next move begins there.
+    left_at: Option<f64>,
     fault: Option<FaultKind>,
     busy: Option<MoveId>,
     telemetry: Arc<Telemetry>,
@@ -153,6 +165,11 @@ pub struct Machine {
     /// Since when the machine is held, and how long it was before, nanoseconds.
     held_since: Option<Instant>,
     held_for: u64,
+    power: Option<Power>,
+    supply: Option<Watch>,
+    events: EventBook,
+    /// What happened that has a name, where somebody else tells of it: see `serve_events`.
+    served: Option<Vec<(String, String, Option<MoveId>)>>,
     stop: StopEvent,
     halt: StopEvent,
     heed: Heed,
@@ -167,7 +184,7 @@ pub struct Machine {
     /// What outputs are opened with, also later: see [`Machine::reload`].
     header: Box<dyn Backend>,
     enables: BTreeMap<u8, SharedLine>,
-    events: Sender<Event>,
+    reports: Sender<Event>,
     realtime: bool,
     /// Where motors stood when the machine before ended; `None`: nobody keeps that.
     restored: Option<BTreeMap<String, Kept>>,

@@ -197,6 +197,9 @@ impl Machine {
         if self.config.service.group != new.service.group {
             return Err(ReloadError::Restart { what: "`group` of [service]" });
         }
+        if !same_power(&self.config, new) {
+            return Err(ReloadError::Restart { what: "what shares the power budget" });
+        }
         let busy = |name: &String| self.is_busy(name);
         let moving: Vec<_> = motors.must_rest().filter(|m| busy(m)).cloned().collect();
         if !moving.is_empty() {
@@ -242,7 +245,9 @@ impl Machine {
         };
         let Some(after) = new.motor(&old.name) else { return carried };
         carried.adopted = is_adopted(&self.config, new, old, after);
-        carried.powered = state.powered && keeps_power(&self.config, new, old, after);
+        // Without a budget: current that was given back has to be asked for again.
+        let powered = state.powered && self.power.is_none();
+        carried.powered = powered && keeps_power(&self.config, new, old, after);
         if after.drive.is_rate_only() {
             carried.place = Place::Estimated;
         } else if after.axis().is_some() && same_steps(old, after) {
@@ -292,7 +297,7 @@ impl Machine {
             enables: std::mem::take(&mut self.enables),
             spin: config.machine.spin,
             max_lateness: max_lateness(config, self.hardware),
-            events: self.events.clone(),
+            events: self.reports.clone(),
             inputs: Vec::new(),
             // Motors that come with a new config have no place that was kept for them.
             restored: nowhere.as_ref(),
@@ -550,6 +555,15 @@ impl Machine {
             max_lateness: limit,
         }
     }
+}
+
+/// Whether a power budget means the same in both: the same motors, by their numbers, with the same
+/// currents.
+fn same_power(old: &Config, new: &Config) -> bool {
+    let needs = |config: &Config| -> Vec<_> {
+        config.motors.iter().map(|m| (m.name.clone(), m.current)).collect()
+    };
+    old.power == new.power && (old.power.is_none() || needs(old) == needs(new))
 }
 
 fn plan_tolerates(model: &MotorModel, position: f64) -> bool {

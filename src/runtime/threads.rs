@@ -1,4 +1,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -52,6 +54,9 @@ struct Handle {
     /// Its last word.
     done: Receiver<()>,
     thread: Option<JoinHandle<()>>,
+    /// The last question of a roll call, and the last that its loop has answered.
+    asked: u64,
+    answered: Arc<AtomicU64>,
 }
 
 impl Handle {
@@ -97,7 +102,9 @@ impl NewLoop {
             halt: self.halt.clone(),
             quit: quit.clone(),
             wait: PreciseWait::new(self.yields, self.options.spin),
+            answered: Arc::default(),
         };
+        let answered = context.answered.clone();
         let realtime = self.options.realtime;
         let (done_tx, done) = bounded(1);
         let thread = std::thread::Builder::new().name(member.name.clone()).spawn(move || {
@@ -111,7 +118,8 @@ impl NewLoop {
             context.run();
             let _ = done_tx.try_send(());
         })?;
-        Ok(Handle { name: member.name, mail: mailbox.sender, quit, done, thread: Some(thread) })
+        let (name, mail, thread) = (member.name, mailbox.sender, Some(thread));
+        Ok(Handle { name, mail, quit, done, thread, asked: 0, answered })
     }
 }
 
@@ -241,6 +249,21 @@ impl Fleet for ThreadFleet {
         self.waker.clone()
     }
 
+    fn roll_call(&mut self) -> Vec<MotorIndex> {
+        let mut silent = Vec::new();
+        for (index, member) in self.members.iter_mut().enumerate() {
+            // One that owes an answer is not asked again: its mailbox is for what it shall do.
+            if member.answered.load(Ordering::Relaxed) < member.asked {
+                silent.push(index);
+            } else {
+                member.asked += 1;
+                // A mailbox that is full, or gone, is a loop that does not answer.
+                let _ = member.mail.try_send(Mail::RollCall(member.asked));
+            }
+        }
+        silent
+    }
+
     fn inject_fault(&mut self, motor: MotorIndex, at: Instant) {
         self.faults.push((at, motor));
         self.raise_faults();
@@ -308,6 +331,8 @@ struct Loop {
     halt: StopEvent,
     quit: StopEvent,
     wait: PreciseWait,
+    /// The last question of a roll call that it has answered.
+    answered: Arc<AtomicU64>,
 }
 
 impl Loop {
@@ -343,6 +368,7 @@ impl Loop {
             match mail {
                 Err(_) => return,
                 Ok(Mail::Input(..)) => {}
+                Ok(Mail::RollCall(number)) => self.answered.store(number, Ordering::Relaxed),
                 Ok(Mail::Command(command)) => match command {
                     Command::Arm(motion) => {
                         say(Report::NotStarted(motion.id));
@@ -354,6 +380,7 @@ impl Loop {
                     Command::Enable
                     | Command::Release
                     | Command::SetCount(_)
+                    | Command::Reach { .. }
                     | Command::Tune(_) => {}
                 },
             }
@@ -406,6 +433,7 @@ impl Loop {
         match mail {
             Mail::Command(command) => self.motor.command(command, self.clock.now()),
             Mail::Input(input, active, at) => self.motor.on_input(input, active, at),
+            Mail::RollCall(number) => self.answered.store(number, Ordering::Relaxed),
         }
     }
 }

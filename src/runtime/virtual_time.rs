@@ -122,6 +122,7 @@ impl VirtualFleet {
                 match mail {
                     Mail::Command(command) => member.motor.command(command, now),
                     Mail::Input(input, active, at) => member.motor.on_input(input, active, at),
+                    Mail::RollCall(_) => {}
                 }
                 *due = now;
             }

@@ -2,12 +2,14 @@
 
 mod desk;
 mod group;
+mod heartbeat;
 mod journal;
 mod line_up;
 mod motion;
 mod moves;
 mod notify;
 mod page;
+mod pulses;
 mod reload;
 mod serve;
 mod verbs;
