@@ -200,8 +200,9 @@ impl Opener<'_> {
         Ok((Member { name: motor.name.clone(), motor: boxed }, mailbox, state))
     }
 
-    /// The enable lines of these motors, as far as they are not open. They come first: a driver is not energised while the rest is being opened. A line that any
-    /// of its axes holds a load with keeps the level it has.
+    /// The enable lines of these motors, as far as they are not open. They come first: a driver is not
+    /// energised while the rest is being opened. A line that any of its axes holds a load with keeps
+    /// the level it has.
     pub fn open_enables(
         &mut self,
         config: &Config,

@@ -109,10 +109,6 @@ pub fn serve(mut machine: Machine, places: &Places, stop: &StopEvent) -> Result<
     let group = machine.config().service.group.clone();
     let listener = listen(&places.socket, group.as_deref())?;
     let journal = places.journal.as_ref();
-    if let Some(journal) = journal {
-        // From here on an end is clean only if it says so.
-        journal.begin().map_err(|error| place("the state folder", journal.folder(), error))?;
-    }
     let fault = journal.and_then(Journal::unclean).map(str::to_owned);
     let text = format!("{MOST_CLIENTS} clients are connected already: try again later");
     let full = ErrorReply::new(ErrorCode::TooManyClients, text)
@@ -126,6 +122,10 @@ pub fn serve(mut machine: Machine, places: &Places, stop: &StopEvent) -> Result<
         ),
         None => None,
     };
+    if let Some(journal) = journal {
+        // From here on an end is clean only if it says so.
+        journal.begin().map_err(|error| place("the state folder", journal.folder(), error))?;
+    }
     let notify = Notify::from_env();
     let generations = Generations::new(machine.shared_config());
     let mut desk = Desk::new(&mut machine, &generations, places.config.clone(), &wire, page, fault);
@@ -184,8 +184,8 @@ fn place(what: &'static str, path: &Path, error: io::Error) -> ServeError {
     ServeError::Place { what, path: path.to_owned(), error }
 }
 
-/// Listens on a path, for its owner and that group. A socket that nobody listens on any more is replaced; anything else that lies
-/// there is left alone.
+/// Listens on a path, for its owner and that group. A socket that nobody listens on any more is
+/// replaced; anything else that lies there is left alone.
 fn listen(path: &Path, group: Option<&str>) -> Result<UnixListener, ServeError> {
     let error = |error| place("the control socket", path, error);
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
