@@ -18,7 +18,9 @@ Examples:
 The socket is for its owner and group alone (mode 0660). Whoever may write to it moves the motors.
 Files: control.sock, and status (the status page), in $RUNTIME_DIRECTORY, else in /run/lockstep, else
 in $XDG_RUNTIME_DIR/lockstep. In $STATE_DIRECTORY the service notes that it runs: where it finds that
-note at its start, it ended uncleanly, and nothing moves until `lockstep clear`.";
+note at its start, it ended uncleanly, and nothing moves until `lockstep clear`. With [power] in the
+config the board is asked once a second whether its supply is low; $LOCKSTEP_SYS is where to look in place
+of /sys.";
 
 /// `lockstep serve`.
 #[derive(Args, Debug)]
