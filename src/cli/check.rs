@@ -67,6 +67,26 @@ pub fn check(
     report
 }
 
+/// Reads and checks a text as [`check`] does a file, with what its programs plan, and says what there is to know about
+/// it.
+///
+/// # Errors
+///
+/// All of its errors.
+pub fn described(
+    config: &str,
+    name: &str,
+    board: Option<Model>,
+) -> Result<(Loaded, String), ConfigErrors> {
+    let loaded = Config::from_str_for(config, name, board)?;
+    let errors = super::shared::plan_errors(&loaded.config, None);
+    if !errors.is_empty() {
+        return Err(loaded.errors(errors));
+    }
+    let told = text(&loaded);
+    Ok((loaded, told))
+}
+
 /// What there is to know about a config that is right.
 fn text(loaded: &Loaded) -> String {
     let wiring = wiring(loaded);

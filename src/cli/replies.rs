@@ -7,7 +7,7 @@ use crate::protocol::{
     AtRest, EndResult, MotorPlace, MoveReply, MoveState, Named, OutcomeWord, Reply, StatusReply,
 };
 
-fn place(at: &MotorPlace) -> String {
+pub(super) fn place(at: &MotorPlace) -> String {
     let known = match at.place.as_str() {
         "commanded" | "assumed" => String::new(),
         word => format!(" ({word})"),
@@ -23,7 +23,7 @@ fn places(motors: &Named<MotorPlace>) -> String {
     motors.0.iter().map(|(name, at)| format!("{name:wide$}  {}\n", place(at))).collect()
 }
 
-fn word(result: EndResult) -> &'static str {
+pub(super) fn word(result: EndResult) -> &'static str {
     match result {
         EndResult::Done => "done",
         EndResult::Failed => "failed",
@@ -102,9 +102,12 @@ fn status(status: &StatusReply) -> String {
 /// What a reply says.
 pub(super) fn text(reply: &Reply) -> String {
     match reply {
-        Reply::Move(m) | Reply::Wait(m) | Reply::Return(m) | Reply::Jog(m) | Reply::Cancel(m) => {
-            moved(m)
-        }
+        Reply::Move(m)
+        | Reply::Wait(m)
+        | Reply::Return(m)
+        | Reply::Jog(m)
+        | Reply::Pulse(m)
+        | Reply::Cancel(m) => moved(m),
         Reply::Hold(AtRest { motors })
         | Reply::Stop(AtRest { motors })
         | Reply::Halt(AtRest { motors })

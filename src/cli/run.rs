@@ -40,8 +40,11 @@ pub(super) fn run(args: &RunArgs, quiet: bool) -> Result<u8, CliError> {
     }
     #[cfg(target_os = "linux")]
     let _claim = board.is_some().then(|| header::claim(&checked.source)).transpose()?;
-    let mut builder =
-        Machine::builder(checked.config).stop_event(stops.stop).halt_event(stops.halt);
+    let fault = shared::test_fault(&checked.config)?;
+    let mut builder = Machine::builder(checked.config)
+        .stop_event(stops.stop)
+        .halt_event(stops.halt)
+        .test_fault(fault);
     let place = match board {
         Some(board) => {
             builder = builder.backend(header::open()?);

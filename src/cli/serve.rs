@@ -55,7 +55,8 @@ pub(super) fn serve(args: &ServeArgs, quiet: bool) -> Result<u8, CliError> {
     let state = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
     let places = Places { socket, page: Some(page), state };
     // The service ends by the first signal; the machine itself is stopped by it, not by the event.
-    let mut builder = Machine::builder(loaded.config).halt_event(stops.halt);
+    let fault = shared::test_fault(&loaded.config)?;
+    let mut builder = Machine::builder(loaded.config).halt_event(stops.halt).test_fault(fault);
     if board.is_some() {
         builder = builder.backend(header::open()?);
     }

@@ -21,7 +21,23 @@ use crate::machine::{
     choose_program, preflight,
 };
 use crate::motor::FaultKind;
+use crate::runtime::TestFault;
 use crate::units::Time;
+
+/// Names a motor's loop that goes wrong on purpose, for tests of what follows: see [`TestFault`].
+const TEST_FAULT: &str = "LOCKSTEP_TEST_FAULT";
+
+/// The fault that the environment asks for, in a motor of this config.
+pub(super) fn test_fault(config: &Config) -> Result<Option<TestFault>, CliError> {
+    let Some(text) = std::env::var_os(TEST_FAULT) else { return Ok(None) };
+    let wrong = |why: String| CliError::Usage(format!("{TEST_FAULT}: {why}"));
+    let fault: TestFault = text.to_string_lossy().parse().map_err(wrong)?;
+    if config.motor_index(&fault.motor).is_none() {
+        return Err(wrong(format!("there is no motor `{}`", fault.motor)));
+    }
+    log::warn!("{TEST_FAULT} is set: {fault}");
+    Ok(Some(fault))
+}
 
 /// Arguments of `run` and `simulate` alike.
 #[derive(Args, Debug)]

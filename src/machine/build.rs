@@ -12,7 +12,9 @@ use crate::config::{Config, Drive, MotorConfig};
 use crate::hal::{Backend, Clock, SimBackend, Supply};
 use crate::motion::Planner;
 use crate::motor::Event;
-use crate::runtime::{Fleet, Heed, Mailbox, Member, ThreadFleet, ThreadOptions, VirtualFleet};
+use crate::runtime::{
+    Fleet, Heed, Mailbox, Member, TestFault, ThreadFleet, ThreadOptions, VirtualFleet,
+};
 use crate::sync::{EventBook, EventRules, StopEvent};
 use crate::trace::{Recorder, TraceBuilder};
 
@@ -35,6 +37,7 @@ pub struct MachineBuilder {
     trace: bool,
     realtime: bool,
     supply: Option<Box<dyn Supply>>,
+    test_fault: Option<TestFault>,
     pub(super) stop: StopEvent,
     pub(super) halt: StopEvent,
 }
@@ -48,6 +51,7 @@ impl MachineBuilder {
             trace: false,
             realtime: true,
             supply: None,
+            test_fault: None,
             stop: StopEvent::new(),
             halt: StopEvent::new(),
         }
@@ -93,6 +97,14 @@ impl MachineBuilder {
     /// Shares a halt event with the machine: still after the last whole pulse.
     pub fn halt_event(mut self, halt: StopEvent) -> Self {
         self.halt = halt;
+        self
+    }
+
+    /// For tests alone: a motor's loop that goes wrong. Ignored in virtual time, and where no motor has
+    /// that name.
+    #[doc(hidden)]
+    pub fn test_fault(mut self, fault: Option<TestFault>) -> Self {
+        self.test_fault = fault;
         self
     }
 
@@ -208,6 +220,12 @@ impl MachineBuilder {
             return Ok(Box::new(VirtualFleet::new(clock, members, events.1, stop, halt)));
         }
         let options = ThreadOptions { realtime: self.realtime, spin: self.config.machine.spin };
+        let members = members.into_iter().map(|(member, mailbox)| {
+            let planted = self.test_fault.as_ref().filter(|fault| fault.motor == member.name);
+            let Some(fault) = planted else { return (member, mailbox) };
+            (Member { motor: fault.plant(member.motor), ..member }, mailbox)
+        });
+        let members = members.collect();
         let fleet = ThreadFleet::start(members, events, stop, halt, &options);
         Ok(Box::new(fleet.map_err(|e| MachineError::Threads(e.to_string()))?))
     }

@@ -229,6 +229,12 @@ pub enum MoveError {
         /// The servo.
         motor: String,
     },
+    /// An axis has no pulse widths.
+    #[error("{motor} is an axis: only a servo goes by its pulses")]
+    NoPulses {
+        /// The axis.
+        motor: String,
+    },
     /// A motor's loop does not take its orders.
     #[error("{error}")]
     NoAnswer {

@@ -4,7 +4,7 @@ use super::active::{Active, Aim, Leg, Stage};
 use super::orders::HALT_HEARD_WITHIN;
 use super::outcome::{Cause, Outcome, Place};
 use super::plan::Way;
-use super::{CHANGE_ATTEMPTS, MOST_ENDED, Machine, STOP_PATIENCE};
+use super::{ADOPTION, CHANGE_ATTEMPTS, MOST_ENDED, Machine, STOP_PATIENCE};
 use crate::config::OnFault;
 use crate::motor::{Command, Event, FaultKind, Limit, MotorIndex, MoveId, Report};
 use crate::runtime::{Heed, Next};
@@ -316,6 +316,20 @@ impl Machine {
         self.end_part(id, motor, |_| Cause::NoAnswer);
     }
 
+    /// Asks every motor's loop to show that it turns. One that has not answered since the last time this
+    /// was asked is given up: it has a fault, and what it was moving in ends without it. A loop that works
+    /// answers within milliseconds, so leave more than that between two calls.
+    pub fn roll_call(&mut self) {
+        for motor in self.fleet.roll_call() {
+            let state = &mut self.motors[motor];
+            match (state.busy, &state.fault) {
+                (Some(id), _) => self.give_up(id, motor),
+                (None, None) => self.on_fault(motor, FaultKind::Silent),
+                (None, Some(_)) => {}
+            }
+        }
+    }
+
     /// Puts a move away once all its motors have ended.
     pub(super) fn retire(&mut self, id: MoveId) {
         if self.active.get(&id).is_some_and(|a| a.legs.is_empty())
@@ -348,7 +362,8 @@ impl Machine {
             if let Some(proposal) = &a.proposal {
                 first = proposal.at().plus_nanos(1);
             } else if a.wants_change() {
-                first = a.settled.map_or(Instant::ZERO, |settled| settled.plus_nanos(1));
+                first =
+                    a.settled.map_or(Instant::ZERO, |settled| (settled + ADOPTION).plus_nanos(1));
             }
             if a.on_the_way() {
                 first = first.min(a.deadline);

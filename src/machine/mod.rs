@@ -24,6 +24,7 @@ mod power;
 mod preflight;
 mod program;
 mod program_run;
+mod reach;
 mod report;
 mod shapes;
 mod snapshot;
@@ -60,6 +61,7 @@ pub use power::PowerState;
 pub use preflight::{Preflight, Problem, preflight};
 pub use program::{Deed, Progress, ProgressFn, RunOptions, choose_program};
 pub use program_run::{ProgramEnd, ProgramRun, ProgramTurn};
+pub use reach::REACH;
 pub use report::{MotorReport, RunReport, RunResult};
 pub use snapshot::{MachineState, MotorSnapshot, Snapshot};
 pub use spec::{Move, Position};
@@ -70,6 +72,10 @@ const LEAD: Duration = Duration::from_millis(5);
 
 /// How far ahead a change of plan is set.
 const CHANGE_LEAD: Duration = Duration::from_millis(4);
+
+/// A change takes hold at the end of the pulse that is out at its instant. A loop that is told of the next one
+/// before has to let it pass.
+const ADOPTION: Duration = Duration::from_micros(200);
 
 /// The same for the second attempt, where the first has expired; doubled for each one after that.
 const NEXT_LEAD: Duration = Duration::from_millis(10);

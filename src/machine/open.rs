@@ -9,6 +9,7 @@ use crossbeam_channel::Sender;
 use super::model::MotorModel;
 use super::outcome::Place;
 use super::preflight::start_position;
+use super::reach::pulse_map;
 use super::shapes::nanos;
 use super::{MachineError, MotorState};
 use crate::board::{Pull, PwmOutput, PwmTiming};
@@ -21,8 +22,8 @@ use crate::hal::{
     RecordedOutput, RecordedPwm, SharedLine, TimedPwm,
 };
 use crate::motor::{
-    Coils, CoilsSetup, Event, Input, Motor, Outbox, Phases, PulseMap, Pulses, PulsesSetup, Servo,
-    ServoSetup, SoftServo, SoftServoSetup, Stepper, StepperSetup, Telemetry,
+    Coils, CoilsSetup, Event, Input, Motor, Outbox, Phases, Pulses, PulsesSetup, Servo, ServoSetup,
+    SoftServo, SoftServoSetup, Stepper, StepperSetup, Telemetry,
 };
 use crate::runtime::{Mail, Mailbox, Member};
 use crate::trace::{Recorder, SignalId, SignalKind, TraceBuilder};
@@ -230,17 +231,7 @@ impl Opener<'_> {
         telemetry: Arc<Telemetry>,
         out: Outbox,
     ) -> Result<Box<dyn Motor>, HalError> {
-        let (low, high) = (servo.angle_min, servo.angle_max);
-        let (angle_at_min, angle_at_max) = if servo.reverse { (high, low) } else { (low, high) };
-        let (min, max) = servo.pulse_range();
-        let map = PulseMap {
-            min,
-            max,
-            angle_at_min,
-            angle_at_max,
-            step: servo.grain(),
-            dead_band: servo.dead_band,
-        };
+        let map = pulse_map(servo);
         let limits = MotorModel::new(motor).motor_limits();
         let (period, clock) = (servo.period, self.clock.clone());
         let release_after = motor.release_after.map(nanos);

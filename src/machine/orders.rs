@@ -4,7 +4,7 @@ use super::active::{Aim, Stage};
 use super::outcome::{Cause, Held, MotorPosition, Place};
 use super::plan::{self, Goal, Way};
 use super::spec::{Move, Position};
-use super::{CHANGE_LEAD, Machine, MoveError};
+use super::{ADOPTION, CHANGE_LEAD, Machine, MoveError};
 use crate::config::MotorUnit;
 use crate::motor::{Command, MotorIndex, MoveId};
 use crate::runtime::Heed;
@@ -225,14 +225,19 @@ impl Machine {
             return Err(MoveError::Blended { id });
         }
         // No change can take hold before this.
-        let at = self.now().max(active.settled.unwrap_or(Instant::ZERO)) + CHANGE_LEAD;
+        let settled = active.settled.map_or(Instant::ZERO, |settled| settled + ADOPTION);
+        let at = self.now().max(settled) + CHANGE_LEAD;
+        let at = at.max(active.epoch.get().unwrap_or(at));
         for &(motor, target) in &targets {
             let model = &self.models[motor];
             let (name, refused) = (model.name.clone(), active.leg(motor));
             let leg = refused.filter(|l| l.aim != Aim::Stop);
             let leg = leg.ok_or(MoveError::NotInMove { motor: name.clone(), id })?;
             plan::check_travel(model, target)?;
-            if leg.fixed || (leg.course == Aim::Go && leg.end().is_some_and(|end| end <= at)) {
+            // One that has no way to go arrives as it starts, and no change holds before that.
+            let stays = active.stage == Stage::Arming && leg.part.trajectory.duration() == 0;
+            let over = leg.end().map_or(stays, |end| end <= at);
+            if leg.fixed || (leg.course == Aim::Go && over) {
                 return Err(MoveError::Arrived { motor: name });
             }
         }

@@ -209,7 +209,7 @@ impl Machine {
         self.enable_with_power(index)
     }
 
-    fn at_rest(&self, motor: &str) -> Result<MotorIndex, MoveError> {
+    pub(super) fn at_rest(&self, motor: &str) -> Result<MotorIndex, MoveError> {
         let index = self.find(motor)?;
         let (state, motor) = (&self.motors[index], motor.to_owned());
         match &state.fault {

@@ -142,7 +142,11 @@ impl Machine {
             }
         }
         if !left.is_empty() {
-            log::error!("these motors' loops did not end: {}", left.join(", "));
+            log::error!(
+                "these motors' loops did not end: {}. Their outputs are as they left them: once this \
+                 program has ended, `lockstep safe` makes them safe",
+                left.join(", ")
+            );
         }
         left
     }

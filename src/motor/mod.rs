@@ -106,6 +106,14 @@ pub enum Command {
     Enable,
     /// End the servo's signal, or let go of the driver's enable line (never with a load).
     Release,
+    /// At rest: how far a servo may go from now on, and by which pulses. The pulse that it has stays as it is. A
+    /// motor that is no servo, or is not at rest, does nothing.
+    Reach {
+        /// What it keeps against any plan.
+        limits: MotorLimits,
+        /// Which pulse stands for which angle.
+        map: PulseMap,
+    },
     /// Make the hardware safe for the end of the program, then say [`Report::Safe`].
     Finish,
 }
@@ -288,6 +296,7 @@ pub enum Input {
 ///                 self.out.say(Report::Halted { id });
 ///             }
 ///             Command::Enable | Command::Release | Command::SetCount(_) => {}
+///             Command::Reach { .. } => {}
 ///             Command::Finish => {
 ///                 self.make_safe();
 ///                 self.out.say(Report::Safe);

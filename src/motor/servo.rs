@@ -314,7 +314,10 @@ impl Motor for Servo {
                     self.begin_end(now);
                 }
             }
-            Command::Enable | Command::SetCount(_) => {}
+            Command::Reach { limits, map } if self.part.is_idle() => {
+                (self.s.limits, self.s.map) = (limits, map);
+            }
+            Command::Enable | Command::SetCount(_) | Command::Reach { .. } => {}
             Command::Finish => {
                 self.part.drop_move();
                 self.closed = true;

@@ -274,7 +274,10 @@ impl Motor for SoftServo {
             // Without a signal there is nothing to end.
             Command::Release if matches!(self.signal, Signal::Off) => {}
             Command::Release => self.ending |= self.part.is_idle(),
-            Command::Enable | Command::SetCount(_) => {}
+            Command::Reach { limits, map } if self.part.is_idle() => {
+                (self.s.limits, self.s.map) = (limits, map);
+            }
+            Command::Enable | Command::SetCount(_) | Command::Reach { .. } => {}
             Command::Finish => {
                 self.drop_move();
                 self.closed = true;

@@ -421,6 +421,8 @@ impl<O: StepOutput> Motor for Stepper<O> {
                 self.enabled &= !self.let_go;
             }
             Command::Enable => self.enabled |= self.part.is_idle() && !self.closed,
+            // It has no pulses of different widths.
+            Command::Reach { .. } => {}
             Command::SetCount(count) => {
                 if self.part.is_idle() && !self.drive.in_pulse() {
                     self.count = count;

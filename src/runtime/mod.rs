@@ -5,6 +5,7 @@
 #[cfg(feature = "cli")]
 mod probe;
 mod scheduling;
+mod test_fault;
 mod threads;
 mod virtual_time;
 mod wait;
@@ -18,6 +19,8 @@ pub(crate) use probe::probe_lateness;
 pub use scheduling::Granted;
 #[cfg(feature = "cli")]
 pub(crate) use scheduling::PRIORITY as REALTIME_PRIORITY;
+#[doc(hidden)]
+pub use test_fault::TestFault;
 pub use threads::{ThreadFleet, ThreadOptions};
 pub use virtual_time::VirtualFleet;
 
@@ -96,6 +99,8 @@ pub enum Mail {
     Command(Command),
     /// An input that changed: whether its meaning holds, and when it changed.
     Input(Input, bool, Instant),
+    /// A question of [`Fleet::roll_call`]: a loop that turns notes its number.
+    RollCall(u64),
 }
 
 /// Both ends of a motor's mailbox. It is bounded: a command that finds it full is an error for the
@@ -187,6 +192,13 @@ pub trait Fleet: Send {
     /// Ends a [`Fleet::next`] that is under way, or the next one, from any thread. In virtual time there
     /// is no other thread to wait for, and it does nothing.
     fn waker(&self) -> Waker;
+
+    /// Asks every loop to show that it turns, and says which have not answered what they were asked the
+    /// time before. A loop answers between two polls, with one atomic store. Where no loop has a thread of
+    /// its own, none can hang alone.
+    fn roll_call(&mut self) -> Vec<MotorIndex> {
+        Vec::new()
+    }
 
     /// A driver's fault, as if its line had become active: for tests of what follows.
     fn inject_fault(&mut self, motor: MotorIndex, at: Instant);

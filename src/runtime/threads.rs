@@ -1,4 +1,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -49,6 +51,9 @@ struct Handle {
     name: String,
     mail: Sender<Mail>,
     thread: Option<JoinHandle<()>>,
+    /// The last question of a roll call, and the last that its loop has answered.
+    asked: u64,
+    answered: Arc<AtomicU64>,
 }
 
 /// Closer than this a wait no longer listens to the mailbox: an upper bound on how late a stop is
@@ -89,7 +94,9 @@ impl ThreadFleet {
                 halt: halt.clone(),
                 quit: quit.clone(),
                 wait: PreciseWait::new(yields, options.spin),
+                answered: Arc::default(),
             };
+            let answered = context.answered.clone();
             let (stand, done, realtime) = (stand_tx.clone(), done_tx.clone(), options.realtime);
             let thread = std::thread::Builder::new().name(member.name.clone()).spawn(move || {
                 let granted = if realtime {
@@ -104,7 +111,13 @@ impl ThreadFleet {
             });
             // Those that stand already shall not outlive the one that could not be had.
             let thread = thread.inspect_err(|_| quit.set())?;
-            handles.push(Handle { name: member.name, mail: mailbox.sender, thread: Some(thread) });
+            handles.push(Handle {
+                name: member.name,
+                mail: mailbox.sender,
+                thread: Some(thread),
+                asked: 0,
+                answered,
+            });
         }
         let deadline = std::time::Instant::now() + START_TIMEOUT;
         let report = Gather::new(0..handles.len(), stand_rx)
@@ -200,6 +213,21 @@ impl Fleet for ThreadFleet {
         self.waker.clone()
     }
 
+    fn roll_call(&mut self) -> Vec<MotorIndex> {
+        let mut silent = Vec::new();
+        for (index, member) in self.members.iter_mut().enumerate() {
+            // One that owes an answer is not asked again: its mailbox is for what it shall do.
+            if member.answered.load(Ordering::Relaxed) < member.asked {
+                silent.push(index);
+            } else {
+                member.asked += 1;
+                // A mailbox that is full, or gone, is a loop that does not answer.
+                let _ = member.mail.try_send(Mail::RollCall(member.asked));
+            }
+        }
+        silent
+    }
+
     fn inject_fault(&mut self, motor: MotorIndex, at: Instant) {
         self.faults.push((at, motor));
         self.raise_faults();
@@ -244,6 +272,8 @@ struct Loop {
     halt: StopEvent,
     quit: StopEvent,
     wait: PreciseWait,
+    /// The last question of a roll call that it has answered.
+    answered: Arc<AtomicU64>,
 }
 
 impl Loop {
@@ -279,6 +309,7 @@ impl Loop {
             match mail {
                 Err(_) => return,
                 Ok(Mail::Input(..)) => {}
+                Ok(Mail::RollCall(number)) => self.answered.store(number, Ordering::Relaxed),
                 Ok(Mail::Command(command)) => match command {
                     Command::Arm(motion) => {
                         say(Report::NotStarted(motion.id));
@@ -288,6 +319,7 @@ impl Loop {
                     Command::Halt => say(Report::Halted { id: None }),
                     Command::Finish => say(Report::Safe),
                     Command::Enable | Command::Release | Command::SetCount(_) => {}
+                    Command::Reach { .. } => {}
                 },
             }
         }
@@ -339,6 +371,7 @@ impl Loop {
         match mail {
             Mail::Command(command) => self.motor.command(command, self.clock.now()),
             Mail::Input(input, active, at) => self.motor.on_input(input, active, at),
+            Mail::RollCall(number) => self.answered.store(number, Ordering::Relaxed),
         }
     }
 }

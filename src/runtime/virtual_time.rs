@@ -116,6 +116,7 @@ impl VirtualFleet {
                     Mail::Input(input, active, at) => {
                         self.members[i].0.motor.on_input(input, active, at);
                     }
+                    Mail::RollCall(_) => {}
                 }
                 self.due[i] = now;
             }

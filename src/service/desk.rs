@@ -67,6 +67,7 @@ pub(super) enum MoveVerb {
     Move,
     Wait,
     Return,
+    Pulse,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +114,10 @@ pub(super) struct Desk<'c> {
     pub start_when_ready: Option<String>,
     /// How programs ended that somebody waits for.
     ended: Vec<ProgramEnd>,
+    /// Jogs, with who asked for them last.
+    pub jogs: BTreeMap<u64, ClientId>,
+    /// Servos that go by their pulses, with who moves them; `None`: as soon as they are at rest that ends.
+    pub by_pulses: BTreeMap<String, Option<ClientId>>,
 }
 
 impl<'c> Desk<'c> {
@@ -143,6 +148,8 @@ impl<'c> Desk<'c> {
             requests: 0,
             start_when_ready: None,
             ended: Vec::new(),
+            jogs: BTreeMap::new(),
+            by_pulses: BTreeMap::new(),
         }
     }
 
@@ -186,6 +193,7 @@ impl<'c> Desk<'c> {
         self.saved.advance(now);
         self.leases.advance(now);
         self.lost_leases();
+        self.end_pulses();
         self.tell_state();
         let deadlines = [
             self.machine.events_mut().next_deadline(),
@@ -218,7 +226,10 @@ impl<'c> Desk<'c> {
                     .insert(id, Client { every: Duration::from_millis(100), ..Client::default() });
             }
             FromClient::Gone(id) => self.forget(id),
-            FromClient::Line(id, line) => self.line(id, &line),
+            FromClient::Line(id, line) => {
+                self.line(id, &line);
+                self.look_for_a_flood(id);
+            }
             FromClient::TooLong(id) => {
                 let text = format!("a line may have {LONGEST_LINE} bytes, and this one has more");
                 self.refuse(id, None, ErrorReply::new(ErrorCode::LineTooLong, text));
@@ -237,6 +248,15 @@ impl<'c> Desk<'c> {
         self.requests += 1;
         if let Some(c) = self.clients.get_mut(&client) {
             c.line_up.refuse(self.requests, id, error);
+        }
+    }
+
+    /// Who asks without end behind a reply that is long in coming would fill the memory.
+    fn look_for_a_flood(&mut self, client: ClientId) {
+        if self.clients.get(&client).is_some_and(|c| c.line_up.is_flooded()) {
+            log::warn!("client {client} asks faster than it can be answered: disconnected");
+            self.forget(client);
+            self.wire.disconnect(client);
         }
     }
 
@@ -270,6 +290,15 @@ impl<'c> Desk<'c> {
             }
         }
         self.leases.disconnect(crate::sync::ClientId(client), now);
+        self.forget_pulses(client);
+        // Nobody is there any more to keep its jogs going, or to end them.
+        let jogs: Vec<u64> = self.jogs.iter().filter(|j| *j.1 == client).map(|j| *j.0).collect();
+        for number in jogs {
+            self.jogs.remove(&number);
+            if let Some(id) = self.moves.id(number) {
+                self.machine.stop_move(id);
+            }
+        }
     }
 
     /// Settles what can be settled, and sends the replies whose turn has come.
@@ -303,6 +332,7 @@ impl<'c> Desk<'c> {
                     MoveVerb::Move => Reply::Move(moves.reply(*number)),
                     MoveVerb::Wait => Reply::Wait(moves.reply(*number)),
                     MoveVerb::Return => Reply::Return(moves.reply(*number)),
+                    MoveVerb::Pulse => Reply::Pulse(moves.reply(*number)),
                 };
                 if self.moves.has_ended(*number) {
                     return Some(Ok(reply(*verb, &self.moves)));
@@ -472,7 +502,11 @@ impl<'c> Desk<'c> {
             return;
         }
         self.page_at = now + PAGE_EVERY;
-        let snapshot = self.machine.snapshot();
+        let mut snapshot = self.machine.snapshot();
+        // The numbers that clients know.
+        for motor in &mut snapshot.motors {
+            motor.busy = motor.busy.and_then(|id| self.moves.number_of(id));
+        }
         if let Some(page) = &mut self.page {
             let lateness: Vec<_> = snapshot
                 .motors

@@ -1,11 +1,13 @@
 //! The daemon: owns the motors from boot on, and serves the control socket.
 
 mod desk;
+mod heartbeat;
 mod line_up;
 mod motion;
 mod moves;
 mod notify;
 mod page;
+mod pulses;
 mod serve;
 mod verbs;
 mod wire;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::desk::Desk;
+use super::heartbeat::Heartbeat;
 use super::notify::Notify;
 use super::page::StatusPage;
 use super::wire::{MOST_CLIENTS, Wire};
@@ -110,18 +111,11 @@ pub fn serve(mut machine: Machine, places: &Places, stop: &StopEvent) -> Result<
         desk.start_up();
     }
     notify.ready(&format!("{} motors on {}", config.motors.len(), desk.machine.backend()));
-    let mut watched = desk.machine.now();
+    let mut heartbeat = Heartbeat::new(&notify, desk.machine.now());
     let mut said = String::new();
     while !stop.is_set() {
         desk.turn();
-        let now = desk.machine.now();
-        if let Some(every) = notify.watchdog()
-            && now >= watched + every / 4
-            && desk.makes_progress()
-        {
-            watched = now;
-            notify.alive();
-        }
+        heartbeat.beat(&mut desk, &notify);
         let status = desk.status_line();
         if status != said {
             notify.status(&status);
@@ -205,13 +199,6 @@ impl Desk<'_> {
         if let Some(program) = self.config.machine.start_program.clone() {
             self.start_when_ready = Some(program);
         }
-    }
-
-    /// The motors' loops answer: none has been given up.
-    fn makes_progress(&self) -> bool {
-        use crate::motor::FaultKind::{Panic, Silent};
-        let motors = self.machine.snapshot().motors;
-        !motors.iter().any(|m| matches!(m.fault, Some(Panic | Silent)))
     }
 
     /// A line for `systemctl status`.

@@ -254,14 +254,21 @@ impl Desk<'_> {
         }
     }
 
-    /// Whether a client may move these motors: nothing holds the machine back, and nobody else has a
-    /// lease on them.
+    /// Whether a client may move these motors: nothing holds the machine back, nobody else has a lease on
+    /// them, and none is being calibrated.
     pub(super) fn allowed(
         &self,
         client: ClientId,
         motors: &[String],
         shown: Option<&str>,
     ) -> Result<()> {
+        self.not_held_back()?;
+        self.leased(client, motors, shown)?;
+        self.not_by_pulses(motors)
+    }
+
+    /// Whether nothing holds the machine back.
+    pub(super) fn not_held_back(&self) -> Result<()> {
         if let Some(fault) = &self.fault {
             let text = format!("{fault}; nothing moves until `lockstep clear`");
             return Err(ErrorReply::new(ErrorCode::Fault, text));
@@ -270,7 +277,7 @@ impl Desk<'_> {
             let text = "the machine was halted; nothing moves until `lockstep clear`";
             return Err(ErrorReply::new(ErrorCode::Stopped, text));
         }
-        self.leased(client, motors, shown)
+        Ok(())
     }
 
     /// Whether nobody else has a lease on these motors.

@@ -306,6 +306,65 @@ def a_stop_that_takes_long(part):
     part.set_time(-1, part.time(-1) + 600 * MS)
 
 
+# ---- a motor's loop that panics
+
+
+@change("panic-x-130", "end")
+def a_panic_cuts_the_pulse_of_another(part):
+    a_signal_cuts_a_pulse(part)
+
+
+@change("panic-pan-130", "end")
+def a_panic_leaves_the_pwm_on(part):
+    del part.lines[part.last("CTL")]
+
+
+@change("panic-x-205", "pulse")
+def a_panic_leaves_step_high(part):
+    del part.lines[part.last(X_DOWN)]
+
+
+@change("panic-x-130", "enable")
+def a_panic_leaves_the_driver_on(part):
+    del part.lines[part.last("GPSET0 0x00400000")]
+
+
+@change("panic-z-130", "hold")
+def a_panic_drops_the_load(part):
+    part.lines.insert(-1, re.sub("PWM.*", "GPIO GPSET0 0x04000000", part.lines[-1]))
+
+
+@change("panic-z-130", "status")
+def a_panic_that_ends_well(part):
+    part.say(r"(== end \d+ status=)1", r"\g<1>0")
+
+
+@change("panic-pan-333", "report")
+def a_panic_that_is_not_told(part):
+    part.say("loop panicked", "loop rested")
+
+
+@change("panic-x-20", "count")
+def a_panic_that_loses_a_step(part):
+    up = part.first(X_UP)
+    del part.lines[up : up + 2]
+
+
+@change("hang-x-130", "end")
+def a_hang_holds_a_servo(part):
+    del part.lines[part.last("CTL")]
+
+
+@change("hang-x-130", "message")
+def a_hang_that_is_not_told(part):
+    part.say("did not end: x", "did not end: y")
+
+
+@change("safe-hung", "level")
+def a_hung_driver_stays_on(part):
+    part.lines = [line for line in part.lines if "GPSET0 0x00400000" not in line]
+
+
 # ---- errors
 
 
@@ -397,48 +456,3 @@ def a_second_safe_pulses(part):
 @change("safe-130", "status")
 def safe_fails(part):
     part.say(r"(== end \d+ status=)0", r"\g<1>3")
-
-
-# ---- coils: the first is GPIO5, the third GPIO13
-
-
-@change("coils", "coils")
-def opposite_coils_are_on(part):
-    up = part.first("GPSET0 0x00000020")
-    part.lines.insert(up + 1, re.sub("0x.*", "0x00002000", part.lines[up]))
-
-
-@change("coils", "coils")
-def a_coil_that_is_left_on(part):
-    del part.lines[max(i for i, line in enumerate(part.lines) if re.search("GPCLR0 0x00[01]0[02]0[0246]0", line))]
-
-
-@change("coils", "coils")
-def a_burst_of_half_steps(part):
-    second = [i for i, line in enumerate(part.lines) if re.search("GP(SET|CLR)0", line)][40]
-    part.set_time(second, part.time(second - 1) + 100 * US)
-
-
-@change("safe-coils", "level")
-def safe_leaves_a_coil_on(part):
-    part.lines = [line for line in part.lines if "GPCLR0 0x00000040" not in line]
-
-
-# ---- the self-test
-
-
-@change("selftest", "enable")
-def tested_with_power(part):
-    up = part.first(X_UP)
-    part.lines.insert(up, re.sub("GPSET0.*", "GPCLR0 0x00400000", part.lines[up]))
-
-
-@change("selftest", "count")
-def a_count_that_was_not_measured(part):
-    up = part.first(X_UP)
-    del part.lines[up : up + 2]
-
-
-@change("selftest", "hold")
-def tested_with_its_load(part):
-    part.lines.insert(-1, re.sub("PWM.*", "GPIO GPSET0 0x04000000", part.lines[-1]))

@@ -19,8 +19,10 @@ import re
 import sys
 
 import broken
+import broken_drives  # noqa: F401  it adds to the changes
 import figures
 import rules
+import step_clock
 from figures import Figure
 from registers import Wrong, play, read_console, read_log, read_plan
 from rules import MS, need
@@ -33,6 +35,9 @@ SHARED_ENABLE, LOAD_ENABLE = 22, 26
 # a second of 4096 x 63.684 / 64 half steps a turn.
 COILS = [5, 6, 13, 20]
 COIL_STEP_NS = 2_350_000
+# The axis of guest/clock.toml: 400 steps a turn. Its top speed and acceleration in steps.
+CLOCK_DIR, CLOCK_ENABLE = 27, 22
+CLOCK = step_clock.StepClock(speed=300, acceleration=600, high_ns=1_000, dir_ns=200)
 # The longest that a stop may take, from the signal to the end of the program: coming to rest on the path, and
 # three periods of a servo's signal. Seen: up to 0.2 s.
 LONGEST_STOP_NS = 500 * MS
@@ -94,6 +99,45 @@ def interrupted(scenario, _plan):
     result = scenario.report()["result"]
     need(result == "stopped", "report", None, f"it says `{result}`")
     rules.signal(scenario, 0, 10_000, 20_000)
+    at_rest(scenario)
+    need(scenario.signals, "log", scenario.begin, "the signal left no mark")
+    took = scenario.end.ns - scenario.signals[0].ns
+    need(took <= LONGEST_STOP_NS, "time", scenario.end, f"the program ended {took / MS:.1f} ms after the signal")
+    return [("stop", took)]
+
+
+def panicked(scenario, _plan):
+    """One motor's loop has panicked: its hardware is safe, and so is everybody else's, in order."""
+    need(scenario.status == 1, "status", None, f"it ended with status {scenario.status}, not 1")
+    motor, after = scenario.name.split("-")[1:]
+    report = scenario.report()
+    need(report["result"] == "failed", "report", None, f"it says `{report['result']}`")
+    told = report["motors"][motor].get("fault", "")
+    need("panicked" in told, "report", None, f"the fault of {motor} is `{told}`")
+    rules.signal(scenario, 0, 10_000, 20_000)
+    at_rest(scenario)
+    took = scenario.end.ns - scenario.begin.ns
+    # It takes up to 50 ms to begin its moves.
+    longest = (50 + int(after)) * MS + LONGEST_STOP_NS
+    need(took <= longest, "time", scenario.end, f"the program ended after {took / MS:.1f} ms")
+    return []
+
+
+def hung(scenario, _plan):
+    """One loop hangs; all the others come to rest, and make their hardware safe."""
+    need(scenario.status == 1, "status", None, f"it ended with status {scenario.status}, not 1")
+    cause = scenario.report()["motors"]["x"].get("cause")
+    need(cause == "no-answer", "report", None, f"the cause of x is `{cause}`")
+    need("did not end: x" in scenario.stderr, "message", None, f"it does not say who is left: {scenario.stderr!r}")
+    rules.signal(scenario, 0, 10_000, 20_000)
+    z, signs = rules.steps(scenario, *AXES["z"])
+    rules.counts(scenario, "z", signs)
+    rules.holds(scenario, LOAD_ENABLE, z)
+    return []
+
+
+def at_rest(scenario):
+    """The axes of guest/mixed.toml: whole steps, as many as are told, their drivers as the config says."""
     rules.outputs_stay(scenario, {17, 27, 25, 16, SHARED_ENABLE, LOAD_ENABLE})
     x, signs = rules.steps(scenario, *AXES["x"])
     rules.counts(scenario, "x", signs)
@@ -101,10 +145,6 @@ def interrupted(scenario, _plan):
     z, signs = rules.steps(scenario, *AXES["z"])
     rules.counts(scenario, "z", signs)
     rules.holds(scenario, LOAD_ENABLE, z)
-    need(scenario.signals, "log", scenario.begin, "the signal left no mark")
-    took = scenario.end.ns - scenario.signals[0].ns
-    need(took <= LONGEST_STOP_NS, "time", scenario.end, f"the program ended {took / MS:.1f} ms after the signal")
-    return [("stop", took)]
 
 
 def no_overlay(scenario, _plan):
@@ -132,6 +172,13 @@ def killed_axes(scenario, _plan):
     need(last and last[0].on and last[0].width, "hazard", scenario.end, "channel 0 is off after SIGKILL")
     enable = scenario.of_pin(SHARED_ENABLE)[-1:]
     need(enable and not enable[0].high, "hazard", scenario.end, f"GPIO{SHARED_ENABLE} is inactive after SIGKILL")
+    return []
+
+
+def killed_clock(scenario, _plan):
+    need(scenario.status == 128 + 9, "status", None, f"it ended with status {scenario.status}")
+    enable = scenario.of_pin(CLOCK_ENABLE)[-1:]
+    need(enable and not enable[0].high, "hazard", scenario.end, f"GPIO{CLOCK_ENABLE} is inactive after SIGKILL")
     return []
 
 
@@ -208,6 +255,46 @@ def safe_coils(scenario, _plan):
     return []
 
 
+def clock(scenario, _plan):
+    need(scenario.status == 0, "status", None, f"it ended with status {scenario.status}: {scenario.stderr!r}")
+    signs = clock_bursts(scenario)
+    rules.runs("table", signs, [100, -150, 50], scenario)
+    return []
+
+
+def clock_stopped(scenario, _plan):
+    need(scenario.status == 0, "status", None, f"it ended with status {scenario.status}")
+    clock_bursts(scenario)
+    return []
+
+
+def clock_panicked(scenario, _plan):
+    need(scenario.status == 1, "status", None, f"it ended with status {scenario.status}, not 1")
+    clock_bursts(scenario, counted=False)
+    # Nobody has looked at the clock at the end of its last burst.
+    place = scenario.report()["motors"]["table"]["place"]
+    need(place == "unverified", "report", None, f"the place of table is `{place}`")
+    return []
+
+
+def clock_bursts(scenario, counted=True):
+    """The sign of each step of guest/clock.toml, when its bursts are as they have to be."""
+    rules.outputs_stay(scenario, {CLOCK_DIR, CLOCK_ENABLE})
+    steps, signs = step_clock.bursts(scenario, 0, CLOCK_DIR, CLOCK)
+    if counted:
+        rules.counts(scenario, "table", signs)
+    rules.lets_go(scenario, CLOCK_ENABLE, steps)
+    return signs
+
+
+def safe_clock(scenario, _plan):
+    said_safe(scenario)
+    rules.ended(scenario, 0, period=None)
+    rules.untouched(scenario, CLOCK_DIR, "dir")
+    rules.ends_at(scenario, CLOCK_ENABLE, True)
+    return []
+
+
 def selftest(scenario, _plan):
     need(scenario.status == 0, "status", None, f"it ended with status {scenario.status}: {scenario.stderr!r}")
     for name in ("x", "y"):
@@ -251,11 +338,19 @@ JUDGES = {
     "coils": coils,
     "killed-coils": killed_coils,
     "safe-coils": safe_coils,
+    "clock": clock,
+    "clock-panic": clock_panicked,
     "selftest": selftest,
+    "safe-hung": safe_axes,
 }
 # Those of a kind, by the begin of their names.
 KINDS = [
     (r"signals?-", interrupted),
+    (r"panic-", panicked),
+    (r"hang-", hung),
+    (r"clock-", clock_stopped),
+    (r"killed-clock-", killed_clock),
+    (r"safe-clock-", safe_clock),
     (r"killed-", killed_axes),
     (r"safe-", safe_axes_on),
     (r"again-safe-", safe_again),
@@ -313,7 +408,7 @@ def expected_names(scenarios_file):
     """The names in guest/scenarios, as patterns: a scenario that did not run is a failure, too."""
     with open(scenarios_file, encoding="ascii") as file:
         text = file.read()
-    names = re.findall(r'^\s*(?:scenario|interrupted) "?([^"\s]+)', text, re.MULTILINE)
+    names = re.findall(r'^\s*(?:scenario|interrupted|faulty) "?([^"\s]+)', text, re.MULTILINE)
     for name in re.findall(r'^\s*killed "?([^"\s]+)', text, re.MULTILINE):
         names += [kind + name for kind in ("killed-", "safe-", "again-safe-")]
     return [re.sub(r"\\\$\w+", r"\\w+", re.escape(name)) for name in names]

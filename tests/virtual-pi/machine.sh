@@ -4,7 +4,7 @@
 
 virtual_pi=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 emulator=qemu-system-$suite
-guest=raspi3b-$suite
+guest=raspi3b-2-$suite
 
 # QEMU 9.2 is the first whose plugins see the values of stores.
 qemu_is_new_enough() {
@@ -35,7 +35,7 @@ W
     qemu_is_new_enough bash "$folder/qemu" || fail "QEMU was fetched and does not start"
 }
 
-# The kernel, two of its modules, its device tree for the Pi 3, and a shell.
+# The kernel, three of its modules and what it says of all, its device tree for the Pi 3, and a shell.
 make_guest() {
     local folder=$cache/$guest kernel version tree pin
     say "fetching Debian's arm64 kernel"
@@ -50,6 +50,9 @@ make_guest() {
         "./boot/vmlinuz-$version" \
         "./lib/modules/$version/kernel/drivers/pwm/pwm-bcm2835.ko" \
         "./lib/modules/$version/kernel/drivers/watchdog/bcm2835_wdt.ko" \
+        "./lib/modules/$version/kernel/drivers/char/hw_random/bcm2835-rng.ko" \
+        "./lib/modules/$version/modules.builtin" "./lib/modules/$version/modules.builtin.modinfo" \
+        "./lib/modules/$version/modules.order" \
         "./usr/lib/linux-image-$version/broadcom/bcm2837-rpi-3-b.dtb"
     rm -r "$folder/debs"
     mv "$folder/vmlinuz-$version" "$folder/kernel"
@@ -74,7 +77,7 @@ make_initrd() {
     mkdir -p "$root"/{bin,lib,proc,sys,dev,etc,tmp,config,modules}
     cp "$cache/$guest/busybox/bin/busybox" "$root/bin/"
     ln -s busybox "$root/bin/sh"
-    cp "$cache/$guest"/*.ko "$root/modules/"
+    cp "$cache/$guest"/{pwm-bcm2835,bcm2835_wdt}.ko "$root/modules/"
     # rppal looks root up by name.
     echo 'root:x:0:0:root:/:/bin/sh' >"$root/etc/passwd"
     printf 'root:x:0:\ngpio:x:997:\n' >"$root/etc/group"
@@ -93,18 +96,18 @@ make_initrd() {
     rm -r "$root"
 }
 
-# boot FOLDER SECONDS: runs the virtual Pi until it switches itself off; leaves FOLDER/registers.log and
+# boot FOLDER SECONDS [KERNEL OPTIONS]: runs the virtual Pi until it switches itself off; leaves FOLDER/registers.log and
 # FOLDER/console.
 #
 # One instruction of the guest is one nanosecond of its time, and time in which it idles passes at once. So
 # a run does not depend on how fast or how busy this machine is.
 boot() {
-    local folder=$1 limit=$2 status=0
+    local folder=$1 limit=$2 options=${3:-} status=0
     cc -O2 -Wall -Wextra -shared -fPIC -fvisibility=hidden -o "$folder/register-log.so" "$virtual_pi/register-log.c"
     rm -f "$folder/console" "$folder/registers.log"
     timeout --kill-after=5 "$limit" bash "$cache/$emulator/qemu" -M raspi3b \
         -kernel "$cache/$guest/kernel" -dtb "$cache/$guest/bcm2837-rpi-3-b.dtb" -initrd "$folder/initrd" \
-        -append "console=ttyS1,115200 iomem=relaxed panic=-1 loglevel=2" \
+        -append "console=ttyS1,115200 iomem=relaxed panic=-1 loglevel=2 $options" \
         -display none -monitor none -no-reboot -icount shift=0,sleep=off \
         -serial null -serial "file:$folder/console" \
         -plugin "$folder/register-log.so,out=$folder/registers.log" </dev/null || status=$?

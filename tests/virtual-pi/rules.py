@@ -76,9 +76,10 @@ def signal(scenario, channel, shortest, longest, period=200_000):
 
 def ended(scenario, channel, period=200_000):
     """Whatever a channel did, its signal ends like every other: width 0, one whole period, off. It never gets
-    another width. A channel that was off stays so."""
-    on, emptied = scenario.was_on[channel], None
+    another width. A channel that was off stays so. Without `period`: the one that it has."""
+    on, emptied, fixed = scenario.was_on[channel], None, period
     for state in scenario.pwm[channel]:
+        period = fixed or state.period
         need(not (state.on and state.width) or on, "end", state, f"channel {channel} is switched on")
         if on and not state.on:
             need(emptied, "end", state, f"channel {channel} is disabled at width {state.width}: a pulse is cut")

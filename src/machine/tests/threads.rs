@@ -171,3 +171,55 @@ fn a_loop_that_hangs_is_left_behind_in_bounded_time() {
     assert_eq!(machine.finish(), ["x"]);
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
 }
+
+/// Three loops with a fault that comes so long after the first move began.
+fn with_fault(fault: &str) -> Machine {
+    let builder = Machine::builder(config(STAGE)).realtime(false);
+    builder.test_fault(Some(fault.parse().unwrap())).build().unwrap()
+}
+
+#[test]
+fn loops_that_turn_answer_at_rest_and_in_motion() {
+    // A fault that never comes.
+    let mut machine = with_fault("hang:y@1000s");
+    let id = machine.start(&stage_move()).unwrap();
+    // A computer that gives a loop no time for that long has other troubles.
+    for _ in 0..4 {
+        machine.roll_call();
+        machine.run_for(Duration::from_millis(500));
+    }
+    machine.wait(id);
+    machine.roll_call();
+    machine.run_for(Duration::from_millis(500));
+    machine.roll_call();
+    assert!(machine.snapshot().motors.iter().all(|m| m.fault.is_none()));
+}
+
+#[test]
+fn a_loop_that_hangs_is_known_within_two_calls_in_motion_and_at_rest() {
+    for (after, far, at_rest) in [(100, 60.0, false), (1_500, 1.0, true)] {
+        let mut machine = with_fault(&format!("hang:y@{after}ms"));
+        let y = crate::machine::Move::new().to("y", crate::units::Length(far));
+        let id = machine.start(&y.to("x", crate::units::Length(far))).unwrap();
+        if at_rest {
+            // There it sleeps in its mailbox, and would do so for an hour.
+            assert!(machine.wait(id).all_reached());
+        }
+        machine.run_for(Duration::from_millis(after + 200));
+        machine.roll_call();
+        machine.run_for(Duration::from_millis(500));
+        machine.roll_call();
+        let snapshot = machine.snapshot();
+        let fault = |name: &str| {
+            let motor = snapshot.motors.iter().find(|m| m.motor == name);
+            motor.unwrap().fault.clone()
+        };
+        assert_eq!(fault("y"), Some(FaultKind::Silent), "{after}");
+        assert_eq!((fault("x"), fault("z")), (None, None), "{after}");
+        if !at_rest {
+            let outcome = machine.wait(id);
+            assert_eq!(short(&outcome, "y"), Cause::NoAnswer);
+            assert_eq!(short(&outcome, "x"), Cause::Stopped);
+        }
+    }
+}

@@ -614,6 +614,8 @@ impl Motor for PwmClock {
                     self.part.take_change(change, &mut self.out);
                 }
             }
+            // It has no pulses of different widths.
+            Command::Reach { .. } => {}
             Command::SetCount(count) => {
                 if self.part.is_idle() && matches!(self.state, State::Off) {
                     self.count = count;

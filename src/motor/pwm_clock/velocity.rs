@@ -289,7 +289,7 @@ impl Motor for PwmRate {
                 }
             }
             // Where nobody knows the place there is none to set.
-            Command::SetCount(_) => {}
+            Command::SetCount(_) | Command::Reach { .. } => {}
             Command::Halt => {
                 self.begin_end(now);
                 let dropped = self.part.drop_move();
