@@ -36,8 +36,8 @@ pub struct MachineBuilder {
     virtual_time: bool,
     trace: bool,
     realtime: bool,
-    supply: Option<Box<dyn Supply>>,
     test_fault: Option<TestFault>,
+    supply: Option<Box<dyn Supply>>,
     pub(super) stop: StopEvent,
     pub(super) halt: StopEvent,
 }
@@ -50,8 +50,8 @@ impl MachineBuilder {
             virtual_time: false,
             trace: false,
             realtime: true,
-            supply: None,
             test_fault: None,
+            supply: None,
             stop: StopEvent::new(),
             halt: StopEvent::new(),
         }
