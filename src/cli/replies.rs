@@ -83,6 +83,15 @@ fn status(status: &StatusReply) -> String {
         let state = format!("{:?}", one.state).to_lowercase();
         let _ = writeln!(text, "  move {}: {state}, {}", one.number, one.motors.join(", "));
     }
+    if let Some(power) = &status.power {
+        let low = if power.low { "; the supply is low: nothing starts" } else { "" };
+        let waiting = match power.waiting {
+            0 => String::new(),
+            n => format!(", {n} waiting"),
+        };
+        let (used, budget) = (power.used_a, power.budget_a);
+        let _ = writeln!(text, "  power: {used} A of {budget} A{waiting}{low}");
+    }
     if !status.programs.is_empty() {
         let _ = writeln!(text, "  programs: {}", status.programs.join(", "));
     }

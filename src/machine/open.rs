@@ -10,6 +10,7 @@ use super::model::MotorModel;
 use super::outcome::Place;
 use super::preflight::start_position;
 use super::reach::pulse_map;
+use super::shapes::nanos;
 use super::{MachineError, MotorState};
 use crate::board::{Pull, PwmOutput, PwmTiming};
 use crate::config::{
@@ -151,6 +152,7 @@ impl Opener<'_> {
             states.push(MotorState {
                 place,
                 angle: None,
+                left_at: None,
                 fault: None,
                 busy: None,
                 telemetry,
@@ -232,6 +234,7 @@ impl Opener<'_> {
         let map = pulse_map(servo);
         let limits = MotorModel::new(motor).motor_limits();
         let (period, clock) = (servo.period, self.clock.clone());
+        let release_after = motor.release_after.map(nanos);
         let (output, timing) = match &servo.output {
             ServoOutput::Pwm { output, timing } => (output, *timing),
             &ServoOutput::Soft { gpio, .. } => {
@@ -239,8 +242,16 @@ impl Opener<'_> {
                 let line = self.backend.open_output(gpio, low, &motor.name)?;
                 let line = self.record_output(line, vec![signals.pulse]);
                 let max_lateness = self.max_lateness;
-                let setup =
-                    SoftServoSetup { line, period, map, limits, max_lateness, clock, telemetry };
+                let setup = SoftServoSetup {
+                    line,
+                    period,
+                    map,
+                    limits,
+                    release_after,
+                    max_lateness,
+                    clock,
+                    telemetry,
+                };
                 return Ok(Box::new(SoftServo::new(setup, out)));
             }
         };
@@ -258,7 +269,16 @@ impl Opener<'_> {
                 self.max_lateness.map(|limit| limit.max(period))
             }
         };
-        let setup = ServoSetup { channel, period, map, limits, max_lateness, clock, telemetry };
+        let setup = ServoSetup {
+            channel,
+            period,
+            map,
+            limits,
+            release_after,
+            max_lateness,
+            clock,
+            telemetry,
+        };
         Ok(Box::new(Servo::new(setup, out)))
     }
 
@@ -276,6 +296,7 @@ impl Opener<'_> {
             release_at_rest: false,
             release_at_end: axis.is_some_and(|axis| axis.releases_on_stop()),
             settle: 0,
+            release_after: motor.release_after.map(nanos),
             max_lateness: self.max_lateness,
             count: model.to_native(start) as i64,
             telemetry: telemetry.clone(),

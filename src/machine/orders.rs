@@ -33,6 +33,16 @@ impl Machine {
         ids.into_iter().for_each(|id| self.aim(id, Aim::Hold));
     }
 
+    /// The same for the move that a motor is part of; nothing where it is at rest.
+    ///
+    /// # Errors
+    ///
+    /// [`MoveError::UnknownMotor`], [`MoveError::NotUnderWay`].
+    pub fn hold_motor(&mut self, motor: &str) -> Result<(), MoveError> {
+        let index = self.find(motor)?;
+        self.motors[index].busy.map_or(Ok(()), |id| self.hold_move(id))
+    }
+
     /// The same for one move. The others, and the program's clock, go on.
     ///
     /// # Errors
@@ -123,7 +133,14 @@ impl Machine {
         match active.stage {
             Stage::Waiting if aim == Aim::Go => {
                 self.alter(id, |a| a.aim(aim));
-                self.arm(id);
+                self.begin(id);
+            }
+            Stage::Queued if aim == Aim::Hold => {
+                self.leave_power_queue(id);
+                self.alter(id, |a| {
+                    a.stage = Stage::Waiting;
+                    a.aim(aim);
+                });
             }
             Stage::Stopping => {}
             _ if same => {}
@@ -258,16 +275,16 @@ impl Machine {
             goals.push((motor, goal));
         }
         self.alter(id, |active| {
-            let started = active.started;
+            let (started, told) = (active.started, active.is_told());
             for leg in active.legs.iter_mut().filter(|l| l.aim != Aim::Stop) {
                 let goal = goals.iter().find(|g| g.0 == leg.part.motor).map(|g| g.1.clone());
                 leg.stale = true;
                 match goal {
-                    Some(goal) if active.stage == Stage::Waiting => leg.part.goal = goal,
+                    Some(goal) if !told => leg.part.goal = goal,
                     goal => leg.next = goal,
                 }
             }
-            if !started && active.stage == Stage::Waiting {
+            if !started && !told {
                 (active.kind, active.line) = ("asap", None);
             }
         });
@@ -290,7 +307,9 @@ impl Machine {
         let on_line = active.leg(index).is_some_and(|l| l.on_line());
         match active.stage {
             _ if alone || on_line => self.come_to_rest(id, Cause::Stopped),
-            Stage::Waiting => self.end_part(id, index, |_| Cause::NotStarted(Vec::new())),
+            Stage::Waiting | Stage::Queued => {
+                self.end_part(id, index, |_| Cause::NotStarted(Vec::new()));
+            }
             Stage::Stopping => {}
             Stage::Arming | Stage::Running => self.alter(id, |active| {
                 if let Some(leg) = active.leg_mut(index) {

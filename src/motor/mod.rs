@@ -83,6 +83,9 @@ pub struct Motion {
     pub epoch: Arc<Epoch>,
     /// Whether the motor's travel bounds it: not where nobody knows the motor's place.
     pub placed: bool,
+    /// How long after the epoch this motor's own time line begins, nanoseconds: 0 but where the motors of
+    /// a move start one after another.
+    pub after: u64,
     /// What follows when the trajectory has come to its end.
     pub then: Then,
 }
@@ -199,6 +202,9 @@ pub enum Report {
         /// The move it dropped; `None`: it had none under way.
         id: Option<MoveId>,
     },
+    /// It has let go, by itself or since it was told to: a servo's signal has ended, or its driver or its
+    /// coils are off.
+    Released,
     /// Still, because of a fault.
     Fault(FaultKind),
     /// The hardware is in the state it shall be left in.

@@ -12,11 +12,10 @@ use crate::config::Config;
 use crate::machine::{Machine, MachineState, ProgramEnd, ProgramRun, ProgramTurn, RunResult};
 use crate::protocol::{
     self, ErrorCode, ErrorReply, Event, EventLine, Incoming, MachineChanged, MotorEnded, MoveEnded,
-    MoveStarted, Outgoing, ProgramChanged, Reply, Topic, Triggered,
+    MoveStarted, Outgoing, PowerChanged, ProgramChanged, Reply, Topic, Triggered,
 };
 use crate::sync::{
-    Book, EventBook, EventRules, LeaseBook, LeaseRules, PositionBook, RendezvousBook,
-    RendezvousRules, WaitId,
+    Book, LeaseBook, LeaseRules, PositionBook, RendezvousBook, RendezvousRules, WaitId,
 };
 use crate::units::Instant;
 
@@ -99,7 +98,6 @@ pub(super) struct Desk<'c> {
     pub clients: BTreeMap<ClientId, Client>,
     pub moves: Moves,
     pub programs: Vec<ProgramRun<'c>>,
-    pub events: EventBook,
     pub leases: LeaseBook,
     pub meetings: RendezvousBook,
     pub saved: PositionBook<Saved>,
@@ -109,6 +107,8 @@ pub(super) struct Desk<'c> {
     page_at: Instant,
     state: Option<protocol::MachineState>,
     faulty: BTreeSet<String>,
+    /// The supply's voltage is low, as clients were told.
+    low_power: bool,
     requests: u64,
     /// The program to begin with, once the start-up moves have ended.
     pub start_when_ready: Option<String>,
@@ -128,6 +128,7 @@ impl<'c> Desk<'c> {
         page: Option<StatusPage>,
         fault: Option<String>,
     ) -> Desk<'c> {
+        machine.serve_events();
         Desk {
             machine,
             config,
@@ -135,7 +136,6 @@ impl<'c> Desk<'c> {
             clients: BTreeMap::new(),
             moves: Moves::default(),
             programs: Vec::new(),
-            events: EventBook::new(EventRules::default()),
             leases: LeaseBook::new(LeaseRules::default()),
             meetings: RendezvousBook::new(RendezvousRules::default()),
             saved: PositionBook::new(MOST_SAVED),
@@ -144,6 +144,7 @@ impl<'c> Desk<'c> {
             page_at: Instant::ZERO,
             state: None,
             faulty: BTreeSet::new(),
+            low_power: false,
             requests: 0,
             start_when_ready: None,
             ended: Vec::new(),
@@ -170,6 +171,7 @@ impl<'c> Desk<'c> {
         let (news, mut next) = self.moves.go_on(self.machine);
         next = next.min(self.begin_program());
         news.into_iter().for_each(|n| self.tell_move(n));
+        self.tell_what_happened();
         let mut programs = std::mem::take(&mut self.programs);
         programs.retain_mut(|program| match program.poll(self.machine) {
             ProgramTurn::Wait(until) => {
@@ -177,13 +179,16 @@ impl<'c> Desk<'c> {
                 true
             }
             ProgramTurn::Ended(end) => {
+                // What it did comes before its end.
+                self.tell_what_happened();
                 self.program_ended(end);
                 false
             }
         });
         self.programs.append(&mut programs);
+        self.tell_what_happened();
         let now = self.machine.now();
-        self.events.advance(now);
+        self.machine.events_mut().advance(now);
         self.meetings.advance(now);
         self.saved.advance(now);
         self.leases.advance(now);
@@ -191,7 +196,7 @@ impl<'c> Desk<'c> {
         self.end_pulses();
         self.tell_state();
         let deadlines = [
-            self.events.next_deadline(),
+            self.machine.events_mut().next_deadline(),
             self.meetings.next_deadline(),
             self.saved.next_deadline(),
             self.leases.next_deadline(),
@@ -277,7 +282,7 @@ impl<'c> Desk<'c> {
         let Some(gone) = self.clients.remove(&client) else { return };
         for waiting in gone.line_up.open() {
             match waiting {
-                Waiting::Events(id) => self.events.cancel(id, now),
+                Waiting::Events(id) => self.machine.events_mut().cancel(id, now),
                 Waiting::Meeting(id) => self.meetings.cancel(id, now),
                 Waiting::Lease(id) => self.leases.cancel(id, now),
                 Waiting::Saved { wait, .. } => self.saved.cancel(wait, now),
@@ -359,7 +364,7 @@ impl<'c> Desk<'c> {
                 }))
             }
             Waiting::Events(id) => {
-                let came = self.events.take(*id)?;
+                let came = self.machine.events_mut().take(*id)?;
                 Some(match came {
                     Ok(data) => Ok(Reply::WaitEvents(super::verbs::events_reply(&data))),
                     Err(e) => Err(words::no_event(&e)),
@@ -410,6 +415,17 @@ impl<'c> Desk<'c> {
         self.ended.push(end);
     }
 
+    /// The named events of programs, and of motors that programs move. What clients' moves came to is told
+    /// with the move's number.
+    fn tell_what_happened(&mut self) {
+        for (name, data, of) in self.machine.happened() {
+            if of.is_none_or(|id| !self.moves.is_own(id)) {
+                // It is JSON that the machine has written itself.
+                self.trigger(&name, serde_json::from_str(&data).unwrap_or_default());
+            }
+        }
+    }
+
     fn tell_move(&mut self, news: News) {
         match news {
             News::Started { number, motors } => {
@@ -434,8 +450,7 @@ impl<'c> Desk<'c> {
 
     /// The service's own named events. They have no namesakes: a client's may replace them, as any.
     pub fn trigger(&mut self, name: &str, data: serde_json::Value) {
-        let now = self.machine.now();
-        if let Err(e) = self.events.trigger(name, data.to_string(), now) {
+        if let Err(e) = self.machine.trigger(name, &data.to_string()) {
             log::debug!("{name}: {e}");
         }
         self.tell(&Event::Triggered(Triggered { name: name.to_owned(), data }));
@@ -452,6 +467,10 @@ impl<'c> Desk<'c> {
                 self.trigger(&format!("{}.fault", motor.motor), data);
                 self.fault.get_or_insert_with(|| format!("{}: {fault}", motor.motor));
             }
+        }
+        let low = self.machine.power().is_some_and(|power| power.low);
+        if std::mem::replace(&mut self.low_power, low) != low {
+            self.tell(&Event::Power(PowerChanged { low }));
         }
         let state = words::state(snapshot.state, self.fault.is_some());
         if self.state.replace(state) != Some(state) {

@@ -31,6 +31,8 @@ struct Entry {
     stage: Stage,
     begun: Option<Instant>,
     outcomes: Vec<(String, MotorOutcome)>,
+    /// The machine's number of it, once it has one.
+    id: Option<MoveId>,
 }
 
 enum Stage {
@@ -85,7 +87,7 @@ impl Moves {
         }
         self.last += 1;
         let stage = not_before.map_or(Stage::Queued, Stage::Delayed);
-        let entry = Entry { motors, order, stage, begun: None, outcomes: Vec::new() };
+        let entry = Entry { motors, order, stage, begun: None, outcomes: Vec::new(), id: None };
         self.all.insert(self.last, entry);
         Ok(self.last)
     }
@@ -104,7 +106,7 @@ impl Moves {
         let id = begin(machine, &order)?;
         self.last += 1;
         let (stage, begun) = (Stage::Running(id), Some(machine.now()));
-        let entry = Entry { motors, order, stage, begun, outcomes: Vec::new() };
+        let entry = Entry { motors, order, stage, begun, outcomes: Vec::new(), id: Some(id) };
         self.all.insert(self.last, entry);
         Ok(self.last)
     }
@@ -208,6 +210,11 @@ impl Moves {
         self.all.iter().rev().find(runs).map(|e| *e.0)
     }
 
+    /// Whether a move of the machine is one that a client asked for.
+    pub fn is_own(&self, id: MoveId) -> bool {
+        self.all.values().rev().any(|e| e.id == Some(id))
+    }
+
     /// Begins what may begin, and hears how moves ended. Says what happened, and when the next move's
     /// time comes.
     pub fn go_on(&mut self, machine: &mut Machine) -> (Vec<News>, Instant) {
@@ -239,6 +246,7 @@ impl Moves {
             match begin(machine, &entry.order) {
                 Ok(id) => {
                     entry.stage = Stage::Running(id);
+                    entry.id = Some(id);
                     entry.begun = Some(now);
                     news.push(News::Started { number, motors: entry.motors.clone() });
                 }

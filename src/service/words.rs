@@ -26,6 +26,8 @@ pub(super) fn refused(error: &MoveError) -> ErrorReply {
         }
         MoveError::Arrived { .. } | MoveError::Held => ErrorCode::NothingToDo,
         MoveError::NoAnswer { .. } => ErrorCode::Hardware,
+        MoveError::Power(crate::sync::PowerError::TooMany { .. }) => ErrorCode::TooMany,
+        MoveError::Power(_) | MoveError::KeptPower { .. } => ErrorCode::Power,
         _ => ErrorCode::Limit,
     };
     let motor = match error {
