@@ -98,10 +98,17 @@ impl Client {
     ///
     /// [`ClientError::Refused`], or the connection broke.
     pub fn request(&mut self, request: Request) -> Result<Reply, ClientError> {
-        let id = self.send(request)?;
+        let id = match self.send(request) {
+            Ok(id) => Some(id),
+            // It has closed the connection, and may have said why before.
+            Err(ClientError::Io(e)) if e.kind() == io::ErrorKind::BrokenPipe => None,
+            Err(e) => return Err(e),
+        };
         loop {
             match self.read()? {
-                Some(Outgoing::Reply { id: answered, result }) if answered == Some(id) => {
+                Some(Outgoing::Reply { id: answered, result })
+                    if answered.is_some() && answered == id =>
+                {
                     return result.map_err(|e| ClientError::Refused(Box::new(e)));
                 }
                 Some(Outgoing::Reply { id: None, result: Err(e) }) => {

@@ -5,7 +5,7 @@ mod verify_support;
 
 use std::sync::OnceLock;
 
-use lockstep::config::{AxisStop, Config, Drive, StepDirDrive};
+use lockstep::config::{AtStart, AxisStop, Config, Drive, StepDirDrive};
 use lockstep::trace::Value;
 use lockstep::verify::{Options, Report, VerifyError, verify};
 
@@ -173,6 +173,25 @@ fn a_driver_that_goes_off_on_the_way() {
         t.add(at + 1_100, "y.enable", Value::Low);
     });
     names(&report, "y: enabled while stepping", at + 1_000);
+}
+
+#[test]
+fn a_driver_that_is_on_from_the_start() {
+    let report = stage(|t| {
+        // Its first level, which the program wrote before all else.
+        let first = t.of_signal("y.enable")[0];
+        t.remove(&[first]);
+    });
+    only(&report, "y: off at the start", 0);
+}
+
+#[test]
+fn a_start_that_is_not_where_the_config_says() {
+    let tape = Tape::record(STAGE, "go");
+    let mut config = config(STAGE);
+    axis(&mut config, 0).at_start = AtStart::Assume(0.01);
+    let begins = tape.at(tape.of_signal("x.position")[0]);
+    only(&tape.prove(&config), "x: steps = position", begins);
 }
 
 #[test]

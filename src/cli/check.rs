@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::wiring::{Note, Row, Wiring, and, wiring};
 use super::{Report, outputs, preflight};
 use crate::board::Model;
-use crate::config::{Config, ConfigErrors, Diagnostic, Drive, Loaded};
+use crate::config::{Config, ConfigErrors, Diagnostic, Drive, Loaded, consumers};
+use crate::units::Current;
 
 /// How to check.
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,6 +67,26 @@ pub fn check(
     report
 }
 
+/// Reads and checks a text as [`check`] does a file, with what its programs plan, and says what there is to know about
+/// it.
+///
+/// # Errors
+///
+/// All of its errors.
+pub fn described(
+    config: &str,
+    name: &str,
+    board: Option<Model>,
+) -> Result<(Loaded, String), ConfigErrors> {
+    let loaded = Config::from_str_for(config, name, board)?;
+    let errors = super::shared::plan_errors(&loaded.config, None);
+    if !errors.is_empty() {
+        return Err(loaded.errors(errors));
+    }
+    let told = text(&loaded);
+    Ok((loaded, told))
+}
+
 /// What there is to know about a config that is right.
 fn text(loaded: &Loaded) -> String {
     let wiring = wiring(loaded);
@@ -73,6 +94,7 @@ fn text(loaded: &Loaded) -> String {
         format!("{}: ok\n{}\n{}\n", loaded.source.name(), contents(loaded), board(loaded));
     out += "\nWiring\n";
     table(&mut out, &wiring);
+    out += &power(&loaded.config);
     if !wiring.remarks.is_empty() {
         out += "\nGood to know\n";
     }
@@ -86,6 +108,29 @@ fn text(loaded: &Loaded) -> String {
     );
     notes(&mut out, "After each boot", &wiring.commands);
     out
+}
+
+/// What the motors draw, where the config has a power budget.
+fn power(config: &Config) -> String {
+    let Some(power) = config.power else { return String::new() };
+    let amperes = |milli: u64| Current(milli as f64 / 1e3);
+    let mut out = format!("\nPower, of a budget of {}\n", amperes(power.budget.into()));
+    let mut all = 0;
+    for one in consumers(&config.motors) {
+        all += u64::from(one.current);
+        let names: Vec<_> = one.motors.iter().map(|&m| config.motors[m].name.as_str()).collect();
+        let when = match (one.always, names.len()) {
+            (true, _) => "always",
+            (false, 1) => "while it is on",
+            (false, _) => "while one of them is on, since they share an enable line",
+        };
+        out += &format!("  {}: {} {when}\n", and(&names), amperes(one.current.into()));
+    }
+    let enough = match all <= u64::from(power.budget) {
+        true => "all can be on together",
+        false => "not all can be on together: moves wait their turn",
+    };
+    out + &format!("  {enough} ({})\n", amperes(all))
 }
 
 /// `  axes x, y and z; programs tour and recover`.
@@ -217,6 +262,21 @@ fn loaded_json(loaded: &Loaded, program: Option<&str>) -> Value {
         "config_txt": lines(&wiring.config_txt),
         "commands": lines(&wiring.commands),
     });
+    if let Some(power) = loaded.config.power {
+        let consumer = |one: &crate::config::Consumer| {
+            let names = one.motors.iter().map(|&m| &loaded.config.motors[m].name);
+            json!({
+                "motors": names.collect::<Vec<_>>(),
+                "current_a": f64::from(one.current) / 1e3,
+                "always": one.always,
+            })
+        };
+        all["power"] = json!({
+            "budget_a": f64::from(power.budget) / 1e3,
+            "stagger_s": power.stagger.as_secs_f64(),
+            "consumers": consumers(&loaded.config.motors).iter().map(consumer).collect::<Vec<_>>(),
+        });
+    }
     if let Some(program) = program {
         all["program"] = preflight::json(&loaded.config, program);
     }

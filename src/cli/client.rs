@@ -6,10 +6,10 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::{CliError, DONE, FAILED, to_stdout};
-use crate::client::{Client, ClientError, default_socket};
+use crate::client::{Client, default_socket};
 use crate::protocol::{
     self, Arrive, EndResult, IfBusy, Motors, MoveReply, Named, Nothing, OutcomeWord, Reply,
-    Request, Stop, Target, Topic,
+    Request, Stop, Target,
 };
 use crate::units::{Percent, Time};
 
@@ -18,7 +18,7 @@ use crate::units::{Percent, Time};
 pub enum ClientCommand {
     /// Move motors, such as x=10mm pan=30deg, and wait until they are there
     Move(MoveArgs),
-    /// Move motors at a speed, such as x=5mm/s, for a while
+    /// Move motors at a speed, such as x=5mm/s, for a while; they come to rest if this is ended
     Jog(JogArgs),
     /// Bring motors to rest on their path (feed hold); `resume` goes on
     Hold(SomeMotors),
@@ -40,8 +40,8 @@ pub enum ClientCommand {
     Override(OverrideArgs),
     /// The state of everything at one instant
     Status(StatusArgs),
-    /// Follow positions and events, one JSON line for each
-    Watch(WatchArgs),
+    /// Follow positions and events: a live table on a terminal, else one JSON line for each change
+    Watch(super::watch::WatchArgs),
     /// Wait for named events, or with --move for the end of a move
     Wait(WaitArgs),
     /// Trigger a named event, with data in JSON if there are some
@@ -60,6 +60,8 @@ pub enum ClientCommand {
     Lease(LeaseArgs),
     /// The programs of the config
     Program(ProgramArgs),
+    /// Find a servo's ends, centre and direction by arrow keys, and write them into the config
+    Calibrate(super::calibrate::CalibrateArgs),
 }
 
 /// Which service.
@@ -70,7 +72,7 @@ pub struct Socket {
     socket: Option<PathBuf>,
     /// Print the reply as one JSON line
     #[arg(long, help_heading = "Output")]
-    json: bool,
+    pub(super) json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -161,15 +163,6 @@ pub struct OverrideArgs {
 pub struct StatusArgs {
     /// Which motors [default: all]
     motors: Vec<String>,
-    #[command(flatten)]
-    service: Socket,
-}
-
-#[derive(Args, Debug)]
-pub struct WatchArgs {
-    /// The least time between two lines about positions
-    #[arg(long, default_value = "100ms")]
-    every: Time,
     #[command(flatten)]
     service: Socket,
 }
@@ -305,7 +298,7 @@ fn json(text: &str) -> Result<Value, String> {
 }
 
 /// The token of the lease that this process' parent holds, if it does.
-fn token() -> Option<String> {
+pub(super) fn token() -> Option<String> {
     std::env::var("LOCKSTEP_LEASE").ok()
 }
 
@@ -330,10 +323,7 @@ pub(super) fn client(command: ClientCommand) -> Result<u8, CliError> {
             };
             (Request::Move(request), a.service)
         }
-        ClientCommand::Jog(a) => {
-            let jog = protocol::Jog { speed: Named(a.speed), duration: a.duration, token: token() };
-            (Request::Jog(jog), a.service)
-        }
+        ClientCommand::Jog(a) => return jog(a),
         ClientCommand::Hold(a) => (Request::Hold(Stop { motors: some(a.motors) }), a.service),
         ClientCommand::Resume(a) => {
             let selection = protocol::Selection { motors: some(a.motors), token: token() };
@@ -362,7 +352,7 @@ pub(super) fn client(command: ClientCommand) -> Result<u8, CliError> {
         ClientCommand::Status(a) => {
             (Request::Status(protocol::Status { motors: some(a.motors) }), a.service)
         }
-        ClientCommand::Watch(a) => return watch(&a),
+        ClientCommand::Watch(a) => return super::watch::watch(&a),
         ClientCommand::Wait(a) => match a.number {
             Some(number) => {
                 let wait = protocol::Wait { number, timeout: Some(a.timeout) };
@@ -395,6 +385,7 @@ pub(super) fn client(command: ClientCommand) -> Result<u8, CliError> {
             (Request::Return(back), a.service)
         }
         ClientCommand::Lease(a) => return lease(&a),
+        ClientCommand::Calibrate(a) => return super::calibrate::calibrate(&a),
         ClientCommand::Program(a) => match a.what {
             ProgramVerb::Run { name, no_wait, service } => {
                 let run = protocol::ProgramRun { program: name, wait: !no_wait, token: token() };
@@ -411,7 +402,7 @@ pub(super) fn client(command: ClientCommand) -> Result<u8, CliError> {
     tell(&reply, service.json)
 }
 
-fn connect(service: &Socket) -> Result<Client, CliError> {
+pub(super) fn connect(service: &Socket) -> Result<Client, CliError> {
     let socket = service.socket.clone().unwrap_or_else(default_socket);
     let mut client = Client::connect(&socket)?;
     let name = std::env::args().next().unwrap_or_default();
@@ -459,19 +450,13 @@ fn shorts(reply: &MoveReply) -> String {
     if words.is_empty() { format!("move {} did not run", reply.number) } else { words.join(", ") }
 }
 
-fn watch(args: &WatchArgs) -> Result<u8, CliError> {
+/// Jogs for as long as this process lives: the end of its connection ends the jog.
+fn jog(args: JogArgs) -> Result<u8, CliError> {
     let mut client = connect(&args.service)?;
-    let topics = Some(vec![Topic::Moves, Topic::Motors, Topic::Events, Topic::Machine]);
-    client.request(Request::Subscribe(protocol::Subscribe { topics, every: Some(args.every) }))?;
-    loop {
-        let event = match client.event() {
-            Ok(event) => event,
-            Err(ClientError::Closed) => return Ok(DONE),
-            Err(e) => return Err(e.into()),
-        };
-        let line = protocol::Outgoing::Event(event).to_line();
-        to_stdout(&(line + "\n"))?;
-    }
+    let jog = protocol::Jog { speed: Named(args.speed), duration: args.duration, token: token() };
+    let Reply::Jog(begun) = client.request(Request::Jog(jog))? else { return Ok(FAILED) };
+    let wait = protocol::Wait { number: begun.number, timeout: None };
+    tell(&client.request(Request::Wait(wait))?, args.service.json)
 }
 
 /// Runs a command while this process holds the motors; the command's children share the lease by its

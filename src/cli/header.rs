@@ -8,7 +8,7 @@ use crate::board::Model;
 use crate::claim::Claim;
 #[cfg(target_os = "linux")]
 use crate::config::Source;
-use crate::hal::{Backend, HalError, identify_board};
+use crate::hal::{Backend, HalError, Supply, SysSupply, identify_board};
 
 /// What the motors hang on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -46,6 +46,14 @@ pub(super) fn claim(source: &Source) -> Result<Claim, CliError> {
         ),
     }
     Ok(claim)
+}
+
+/// What says whether the supply is well: the board whose header is driven, or the folder in
+/// `$LOCKSTEP_SYS` in place of `/sys`. None where nothing does.
+pub(super) fn supply(board: Option<Model>) -> Option<Box<dyn Supply>> {
+    let given = std::env::var_os("LOCKSTEP_SYS").map(std::path::PathBuf::from);
+    let sys = given.or_else(|| board.map(|_| "/sys".into()))?;
+    SysSupply::find(&sys).map(|supply| Box::new(supply) as Box<dyn Supply>)
 }
 
 /// The header can only be driven from Linux.

@@ -14,6 +14,9 @@ pub(super) fn json(report: &RunReport, proof: Option<&verify::Report>) -> String
         "duration_s": report.duration.as_nanos() as f64 / 1e9,
         "motors": motors,
     });
+    if !report.complaints.is_empty() {
+        object["errors"] = json!(report.complaints);
+    }
     if let Some(proof) = proof {
         object["verify"] = self::proof(proof);
     }

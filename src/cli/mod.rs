@@ -3,6 +3,8 @@
 //! A subcommand gives back the exit status, or a [`CliError`] that knows its own; only `main` prints
 //! errors and ends the process.
 
+#[cfg(all(feature = "service", unix))]
+mod calibrate;
 pub mod check;
 #[cfg(all(feature = "service", unix))]
 mod client;
@@ -18,6 +20,8 @@ mod pages;
 mod plot;
 mod preflight;
 mod progress;
+#[cfg(all(feature = "service", target_os = "linux"))]
+mod raw;
 #[cfg(all(feature = "service", unix))]
 mod replies;
 mod run;
@@ -25,12 +29,16 @@ mod safe;
 mod selftest;
 #[cfg(all(feature = "service", unix))]
 mod serve;
+#[cfg(all(feature = "service", unix))]
+mod servo_file;
 mod shared;
 mod signals;
 mod simulate;
 mod table;
 mod trace_file;
 mod verify;
+#[cfg(all(feature = "service", unix))]
+mod watch;
 mod wiring;
 
 use std::io::Write;

@@ -12,12 +12,13 @@ use crate::units::Time;
 
 /// For people: how long it takes, and for each motor the way it goes and how near its limits it comes.
 pub(super) fn text(config: &Config, program: &str) -> String {
-    let Preflight { duration, usage, .. } = preflight(config, program);
+    let Preflight { duration, usage, waits, .. } = preflight(config, program);
     let lasts = match duration {
         // Finer than a millisecond is the scheduler's affair.
         Some(d) => format!("takes {}", Time(Duration::from_millis(d.as_millis() as u64))),
         None => "never ends".to_owned(),
     };
+    let lasts = if waits { format!("{lasts}, and its waits for events") } else { lasts };
     let mut out = format!("\nProgram {program}\n  {lasts}\n");
     if usage.is_empty() {
         out += "  no motor moves\n";

@@ -7,7 +7,7 @@ use crate::protocol::{
     AtRest, EndResult, MotorPlace, MoveReply, MoveState, Named, OutcomeWord, Reply, StatusReply,
 };
 
-fn place(at: &MotorPlace) -> String {
+pub(super) fn place(at: &MotorPlace) -> String {
     let known = match at.place.as_str() {
         "commanded" | "assumed" => String::new(),
         word => format!(" ({word})"),
@@ -23,7 +23,7 @@ fn places(motors: &Named<MotorPlace>) -> String {
     motors.0.iter().map(|(name, at)| format!("{name:wide$}  {}\n", place(at))).collect()
 }
 
-fn word(result: EndResult) -> &'static str {
+pub(super) fn word(result: EndResult) -> &'static str {
     match result {
         EndResult::Done => "done",
         EndResult::Failed => "failed",
@@ -83,6 +83,15 @@ fn status(status: &StatusReply) -> String {
         let state = format!("{:?}", one.state).to_lowercase();
         let _ = writeln!(text, "  move {}: {state}, {}", one.number, one.motors.join(", "));
     }
+    if let Some(power) = &status.power {
+        let low = if power.low { "; the supply is low: nothing starts" } else { "" };
+        let waiting = match power.waiting {
+            0 => String::new(),
+            n => format!(", {n} waiting"),
+        };
+        let (used, budget) = (power.used_a, power.budget_a);
+        let _ = writeln!(text, "  power: {used} A of {budget} A{waiting}{low}");
+    }
     if !status.programs.is_empty() {
         let _ = writeln!(text, "  programs: {}", status.programs.join(", "));
     }
@@ -93,9 +102,12 @@ fn status(status: &StatusReply) -> String {
 /// What a reply says.
 pub(super) fn text(reply: &Reply) -> String {
     match reply {
-        Reply::Move(m) | Reply::Wait(m) | Reply::Return(m) | Reply::Jog(m) | Reply::Cancel(m) => {
-            moved(m)
-        }
+        Reply::Move(m)
+        | Reply::Wait(m)
+        | Reply::Return(m)
+        | Reply::Jog(m)
+        | Reply::Pulse(m)
+        | Reply::Cancel(m) => moved(m),
         Reply::Hold(AtRest { motors })
         | Reply::Stop(AtRest { motors })
         | Reply::Halt(AtRest { motors })

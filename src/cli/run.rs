@@ -52,6 +52,10 @@ pub(super) fn run(args: &RunArgs, quiet: bool) -> Result<u8, CliError> {
         }
         None => "on the simulator, in real time".to_owned(),
     };
+    builder = match header::supply(board) {
+        Some(supply) => builder.supply(supply),
+        None => builder,
+    };
     let duration = args.program.duration.map(|d| d.0);
     let show = Show {
         args: &args.program,

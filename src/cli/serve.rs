@@ -58,6 +58,9 @@ pub(super) fn serve(args: &ServeArgs, quiet: bool) -> Result<u8, CliError> {
     if board.is_some() {
         builder = builder.backend(header::open()?);
     }
+    if let Some(supply) = header::supply(board) {
+        builder = builder.supply(supply);
+    }
     let machine = builder.build()?;
     if !quiet {
         logging::say(format_args!(

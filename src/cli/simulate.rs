@@ -36,7 +36,7 @@ pub struct SimulateArgs {
     #[arg(long = "fault", value_name = "MOTOR@TIME")]
     faults: Vec<FaultAt>,
     /// Do something this long after the start, such as 1.5s=hold, 2s=resume, 3s=override:50%, 4s=stop:x
-    /// (one motor), 4s=stop or 4s=halt; may be repeated
+    /// (one motor), 4s=stop, 4s=halt or 2s=trigger:door-open (a named event); may be repeated
     #[arg(long = "at", value_name = "TIME=WHAT")]
     deeds: Vec<DeedAt>,
     /// Prove what the motors were sent against the config, as `lockstep verify` does
@@ -87,6 +87,9 @@ impl FromStr for DeedAt {
             ("stop", None) => Deed::Stop,
             ("stop", Some(motor)) if !motor.is_empty() => Deed::StopMotor(motor.to_owned()),
             ("halt", None) => Deed::Halt,
+            ("trigger", Some(name)) if (1..=128).contains(&name.len()) => {
+                Deed::Trigger(name.to_owned())
+            }
             ("override", Some(percent)) => {
                 let Percent(percent) =
                     percent.parse().map_err(|e: crate::units::UnitError| e.to_string())?;
@@ -97,7 +100,7 @@ impl FromStr for DeedAt {
             }
             _ => {
                 return Err(format!(
-                    "`{deed}` is nothing to do: write hold, resume, override:50%, stop, stop:x or halt"
+                    "`{deed}` is nothing to do: write hold, resume, override:50%, stop, stop:x, trigger:door-open or halt"
                 ));
             }
         };

@@ -183,7 +183,14 @@ mod tests {
 
     fn report(result: RunResult, motors: Vec<MotorReport>) -> RunReport {
         let duration = Duration::from_millis(12_346);
-        RunReport { program: "tour".into(), result, duration, motors, left: vec![] }
+        RunReport {
+            program: "tour".into(),
+            result,
+            duration,
+            motors,
+            complaints: vec![],
+            left: vec![],
+        }
     }
 
     #[test]

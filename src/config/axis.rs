@@ -181,9 +181,20 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
         None => Some(AxisStop::Keep),
         Some(v) => on_stop(r, v, holds_load, enable, sleep),
     };
+    let against = if holds_load == Some(true) {
+        Some((parts::LOAD_WOULD_FALL, "leave out `release-after`, or `holds-load`"))
+    } else if enable == Some(None) && sleep == Some(None) {
+        Some((NO_ENABLE, "add `enable = { gpio = 22, active = \"low\" }`, or leave it out"))
+    } else {
+        None
+    };
+    parts::release_after(r, table, &mut motor, against);
+    power::current(r, table, &mut motor);
+    let lost = table.get(parts::ON_LOST_LEASE);
     r.finish(table);
 
     let at_start = in_units.read(r, &mut motor);
+    parts::on_lost_lease(r, lost, &mut motor);
     let start_stop = in_units.start_stop(r);
     motor.drive = (|| {
         let (driver, unit) = (driver?, unit?);
@@ -336,6 +347,8 @@ fn start(
     parts::inside(r, at.span(), position, unit, travel?).map(AtStart::Assume)
 }
 
+const NO_ENABLE: &str = "without an enable line the driver can't be released";
+
 /// `on-stop`, which is no release where a load would fall.
 pub(super) fn stop_word(
     r: &Reader<'_>,
@@ -346,7 +359,7 @@ pub(super) fn stop_word(
     if chosen == AxisStop::Release && holds_load == Some(true) {
         r.error(
             value.span(),
-            "an axis that holds a load is never released, or the load would fall",
+            parts::LOAD_WOULD_FALL,
             "write `on-stop = \"keep\"`, or leave out `holds-load`",
         );
         return None;
@@ -365,7 +378,7 @@ fn on_stop(
     if chosen == AxisStop::Release && enable == Some(None) && sleep == Some(None) {
         r.error(
             value.span(),
-            "without an enable line the driver can't be released",
+            NO_ENABLE,
             "add `enable = { gpio = 22, active = \"low\" }`, or write `on-stop = \"keep\"`",
         );
         return None;

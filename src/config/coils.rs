@@ -57,9 +57,21 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
         Some(v) => at_rest(r, v, holds_load),
     };
     let on_stop = on_stop(r, table.get(axis::ON_STOP), holds_load, at_rest);
+    let against = if holds_load == Some(true) {
+        Some((parts::LOAD_WOULD_FALL, "leave out `release-after`, or `holds-load`"))
+    } else if at_rest == Some(AtRest::Release) {
+        let what = "with `at-rest = \"release\"` nothing is left to release later";
+        Some((what, "leave out one of the two"))
+    } else {
+        None
+    };
+    parts::release_after(r, table, &mut motor, against);
+    power::current(r, table, &mut motor);
+    let lost = table.get(parts::ON_LOST_LEASE);
     r.finish(table);
 
     let at_start = in_units.read(r, &mut motor);
+    parts::on_lost_lease(r, lost, &mut motor);
     let start_stop = in_units.start_stop(r);
     motor.drive = (|| {
         let ((gpio, sequence), driver, unit) = (coils?, driver?, unit?);
@@ -146,7 +158,7 @@ fn at_rest(r: &Reader<'_>, value: Value<'_>, holds_load: Option<bool>) -> Option
     if chosen == AtRest::Release && holds_load == Some(true) {
         r.error(
             value.span(),
-            "an axis that holds a load is never released, or the load would fall",
+            parts::LOAD_WOULD_FALL,
             "write `at-rest = \"hold\"`, or leave out `holds-load`",
         );
         return None;

@@ -116,7 +116,7 @@ impl Flow<'_, '_> {
                 branches.iter().flatten().for_each(|s| self.motors_of(s, out, seen));
             }
             Action::Run(program) => runs.push(*program),
-            Action::Pause(_) => {}
+            Action::Pause(_) | Action::WaitFor(_) | Action::Trigger(_) => {}
         }
         for program in runs {
             if seen.insert(program) {
@@ -135,6 +135,7 @@ fn collect_runs(steps: &[StepConfig], out: &mut Vec<(usize, Span)>) {
             Action::Repeat(_, steps) => collect_runs(steps, out),
             Action::Together(branches) => branches.iter().for_each(|b| collect_runs(b, out)),
             Action::Pause(_) | Action::Sweep(_) | Action::Keyframes(_) => {}
+            Action::WaitFor(_) | Action::Trigger(_) => {}
         }
     }
 }

@@ -121,6 +121,7 @@ impl Config {
 const MACHINE: Key = key("machine", "{ name = \"stage\" }");
 const SERVO: Key = key("servo", "{ pan = { pwm = { gpio = 18 } } }");
 const AXIS: Key = key("axis", "{ x = { step = { gpio = 17 } } }");
+const POWER: Key = key("power", "{ budget = \"3A\" }");
 const PROGRAM: Key = key("program", "{ wave = { steps = [ { pause = \"1s\" } ] } }");
 /// A fifth of the time between edges: worth its price up to some 20 kHz.
 const DEFAULT_SPIN: f64 = 0.2;
@@ -166,6 +167,7 @@ fn document_config(
 ) -> Option<(Config, Board)> {
     let root = Table::new(document, Span::default(), "the file".to_owned());
     let machine = root.get(MACHINE).and_then(|v| r.table(v, "[machine]".to_owned()));
+    let power = root.get(POWER).and_then(|v| r.table(v, "[power]".to_owned()));
     let servos = named(r, root.get(SERVO), Named::Motor);
     let axes = named(r, root.get(AXIS), Named::Motor);
     let program_tables = named(r, root.get(PROGRAM), Named::Program);
@@ -180,6 +182,7 @@ fn document_config(
     let programs: Vec<&str> = program_tables.iter().map(|p| p.0).collect();
     let (machine, board) = machine_config(r, machine.as_ref(), &programs, board);
     pins::check(r, &motors, board);
+    let power = power::read(r, power.as_ref(), &motors);
     output::resolve(r, &mut motors, board);
 
     let motor_names = motors.iter().map(|m| m.name.as_str()).collect();
@@ -188,7 +191,11 @@ fn document_config(
         program_tables.iter().map(|(name, table)| program::read(r, name, table, &names)).collect();
     flow::check(r, &programs, &names.motor_names);
     let motors = motors.into_iter().map(ReadMotor::finish).collect::<Option<Vec<_>>>()?;
-    Some((Config { machine, motors, programs }, board))
+    let power = power.map(|(power, at)| {
+        power::check(r, power, at, &motors);
+        power
+    });
+    Some((Config { machine, motors, programs, power }, board))
 }
 
 fn machine_config(

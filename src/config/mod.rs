@@ -33,13 +33,19 @@
 //! | | `max-speed` | `"600deg/s"` |
 //! | | `max-acceleration` | ten times `max-speed`, a second: full speed after a tenth of a second |
 //! | | `max-jerk` | ten times `max-acceleration`, a second |
-//! | | `startup`, `on-stop` | `"off"`, `"keep"` |
+//! | | `startup`, `on-stop` | `"off"`, `"keep"` (`"release"` for a `continuous` servo) |
+//! | | `continuous` | `false`: its angle is a place, not a speed |
 //! | `[axis.NAME]` | `enable`, `fault`, `mode`, `sleep`, `reset` | no such line |
 //! | | `gear-ratio`, `reverse`, `holds-load` | `"1"`, `false`, `false` |
 //! | | `max-jerk` | ten times `max-acceleration`, a second |
 //! | | `start-stop-speed` | what `max-acceleration` can give up within one full step: the root of 2 x `max-acceleration` x a full step |
 //! | | `at-start`, `on-stop` | `"unknown"`, `"keep"` |
 //! | | `backlash` | none |
+//! | each motor | `release-after` | never: it keeps its signal, or its power, at rest |
+//! | | `on-lost-lease` | `"stop"` |
+//! | | `current` | needed if there is a `[power]` |
+//! | `[power]` | | no power budget |
+//! | | `stagger` | none: motors may start at the same time |
 //! | `[axis.NAME]` with `coils` | `motor` | then `driver` and `steps-per-revolution` are needed |
 //! | | `driver`, `gear-ratio` | as the motor has them |
 //! | | `distance-per-revolution` | `"360deg"` with a `motor` |
@@ -62,6 +68,7 @@ mod output;
 mod outputs;
 mod parts;
 mod pins;
+mod power;
 mod program;
 mod pwm_clock;
 mod reader;
@@ -74,7 +81,10 @@ pub use builder::{Axis, ConfigBuilder, Coordinate, Servo};
 pub use load::Loaded;
 pub use model::*;
 pub use outputs::{Output, Port, SafeState, Why};
+pub use power::{Consumer, consumers};
 pub use source::{ConfigErrors, Diagnostic, Position, Source};
+
+use std::time::Duration;
 
 use crate::board::Model;
 use crate::units::{PulseWidth, Time};

@@ -26,6 +26,8 @@ pub struct Config {
     pub motors: Vec<MotorConfig>,
     /// Every program, in the order of the file.
     pub programs: Vec<ProgramConfig>,
+    /// `[power]`, if there is one.
+    pub power: Option<PowerConfig>,
 }
 
 impl Config {
@@ -59,6 +61,27 @@ pub struct MachineConfig {
     pub spin: f64,
     /// The board the file is written for, where it says so.
     pub board: Option<Model>,
+}
+
+/// `[power]`: what the motors' supply can give.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PowerConfig {
+    /// Milliamperes.
+    pub budget: u32,
+    /// The least time between two starts that need not be at the same time; zero: none.
+    pub stagger: Duration,
+}
+
+/// What a motor does when the lease that held it is lost.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub enum LostLease {
+    /// It comes to rest, and what was left of its move is dropped.
+    #[default]
+    Stop,
+    /// It comes to rest on its path and can be resumed.
+    Hold,
+    /// It comes to rest and then goes to this place, in its unit.
+    Park(f64),
 }
 
 /// The unit of a motor's positions.
@@ -121,6 +144,13 @@ pub struct MotorConfig {
     /// The play of an axis, in its unit, which a move that turns takes up before it begins; 0 for a
     /// servo.
     pub backlash: f64,
+    /// It lets go once it has been at rest for this long; `None`: never by itself. Never with a load, nor
+    /// for a servo that turns continuously.
+    pub release_after: Option<Duration>,
+    /// What it draws while it is on, in milliamperes; 0 where there is no power budget.
+    pub current: u32,
+    /// What it does when the lease that held it is lost.
+    pub on_lost_lease: LostLease,
     /// Where its table stands in the file.
     pub span: Span,
     /// How it is driven.
@@ -239,6 +269,8 @@ pub struct ServoDrive {
     /// A pulse that would change by less than this, in nanoseconds, does not, unless it is the last of a
     /// move.
     pub dead_band: u32,
+    /// It turns for as long as it has a signal, at a speed that its angle stands for.
+    pub continuous: bool,
     /// What it does when the machine starts.
     pub startup: Startup,
     /// What it does on a stop.
@@ -573,8 +605,21 @@ pub enum Action {
     Repeat(Option<u32>, Vec<StepConfig>),
     /// `{ run = "wave" }`
     Run(usize),
+    /// `{ wait-for = ["door-open"], timeout = "10s" }`: until all of these named events have come.
+    WaitFor(WaitAction),
+    /// `{ trigger = "part-ready" }`: a named event.
+    Trigger(String),
     /// `{ together = [ [...], [...] ] }`: branches side by side. No motor stands in two of them.
     Together(Vec<Vec<StepConfig>>),
+}
+
+/// A wait for named events.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WaitAction {
+    /// Their names: at least one, each once.
+    pub events: Vec<String>,
+    /// After this the step has failed.
+    pub timeout: Duration,
 }
 
 /// A target of one motor in its own unit, and where it stands in the file.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::reader::{Key, Reader, Table, Value, key};
 use super::*;
 use crate::board::PwmOutput;
+use crate::units::Dimension;
 
 /// A motor as far as it could be read: programs are checked against it even where a part of it is
 /// wrong.
@@ -15,6 +16,10 @@ pub(super) struct ReadMotor {
     pub travel: Option<Travel>,
     pub limits: Option<MotionLimits>,
     pub backlash: Option<f64>,
+    pub release_after: Option<Duration>,
+    /// Milliamperes, if they are right, and where they stand.
+    pub current: Option<(Option<u32>, Span)>,
+    pub on_lost_lease: LostLease,
     pub drive: Option<Drive>,
     /// It turns at a rate, and has no position to go to.
     pub rate_only: bool,
@@ -32,6 +37,9 @@ impl ReadMotor {
             travel: None,
             limits: None,
             backlash: Some(0.0),
+            release_after: None,
+            current: None,
+            on_lost_lease: LostLease::Stop,
             drive: None,
             rate_only: false,
             pins: Vec::new(),
@@ -47,6 +55,9 @@ impl ReadMotor {
             travel: self.travel?,
             limits: self.limits?,
             backlash: self.backlash?,
+            release_after: self.release_after,
+            current: self.current.and_then(|c| c.0).unwrap_or(0),
+            on_lost_lease: self.on_lost_lease,
             span: self.span,
             drive: self.drive?,
         })
@@ -176,6 +187,57 @@ pub(super) fn limits(
 ) -> Option<MotionLimits> {
     Some(MotionLimits { speed: speed?, acceleration: acceleration?, jerk: jerk? })
 }
+
+const RELEASE_AFTER: Key = key("release-after", "\"2s\"");
+
+/// `release-after`, unless something is against it: what, and what to write instead.
+pub(super) fn release_after(
+    r: &Reader<'_>,
+    table: &Table<'_>,
+    motor: &mut ReadMotor,
+    against: Option<(&str, &str)>,
+) {
+    let Some(value) = table.get(RELEASE_AFTER) else { return };
+    match against {
+        Some((what, help)) => r.error(value.span(), what, help),
+        None => motor.release_after = r.duration(value),
+    }
+}
+
+pub(super) const ON_LOST_LEASE: Key = key("on-lost-lease", "\"stop\"");
+
+/// `on-lost-lease`, once the motor's unit and travel are known.
+pub(super) fn on_lost_lease(r: &Reader<'_>, value: Option<Value<'_>>, motor: &mut ReadMotor) {
+    let Some(value) = value else { return };
+    let read = || {
+        if !value.toml.get_ref().is_table() {
+            return r.choice(value, &[("stop", LostLease::Stop), ("hold", LostLease::Hold)]);
+        }
+        let linear = motor.unit == Some(MotorUnit::Millimetre);
+        let inner = r.table(value, format!("`{}`", value.key.name))?;
+        let at = r.required(&inner, key("park", if linear { "\"0mm\"" } else { "\"0deg\"" }));
+        r.finish(&inner);
+        let (at, unit) = (at?, motor.unit?);
+        if motor.rate_only {
+            r.error(
+                at.span(),
+                format!("{} turns at a rate and has no place to park at", motor.name),
+                "write \"stop\"",
+            );
+            return None;
+        }
+        let dimension = if linear { Dimension::Length } else { Dimension::Angle };
+        let position = r.in_dimension(at, dimension, "as the motor's positions are")?;
+        inside(r, at.span(), position, unit, motor.travel?).map(LostLease::Park)
+    };
+    if let Some(read) = read() {
+        motor.on_lost_lease = read;
+    }
+}
+
+/// Why an axis that holds a load keeps its power.
+pub(super) const LOAD_WOULD_FALL: &str =
+    "an axis that holds a load is never released, or the load would fall";
 
 /// `position`, if it lies inside the travel.
 pub(super) fn inside(

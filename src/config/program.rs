@@ -12,8 +12,16 @@ const ON_FAILURE: Key = key("on-failure", "\"stop\"");
 const PAUSE: Key = key("pause", "\"500ms\"");
 const REPEAT: Key = key("repeat", "3");
 const RUN: Key = key("run", "\"wave\"");
+const WAIT_FOR: Key = key("wait-for", "[\"door-open\"]");
+const TIMEOUT: Key = key("timeout", "\"10s\"");
+const TRIGGER: Key = key("trigger", "\"part-ready\"");
 const TOGETHER: Key = key("together", "[ [ { run = \"wave\" } ], [ { run = \"nod\" } ] ]");
-const ACTIONS: [Key; 7] = [MOVE, PAUSE, SWEEP, KEYFRAMES, REPEAT, RUN, TOGETHER];
+const ACTIONS: [Key; 9] = [MOVE, PAUSE, SWEEP, KEYFRAMES, REPEAT, RUN, WAIT_FOR, TRIGGER, TOGETHER];
+
+/// The longest name of an event, in bytes; how many a step may wait for; and for how long.
+const LONGEST_EVENT: usize = 128;
+const MOST_EVENTS: usize = 32;
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// What the steps of a program can name.
 pub(super) struct Names<'a> {
@@ -86,6 +94,8 @@ fn step(r: &Reader<'_>, value: Value<'_>, names: &Names<'_>) -> Option<StepConfi
         "pause" => r.duration(value).map(Action::Pause),
         "sweep" => sweep(r, &table, value, names).map(Action::Sweep),
         "keyframes" => keyframes(r, value, names).map(Action::Keyframes),
+        "wait-for" => wait_for(r, &table, value).map(Action::WaitFor),
+        "trigger" => event(r, value).map(Action::Trigger),
         "repeat" => repeat(r, &table, value, names),
         "run" => r
             .string(value)
@@ -129,6 +139,54 @@ pub(super) fn count(r: &Reader<'_>, value: Value<'_>) -> Option<Option<u32>> {
     }
     let times = r.integer(value, 1, i64::from(u32::MAX))?;
     Some(u32::try_from(times).ok())
+}
+
+/// The name of an event.
+fn event(r: &Reader<'_>, value: Value<'_>) -> Option<String> {
+    let name = r.string(value)?;
+    if name.is_empty() || name.len() > LONGEST_EVENT {
+        r.error(
+            value.span(),
+            format!("the name of an event can't have {} bytes", name.len()),
+            format!("give it 1 to {LONGEST_EVENT}"),
+        );
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+fn wait_for(r: &Reader<'_>, table: &Table<'_>, value: Value<'_>) -> Option<WaitAction> {
+    let timeout = r.required(table, TIMEOUT).and_then(|v| {
+        let timeout = r.duration(v)?;
+        if timeout > LONGEST_WAIT {
+            r.out_of_range(v, "a wait may last 60s at most");
+            return None;
+        }
+        Some(timeout)
+    });
+    let all = r.list(value)?;
+    if all.is_empty() || all.len() > MOST_EVENTS {
+        r.error(
+            value.span(),
+            format!("{} events to wait for", all.len()),
+            format!("name 1 to {MOST_EVENTS}, such as {}", WAIT_FOR.example),
+        );
+        return None;
+    }
+    let mut events: Vec<String> = Vec::with_capacity(all.len());
+    for one in all {
+        let name = event(r, one)?;
+        if events.contains(&name) {
+            r.error(
+                one.span(),
+                format!("`{name}` is named twice, and comes once"),
+                "leave one of them out",
+            );
+            return None;
+        }
+        events.push(name);
+    }
+    Some(WaitAction { events, timeout: timeout? })
 }
 
 fn repeat(

@@ -20,6 +20,7 @@ const ANGLE_MIN: Key = key("min", "\"-45deg\"");
 const ANGLE_MAX: Key = key("max", "\"45deg\"");
 const TRIM: Key = key("trim", "\"0us\"");
 const DEAD_BAND: Key = key("dead-band", "\"2us\"");
+const CONTINUOUS: Key = key("continuous", "true");
 const STARTUP: Key = key("startup", "\"off\"");
 const STARTUP_ANGLE: Key = key("angle", "\"0deg\"");
 const PARK: Key = key("park", "\"0deg\"");
@@ -79,9 +80,18 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
         Some(width)
     });
     let startup = table.get(STARTUP).map_or(Some(Startup::Off), |v| startup(r, v, travel));
-    let on_stop = table
-        .get(key("on-stop", "\"keep\""))
-        .map_or(Some(ServoStop::Keep), |v| on_stop(r, v, travel));
+    let continuous = table.get(CONTINUOUS).map_or(Some(false), |v| r.boolean(v));
+    // One that turns as long as it has a signal is not at rest while it keeps it.
+    let after_stop = if continuous == Some(true) { ServoStop::Release } else { ServoStop::Keep };
+    let on_stop =
+        table.get(key("on-stop", "\"keep\"")).map_or(Some(after_stop), |v| on_stop(r, v, travel));
+    let turns = (
+        "a continuous servo is never released at rest: its angle is a speed, which it keeps",
+        "leave out `release-after`, or `continuous`",
+    );
+    parts::release_after(r, table, &mut motor, (continuous == Some(true)).then_some(turns));
+    parts::on_lost_lease(r, table.get(parts::ON_LOST_LEASE), &mut motor);
+    power::current(r, table, &mut motor);
     let why = "since a servo turns";
     let limit = |key: Key, dimension, default: Option<f64>| match table.get(key) {
         None => default,
@@ -135,6 +145,7 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
             trim_ns: trim_ns?,
             reverse: reverse?,
             dead_band: dead_band?,
+            continuous: continuous?,
             startup: startup?,
             on_stop: on_stop?,
         }))

@@ -19,6 +19,7 @@ mod record;
 mod rppal;
 mod shared;
 mod sim;
+mod supply;
 mod timed;
 mod waveform;
 
@@ -44,6 +45,7 @@ pub(crate) use rppal::look_at;
 pub(crate) use rppal::pwm_channel;
 pub use shared::SharedLine;
 pub use sim::{SimBackend, SimPanel, SimPwmState};
+pub use supply::{Supply, SysSupply};
 pub use timed::TimedPwm;
 pub use waveform::Waveform;
 

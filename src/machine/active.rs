@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::blend::BlendRun;
 use super::change::Proposal;
@@ -16,6 +17,8 @@ use crate::units::Instant;
 pub(super) enum Stage {
     /// The machine is held: its motors have not been told of it yet.
     Waiting,
+    /// It waits for its share of the power budget: its motors have not been told of it yet.
+    Queued,
     /// Its motors get ready and come to the barrier.
     Arming,
     /// On its time line, or held on it.
@@ -48,6 +51,8 @@ pub(super) struct Leg {
     pub fixed: bool,
     /// Where it shall go instead, once all motors have agreed.
     pub next: Option<Goal>,
+    /// How long after the epoch its time line begins, nanoseconds.
+    pub after: u64,
     /// The change that brought the plan; 0: it is the first.
     pub change: u64,
     /// It rests, and has said so.
@@ -67,6 +72,7 @@ impl Leg {
             stale: false,
             fixed: false,
             next: None,
+            after: 0,
             change: 0,
             held: false,
             since: None,
@@ -155,6 +161,8 @@ pub(super) struct Active {
     pub cause: Option<Cause>,
     /// Because of whom it did not start, once that is known.
     pub missed: Option<BTreeSet<MotorIndex>>,
+    /// How long it may wait for its share of the power budget.
+    pub power_patience: Duration,
     /// How much longer than planned it may take, nanoseconds.
     pub slack: u64,
     /// When its time-out passes, while it is on its way.
@@ -202,8 +210,13 @@ impl Active {
                 let held = |l: &Leg| l.aim == Aim::Hold && l.course == Aim::Hold && l.held;
                 self.legs.iter().all(held)
             }
-            Stage::Arming | Stage::Stopping => false,
+            Stage::Queued | Stage::Arming | Stage::Stopping => false,
         }
+    }
+
+    /// Its motors know of it.
+    pub fn is_told(&self) -> bool {
+        !matches!(self.stage, Stage::Waiting | Stage::Queued)
     }
 
     /// A hold is under way, or it is held.

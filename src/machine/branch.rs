@@ -14,10 +14,14 @@ use crate::config::{
     SweepAction,
 };
 use crate::motor::{MotorIndex, MoveId};
+use crate::sync::WaitId;
 use crate::units::Instant;
 
 /// A repetition that took no time at all pauses for this long, so that time passes.
 const IDLE_TURN: Duration = Duration::from_millis(1);
+
+/// More complaints than this help nobody.
+const MOST_COMPLAINTS: usize = 100;
 
 /// A blended run is begun with so many places.
 const FIRST_PLACES: usize = 200;
@@ -74,6 +78,8 @@ enum Pending<'c> {
         bad: bool,
     },
     Together(Vec<Branch<'c>>),
+    /// Named events, up to an instant of the program's clock.
+    Events(WaitId, Instant),
 }
 
 pub(super) struct Branch<'c> {
@@ -89,6 +95,10 @@ pub(super) struct Branch<'c> {
     pub(super) shorts: Vec<MotorOutcome>,
     /// How often it had to wait for anything.
     waits: u64,
+    /// It is the program itself: whoever runs it tells of its end.
+    is_root: bool,
+    /// What went wrong beside motors that fell short, in words.
+    pub(super) complaints: Vec<String>,
 }
 
 impl<'c> Branch<'c> {
@@ -109,6 +119,8 @@ impl<'c> Branch<'c> {
             cancelled: false,
             shorts: Vec::new(),
             waits: 0,
+            is_root: false,
+            complaints: Vec::new(),
         }
     }
 
@@ -119,6 +131,18 @@ impl<'c> Branch<'c> {
             _ => None,
         });
         innermost.unwrap_or(self.home)
+    }
+
+    /// The branch of a program that is run by itself.
+    pub(super) fn root(program: &'c ProgramConfig) -> Branch<'c> {
+        Branch { is_root: true, ..Branch::program(program) }
+    }
+
+    fn complain(&mut self, what: String) {
+        log::error!("{what}");
+        if self.complaints.len() < MOST_COMPLAINTS {
+            self.complaints.push(what);
+        }
     }
 
     /// No further step; what moves comes to rest.
@@ -135,6 +159,10 @@ impl<'c> Branch<'c> {
                 rescues.iter_mut().for_each(|b| b.cancel(machine));
             }
             Pending::Together(branches) => branches.iter_mut().for_each(|b| b.cancel(machine)),
+            Pending::Events(id, _) => {
+                machine.cancel_wait(*id);
+                self.pending = Pending::Nothing;
+            }
         }
     }
 
@@ -186,6 +214,16 @@ impl<'c> Branch<'c> {
                 None
             }
             Pending::Together(_) => self.wait_together(machine, config),
+            Pending::Events(id, until) => {
+                let until = machine.machine_time_of(*until);
+                let Some(came) = machine.waited(*id, until) else { return Some(until) };
+                self.pending = Pending::Nothing;
+                if let Err(error) = came {
+                    self.complain(error.to_string());
+                    self.fail(true);
+                }
+                None
+            }
             Pending::Move { .. } => self.wait_move(machine, config),
         }
     }
@@ -218,6 +256,7 @@ impl<'c> Branch<'c> {
             failed |= branch.failed;
             genuine |= branch.genuine;
             self.shorts.append(&mut branch.shorts);
+            self.complaints.append(&mut branch.complaints);
         }
         self.pending = Pending::Nothing;
         if failed {
@@ -275,6 +314,7 @@ impl<'c> Branch<'c> {
             bad |= rescue.failed;
             self.genuine |= rescue.genuine;
             self.shorts.append(&mut rescue.shorts);
+            self.complaints.append(&mut rescue.complaints);
         }
         let ahead = ahead.take();
         self.pending = Pending::Nothing;
@@ -294,7 +334,13 @@ impl<'c> Branch<'c> {
         match frame {
             Frame::Steps { steps, next, .. } => match steps.get(*next) {
                 None => {
-                    self.frames.pop();
+                    let ended = self.frames.pop();
+                    if let Some(Frame::Steps { program: Some(program), .. }) = ended
+                        && !(self.is_root && self.frames.is_empty())
+                    {
+                        let name = format!("program.{}.done", program.name);
+                        machine.happens(name, "null".to_owned(), None);
+                    }
                 }
                 Some(step) => {
                     *next += 1;
@@ -370,6 +416,14 @@ impl<'c> Branch<'c> {
             Action::Sweep(sweep) => {
                 self.frames.push(Frame::Sweep { sweep, next: 0, begun: now, waited: false });
             }
+            Action::WaitFor(wait) => match machine.wait_for(&wait.events, wait.timeout) {
+                Ok(id) => self.pending = Pending::Events(id, now + wait.timeout),
+                Err(error) => {
+                    self.complain(error.to_string());
+                    self.fail(true);
+                }
+            },
+            Action::Trigger(name) => machine.happens(name.clone(), "null".to_owned(), None),
             Action::Repeat(left, steps) => {
                 self.frames.push(Frame::Repeat { steps, left: *left, turn_began: None });
             }
@@ -458,7 +512,7 @@ impl<'c> Branch<'c> {
             }
             Err(MoveError::Stopped) => self.fail(false),
             Err(e) => {
-                log::error!("{e}");
+                self.complain(e.to_string());
                 self.fail(true);
             }
         }

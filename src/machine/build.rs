@@ -6,15 +6,16 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::model::MotorModel;
 use super::open::{Opener, Signals};
+use super::power::{Power, Watch};
 use super::{Machine, MachineError, soft_pwm};
 use crate::config::{Config, Drive, MotorConfig};
-use crate::hal::{Backend, Clock, SimBackend};
+use crate::hal::{Backend, Clock, SimBackend, Supply};
 use crate::motion::Planner;
 use crate::motor::Event;
 use crate::runtime::{
     Fleet, Heed, Mailbox, Member, TestFault, ThreadFleet, ThreadOptions, VirtualFleet,
 };
-use crate::sync::StopEvent;
+use crate::sync::{EventBook, EventRules, StopEvent};
 use crate::trace::{Recorder, TraceBuilder};
 
 /// The default of `max-lateness` on hardware.
@@ -36,6 +37,7 @@ pub struct MachineBuilder {
     trace: bool,
     realtime: bool,
     test_fault: Option<TestFault>,
+    supply: Option<Box<dyn Supply>>,
     pub(super) stop: StopEvent,
     pub(super) halt: StopEvent,
 }
@@ -49,6 +51,7 @@ impl MachineBuilder {
             trace: false,
             realtime: true,
             test_fault: None,
+            supply: None,
             stop: StopEvent::new(),
             halt: StopEvent::new(),
         }
@@ -69,6 +72,13 @@ impl MachineBuilder {
     /// Records every edge: see [`Machine::take_recording`].
     pub fn trace(mut self, trace: bool) -> Self {
         self.trace = trace;
+        self
+    }
+
+    /// Asks the board whether its supply is well, about once a second: while it is not, nothing more is
+    /// switched on. It counts where the config has a power budget.
+    pub fn supply(mut self, supply: Box<dyn Supply>) -> Self {
+        self.supply = Some(supply);
         self
     }
 
@@ -161,6 +171,8 @@ impl MachineBuilder {
         let wake = self.config.motors.iter().map(wake_time).max().unwrap_or_default();
         let safe = vec![false; motors.len()];
         let models = self.config.motors.iter().map(MotorModel::new).collect();
+        let power = Power::new(&self.config, clock.now());
+        let supply = self.supply.take().map(Watch::new);
         let fleet = make(&self, clock, members, (event_tx, event_rx))?;
         Ok(Machine {
             config: Arc::new(self.config),
@@ -175,6 +187,10 @@ impl MachineBuilder {
             speed: 1.0,
             held_since: None,
             held_for: 0,
+            power,
+            supply,
+            events: EventBook::new(EventRules::default()),
+            served: None,
             stop: self.stop,
             halt: self.halt,
             heed: Heed::Stop,

@@ -13,7 +13,7 @@ use super::jog::plan_jog;
 use super::model::MotorModel;
 use super::outcome::Cause;
 use super::plan::{self, Goal, Way, plan_error};
-use super::{CHANGE_ATTEMPTS, CHANGE_LEAD, Machine, MoveError, NEXT_LEAD, STOP_PATIENCE};
+use super::{ADOPTION, CHANGE_ATTEMPTS, CHANGE_LEAD, Machine, MoveError, NEXT_LEAD, STOP_PATIENCE};
 use crate::motion::{Planner, Trajectory};
 use crate::motor::{Change, Command, Gate, MotorIndex, MoveId, Then, Verdict};
 use crate::units::Instant;
@@ -417,7 +417,7 @@ impl Machine {
         let now = self.now();
         self.leave_silent(id);
         let Some(active) = self.active.get_mut(&id) else { return };
-        let waits = active.settled.is_some_and(|settled| now <= settled);
+        let waits = active.settled.is_some_and(|settled| now <= settled + ADOPTION);
         if active.proposal.is_some() || !active.wants_change() || waits {
             return;
         }

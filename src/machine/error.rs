@@ -229,11 +229,33 @@ pub enum MoveError {
         /// The servo.
         motor: String,
     },
+    /// An axis has no pulse widths.
+    #[error("{motor} is an axis: only a servo goes by its pulses")]
+    NoPulses {
+        /// The axis.
+        motor: String,
+    },
     /// A motor's loop does not take its orders.
     #[error("{error}")]
     NoAnswer {
         /// What happened.
         error: String,
+    },
+    /// The motors could never be switched on together, or too many wait for that already.
+    #[error(transparent)]
+    Power(#[from] crate::sync::PowerError),
+    /// With what stays on from before, the motors could never be switched on.
+    #[error(
+        "this takes {needed} mA, together with what keeps its power at rest ({kept}), more than the power \
+         budget of {budget} mA: give that a `release-after`"
+    )]
+    KeptPower {
+        /// What all of it draws, milliamperes.
+        needed: u64,
+        /// The budget, milliamperes.
+        budget: u32,
+        /// The motors that stay on.
+        kept: String,
     },
     /// A plan went outside a limit when it was checked: it is not used.
     #[error("the plan for {motor} would break its {limit}: it is not used; please report this")]

@@ -4,7 +4,7 @@ use super::active::{Active, Aim, Leg, Stage};
 use super::orders::HALT_HEARD_WITHIN;
 use super::outcome::{Cause, Outcome, Place};
 use super::plan::Way;
-use super::{CHANGE_ATTEMPTS, MOST_ENDED, Machine, STOP_PATIENCE};
+use super::{ADOPTION, CHANGE_ATTEMPTS, MOST_ENDED, Machine, STOP_PATIENCE};
 use crate::config::OnFault;
 use crate::motor::{Command, Event, FaultKind, Limit, MotorIndex, MoveId, Report};
 use crate::runtime::{Heed, Next};
@@ -56,6 +56,7 @@ impl Machine {
                     self.on_halted(id, motor);
                 }
             }
+            Report::Released => self.on_released(motor),
             Report::Fault(kind) => self.on_fault(motor, kind),
             Report::Safe => {
                 self.safe[motor] = true;
@@ -71,6 +72,7 @@ impl Machine {
             active.started = true;
             active.stage = Stage::Running;
             for leg in &mut active.legs {
+                let zero = zero.plus_nanos(leg.after);
                 leg.since = Some(zero);
                 if let Way::Jog(jog) = &mut leg.part.goal.way {
                     jog.until = Some(zero.plus_nanos(jog.lasts));
@@ -87,6 +89,8 @@ impl Machine {
             }
         }
         let start = active.leg(motor).map(|l| l.part.start);
+        let state = &mut self.motors[motor];
+        state.angle = state.angle.or(state.left_at.take());
         if let Some(start) = start {
             let position = self.models[motor].to_unit(start);
             self.recorder.real(self.motors[motor].position_signal, zero, position);
@@ -97,6 +101,25 @@ impl Machine {
             Some(cause) => self.come_to_rest(id, cause),
             // What was wished for in the meantime.
             None => self.advance(id),
+        }
+    }
+
+    /// A motor has let go. One that is part of a move again takes its power back by itself.
+    fn on_released(&mut self, motor: MotorIndex) {
+        let busy = self.motors[motor].busy.and_then(|id| self.active.get(&id));
+        if busy.is_some_and(Active::is_told) || self.finished {
+            return;
+        }
+        self.power_off(motor);
+        let state = &mut self.motors[motor];
+        if self.models[motor].steps.is_none() {
+            // Told to let go, it has no angle any more.
+            if let Some(angle) = state.angle.take() {
+                (state.left_at, state.place) = (Some(angle), Place::Unverified);
+            }
+        } else if self.config.motors[motor].release_after.is_some() {
+            // Its rotor may have been turned by hand.
+            state.doubt();
         }
     }
 
@@ -189,7 +212,10 @@ impl Machine {
         if self.models[motor].steps.is_some() {
             state.doubt();
         }
-        let Some(id) = state.busy else { return };
+        let busy = state.busy;
+        let name = self.models[motor].name.clone();
+        self.fault_happened(&name, &kind.to_string());
+        let Some(id) = busy else { return };
         self.excuse(id, motor);
         self.end_part(id, motor, |_| Cause::Fault(kind));
     }
@@ -229,6 +255,7 @@ impl Machine {
             (Some(steps), _, _) => steps as f64,
             (None, true, _) => state.telemetry.position(),
             (None, false, Some(angle)) => angle,
+            (None, false, None) if state.left_at.is_some() => state.left_at.unwrap_or(f64::NAN),
             // It never had a signal: it is where it was, and nobody knows where.
             (None, false, None) => f64::NAN,
         };
@@ -252,12 +279,17 @@ impl Machine {
         let exact = there && steps.is_none() && (stands - goal).abs() < ROUNDING;
         let position = if exact { wanted.target } else { model.to_unit(stands) };
         let outcome = self.outcome(motor, id, outcome, position, steps);
-        if steps.is_none() && !position.is_nan() {
+        if steps.is_none() && !position.is_nan() && self.motors[motor].left_at.is_none() {
             // The next move begins where this one left it.
             self.motors[motor].angle = Some(position);
         }
         self.motors[motor].busy = None;
         self.motors[motor].last = Some(outcome.clone());
+        self.part_happened(&outcome);
+        if steps.is_none() {
+            // At rest it draws next to nothing.
+            self.power_off(motor);
+        }
         if let Some(active) = self.active.get_mut(&id) {
             active.legs.retain(|l| l.motor() != motor);
             active.ended.push(outcome);
@@ -303,6 +335,7 @@ impl Machine {
         if self.active.get(&id).is_some_and(|a| a.legs.is_empty())
             && let Some(active) = self.active.remove(&id)
         {
+            self.leave_power_queue(id);
             if active.started {
                 // A halt may come before the epoch, for which the beginning stands in the trace.
                 let now = self.fleet.clock().now();
@@ -322,14 +355,15 @@ impl Machine {
         let of = |a: &Active| {
             let mut first = Instant::FAR;
             match a.stage {
-                Stage::Waiting => return first,
+                Stage::Waiting | Stage::Queued => return first,
                 Stage::Arming => return a.patience,
                 Stage::Running | Stage::Stopping => {}
             }
             if let Some(proposal) = &a.proposal {
                 first = proposal.at().plus_nanos(1);
             } else if a.wants_change() {
-                first = a.settled.map_or(Instant::ZERO, |settled| settled.plus_nanos(1));
+                first =
+                    a.settled.map_or(Instant::ZERO, |settled| (settled + ADOPTION).plus_nanos(1));
             }
             if a.on_the_way() {
                 first = first.min(a.deadline);
@@ -342,7 +376,7 @@ impl Machine {
             }
             first
         };
-        self.active.values().map(of).min().unwrap_or(Instant::FAR)
+        self.active.values().map(of).min().unwrap_or(Instant::FAR).min(self.power_deadline())
     }
 
     /// Takes what the motors have said already. This thread may have been late itself: a motor that
@@ -357,6 +391,8 @@ impl Machine {
         if self.now() >= self.next_deadline() {
             self.hear_out();
         }
+        self.look_at_supply();
+        self.serve_power();
         let now = self.now();
         let due: Vec<MoveId> = self.active.keys().copied().collect();
         for id in due {

@@ -58,11 +58,17 @@ impl Machine {
         if state.busy.is_some() {
             return Err(MoveError::Busy { motor: name.clone() });
         }
-        Ok(match (self.models[motor].steps, state.angle) {
+        Ok(self.stands(motor))
+    }
+
+    /// Where a motor stands, as a plan begins.
+    pub(super) fn stands(&self, motor: MotorIndex) -> Start {
+        let state = &self.motors[motor];
+        match (self.models[motor].steps, state.angle.or(state.left_at)) {
             (Some(_), _) => Start::At(state.telemetry.steps() as f64),
             (None, Some(angle)) => Start::At(angle),
             (None, None) => Start::Anywhere,
-        })
+        }
     }
 
     /// Hands a plan to its motors; while the machine is held it waits before that.
@@ -102,6 +108,8 @@ impl Machine {
         if let (Some(timeout), Some(_)) = (timeout, allowed.filter(|t| *t < needs)) {
             return Err(MoveError::LongerThanTimeout { needs, timeout });
         }
+        self.check_power(&planned)?;
+        let power_patience = Machine::power_patience(&planned, timeout);
         let id = self.next_move;
         self.next_move += 1;
         let slack = allowed.map_or(DEFAULT_SLACK, |t| t - needs);
@@ -119,6 +127,7 @@ impl Machine {
             on_fault,
             cause: None,
             missed: None,
+            power_patience,
             slack: nanos(slack),
             deadline: Instant::FAR,
             patience: Instant::FAR,
@@ -136,6 +145,7 @@ impl Machine {
             let position = self.position(&self.models[motor].name).unwrap_or(target);
             let outcome = self.outcome(motor, id, Outcome::Reached, position, steps);
             self.motors[motor].last = Some(outcome.clone());
+            self.part_happened(&outcome);
             active.ended.push(outcome);
         }
         for leg in &active.legs {
@@ -146,7 +156,7 @@ impl Machine {
         }
         self.active.insert(id, active);
         if !self.is_held() {
-            self.arm(id);
+            self.begin(id);
         }
         self.retire(id);
         Ok(id)
@@ -171,7 +181,8 @@ impl Machine {
             let placed = motors[leg.motor()].place != Place::Unknown
                 || self.models[leg.motor()].steps.is_none();
             let epoch = active.epoch.clone();
-            (leg.motor(), Motion { id, trajectory, barrier, epoch, placed, then })
+            let after = leg.after;
+            (leg.motor(), Motion { id, trajectory, barrier, epoch, placed, after, then })
         };
         let motions: Vec<_> = active.legs.iter().map(motion).collect();
         for (motor, motion) in motions {
@@ -202,7 +213,8 @@ impl Machine {
         for leg in active.legs.iter_mut().filter(|l| l.stale) {
             leg.stale = false;
             let model = &self.models[leg.motor()];
-            if model.steps.is_none() && self.motors[leg.motor()].angle.is_none() {
+            let state = &self.motors[leg.motor()];
+            if model.steps.is_none() && state.angle.or(state.left_at).is_none() {
                 // A servo without a signal goes to its first target at once.
                 let place = leg.part.goal.end;
                 leg.part.start = place;

@@ -14,14 +14,17 @@ mod events;
 mod jog;
 mod launch;
 mod model;
+mod named;
 mod open;
 mod orders;
 mod outcome;
 mod path_moves;
 mod plan;
+mod power;
 mod preflight;
 mod program;
 mod program_run;
+mod reach;
 mod report;
 mod shapes;
 mod snapshot;
@@ -40,12 +43,13 @@ use crate::hal::InputLine;
 use crate::motion::Planner;
 use crate::motor::{FaultKind, LatenessSummary, MotorIndex, MoveId, Telemetry};
 use crate::runtime::{Fleet, Heed, Next, Waker};
-use crate::sync::StopEvent;
+use crate::sync::{EventBook, StopEvent};
 use crate::trace::{Recorder, Recording, SignalId, Trace};
 use crate::units::Instant;
 
 use active::Active;
 use model::MotorModel;
+use power::{Power, Watch};
 
 pub use build::MachineBuilder;
 pub use error::{MachineError, MoveError};
@@ -53,9 +57,11 @@ pub use jog::{Jog, Velocity};
 pub use orders::OVERRIDE;
 pub use outcome::{Cause, Held, MotorOutcome, MotorPosition, MoveOutcome, Outcome, Place};
 pub use path_moves::BlendedPath;
+pub use power::PowerState;
 pub use preflight::{Preflight, Problem, preflight};
 pub use program::{Deed, Progress, ProgressFn, RunOptions, choose_program};
 pub use program_run::{ProgramEnd, ProgramRun, ProgramTurn};
+pub use reach::REACH;
 pub use report::{MotorReport, RunReport, RunResult};
 pub use snapshot::{MachineState, MotorSnapshot, Snapshot};
 pub use spec::{Move, Position};
@@ -66,6 +72,10 @@ const LEAD: Duration = Duration::from_millis(5);
 
 /// How far ahead a change of plan is set.
 const CHANGE_LEAD: Duration = Duration::from_millis(4);
+
+/// A change takes hold at the end of the pulse that is out at its instant. A loop that is told of the next one
+/// before has to let it pass.
+const ADOPTION: Duration = Duration::from_micros(200);
 
 /// The same for the second attempt, where the first has expired; doubled for each one after that.
 const NEXT_LEAD: Duration = Duration::from_millis(10);
@@ -90,6 +100,8 @@ struct MotorState {
     place: Place,
     /// A servo's angle, once it has a signal.
     angle: Option<f64>,
+    /// The angle at which a servo let go by itself: its next move begins there.
+    left_at: Option<f64>,
     fault: Option<FaultKind>,
     busy: Option<MoveId>,
     telemetry: Arc<Telemetry>,
@@ -139,6 +151,11 @@ pub struct Machine {
     /// Since when the machine is held, and how long it was before, nanoseconds.
     held_since: Option<Instant>,
     held_for: u64,
+    power: Option<Power>,
+    supply: Option<Watch>,
+    events: EventBook,
+    /// What happened that has a name, where somebody else tells of it: see `serve_events`.
+    served: Option<Vec<(String, String, Option<MoveId>)>>,
     stop: StopEvent,
     halt: StopEvent,
     heed: Heed,

@@ -9,6 +9,8 @@ use crossbeam_channel::Sender;
 use super::model::MotorModel;
 use super::outcome::Place;
 use super::preflight::start_position;
+use super::reach::pulse_map;
+use super::shapes::nanos;
 use super::{MachineError, MotorState};
 use crate::board::{Pull, PwmOutput, PwmTiming};
 use crate::config::{
@@ -20,8 +22,8 @@ use crate::hal::{
     RecordedOutput, RecordedPwm, SharedLine, TimedPwm,
 };
 use crate::motor::{
-    Coils, CoilsSetup, Event, Input, Motor, Outbox, Phases, PulseMap, Pulses, PulsesSetup, Servo,
-    ServoSetup, SoftServo, SoftServoSetup, Stepper, StepperSetup, Telemetry,
+    Coils, CoilsSetup, Event, Input, Motor, Outbox, Phases, Pulses, PulsesSetup, Servo, ServoSetup,
+    SoftServo, SoftServoSetup, Stepper, StepperSetup, Telemetry,
 };
 use crate::runtime::{Mail, Mailbox, Member};
 use crate::trace::{Recorder, SignalId, SignalKind, TraceBuilder};
@@ -150,6 +152,7 @@ impl Opener<'_> {
             states.push(MotorState {
                 place,
                 angle: None,
+                left_at: None,
                 fault: None,
                 busy: None,
                 telemetry,
@@ -228,19 +231,10 @@ impl Opener<'_> {
         telemetry: Arc<Telemetry>,
         out: Outbox,
     ) -> Result<Box<dyn Motor>, HalError> {
-        let (low, high) = (servo.angle_min, servo.angle_max);
-        let (angle_at_min, angle_at_max) = if servo.reverse { (high, low) } else { (low, high) };
-        let (min, max) = servo.pulse_range();
-        let map = PulseMap {
-            min,
-            max,
-            angle_at_min,
-            angle_at_max,
-            step: servo.grain(),
-            dead_band: servo.dead_band,
-        };
+        let map = pulse_map(servo);
         let limits = MotorModel::new(motor).motor_limits();
         let (period, clock) = (servo.period, self.clock.clone());
+        let release_after = motor.release_after.map(nanos);
         let (output, timing) = match &servo.output {
             ServoOutput::Pwm { output, timing } => (output, *timing),
             &ServoOutput::Soft { gpio, .. } => {
@@ -248,8 +242,16 @@ impl Opener<'_> {
                 let line = self.backend.open_output(gpio, low, &motor.name)?;
                 let line = self.record_output(line, vec![signals.pulse]);
                 let max_lateness = self.max_lateness;
-                let setup =
-                    SoftServoSetup { line, period, map, limits, max_lateness, clock, telemetry };
+                let setup = SoftServoSetup {
+                    line,
+                    period,
+                    map,
+                    limits,
+                    release_after,
+                    max_lateness,
+                    clock,
+                    telemetry,
+                };
                 return Ok(Box::new(SoftServo::new(setup, out)));
             }
         };
@@ -267,7 +269,16 @@ impl Opener<'_> {
                 self.max_lateness.map(|limit| limit.max(period))
             }
         };
-        let setup = ServoSetup { channel, period, map, limits, max_lateness, clock, telemetry };
+        let setup = ServoSetup {
+            channel,
+            period,
+            map,
+            limits,
+            release_after,
+            max_lateness,
+            clock,
+            telemetry,
+        };
         Ok(Box::new(Servo::new(setup, out)))
     }
 
@@ -285,6 +296,7 @@ impl Opener<'_> {
             release_at_rest: false,
             release_at_end: axis.is_some_and(|axis| axis.releases_on_stop()),
             settle: 0,
+            release_after: motor.release_after.map(nanos),
             max_lateness: self.max_lateness,
             count: model.to_native(start) as i64,
             telemetry: telemetry.clone(),

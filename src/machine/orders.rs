@@ -4,7 +4,7 @@ use super::active::{Aim, Stage};
 use super::outcome::{Cause, Held, MotorPosition, Place};
 use super::plan::{self, Goal, Way};
 use super::spec::{Move, Position};
-use super::{CHANGE_LEAD, Machine, MoveError};
+use super::{ADOPTION, CHANGE_LEAD, Machine, MoveError};
 use crate::config::MotorUnit;
 use crate::motor::{Command, MotorIndex, MoveId};
 use crate::runtime::Heed;
@@ -31,6 +31,16 @@ impl Machine {
         self.hear_out();
         let ids: Vec<_> = self.active.keys().copied().collect();
         ids.into_iter().for_each(|id| self.aim(id, Aim::Hold));
+    }
+
+    /// The same for the move that a motor is part of; nothing where it is at rest.
+    ///
+    /// # Errors
+    ///
+    /// [`MoveError::UnknownMotor`], [`MoveError::NotUnderWay`].
+    pub fn hold_motor(&mut self, motor: &str) -> Result<(), MoveError> {
+        let index = self.find(motor)?;
+        self.motors[index].busy.map_or(Ok(()), |id| self.hold_move(id))
     }
 
     /// The same for one move. The others, and the program's clock, go on.
@@ -123,7 +133,14 @@ impl Machine {
         match active.stage {
             Stage::Waiting if aim == Aim::Go => {
                 self.alter(id, |a| a.aim(aim));
-                self.arm(id);
+                self.begin(id);
+            }
+            Stage::Queued if aim == Aim::Hold => {
+                self.leave_power_queue(id);
+                self.alter(id, |a| {
+                    a.stage = Stage::Waiting;
+                    a.aim(aim);
+                });
             }
             Stage::Stopping => {}
             _ if same => {}
@@ -208,14 +225,19 @@ impl Machine {
             return Err(MoveError::Blended { id });
         }
         // No change can take hold before this.
-        let at = self.now().max(active.settled.unwrap_or(Instant::ZERO)) + CHANGE_LEAD;
+        let settled = active.settled.map_or(Instant::ZERO, |settled| settled + ADOPTION);
+        let at = self.now().max(settled) + CHANGE_LEAD;
+        let at = at.max(active.epoch.get().unwrap_or(at));
         for &(motor, target) in &targets {
             let model = &self.models[motor];
             let (name, refused) = (model.name.clone(), active.leg(motor));
             let leg = refused.filter(|l| l.aim != Aim::Stop);
             let leg = leg.ok_or(MoveError::NotInMove { motor: name.clone(), id })?;
             plan::check_travel(model, target)?;
-            if leg.fixed || (leg.course == Aim::Go && leg.end().is_some_and(|end| end <= at)) {
+            // One that has no way to go arrives as it starts, and no change holds before that.
+            let stays = active.stage == Stage::Arming && leg.part.trajectory.duration() == 0;
+            let over = leg.end().map_or(stays, |end| end <= at);
+            if leg.fixed || (leg.course == Aim::Go && over) {
                 return Err(MoveError::Arrived { motor: name });
             }
         }
@@ -253,16 +275,16 @@ impl Machine {
             goals.push((motor, goal));
         }
         self.alter(id, |active| {
-            let started = active.started;
+            let (started, told) = (active.started, active.is_told());
             for leg in active.legs.iter_mut().filter(|l| l.aim != Aim::Stop) {
                 let goal = goals.iter().find(|g| g.0 == leg.part.motor).map(|g| g.1.clone());
                 leg.stale = true;
                 match goal {
-                    Some(goal) if active.stage == Stage::Waiting => leg.part.goal = goal,
+                    Some(goal) if !told => leg.part.goal = goal,
                     goal => leg.next = goal,
                 }
             }
-            if !started && active.stage == Stage::Waiting {
+            if !started && !told {
                 (active.kind, active.line) = ("asap", None);
             }
         });
@@ -285,7 +307,9 @@ impl Machine {
         let on_line = active.leg(index).is_some_and(|l| l.on_line());
         match active.stage {
             _ if alone || on_line => self.come_to_rest(id, Cause::Stopped),
-            Stage::Waiting => self.end_part(id, index, |_| Cause::NotStarted(Vec::new())),
+            Stage::Waiting | Stage::Queued => {
+                self.end_part(id, index, |_| Cause::NotStarted(Vec::new()));
+            }
             Stage::Stopping => {}
             Stage::Arming | Stage::Running => self.alter(id, |active| {
                 if let Some(leg) = active.leg_mut(index) {

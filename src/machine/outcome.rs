@@ -19,6 +19,8 @@ pub enum Cause {
     /// The move never started: these motors did not come to the barrier in time, or it was stopped
     /// before it began (then the list is empty).
     NotStarted(Vec<String>),
+    /// It got no current in time, or none at all: why.
+    Power(String),
     /// The motor's loop did not come to rest when it was told to.
     NoAnswer,
     /// It came to rest at its target before the motors had agreed on a new one.
@@ -43,6 +45,7 @@ impl Cause {
             Cause::Fault(_) => "fault",
             Cause::Limit(_) => "limit",
             Cause::NotStarted(_) => "not-started",
+            Cause::Power(_) => "power",
             Cause::NoAnswer => "no-answer",
             Cause::Missed => "missed",
             Cause::Uncounted { .. } => "uncounted",
@@ -71,6 +74,7 @@ impl fmt::Display for Cause {
             Cause::Limit(limit) => write!(f, "refused: {limit}"),
             Cause::NotStarted(who) if who.is_empty() => f.write_str("not started"),
             Cause::NotStarted(who) => write!(f, "not started: {} did not come", who.join(", ")),
+            Cause::Power(why) => f.write_str(why),
             Cause::NoAnswer => f.write_str("its loop does not answer"),
             Cause::Missed => f.write_str("its new target came too late"),
             Cause::Uncounted { low, high } => {

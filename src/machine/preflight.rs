@@ -7,20 +7,24 @@ use super::branch::Frame;
 use super::error::{MoveError, at_least};
 use super::model::MotorModel;
 use super::plan::{self, Planned, Start};
+use super::power::consumers_of;
 use super::shapes::{keyframe_tracks, nanos, sweep_length, sweep_targets};
 use super::usage::{MotorUsage, Usage};
 use crate::config::{
-    Action, Arrive, AtStart, Config, Drive, MotorConfig, MoveAction, Order, ProgramConfig, Span,
-    Startup, StepConfig, SweepAction,
+    Action, Arrive, AtRest, AtStart, Config, Consumer, Drive, MotorConfig, MoveAction, Order,
+    PowerConfig, ProgramConfig, Span, Startup, StepConfig, SweepAction, consumers,
 };
 use crate::motion::{Planner, Trajectory};
 use crate::motor::MotorIndex;
+use crate::sync::PowerError;
 
 /// A program looked through before anything moves.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Preflight {
     /// What it takes, repetitions counted; `None`: it never ends, or is not known because of problems.
     pub duration: Option<Duration>,
+    /// It waits for named events: that comes on top of the duration.
+    pub waits: bool,
     /// The motors it moves, as indices into the config's motors.
     pub motors: BTreeSet<MotorIndex>,
     /// What it asks of each motor that it moves.
@@ -61,7 +65,9 @@ pub(super) fn preflight_from(
     let at = from.unwrap_or_else(|| starts.map(|(motor, model)| start(motor, model)).collect());
     let (planner, usage) = (Planner::new(), Usage::new(config.motors.len()));
     let (frames, run, out) = (Vec::new(), None, Preflight::default());
-    let mut walk = Walk { config, models, planner, at, usage, frames, run, out };
+    let consumers = config.power.map(|_| consumers(&config.motors)).unwrap_or_default();
+    let kept = BTreeSet::new();
+    let mut walk = Walk { config, models, planner, at, usage, frames, run, consumers, kept, out };
     let nanos = walk.steps(&program.steps, program, 1);
     let rest = walk.end_run();
     let nanos = nanos.map(|n| n.saturating_add(rest));
@@ -109,6 +115,10 @@ struct Walk<'c> {
     /// The place in the program, for what comes next.
     frames: Vec<Frame<'c>>,
     run: Option<Blended<'c>>,
+    /// Everything that draws current, where there is a power budget.
+    consumers: Vec<Consumer>,
+    /// Those that stay on from a move of the program on.
+    kept: BTreeSet<usize>,
     out: Preflight,
 }
 
@@ -168,6 +178,11 @@ impl<'c> Walk<'c> {
     ) -> Option<u64> {
         match &step.action {
             Action::Pause(duration) => Some(nanos(*duration)),
+            Action::WaitFor(_) => {
+                self.out.waits = true;
+                Some(0)
+            }
+            Action::Trigger(_) => Some(0),
             Action::Run(program) => {
                 let program = &self.config.programs[*program];
                 self.steps(&program.steps, program, depth + 1)
@@ -245,6 +260,7 @@ impl<'c> Walk<'c> {
         }
         let (motors, blend) = (ahead.motors().to_vec(), action.blend.unwrap_or(0.0));
         self.out.motors.extend(&motors);
+        self.power(&motors, span);
         match BlendRun::new(&self.models, motors, &starts, blend, 1.0, true) {
             Ok(run) => {
                 self.run = Some(Blended { ahead, run, counted: 0 });
@@ -355,9 +371,41 @@ impl<'c> Walk<'c> {
         self.accept(planned, span)
     }
 
+    /// Whether these motors can be on together, beside what stays on from before.
+    fn power(&mut self, motors: &[MotorIndex], span: Span) {
+        let Some(PowerConfig { budget, .. }) = self.config.power else { return };
+        let of = |c: &usize| u64::from(self.consumers[*c].current);
+        let all: Vec<_> = (0..self.consumers.len()).collect();
+        let always = all.into_iter().filter(|&c| self.consumers[c].always);
+        let own: BTreeSet<usize> =
+            always.chain(consumers_of(&self.consumers, motors.iter().copied())).collect();
+        let (alone, both) = (own.iter().map(of).sum(), own.union(&self.kept).map(of).sum());
+        if alone > u64::from(budget) {
+            let error = PowerError::NeverFits { needed: alone, budget };
+            self.problem(span, error.into(), String::new());
+            return;
+        }
+        if both > u64::from(budget) {
+            let kept = self.kept.difference(&own).flat_map(|&c| &self.consumers[c].motors);
+            let kept: Vec<_> = kept.map(|&m| self.config.motors[m].name.as_str()).collect();
+            let error = MoveError::KeptPower { needed: both, budget, kept: kept.join(", ") };
+            self.problem(span, error, String::new());
+            return;
+        }
+        for &motor in motors {
+            let config = &self.config.motors[motor];
+            let coils = matches!(&config.drive, Drive::Coils(c) if c.at_rest == AtRest::Release);
+            if config.axis().is_some() && config.release_after.is_none() && !coils {
+                self.kept.extend(consumers_of(&self.consumers, [motor]));
+            }
+        }
+    }
+
     fn accept(&mut self, planned: Result<Planned, MoveError>, span: Span) -> Option<Planned> {
         match planned {
             Ok(planned) => {
+                let motors: Vec<_> = planned.parts.iter().map(|p| p.motor).collect();
+                self.power(&motors, span);
                 self.usage.add(&self.models, &planned);
                 for part in &planned.parts {
                     self.out.motors.insert(part.motor);

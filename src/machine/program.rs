@@ -28,6 +28,8 @@ pub enum Deed {
     Resume,
     /// [`Machine::set_override`], in percent.
     Override(f64),
+    /// [`Machine::trigger`], without data.
+    Trigger(String),
     /// [`Machine::stop`]: the end of the run.
     Stop,
     /// [`Machine::stop_motor`].
@@ -81,7 +83,7 @@ impl Machine {
         let begun = self.now();
         let end = options.duration.map_or(Instant::FAR, |d| begun + d);
         let mut failed = !self.start_up(&config);
-        let mut root = Branch::program(program);
+        let mut root = Branch::root(program);
         let mut deeds = std::mem::take(&mut options.deeds);
         deeds.sort_by_key(|deed| std::cmp::Reverse(deed.0));
         let mut timed_out = false;
@@ -140,7 +142,7 @@ impl Machine {
         }
         let ended = self.now();
         let left = self.finish();
-        Ok(self.report(&program.name, result, ended.since(begun), &root.shorts, left))
+        Ok(self.report(&program.name, result, ended.since(begun), &root, left))
     }
 
     /// Does it, without waiting for what comes of it.
@@ -150,6 +152,7 @@ impl Machine {
             Deed::Resume => self.resume(),
             Deed::Override(percent) => self.set_override(*percent)?,
             Deed::StopMotor(motor) => self.stop_motor(motor)?,
+            Deed::Trigger(name) => self.happens(name.clone(), "null".to_owned(), None),
             Deed::Stop => {
                 self.stop.set();
                 self.on_stop();
@@ -213,7 +216,7 @@ impl Machine {
         for (motor, c) in config.motors.iter().enumerate() {
             if let Drive::Servo(servo) = &c.drive
                 && let crate::config::ServoStop::Park(angle) = servo.on_stop
-                && self.motors[motor].angle.is_some()
+                && self.motors[motor].angle.or(self.motors[motor].left_at).is_some()
             {
                 parks.push((motor, angle));
             }

@@ -61,6 +61,8 @@ pub struct ProgramEnd {
     pub duration: Duration,
     /// Motors that fell short and were not rescued, in the order they did.
     pub shorts: Vec<MotorOutcome>,
+    /// What else went wrong, in words: moves that were refused, events that did not come.
+    pub complaints: Vec<String>,
 }
 
 impl<'c> ProgramRun<'c> {
@@ -88,7 +90,7 @@ impl<'c> ProgramRun<'c> {
         if let Some(first) = preflight.problems.first() {
             return Err(MachineError::Preflight(first.error.to_string()));
         }
-        let branch = Branch::program(program);
+        let branch = Branch::root(program);
         let name = program.name.clone();
         Ok(ProgramRun { config, name, branch, begun: machine.now(), stopped: false })
     }
@@ -128,6 +130,7 @@ impl<'c> ProgramRun<'c> {
             result,
             duration: machine.now().since(self.begun),
             shorts: std::mem::take(&mut self.branch.shorts),
+            complaints: std::mem::take(&mut self.branch.complaints),
         }
     }
 }
@@ -180,30 +183,33 @@ impl Machine {
         if self.config.motors[index].axis().is_some_and(|axis| axis.holds_load) {
             return Err(MoveError::HoldsLoad { motor: motor.to_owned() });
         }
+        self.forget_enable(index);
         self.command(index, Command::Release)?;
         let state = &mut self.motors[index];
         match self.models[index].steps {
-            None => state.angle = None,
+            None => (state.angle, state.left_at) = (None, None),
             Some(_) if state.place == Place::Unknown => {}
             Some(_) => state.place = Place::Unverified,
         }
         Ok(())
     }
 
-    /// Switches an axis' driver on at rest. A servo gets its signal with its first move.
+    /// Switches an axis' driver on at rest, with a power budget as soon as there is current for it. A servo
+    /// gets its signal with its first move.
     ///
     /// # Errors
     ///
-    /// There is no such motor, it moves, it is a servo, or its loop does not answer.
+    /// There is no such motor, it moves, it is a servo, its loop does not answer, or it could never be
+    /// switched on ([`MoveError::Power`]).
     pub fn enable(&mut self, motor: &str) -> Result<(), MoveError> {
         let index = self.at_rest(motor)?;
         if self.models[index].steps.is_none() {
             return Err(MoveError::NoCount { motor: motor.to_owned() });
         }
-        self.command(index, Command::Enable)
+        self.enable_with_power(index)
     }
 
-    fn at_rest(&self, motor: &str) -> Result<MotorIndex, MoveError> {
+    pub(super) fn at_rest(&self, motor: &str) -> Result<MotorIndex, MoveError> {
         let index = self.find(motor)?;
         let (state, motor) = (&self.motors[index], motor.to_owned());
         match &state.fault {
@@ -213,7 +219,7 @@ impl Machine {
         }
     }
 
-    fn command(&mut self, motor: MotorIndex, command: Command) -> Result<(), MoveError> {
+    pub(super) fn command(&mut self, motor: MotorIndex, command: Command) -> Result<(), MoveError> {
         let sent = self.fleet.send(motor, command);
         sent.map_err(|e| MoveError::NoAnswer { error: e.to_string() })
     }
@@ -235,14 +241,6 @@ impl Machine {
 
     /// Where every motor is now, as a plan begins.
     fn starts(&self) -> Vec<Start> {
-        let of = |(model, state): (&super::model::MotorModel, &super::MotorState)| match (
-            model.steps,
-            state.angle,
-        ) {
-            (Some(_), _) => Start::At(state.telemetry.steps() as f64),
-            (None, Some(angle)) => Start::At(angle),
-            (None, None) => Start::Anywhere,
-        };
-        self.models.iter().zip(&self.motors).map(of).collect()
+        (0..self.models.len()).map(|motor| self.stands(motor)).collect()
     }
 }

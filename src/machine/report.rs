@@ -1,8 +1,9 @@
 use std::time::Duration;
 
 use super::Machine;
+use super::branch::Branch;
 use super::events::between;
-use super::outcome::{MotorOutcome, Outcome, Place};
+use super::outcome::{Outcome, Place};
 use crate::config::MotorUnit;
 use crate::motor::{FaultKind, LatenessSummary};
 
@@ -39,6 +40,9 @@ pub struct RunReport {
     pub duration: Duration,
     /// One for each motor, in the order of the config.
     pub motors: Vec<MotorReport>,
+    /// What went wrong beside motors that fell short, in words: moves that were refused, events that did
+    /// not come.
+    pub complaints: Vec<String>,
     /// Motors whose loop did not end by its deadline.
     pub left: Vec<String>,
 }
@@ -74,12 +78,12 @@ impl Machine {
         program: &str,
         result: RunResult,
         duration: Duration,
-        shorts: &[MotorOutcome],
+        branch: &Branch<'_>,
         left: Vec<String>,
     ) -> RunReport {
         let motor = |(index, state): (usize, &super::MotorState)| {
             let model = &self.models[index];
-            let short = shorts.iter().find(|s| s.motor == model.name);
+            let short = branch.shorts.iter().find(|s| s.motor == model.name);
             let last = short.or(state.last.as_ref());
             MotorReport {
                 motor: model.name.clone(),
@@ -101,6 +105,7 @@ impl Machine {
             result,
             duration,
             motors: self.motors.iter().enumerate().map(motor).collect(),
+            complaints: branch.complaints.clone(),
             left,
         }
     }

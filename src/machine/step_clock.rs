@@ -74,6 +74,7 @@ impl Opener<'_> {
             wake: axis.timing.wake.into(),
             up: Level::from_bool(!axis.reverse),
             may_release: !axis.holds_load,
+            release_after: motor.release_after.map(super::shapes::nanos),
             release_at_end: axis.on_stop == AxisStop::Release && !axis.holds_load,
         };
         Ok(match drive.mode {

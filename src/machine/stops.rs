@@ -16,7 +16,7 @@ impl Machine {
         let Some(active) = self.active.get_mut(&id) else { return };
         active.cause.get_or_insert(cause);
         match active.stage {
-            Stage::Waiting => self.never_begin(id),
+            Stage::Waiting | Stage::Queued => self.never_begin(id),
             Stage::Arming => {
                 // Who takes up backlash does so to its end.
                 active.patience = active.patience.min(now + STOP_PATIENCE + self.wake_slack);
@@ -45,7 +45,7 @@ impl Machine {
         let now = self.now();
         let Some(active) = self.active.get_mut(&id) else { return };
         active.cause.get_or_insert(Cause::Stopped);
-        if active.stage == Stage::Waiting {
+        if !active.is_told() {
             return self.never_begin(id);
         }
         active.stage = Stage::Stopping;
@@ -98,7 +98,10 @@ impl Machine {
             if release && self.motors[motor].fault.is_none() {
                 // Let go, a servo may be moved by hand, and a rotor falls to the nearest full step.
                 match self.models[motor].steps {
-                    None => self.motors[motor].angle = None,
+                    None => {
+                        let state = &mut self.motors[motor];
+                        (state.angle, state.left_at) = (None, None);
+                    }
                     Some(_) => self.motors[motor].doubt(),
                 }
                 if let Err(e) = self.fleet.send(motor, Command::Release) {

@@ -83,6 +83,9 @@ pub struct Motion {
     pub epoch: Arc<Epoch>,
     /// Whether the motor's travel bounds it: not where nobody knows the motor's place.
     pub placed: bool,
+    /// How long after the epoch this motor's own time line begins, nanoseconds: 0 but where the motors of
+    /// a move start one after another.
+    pub after: u64,
     /// What follows when the trajectory has come to its end.
     pub then: Then,
 }
@@ -103,6 +106,14 @@ pub enum Command {
     Enable,
     /// End the servo's signal, or let go of the driver's enable line (never with a load).
     Release,
+    /// At rest: how far a servo may go from now on, and by which pulses. The pulse that it has stays as it is. A
+    /// motor that is no servo, or is not at rest, does nothing.
+    Reach {
+        /// What it keeps against any plan.
+        limits: MotorLimits,
+        /// Which pulse stands for which angle.
+        map: PulseMap,
+    },
     /// Make the hardware safe for the end of the program, then say [`Report::Safe`].
     Finish,
 }
@@ -191,6 +202,9 @@ pub enum Report {
         /// The move it dropped; `None`: it had none under way.
         id: Option<MoveId>,
     },
+    /// It has let go, by itself or since it was told to: a servo's signal has ended, or its driver or its
+    /// coils are off.
+    Released,
     /// Still, because of a fault.
     Fault(FaultKind),
     /// The hardware is in the state it shall be left in.
@@ -282,6 +296,7 @@ pub enum Input {
 ///                 self.out.say(Report::Halted { id });
 ///             }
 ///             Command::Enable | Command::Release | Command::SetCount(_) => {}
+///             Command::Reach { .. } => {}
 ///             Command::Finish => {
 ///                 self.make_safe();
 ///                 self.out.say(Report::Safe);

@@ -159,7 +159,7 @@ impl<E> Part<E> {
     }
 
     /// Looks at the barrier. `own` makes what this kind of motor keeps while it runs, given the order
-    /// and the epoch.
+    /// and the beginning of its time line.
     pub fn meet(
         &mut self,
         now: Instant,
@@ -170,16 +170,16 @@ impl<E> Part<E> {
         match (ticket.poll(), motion.epoch.get()) {
             (TicketState::Released(_), Some(epoch)) => {
                 let (id, trajectory) = (motion.id, motion.trajectory.clone());
-                let then = motion.then;
+                let (then, zero) = (motion.then, epoch.plus_nanos(motion.after));
                 let run = Run {
                     id,
-                    zero: epoch,
+                    zero,
                     trajectory,
                     change: 0,
                     then,
                     rest_told: false,
                     late_told: false,
-                    own: own(motion, epoch),
+                    own: own(motion, zero),
                 };
                 self.phase = Phase::Running(run);
                 out.say(Report::Started(id));

@@ -72,6 +72,9 @@ pub struct ServoSetup {
     pub map: PulseMap,
     /// What it keeps against any plan, in degrees.
     pub limits: MotorLimits,
+    /// Its signal ends once it has been at rest for this long, in nanoseconds, counted from the end of
+    /// its plan.
+    pub release_after: Option<u64>,
     /// A width later than this, in nanoseconds, is reported.
     pub max_lateness: Option<u64>,
     /// The clock, for the last resort after a panic.
@@ -107,6 +110,8 @@ pub struct Servo {
     part: Part<()>,
     signal: Signal,
     angle: f64,
+    /// When it was last known to be part of a move.
+    rests_since: Instant,
     finish: bool,
     closed: bool,
 }
@@ -123,6 +128,7 @@ impl Servo {
             part: Part::new(),
             signal: Signal::Off,
             angle: 0.0,
+            rests_since: Instant::ZERO,
             finish: false,
             closed: false,
         }
@@ -159,6 +165,7 @@ impl Servo {
             }
             self.s.channel.disable()?;
             self.signal = Signal::Off;
+            self.out.say(Report::Released);
         }
         Ok(None)
     }
@@ -173,11 +180,26 @@ impl Servo {
         }
         // A signal that was let go is off by now: ready for the next move.
         self.part.arrive(&mut self.out);
+        if !self.part.is_idle() {
+            self.rests_since = now;
+        }
         match self.part.stage() {
-            Stage::Idle | Stage::Preparing => Ok(Wake::IDLE),
+            Stage::Idle => Ok(self.rest(now)),
+            Stage::Preparing => Ok(Wake::IDLE),
             Stage::Waiting => self.await_barrier(now),
             Stage::Running => self.run(now),
         }
+    }
+
+    /// No move: the signal goes on, unless it shall end after a while.
+    fn rest(&mut self, now: Instant) -> Wake {
+        let after = self.s.release_after.filter(|_| matches!(self.signal, Signal::On { .. }));
+        let Some(after) = after else { return Wake::IDLE };
+        let at = self.rests_since.plus_nanos(after);
+        if now >= at {
+            self.begin_end(now);
+        }
+        Wake::about(at.max(now))
     }
 
     fn await_barrier(&mut self, now: Instant) -> Result<Wake, HalError> {
@@ -190,7 +212,7 @@ impl Servo {
         }) {
             Met::Released => self.run(now),
             Met::NotYet(wake) => Ok(wake),
-            Met::Broken => Ok(Wake::IDLE),
+            Met::Broken => Ok(self.rest(now)),
         }
     }
 
@@ -249,7 +271,7 @@ impl Servo {
         run.tell_late(lateness, self.s.max_lateness, &mut self.out);
         // Where it holds at the end it goes on looking, once each period.
         if pulse_at >= end && change_at == Instant::FAR && self.part.end(end, &mut self.out) {
-            return Ok(Wake::IDLE);
+            return Ok(self.rest(now));
         }
         match &self.signal {
             Signal::On { since, tick, .. } => {
@@ -284,6 +306,7 @@ impl Motor for Servo {
             }
             Command::Halt => {
                 let id = self.part.drop_move();
+                self.rests_since = now;
                 self.out.say(Report::Halted { id });
             }
             Command::Release => {
@@ -291,7 +314,10 @@ impl Motor for Servo {
                     self.begin_end(now);
                 }
             }
-            Command::Enable | Command::SetCount(_) => {}
+            Command::Reach { limits, map } if self.part.is_idle() => {
+                (self.s.limits, self.s.map) = (limits, map);
+            }
+            Command::Enable | Command::SetCount(_) | Command::Reach { .. } => {}
             Command::Finish => {
                 self.part.drop_move();
                 self.closed = true;

@@ -20,6 +20,9 @@ pub struct SoftServoSetup {
     pub map: PulseMap,
     /// What it keeps against any plan, in degrees.
     pub limits: MotorLimits,
+    /// Its signal ends once it has been at rest for this long, in nanoseconds, counted from the end of
+    /// its plan.
+    pub release_after: Option<u64>,
     /// An edge later than this, in nanoseconds, is reported.
     pub max_lateness: Option<u64>,
     /// The clock, for the last resort after a panic.
@@ -66,6 +69,8 @@ pub struct SoftServo {
     ended: Option<Instant>,
     /// The signal ends with the pulse that is under way.
     ending: bool,
+    /// When it was last known to be part of a move.
+    rests_since: Instant,
     finish: bool,
     closed: bool,
 }
@@ -84,6 +89,7 @@ impl SoftServo {
             angle: 0.0,
             ended: None,
             ending: false,
+            rests_since: Instant::ZERO,
             finish: false,
             closed: false,
         }
@@ -115,7 +121,15 @@ impl SoftServo {
     }
 
     fn advance(&mut self, now: Instant) -> Result<Wake, HalError> {
+        if !self.part.is_idle() {
+            self.rests_since = now;
+        }
         self.fall(now)?;
+        let over = self
+            .s
+            .release_after
+            .is_some_and(|after| self.part.is_idle() && now >= self.rests_since.plus_nanos(after));
+        self.ending |= over && !matches!(self.signal, Signal::Off);
         match self.signal {
             // For a servo, a signal is over when a pulse has been missing.
             Signal::Low { quiet: None, .. } if self.ending => self.signal = Signal::Off,
@@ -128,7 +142,9 @@ impl SoftServo {
             self.signal = Signal::Off;
         }
         if matches!(self.signal, Signal::Off) {
-            self.ending = false;
+            if std::mem::take(&mut self.ending) {
+                self.out.say(Report::Released);
+            }
             if self.finish {
                 self.finish = false;
                 self.out.say(Report::Safe);
@@ -228,7 +244,7 @@ impl SoftServo {
 }
 
 impl Motor for SoftServo {
-    fn command(&mut self, command: Command, _now: Instant) {
+    fn command(&mut self, command: Command, now: Instant) {
         match command {
             Command::Arm(motion) => {
                 // One that is on its way out has no place that a new one would jump from.
@@ -252,17 +268,21 @@ impl Motor for SoftServo {
             }
             Command::Halt => {
                 let id = self.drop_move();
+                self.rests_since = now;
                 self.out.say(Report::Halted { id });
             }
             // Without a signal there is nothing to end.
             Command::Release if matches!(self.signal, Signal::Off) => {}
             Command::Release => self.ending |= self.part.is_idle(),
-            Command::Enable | Command::SetCount(_) => {}
+            Command::Reach { limits, map } if self.part.is_idle() => {
+                (self.s.limits, self.s.map) = (limits, map);
+            }
+            Command::Enable | Command::SetCount(_) | Command::Reach { .. } => {}
             Command::Finish => {
                 self.drop_move();
                 self.closed = true;
                 self.finish = true;
-                self.ending = true;
+                self.ending = !matches!(self.signal, Signal::Off);
             }
         }
     }

@@ -27,6 +27,8 @@ pub struct StepperSetup {
     pub release_at_end: bool,
     /// From the last step to letting go, at least: the rotor still swings.
     pub settle: u64,
+    /// It is let go once it has been at rest for this long, counted from the end of its plan.
+    pub release_after: Option<u64>,
     /// An edge later than this is reported.
     pub max_lateness: Option<u64>,
     /// Steps at the start: where the axis is taken to be.
@@ -57,6 +59,8 @@ pub struct Stepper<O> {
     awake_from: Instant,
     /// The motor may be let go from this instant on, and shall be, at rest.
     still_from: Instant,
+    /// When it was last known to be part of a move.
+    rests_since: Instant,
     let_go: bool,
     /// Told to be powered also at rest, until it is told to let go.
     enabled: bool,
@@ -102,6 +106,7 @@ impl<O: StepOutput> Stepper<O> {
             powered: false,
             awake_from: Instant::ZERO,
             still_from: Instant::ZERO,
+            rests_since: Instant::ZERO,
             let_go: false,
             enabled: false,
             halted: None,
@@ -134,6 +139,9 @@ impl<O: StepOutput> Stepper<O> {
         if self.finish || self.halted.is_some() || self.fault.is_some() {
             self.say_still();
         }
+        if !self.part.is_idle() {
+            self.rests_since = now;
+        }
         match self.part.stage() {
             Stage::Idle => self.rest(now),
             Stage::Preparing => self.prepare(now),
@@ -153,7 +161,10 @@ impl<O: StepOutput> Stepper<O> {
 
     /// No move: lets go of the motor, where that is wanted, and ends.
     fn rest(&mut self, now: Instant) -> Result<Wake, HalError> {
-        let at_rest = self.s.release_at_rest && !self.enabled;
+        // One that was switched on by name stays on until it is switched off.
+        let rested = self.s.release_after.map(|after| self.rests_since.plus_nanos(after));
+        let rested = rested.filter(|_| !self.enabled);
+        let at_rest = self.s.release_at_rest && !self.enabled || rested.is_some_and(|at| now >= at);
         let let_go = self.let_go || at_rest || self.finish && self.s.release_at_end;
         if let_go && self.powered && self.s.may_release {
             if now < self.still_from {
@@ -161,6 +172,7 @@ impl<O: StepOutput> Stepper<O> {
             }
             self.powered = false;
             self.drive.release()?;
+            self.out.say(Report::Released);
         }
         self.let_go = false;
         if self.enabled && !self.powered && !self.closed {
@@ -170,7 +182,8 @@ impl<O: StepOutput> Stepper<O> {
         if std::mem::take(&mut self.finish) {
             self.out.say(Report::Safe);
         }
-        Ok(Wake::IDLE)
+        let later = rested.filter(|_| self.powered && self.s.may_release);
+        Ok(later.map_or(Wake::IDLE, Wake::about))
     }
 
     fn prepare(&mut self, now: Instant) -> Result<Wake, HalError> {
@@ -376,7 +389,7 @@ impl<O: StepOutput> Stepper<O> {
 }
 
 impl<O: StepOutput> Motor for Stepper<O> {
-    fn command(&mut self, command: Command, _now: Instant) {
+    fn command(&mut self, command: Command, now: Instant) {
         match command {
             Command::Arm(motion) => {
                 if !self.part.is_free(self.closed) {
@@ -399,6 +412,7 @@ impl<O: StepOutput> Motor for Stepper<O> {
             }
             Command::Halt => {
                 let dropped = self.part.drop_move();
+                self.rests_since = now;
                 self.take_up = None;
                 self.halted = Some(self.halted.flatten().or(dropped));
             }
@@ -407,6 +421,8 @@ impl<O: StepOutput> Motor for Stepper<O> {
                 self.enabled &= !self.let_go;
             }
             Command::Enable => self.enabled |= self.part.is_idle() && !self.closed,
+            // It has no pulses of different widths.
+            Command::Reach { .. } => {}
             Command::SetCount(count) => {
                 if self.part.is_idle() && !self.drive.in_pulse() {
                     self.count = count;

@@ -58,6 +58,7 @@ fn bench(room: usize) -> Bench {
         release_at_rest: false,
         release_at_end: false,
         settle: 0,
+        release_after: None,
         max_lateness: None,
         count: 0,
         telemetry: Arc::default(),
@@ -83,7 +84,7 @@ fn motion(id: MoveId, steps: f64, parties: usize) -> Motion {
     let at_release = epoch.clone();
     let barrier = StepBarrier::new(parties).with_action(move || at_release.set(at(5_000)));
     let trajectory = Arc::new(Trajectory::rest(steps));
-    Motion { id, trajectory, barrier, epoch, placed: true, then: Then::End }
+    Motion { id, trajectory, barrier, epoch, placed: true, after: 0, then: Then::End }
 }
 
 #[test]
@@ -292,6 +293,7 @@ fn servo(panel_room: usize) -> (Servo, SimPanel, Clock, Receiver<Event>) {
             dead_band: 0,
         },
         limits: ANY,
+        release_after: None,
         max_lateness: None,
         clock: clock.clone(),
         telemetry: Arc::default(),

@@ -27,6 +27,9 @@ pub(super) struct Track {
 /// Half of the window where no limits say how long it must be.
 const WINDOW: u64 = 10_000_000;
 
+/// Half of the longest window where pulses are coarse, nanoseconds.
+const COARSE_MOST: f64 = 150e6;
+
 /// A step more or less is this share of the acceleration limit, at most.
 const NOISE: f64 = 1.0 / 32.0;
 
@@ -191,7 +194,16 @@ fn window(motor: &MotorConfig) -> u64 {
         return window.clamp(1e6, 50e6) as u64;
     }
     match &motor.drive {
-        Drive::Servo(servo) => u64::try_from(servo.period.as_nanos()).unwrap_or(WINDOW),
+        Drive::Servo(servo) => {
+            // A pulse is off by half of its grain at most, which is counted four times: shown is a quarter of
+            // the limit at most where a board's pulses are coarse. Longer windows would hide the motion.
+            let (min, max) = servo.pulse_range();
+            let width = f64::from(max.as_nanos() - min.as_nanos()).max(1.0);
+            let grain = servo.grain() * (servo.angle_max - servo.angle_min) / width;
+            let coarse = (2.0 * grain / (0.25 * motor.limits.acceleration)).sqrt() * 1e9;
+            let period = u64::try_from(servo.period.as_nanos()).unwrap_or(WINDOW);
+            period.max(coarse.min(COARSE_MOST) as u64)
+        }
         _ => WINDOW,
     }
 }

@@ -54,8 +54,9 @@ pub use reply::{
 };
 pub use request::{
     Arrive, Cancel, Hello, IfBusy, Jog, LeaseRelease, LeaseRenew, LeaseTake, Meeting, Motors, Move,
-    Nothing, OnFault, Override, ProgramRun, ProgramStop, Rendezvous, Request, Retarget, Return,
-    Save, Selection, SetPosition, Status, Stop, Subscribe, Topic, Trigger, Wait, WaitEvents,
+    Nothing, OnFault, Override, ProgramRun, ProgramStop, Pulse, Rendezvous, Request, Retarget,
+    Return, Save, Selection, SetPosition, Status, Stop, Subscribe, Topic, Trigger, Wait,
+    WaitEvents,
 };
 pub use status::{
     Lateness, LeaseStatus, MachineState, MotorState, MotorStatus, MoveStatus, PowerStatus,

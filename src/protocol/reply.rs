@@ -17,6 +17,8 @@ tagged! {
         Move(MoveReply) = "move",
         /// The motors move.
         Jog(MoveReply) = "jog",
+        /// The servos have these pulses.
+        Pulse(MoveReply) = "pulse",
         /// The motors are at rest.
         Hold(AtRest) = "hold",
         /// The motors go on.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::checks::{at_least_one, every_one, not_zero, some_list, some_share, some_time};
 use super::tagged::tagged;
 use super::values::{Named, Rate, Target, is_false};
-use crate::units::{Percent, Time};
+use crate::units::{Percent, PulseWidth, Time};
 
 tagged! {
     /// What a client asks for. The verb is in the line's `do`.
@@ -17,6 +17,8 @@ tagged! {
         Move(Move) = "move",
         /// Moves motors at a speed, for as long as this is said again in time.
         Jog(Jog) = "jog",
+        /// Moves servos to pulse widths, also beyond what the config allows.
+        Pulse(Pulse) = "pulse",
         /// Brings motors to rest on their path, from where `resume` goes on.
         Hold(Stop) = "hold",
         /// Goes on with what is held.
@@ -106,6 +108,7 @@ impl Request {
             Request::Return(back) => back.wait || back.timeout.is_some(),
             Request::LeaseTake(take) => take.timeout.is_some(),
             Request::Wait(_) | Request::WaitEvents(_) | Request::Rendezvous(_) => true,
+            Request::Pulse(_) => true,
             // They answer when the motors are at rest.
             Request::Hold(_) | Request::Stop(_) | Request::Halt(_) => true,
             Request::Reload(_) => true,
@@ -210,6 +213,18 @@ pub struct Jog {
     /// How long they go on before they come to rest, if this is not said again.
     #[serde(rename = "for", deserialize_with = "not_zero")]
     pub duration: Time,
+    /// The token of a lease that this client shares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
+/// Fields of [`Request::Pulse`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Pulse {
+    /// Each servo's pulse width, 500 us to 2500 us.
+    #[serde(deserialize_with = "every_one")]
+    pub to: Named<PulseWidth>,
     /// The token of a lease that this client shares.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,

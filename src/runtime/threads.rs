@@ -319,6 +319,7 @@ impl Loop {
                     Command::Halt => say(Report::Halted { id: None }),
                     Command::Finish => say(Report::Safe),
                     Command::Enable | Command::Release | Command::SetCount(_) => {}
+                    Command::Reach { .. } => {}
                 },
             }
         }

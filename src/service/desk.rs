@@ -12,11 +12,10 @@ use crate::config::Config;
 use crate::machine::{Machine, MachineState, ProgramEnd, ProgramRun, ProgramTurn, RunResult};
 use crate::protocol::{
     self, ErrorCode, ErrorReply, Event, EventLine, Incoming, MachineChanged, MotorEnded, MoveEnded,
-    MoveStarted, Outgoing, ProgramChanged, Reply, Topic, Triggered,
+    MoveStarted, Outgoing, PowerChanged, ProgramChanged, Reply, Topic, Triggered,
 };
 use crate::sync::{
-    Book, EventBook, EventRules, LeaseBook, LeaseRules, PositionBook, RendezvousBook,
-    RendezvousRules, WaitId,
+    Book, LeaseBook, LeaseRules, PositionBook, RendezvousBook, RendezvousRules, WaitId,
 };
 use crate::units::Instant;
 
@@ -68,6 +67,7 @@ pub(super) enum MoveVerb {
     Move,
     Wait,
     Return,
+    Pulse,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +98,6 @@ pub(super) struct Desk<'c> {
     pub clients: BTreeMap<ClientId, Client>,
     pub moves: Moves,
     pub programs: Vec<ProgramRun<'c>>,
-    pub events: EventBook,
     pub leases: LeaseBook,
     pub meetings: RendezvousBook,
     pub saved: PositionBook<Saved>,
@@ -108,11 +107,17 @@ pub(super) struct Desk<'c> {
     page_at: Instant,
     state: Option<protocol::MachineState>,
     faulty: BTreeSet<String>,
+    /// The supply's voltage is low, as clients were told.
+    low_power: bool,
     requests: u64,
     /// The program to begin with, once the start-up moves have ended.
     pub start_when_ready: Option<String>,
     /// How programs ended that somebody waits for.
     ended: Vec<ProgramEnd>,
+    /// Jogs, with who asked for them last.
+    pub jogs: BTreeMap<u64, ClientId>,
+    /// Servos that go by their pulses, with who moves them; `None`: as soon as they are at rest that ends.
+    pub by_pulses: BTreeMap<String, Option<ClientId>>,
 }
 
 impl<'c> Desk<'c> {
@@ -123,6 +128,7 @@ impl<'c> Desk<'c> {
         page: Option<StatusPage>,
         fault: Option<String>,
     ) -> Desk<'c> {
+        machine.serve_events();
         Desk {
             machine,
             config,
@@ -130,7 +136,6 @@ impl<'c> Desk<'c> {
             clients: BTreeMap::new(),
             moves: Moves::default(),
             programs: Vec::new(),
-            events: EventBook::new(EventRules::default()),
             leases: LeaseBook::new(LeaseRules::default()),
             meetings: RendezvousBook::new(RendezvousRules::default()),
             saved: PositionBook::new(MOST_SAVED),
@@ -139,9 +144,12 @@ impl<'c> Desk<'c> {
             page_at: Instant::ZERO,
             state: None,
             faulty: BTreeSet::new(),
+            low_power: false,
             requests: 0,
             start_when_ready: None,
             ended: Vec::new(),
+            jogs: BTreeMap::new(),
+            by_pulses: BTreeMap::new(),
         }
     }
 
@@ -163,6 +171,7 @@ impl<'c> Desk<'c> {
         let (news, mut next) = self.moves.go_on(self.machine);
         next = next.min(self.begin_program());
         news.into_iter().for_each(|n| self.tell_move(n));
+        self.tell_what_happened();
         let mut programs = std::mem::take(&mut self.programs);
         programs.retain_mut(|program| match program.poll(self.machine) {
             ProgramTurn::Wait(until) => {
@@ -170,20 +179,24 @@ impl<'c> Desk<'c> {
                 true
             }
             ProgramTurn::Ended(end) => {
+                // What it did comes before its end.
+                self.tell_what_happened();
                 self.program_ended(end);
                 false
             }
         });
         self.programs.append(&mut programs);
+        self.tell_what_happened();
         let now = self.machine.now();
-        self.events.advance(now);
+        self.machine.events_mut().advance(now);
         self.meetings.advance(now);
         self.saved.advance(now);
         self.leases.advance(now);
         self.lost_leases();
+        self.end_pulses();
         self.tell_state();
         let deadlines = [
-            self.events.next_deadline(),
+            self.machine.events_mut().next_deadline(),
             self.meetings.next_deadline(),
             self.saved.next_deadline(),
             self.leases.next_deadline(),
@@ -213,7 +226,10 @@ impl<'c> Desk<'c> {
                     .insert(id, Client { every: Duration::from_millis(100), ..Client::default() });
             }
             FromClient::Gone(id) => self.forget(id),
-            FromClient::Line(id, line) => self.line(id, &line),
+            FromClient::Line(id, line) => {
+                self.line(id, &line);
+                self.look_for_a_flood(id);
+            }
             FromClient::TooLong(id) => {
                 let text = format!("a line may have {LONGEST_LINE} bytes, and this one has more");
                 self.refuse(id, None, ErrorReply::new(ErrorCode::LineTooLong, text));
@@ -232,6 +248,15 @@ impl<'c> Desk<'c> {
         self.requests += 1;
         if let Some(c) = self.clients.get_mut(&client) {
             c.line_up.refuse(self.requests, id, error);
+        }
+    }
+
+    /// Who asks without end behind a reply that is long in coming would fill the memory.
+    fn look_for_a_flood(&mut self, client: ClientId) {
+        if self.clients.get(&client).is_some_and(|c| c.line_up.is_flooded()) {
+            log::warn!("client {client} asks faster than it can be answered: disconnected");
+            self.forget(client);
+            self.wire.disconnect(client);
         }
     }
 
@@ -257,7 +282,7 @@ impl<'c> Desk<'c> {
         let Some(gone) = self.clients.remove(&client) else { return };
         for waiting in gone.line_up.open() {
             match waiting {
-                Waiting::Events(id) => self.events.cancel(id, now),
+                Waiting::Events(id) => self.machine.events_mut().cancel(id, now),
                 Waiting::Meeting(id) => self.meetings.cancel(id, now),
                 Waiting::Lease(id) => self.leases.cancel(id, now),
                 Waiting::Saved { wait, .. } => self.saved.cancel(wait, now),
@@ -265,6 +290,15 @@ impl<'c> Desk<'c> {
             }
         }
         self.leases.disconnect(crate::sync::ClientId(client), now);
+        self.forget_pulses(client);
+        // Nobody is there any more to keep its jogs going, or to end them.
+        let jogs: Vec<u64> = self.jogs.iter().filter(|j| *j.1 == client).map(|j| *j.0).collect();
+        for number in jogs {
+            self.jogs.remove(&number);
+            if let Some(id) = self.moves.id(number) {
+                self.machine.stop_move(id);
+            }
+        }
     }
 
     /// Settles what can be settled, and sends the replies whose turn has come.
@@ -298,6 +332,7 @@ impl<'c> Desk<'c> {
                     MoveVerb::Move => Reply::Move(moves.reply(*number)),
                     MoveVerb::Wait => Reply::Wait(moves.reply(*number)),
                     MoveVerb::Return => Reply::Return(moves.reply(*number)),
+                    MoveVerb::Pulse => Reply::Pulse(moves.reply(*number)),
                 };
                 if self.moves.has_ended(*number) {
                     return Some(Ok(reply(*verb, &self.moves)));
@@ -329,7 +364,7 @@ impl<'c> Desk<'c> {
                 }))
             }
             Waiting::Events(id) => {
-                let came = self.events.take(*id)?;
+                let came = self.machine.events_mut().take(*id)?;
                 Some(match came {
                     Ok(data) => Ok(Reply::WaitEvents(super::verbs::events_reply(&data))),
                     Err(e) => Err(words::no_event(&e)),
@@ -380,6 +415,17 @@ impl<'c> Desk<'c> {
         self.ended.push(end);
     }
 
+    /// The named events of programs, and of motors that programs move. What clients' moves came to is told
+    /// with the move's number.
+    fn tell_what_happened(&mut self) {
+        for (name, data, of) in self.machine.happened() {
+            if of.is_none_or(|id| !self.moves.is_own(id)) {
+                // It is JSON that the machine has written itself.
+                self.trigger(&name, serde_json::from_str(&data).unwrap_or_default());
+            }
+        }
+    }
+
     fn tell_move(&mut self, news: News) {
         match news {
             News::Started { number, motors } => {
@@ -404,8 +450,7 @@ impl<'c> Desk<'c> {
 
     /// The service's own named events. They have no namesakes: a client's may replace them, as any.
     pub fn trigger(&mut self, name: &str, data: serde_json::Value) {
-        let now = self.machine.now();
-        if let Err(e) = self.events.trigger(name, data.to_string(), now) {
+        if let Err(e) = self.machine.trigger(name, &data.to_string()) {
             log::debug!("{name}: {e}");
         }
         self.tell(&Event::Triggered(Triggered { name: name.to_owned(), data }));
@@ -422,6 +467,10 @@ impl<'c> Desk<'c> {
                 self.trigger(&format!("{}.fault", motor.motor), data);
                 self.fault.get_or_insert_with(|| format!("{}: {fault}", motor.motor));
             }
+        }
+        let low = self.machine.power().is_some_and(|power| power.low);
+        if std::mem::replace(&mut self.low_power, low) != low {
+            self.tell(&Event::Power(PowerChanged { low }));
         }
         let state = words::state(snapshot.state, self.fault.is_some());
         if self.state.replace(state) != Some(state) {
@@ -453,7 +502,11 @@ impl<'c> Desk<'c> {
             return;
         }
         self.page_at = now + PAGE_EVERY;
-        let snapshot = self.machine.snapshot();
+        let mut snapshot = self.machine.snapshot();
+        // The numbers that clients know.
+        for motor in &mut snapshot.motors {
+            motor.busy = motor.busy.and_then(|id| self.moves.number_of(id));
+        }
         if let Some(page) = &mut self.page {
             let lateness: Vec<_> = snapshot
                 .motors

@@ -7,6 +7,9 @@ use crate::protocol::{ErrorCode, ErrorReply, Incoming, Outgoing, Reply, Request}
 /// Requests of one client that wait for an earlier one of its own.
 const MOST_WAITING: usize = 64;
 
+/// Replies that wait for an earlier one, whatever they say: who lets more of them pile up is no client.
+const MOST_REPLIES: usize = 1024;
+
 /// What a client asked for and was not yet told.
 #[derive(Debug)]
 pub(super) struct LineUp<W> {
@@ -69,6 +72,11 @@ impl<W> LineUp<W> {
         }
         self.waiting.push_back(request);
         None
+    }
+
+    /// Whether so many replies wait for one that is long in coming that no more are taken.
+    pub fn is_flooded(&self) -> bool {
+        self.places.len() > MOST_REPLIES
     }
 
     fn is_waiting(&self) -> bool {

@@ -7,6 +7,7 @@ mod motion;
 mod moves;
 mod notify;
 mod page;
+mod pulses;
 mod serve;
 mod verbs;
 mod wire;

@@ -17,6 +17,7 @@ impl Desk<'_> {
         let reply = match request {
             Request::Move(spec) => return self.start_move(client, spec),
             Request::Jog(jog) => self.jog(client, &jog)?,
+            Request::Pulse(pulse) => return self.pulse(client, &pulse),
             Request::Hold(stop) => return self.hold(stop.motors.as_deref()),
             Request::Resume(selection) => self.resume(client, &selection)?,
             Request::Stop(stop) => return self.stop(stop.motors.as_deref()),
@@ -171,10 +172,13 @@ impl Desk<'_> {
         if let Some((number, id)) = self.moves.jog_of(&motors)
             && self.machine.change_jog(id, &order).is_ok()
         {
+            self.jogs.insert(number, client);
             return Ok(Reply::Jog(self.moves.reply(number)));
         }
         let started = self.moves.start(self.machine, Order::Jog(order), motors);
         let number = started.map_err(|e| words::refused(&e))?;
+        self.jogs.retain(|&number, _| !self.moves.has_ended(number));
+        self.jogs.insert(number, client);
         Ok(Reply::Jog(self.moves.reply(number)))
     }
 
@@ -243,6 +247,7 @@ impl Desk<'_> {
         }
         let mut order = Move::new();
         let motors: Vec<String> = saved.iter().map(|s| s.0.clone()).collect();
+        self.not_by_pulses(&motors)?;
         for (name, position) in &saved {
             order = match self.config.motor(name).map(|m| m.unit) {
                 Some(MotorUnit::Millimetre) => order.to(name, Length(*position)),

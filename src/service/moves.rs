@@ -31,6 +31,8 @@ struct Entry {
     stage: Stage,
     begun: Option<Instant>,
     outcomes: Vec<(String, MotorOutcome)>,
+    /// The machine's number of it, once it has one.
+    id: Option<MoveId>,
 }
 
 enum Stage {
@@ -55,6 +57,8 @@ pub(super) enum News {
 pub(super) struct Moves {
     all: BTreeMap<u64, Entry>,
     last: u64,
+    /// Moves that were taken back, until the next [`Moves::go_on`] tells of it.
+    taken_back: Vec<u64>,
 }
 
 impl Moves {
@@ -83,7 +87,7 @@ impl Moves {
         }
         self.last += 1;
         let stage = not_before.map_or(Stage::Queued, Stage::Delayed);
-        let entry = Entry { motors, order, stage, begun: None, outcomes: Vec::new() };
+        let entry = Entry { motors, order, stage, begun: None, outcomes: Vec::new(), id: None };
         self.all.insert(self.last, entry);
         Ok(self.last)
     }
@@ -102,7 +106,7 @@ impl Moves {
         let id = begin(machine, &order)?;
         self.last += 1;
         let (stage, begun) = (Stage::Running(id), Some(machine.now()));
-        let entry = Entry { motors, order, stage, begun, outcomes: Vec::new() };
+        let entry = Entry { motors, order, stage, begun, outcomes: Vec::new(), id: Some(id) };
         self.all.insert(self.last, entry);
         Ok(self.last)
     }
@@ -116,6 +120,7 @@ impl Moves {
         match self.all.get_mut(&number) {
             Some(entry) if entry.waits() => {
                 entry.end(EndResult::Cancelled, None);
+                self.taken_back.push(number);
                 Ok(self.reply(number))
             }
             Some(_) => {
@@ -129,8 +134,9 @@ impl Moves {
     /// Takes back every move that waits for one of these motors; `None`: every one.
     pub fn drop_waiting(&mut self, motors: Option<&[String]>) {
         let named = |e: &Entry| motors.is_none_or(|m| e.motors.iter().any(|one| m.contains(one)));
-        for entry in self.all.values_mut().filter(|e| e.waits() && named(e)) {
+        for (&number, entry) in self.all.iter_mut().filter(|(_, e)| e.waits() && named(e)) {
             entry.end(EndResult::Cancelled, None);
+            self.taken_back.push(number);
         }
     }
 
@@ -199,13 +205,23 @@ impl Moves {
 
     /// The number of the move that the machine knows by another.
     pub fn number_of(&self, id: MoveId) -> Option<u64> {
-        self.all.iter().find(|(_, e)| matches!(e.stage, Stage::Running(i) if i == id)).map(|e| *e.0)
+        // Those that run are among the last.
+        let runs = |e: &(&u64, &Entry)| matches!(e.1.stage, Stage::Running(i) if i == id);
+        self.all.iter().rev().find(runs).map(|e| *e.0)
+    }
+
+    /// Whether a move of the machine is one that a client asked for.
+    pub fn is_own(&self, id: MoveId) -> bool {
+        self.all.values().rev().any(|e| e.id == Some(id))
     }
 
     /// Begins what may begin, and hears how moves ended. Says what happened, and when the next move's
     /// time comes.
     pub fn go_on(&mut self, machine: &mut Machine) -> (Vec<News>, Instant) {
         let mut news = Vec::new();
+        for number in std::mem::take(&mut self.taken_back) {
+            news.extend(self.all.get(&number).and_then(|e| e.ended(number)));
+        }
         self.hear(machine, &mut news);
         let now = machine.now();
         let mut next = Instant::FAR;
@@ -230,6 +246,7 @@ impl Moves {
             match begin(machine, &entry.order) {
                 Ok(id) => {
                     entry.stage = Stage::Running(id);
+                    entry.id = Some(id);
                     entry.begun = Some(now);
                     news.push(News::Started { number, motors: entry.motors.clone() });
                 }

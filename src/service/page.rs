@@ -26,7 +26,7 @@
 //! | 64 | 8 bytes | unit: `mm` or `deg`, filled up with 0 |
 //! | 72 | f64 | position in that unit; not a number for a servo without a signal |
 //! | 80 | f64 | velocity that its plan has, unit/s |
-//! | 88 | u64 | the move that it is part of; 0: none |
+//! | 88 | u64 | the move that it is part of, by the number that clients know; 0: none, or a program's |
 //! | 96 | u32 | place: 0 unknown, 1 assumed, 2 commanded, 3 unverified, 4 estimated |
 //! | 100 | u32 | 1 where it has a fault |
 //! | 104 | u64 | edges so far |

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::desk::{Desk, Handled, MOTORS_EVERY, Waiting};
 use super::line_up::Answer;
+use super::moves::Order;
 use super::wire::ClientId;
 use super::words;
-use crate::config::Drive;
-use crate::machine::{MachineState, ProgramEnd, ProgramRun};
+use crate::config::{Drive, LostLease, MotorUnit};
+use crate::machine::{MachineState, Move, ProgramEnd, ProgramRun};
 use crate::protocol::{
     self, AtRest, ClearReply, Done, ErrorCode, ErrorReply, EventsReply, HelloReply,
     LeaseReleaseReply, LeaseReply, MotorChange, MotorPlace, MotorState, MotorStatus, MotorsChanged,
@@ -17,12 +18,13 @@ use crate::protocol::{
     WaitEventsReply,
 };
 use crate::sync::{Delivery, LeaseGrant, LeaseId, LeaseRequest, LeaseToken, StackFull};
-use crate::units::{Instant, Time};
+use crate::units::{Angle, Instant, Length, Time};
 
 type Result<T> = std::result::Result<T, ErrorReply>;
 
 pub(super) fn program_reply(end: &ProgramEnd) -> ProgramReply {
-    let short = end.shorts.iter().map(|s| format!("{} fell short", s.motor)).collect::<Vec<_>>();
+    let short = end.shorts.iter().map(|s| format!("{} fell short", s.motor));
+    let short = short.chain(end.complaints.iter().cloned()).collect::<Vec<_>>();
     ProgramReply {
         program: end.program.clone(),
         result: Some(words::result(end.result)),
@@ -73,8 +75,7 @@ impl Desk<'_> {
             }
             Request::Clear(_) => self.clear()?,
             Request::Trigger(trigger) => {
-                let data = trigger.data.to_string();
-                let came = self.events.trigger(&trigger.event, data, now);
+                let came = self.machine.trigger(&trigger.event, &trigger.data.to_string());
                 let completed = came.map_err(|e| words::no_event(&e))?.completed as u64;
                 let (name, data) = (trigger.event, trigger.data);
                 self.tell(&protocol::Event::Triggered(protocol::Triggered { name, data }));
@@ -82,11 +83,12 @@ impl Desk<'_> {
             }
             Request::WaitEvents(wait) => {
                 let delivery = if wait.consume { Delivery::Consume } else { Delivery::Shared };
-                let id = self.events.wait(&wait.events, delivery, wait.timeout.0, now);
+                let events = self.machine.events_mut();
+                let id = events.wait(&wait.events, delivery, wait.timeout.0, now);
                 return Ok(Answer::Later(Waiting::Events(id.map_err(|e| words::no_event(&e))?)));
             }
             Request::Events(_) => Reply::Events(EventsReply {
-                events: self.events.kept().map(str::to_owned).collect(),
+                events: self.machine.events().map(str::to_owned).collect(),
             }),
             Request::Rendezvous(r) => {
                 let id = self.meetings.join(&r.name, r.parties as usize, r.timeout.0, now);
@@ -207,7 +209,7 @@ impl Desk<'_> {
         let now = self.machine.now();
         for lost in self.leases.take_lost(now) {
             log::warn!("lease {} of {} is lost: {}", lost.id, lost.holder, lost.cause);
-            self.stop_motors(Some(&lost.motors));
+            self.on_lost_lease(&lost.motors);
             self.tell(&protocol::Event::Lease(protocol::LeaseChanged {
                 lease: lost.id.number(),
                 state: protocol::LeaseState::Lost,
@@ -217,14 +219,56 @@ impl Desk<'_> {
         }
     }
 
-    /// Whether a client may move these motors: nothing holds the machine back, and nobody else has a
-    /// lease on them.
+    /// What the config says of each motor whose lease is lost.
+    fn on_lost_lease(&mut self, motors: &[String]) {
+        let says =
+            |motor: &String| self.config.motor(motor).map_or(LostLease::Stop, |m| m.on_lost_lease);
+        let (hold, stop): (Vec<String>, Vec<String>) =
+            motors.iter().cloned().partition(|motor| says(motor) == LostLease::Hold);
+        if !hold.is_empty() {
+            self.moves.drop_waiting(Some(&hold));
+            for motor in &hold {
+                // One that is about to end ends.
+                let _ = self.machine.hold_motor(motor);
+            }
+        }
+        if stop.is_empty() {
+            return;
+        }
+        self.stop_motors(Some(&stop));
+        for motor in &stop {
+            let LostLease::Park(position) = says(motor) else { continue };
+            if self.fault.is_some() || self.machine.is_stopped() {
+                log::warn!("{motor} is not parked: nothing moves until `lockstep clear`");
+                continue;
+            }
+            let unit = self.config.motor(motor).map(|m| m.unit);
+            let order = match unit {
+                Some(MotorUnit::Millimetre) => Move::new().to(motor, Length(position)),
+                _ => Move::new().to(motor, Angle(position)),
+            };
+            // It begins once the motor has come to rest.
+            if let Err(e) = self.moves.add(Order::Move(order), vec![motor.clone()], None) {
+                log::error!("{motor} is not parked: {}", e.message);
+            }
+        }
+    }
+
+    /// Whether a client may move these motors: nothing holds the machine back, nobody else has a lease on
+    /// them, and none is being calibrated.
     pub(super) fn allowed(
         &self,
         client: ClientId,
         motors: &[String],
         shown: Option<&str>,
     ) -> Result<()> {
+        self.not_held_back()?;
+        self.leased(client, motors, shown)?;
+        self.not_by_pulses(motors)
+    }
+
+    /// Whether nothing holds the machine back.
+    pub(super) fn not_held_back(&self) -> Result<()> {
         if let Some(fault) = &self.fault {
             let text = format!("{fault}; nothing moves until `lockstep clear`");
             return Err(ErrorReply::new(ErrorCode::Fault, text));
@@ -233,7 +277,7 @@ impl Desk<'_> {
             let text = "the machine was halted; nothing moves until `lockstep clear`";
             return Err(ErrorReply::new(ErrorCode::Stopped, text));
         }
-        self.leased(client, motors, shown)
+        Ok(())
     }
 
     /// Whether nobody else has a lease on these motors.
@@ -415,7 +459,12 @@ impl Desk<'_> {
             moves: moves.collect(),
             programs: self.programs.iter().map(|p| p.name().to_owned()).collect(),
             leases: leases.collect(),
-            power: None,
+            power: self.machine.power().map(|power| protocol::PowerStatus {
+                budget_a: f64::from(power.budget) / 1e3,
+                used_a: power.used as f64 / 1e3,
+                waiting: u32::try_from(power.waiting).unwrap_or(u32::MAX),
+                low: power.low,
+            }),
             threads: Vec::<ThreadStatus>::new(),
             clients: u32::try_from(self.clients.len()).unwrap_or(u32::MAX),
             saved: self.saved.len() as u64,

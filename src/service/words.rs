@@ -21,9 +21,13 @@ pub(super) fn refused(error: &MoveError) -> ErrorReply {
         MoveError::Stopped => ErrorCode::Stopped,
         MoveError::Finished => ErrorCode::Closing,
         MoveError::NotUnderWay { .. } => ErrorCode::UnknownMove,
-        MoveError::NotInMove { .. } | MoveError::NoCount { .. } => ErrorCode::WrongMotor,
+        MoveError::NotInMove { .. } | MoveError::NoCount { .. } | MoveError::NoPulses { .. } => {
+            ErrorCode::WrongMotor
+        }
         MoveError::Arrived { .. } | MoveError::Held => ErrorCode::NothingToDo,
         MoveError::NoAnswer { .. } => ErrorCode::Hardware,
+        MoveError::Power(crate::sync::PowerError::TooMany { .. }) => ErrorCode::TooMany,
+        MoveError::Power(_) | MoveError::KeptPower { .. } => ErrorCode::Power,
         _ => ErrorCode::Limit,
     };
     let motor = match error {

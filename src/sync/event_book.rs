@@ -260,6 +260,11 @@ impl EventBook {
         Ok(id)
     }
 
+    /// Gives a wait another deadline. One that is settled, or gone, is left alone.
+    pub fn set_deadline(&mut self, id: WaitId, deadline: Instant) {
+        self.waiters.set_deadline(id, deadline);
+    }
+
     /// Settles those waits for which all is there. Returns how many.
     fn serve(&mut self) -> usize {
         let mut served = 0;

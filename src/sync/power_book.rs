@@ -191,6 +191,13 @@ impl PowerBook {
         self.serve(now);
     }
 
+    /// The grant that was given last switches on so many motors one after another, a stagger apart, beyond
+    /// the first: the next grant that switches one on comes after them.
+    pub fn start_more(&mut self, starts: usize) {
+        let starts = u32::try_from(starts).unwrap_or(u32::MAX);
+        self.next_start = self.next_start + self.rules.stagger.saturating_mul(starts);
+    }
+
     /// The current of the motors that are on, in milliamperes; never more than the budget.
     pub fn used(&self) -> u64 {
         let all = self.grants.iter().flat_map(|(_, claims)| claims);

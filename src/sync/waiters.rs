@@ -88,6 +88,13 @@ impl<W, R> Waiters<W, R> {
         }
     }
 
+    /// Gives a wait that is not settled another deadline.
+    pub(super) fn set_deadline(&mut self, id: WaitId, deadline: Instant) {
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) {
+            entry.deadline = deadline;
+        }
+    }
+
     /// Of those that are not settled and whose deadline has come, the one whose deadline came first.
     pub(super) fn overdue(&self, now: Instant) -> Option<WaitId> {
         let open = self.entries.iter().filter(|entry| matches!(entry.state, Wait::Open(_)));

@@ -9,7 +9,7 @@ mod ratio;
 
 pub use instant::Instant;
 pub use quantity::{
-    Acceleration, Angle, AngularAcceleration, AngularJerk, AngularSpeed, Dimension, Frequency,
-    Jerk, Length, Percent, Ppm, PulseWidth, Quantity, Speed, Time, UnitError,
+    Acceleration, Angle, AngularAcceleration, AngularJerk, AngularSpeed, Current, Dimension,
+    Frequency, Jerk, Length, Percent, Ppm, PulseWidth, Quantity, Speed, Time, UnitError,
 };
 pub use ratio::Ratio;

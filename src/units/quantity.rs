@@ -23,6 +23,7 @@ pub enum Dimension {
     AngularJerk,
     Percent,
     Deviation,
+    Current,
 }
 
 impl Dimension {
@@ -41,6 +42,7 @@ impl Dimension {
             Dimension::AngularJerk => "an angular jerk",
             Dimension::Percent => "a percentage",
             Dimension::Deviation => "a deviation",
+            Dimension::Current => "a current",
         }
     }
 
@@ -59,6 +61,7 @@ impl Dimension {
             Dimension::AngularJerk => "deg/s^3",
             Dimension::Percent => "%",
             Dimension::Deviation => "ppm",
+            Dimension::Current => "A",
         }
     }
 
@@ -77,6 +80,7 @@ impl Dimension {
             Dimension::AngularJerk => "deg/s^3 or turn/s^3",
             Dimension::Percent => "%",
             Dimension::Deviation => "ppm (millionths; 1% is 10000ppm)",
+            Dimension::Current => "A or mA",
         }
     }
 }
@@ -173,6 +177,8 @@ const UNITS: &[(&str, Dimension, u64, u64)] = &[
     ("turn", Dimension::Angle, 360, 1),
     ("%", Dimension::Percent, 1, 1),
     ("ppm", Dimension::Deviation, 1, 1),
+    ("A", Dimension::Current, 1, 1),
+    ("mA", Dimension::Current, 1, 1_000),
 ];
 
 fn unit(name: &str) -> Option<(Dimension, u64, u64)> {
@@ -330,6 +336,7 @@ quantity!(/** An angular acceleration in deg/s². */ AngularAcceleration, Angula
 quantity!(/** An angular jerk in deg/s³. */ AngularJerk, AngularJerk);
 quantity!(/** A percentage: 50.0 is half. */ Percent, Percent);
 quantity!(/** By how many millionths something is off: a clock that runs fast, say. */ Ppm, Deviation);
+quantity!(/** A current in amperes. */ Current, Current);
 
 /// A time that is not negative, in whole nanoseconds: `"500ms"`, `"10s"`, `"1.9us"`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash)]
@@ -497,6 +504,7 @@ mod tests {
             ("1in", 25.4, Dimension::Length),
             ("50%", 50.0, Dimension::Percent),
             ("-1200ppm", -1200.0, Dimension::Deviation),
+            ("800mA", 0.8, Dimension::Current),
         ] {
             let q: Quantity = text.parse().unwrap();
             assert_eq!((q.value, q.dimension), (value, dimension), "{text}");

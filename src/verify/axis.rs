@@ -32,6 +32,8 @@ pub(super) struct Axis {
     course: Course,
     drive: StepDirDrive,
     late: u64,
+    /// Its enable line is that of a load, which is never let go: whatever it finds stays.
+    shares_load: bool,
 
     step: Wire,
     dir: Wire,
@@ -52,6 +54,7 @@ pub(super) struct Axis {
     steady: Tally,
     wake: AtLeast,
     enabled: Tally,
+    off_first: Tally,
     kept: Tally,
     mode_set: Tally,
     no_reset: Tally,
@@ -86,6 +89,7 @@ impl Axis {
             course,
             drive: drive.clone(),
             late: Course::late(options),
+            shares_load: drive.holds_load,
             step: Wire::default(),
             dir: Wire::default(),
             enable: Wire::default(),
@@ -102,11 +106,17 @@ impl Axis {
             steady: Tally::default(),
             wake: AtLeast::new(timing.wake),
             enabled: Tally::default(),
+            off_first: Tally::default(),
             kept: Tally::default(),
             mode_set: Tally::default(),
             no_reset: Tally::default(),
             ends_low: Tally::default(),
         }
+    }
+
+    /// Its enable line is one of `loads`, the pins of those that hold a load.
+    pub fn among(&mut self, loads: &[u8]) {
+        self.shares_load |= self.drive.enable.is_some_and(|line| loads.contains(&line.gpio));
     }
 
     pub fn course(&self) -> &Course {
@@ -268,6 +278,9 @@ impl Axis {
         let Some(line) = self.drive.enable else { return };
         let active = |high: Option<bool>| high == Some(!line.active_low);
         let before = active(self.enable.high);
+        if self.enable.high.is_none() && high.is_some() {
+            self.off_first.look(at, !active(high), || "the driver is on from the start".into());
+        }
         self.enable.set(at, high);
         if before && !active(high) {
             let high = self.step_is_high();
@@ -298,6 +311,9 @@ impl Axis {
         if drive.enable.is_some() || drive.sleep.is_some() {
             bounds.push(self.wake.bound(name, "enable before a step"));
             bounds.push(self.enabled.rule(name, "enabled while stepping", "yes"));
+            if drive.enable.is_some() && !self.shares_load {
+                bounds.push(self.off_first.rule(name, "off at the start", "yes"));
+            }
             if drive.holds_load {
                 bounds.push(self.kept.rule(name, "never lets the load go", "yes"));
             }

@@ -194,7 +194,15 @@ impl Checker {
     ) -> Result<Checker, VerifyError> {
         let roles = roles(signals, config)?;
         let motors = config.motors.iter().map(|m| Motor::new(m, options));
-        let motors = motors.collect::<Result<Vec<Motor>, _>>()?;
+        let mut motors = motors.collect::<Result<Vec<Motor>, _>>()?;
+        let drives = config.motors.iter().filter_map(|m| m.drive.step_dir());
+        let loads = drives.filter(|d| d.holds_load).filter_map(|d| d.enable);
+        let loads: Vec<u8> = loads.map(|line| line.gpio).collect();
+        for motor in &mut motors {
+            if let Motor::Axis(axis) = motor {
+                axis.among(&loads);
+            }
+        }
         let grains: Vec<Grain> =
             motors.iter().map(|motor| motor.grain(options.late_nanos())).collect();
         Ok(Checker {

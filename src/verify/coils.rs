@@ -45,6 +45,9 @@ pub(super) struct Coils {
     stepped_at: Option<u64>,
     /// At rest with power since then.
     rests_since: Option<u64>,
+    /// It may let go of coils that hold at rest: in the end, or after a while.
+    releases: bool,
+    after: bool,
 
     interval: AtLeast,
     wake: AtLeast,
@@ -92,6 +95,8 @@ impl Coils {
             powered_at: None,
             stepped_at: None,
             rests_since: None,
+            releases: axis.releases_on_stop() || motor.release_after.is_some(),
+            after: motor.release_after.is_some(),
             wake: AtLeast::new(drive.settle),
             let_go: AtLeast::new(drive.settle),
             forbidden: Tally::default(),
@@ -181,7 +186,7 @@ impl Coils {
         let may = match (self.drive.holds_load, self.drive.at_rest) {
             (true, _) => false,
             (false, AtRest::Release) => true,
-            (false, AtRest::Hold) => self.course.axis.releases_on_stop(),
+            (false, AtRest::Hold) => self.releases,
         };
         self.rest.look(at, may, || "they let go".into());
         self.rest.look(at, !self.course.moving, || "they let go in a move".into());
@@ -274,6 +279,7 @@ impl Coils {
         };
         let rest_word = match (self.drive.holds_load, rest) {
             (false, AtRest::Release) => "lets go",
+            (false, AtRest::Hold) if self.after => "holds, for a while",
             (true, _) | (false, AtRest::Hold) => "holds",
         };
         let mut bounds = vec![
@@ -283,7 +289,7 @@ impl Coils {
             self.interval.bound(name, "step interval"),
             self.wake.bound(name, "power before a step"),
         ];
-        let lets_go = rest == AtRest::Release || self.course.axis.releases_on_stop();
+        let lets_go = rest == AtRest::Release || self.releases;
         if lets_go {
             bounds.push(self.let_go.bound(name, "power after a step"));
             bounds.push(self.kept_phase.rule(name, "phase kept without power", "yes"));

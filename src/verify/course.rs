@@ -6,7 +6,7 @@ use super::check::{Tally, figure, motion_bounds};
 use super::report::Bound;
 use super::staircase::Staircase;
 use super::step_motion::StepMotion;
-use crate::config::{AxisConfig, ClockMode, MotorConfig, PwmClockDrive};
+use crate::config::{AtStart, AxisConfig, ClockMode, MotorConfig, PwmClockDrive};
 
 /// What a step may fall short of a whole one in a position, by rounding.
 const WHOLE: f64 = 1e-3;
@@ -28,6 +28,8 @@ pub(super) struct Course {
     placed: bool,
     /// The count, once a position was told, and the range of it.
     count: Option<i64>,
+    /// Where the config says that it starts, until its first position is told.
+    assumed: Option<i64>,
     range: Option<(i64, i64)>,
     pub in_moves: Tally,
     /// Of the play's steps those that lie below it.
@@ -52,6 +54,10 @@ impl Course {
         let late = Self::late(options);
         let show = |x: f64| if x.is_finite() { figure(x) } else { "unlimited".to_owned() };
         let unit = motor.unit.symbol();
+        let assumed = match axis.at_start {
+            AtStart::Assume(position) => Some(of(position).round() as i64),
+            _ => None,
+        };
         Course {
             name: motor.name.clone(),
             unit,
@@ -63,6 +69,7 @@ impl Course {
             steps: 0,
             placed: true,
             count: None,
+            assumed,
             range: None,
             in_moves: Tally::default(),
             below: axis.backlash,
@@ -192,7 +199,7 @@ impl Course {
 
     /// A person says where it is: nothing moves, and the count goes on from there.
     pub fn set(&mut self, at: u64, position: f64) {
-        self.count = None;
+        (self.count, self.assumed) = (None, None);
         self.placed = true;
         self.told(at, position);
     }
@@ -204,6 +211,12 @@ impl Course {
         let whole = (steps - count).abs() <= WHOLE;
         let text = || format!("{position} {} is {} steps", self.unit, figure(steps));
         let told = count as i64;
+        // What came before the first position are steps of no move, which have a rule of their own.
+        if let Some(assumed) = self.assumed.take() {
+            self.places.look(at, told == assumed, || {
+                format!("it starts at {told} steps, and the config says at {assumed}")
+            });
+        }
         match self.count {
             Some(count) if whole => self.places.look(at, count == told, || {
                 format!("the edges make {count} steps, the position says {told}")

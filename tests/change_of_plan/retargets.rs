@@ -267,3 +267,43 @@ fn slowing_down_never_turns_back() {
         assert!(steps[0].windows(2).all(|w| w[1].1 > w[0].1), "never back");
     }
 }
+
+/// Two in a row: the second is made while the first takes hold, which may be in the middle of a pulse.
+#[test]
+fn a_second_retarget_lets_the_pulse_pass_that_is_out() {
+    let text = STAGE.replace(
+        "driver = \"drv8825\"",
+        "driver = { step-high = \"20us\", step-low = \"20us\", dir-setup = \"1us\", dir-hold = \"1us\", wake = \"1ms\" }",
+    );
+    assert_ne!(text, STAGE);
+    for phase in 0..150 {
+        let mut machine = virtual_machine(&text);
+        let id = machine.start(&to("x", 40.0)).unwrap();
+        machine.run_for(500 * MS + Duration::from_nanos(977 * phase));
+        machine.retarget(id, &to("x", 45.0)).unwrap();
+        // Agreed on, and not yet in force.
+        machine.run_for(MS);
+        machine.retarget(id, &to("x", 50.0)).unwrap();
+        let first = machine.now();
+        while machine.snapshot().moves.contains(&id) {
+            machine.run_for(MS);
+        }
+        let end = machine.wait(id);
+        assert!(end.all_reached(), "{end:?}");
+        assert_eq!(end.motors[0].position, 50.0);
+        let vcd = vcd(&mut machine);
+        let told: Vec<u64> = vcd
+            .lines()
+            .scan(0, |at, line| {
+                if let Some(t) = line.strip_prefix('#') {
+                    *at = t.parse().unwrap();
+                }
+                Some(line.contains(":retarget:").then_some(*at))
+            })
+            .flatten()
+            .collect();
+        // 3 ms until the one holds, and 4 ms and a little for the next: not one that is tried again.
+        let [.., last] = told[..] else { panic!("{told:?}") };
+        assert!(last < first.as_nanos() + 8_000_000, "{told:?} after {first}");
+    }
+}

@@ -26,6 +26,8 @@ pub struct DriverLines {
     pub may_release: bool,
     /// Whether the enable line goes inactive when the program ends.
     pub release_at_end: bool,
+    /// The driver is let go once the motor has been at rest for this long.
+    pub release_after: Option<u64>,
 }
 
 /// What is known of them.
@@ -36,6 +38,9 @@ pub(super) struct Lines {
     free_from: Instant,
     enabled: bool,
     awake_from: Instant,
+    /// Told to be powered also at rest, until it is told to let go.
+    wanted: bool,
+    rests_since: Instant,
 }
 
 impl Lines {
@@ -47,6 +52,8 @@ impl Lines {
             free_from: Instant::ZERO,
             enabled: false,
             awake_from: Instant::ZERO,
+            wanted: false,
+            rests_since: Instant::ZERO,
         }
     }
 
@@ -72,7 +79,32 @@ impl Lines {
         Ok(self.awake_from)
     }
 
-    pub fn release(&mut self) -> Result<(), HalError> {
+    /// Energises the driver for as long as it is not released.
+    pub fn switch_on(&mut self) -> Result<(), HalError> {
+        self.wanted = true;
+        self.acquire().map(|_| ())
+    }
+
+    /// The motor is part of a move.
+    pub fn is_busy(&mut self, now: Instant) {
+        self.rests_since = now;
+    }
+
+    /// The motor is at rest: lets the driver go if it is time. Says whether it did, and when to ask again.
+    pub fn rest(&mut self, now: Instant) -> Result<(bool, Option<Instant>), HalError> {
+        let after = self.l.release_after.filter(|_| self.enabled && !self.wanted);
+        let Some(after) = after.filter(|_| self.l.may_release) else { return Ok((false, None)) };
+        let at = self.rests_since.plus_nanos(after);
+        if now < at {
+            return Ok((false, Some(at)));
+        }
+        Ok((self.release()?, None))
+    }
+
+    /// Lets the driver go, if that is allowed. Says whether it did.
+    pub fn release(&mut self) -> Result<bool, HalError> {
+        self.wanted = false;
+        let released = self.l.may_release && self.enabled;
         if self.l.may_release && self.enabled {
             self.enabled = false;
             if let Some(line) = &mut self.l.enable {
@@ -82,11 +114,11 @@ impl Lines {
                 line.set(*asleep)?;
             }
         }
-        Ok(())
+        Ok(released)
     }
 
-    pub fn release_at_end(&mut self) -> Result<(), HalError> {
-        if self.l.release_at_end { self.release() } else { Ok(()) }
+    pub fn release_at_end(&mut self) -> Result<bool, HalError> {
+        if self.l.release_at_end { self.release() } else { Ok(false) }
     }
 
     /// The last pulse was over at `at`.

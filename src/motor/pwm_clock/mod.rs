@@ -318,8 +318,11 @@ impl PwmClock {
         if self.finish || self.halted.is_some() || self.fault.is_some() {
             self.say_still()?;
         }
+        if !self.part.is_idle() {
+            self.lines.is_busy(now);
+        }
         match self.part.stage() {
-            Stage::Idle => Ok(Wake::IDLE),
+            Stage::Idle => self.rest(now),
             Stage::Preparing => self.prepare(now),
             Stage::Waiting => self.await_barrier(now),
             Stage::Running => self.run(now),
@@ -347,6 +350,15 @@ impl PwmClock {
         }
     }
 
+    /// No move: the driver keeps its power, unless it shall be let go after a while.
+    fn rest(&mut self, now: Instant) -> Result<Wake, HalError> {
+        let (released, again) = self.lines.rest(now)?;
+        if released {
+            self.out.say(Report::Released);
+        }
+        Ok(again.map_or(Wake::IDLE, Wake::about))
+    }
+
     fn say_still(&mut self) -> Result<(), HalError> {
         if let Some(kind) = self.fault.take() {
             self.out.say(Report::Fault(kind));
@@ -355,7 +367,9 @@ impl PwmClock {
             self.out.say(Report::Halted { id });
         }
         if std::mem::take(&mut self.finish) {
-            self.lines.release_at_end()?;
+            if self.lines.release_at_end()? {
+                self.out.say(Report::Released);
+            }
             self.out.say(Report::Safe);
         }
         Ok(())
@@ -386,7 +400,7 @@ impl PwmClock {
         }) {
             Met::Released => self.run(now),
             Met::NotYet(wake) => Ok(wake),
-            Met::Broken => Ok(Wake::IDLE),
+            Met::Broken => self.rest(now),
         }
     }
 
@@ -435,9 +449,9 @@ impl PwmClock {
             if now < end {
                 return Ok(Some(Wake::about(end)));
             }
-            if change.is_none() {
-                // Where it holds, the motor keeps its power.
-                self.part.end(end, &mut self.out);
+            // Where it holds, the motor keeps its power.
+            if change.is_none() && self.part.end(end, &mut self.out) {
+                return Ok(Some(self.rest(now)?));
             }
             return Ok(Some(Wake::IDLE));
         };
@@ -600,6 +614,8 @@ impl Motor for PwmClock {
                     self.part.take_change(change, &mut self.out);
                 }
             }
+            // It has no pulses of different widths.
+            Command::Reach { .. } => {}
             Command::SetCount(count) => {
                 if self.part.is_idle() && matches!(self.state, State::Off) {
                     self.count = count;
@@ -610,21 +626,23 @@ impl Motor for PwmClock {
             Command::Halt => {
                 self.shorten(now);
                 let dropped = self.part.drop_move();
+                self.lines.is_busy(now);
                 self.halted = Some(self.halted.flatten().or(dropped));
             }
             Command::Enable => {
                 if self.part.is_free(self.closed)
-                    && let Err(e) = self.lines.acquire()
+                    && let Err(e) = self.lines.switch_on()
                 {
                     self.fail(FaultKind::Output(e), now);
                 }
             }
             Command::Release => {
-                if self.part.is_idle()
-                    && matches!(self.state, State::Off)
-                    && let Err(e) = self.lines.release()
-                {
-                    self.fail(FaultKind::Output(e), now);
+                if self.part.is_idle() && matches!(self.state, State::Off) {
+                    match self.lines.release() {
+                        Ok(true) => self.out.say(Report::Released),
+                        Ok(false) => {}
+                        Err(e) => self.fail(FaultKind::Output(e), now),
+                    }
                 }
             }
             Command::Finish => {

@@ -246,6 +246,7 @@ impl Bench {
             wake: 0,
             up: Level::High,
             may_release: true,
+            release_after: None,
             release_at_end: false,
         };
         let (sender, events) = bounded(64);
@@ -263,8 +264,15 @@ impl Bench {
         let (at_release, zero) = (epoch.clone(), at(self.now + 5_000_000));
         let barrier = StepBarrier::new(1).with_action(move || at_release.set(zero));
         self.moves += 1;
-        let motion =
-            Motion { id: self.moves, trajectory, barrier, epoch, placed: true, then: Then::End };
+        let motion = Motion {
+            id: self.moves,
+            trajectory,
+            barrier,
+            epoch,
+            placed: true,
+            after: 0,
+            then: Then::End,
+        };
         self.tell(Command::Arm(motion));
     }
 
@@ -670,6 +678,7 @@ mod rate {
             wake: 0,
             up: Level::High,
             may_release: true,
+            release_after: None,
             release_at_end: false,
         };
         let (sender, events) = bounded(64);
@@ -698,8 +707,15 @@ mod rate {
             let (at_release, zero) = (epoch.clone(), at(self.now + 5_000_000));
             let barrier = StepBarrier::new(1).with_action(move || at_release.set(zero));
             let trajectory = Arc::new(trajectory);
-            let motion =
-                Motion { id: 1, trajectory, barrier, epoch, placed: false, then: Then::End };
+            let motion = Motion {
+                id: 1,
+                trajectory,
+                barrier,
+                epoch,
+                placed: false,
+                after: 0,
+                then: Then::End,
+            };
             self.motor.command(Command::Arm(motion), at(self.now));
         }
 

@@ -142,12 +142,24 @@ impl PwmRate {
         if matches!(self.state, State::Off) {
             self.say_still()?;
         }
+        if !self.part.is_idle() {
+            self.lines.is_busy(now);
+        }
         match self.part.stage() {
-            Stage::Idle => Ok(Wake::IDLE),
+            Stage::Idle => self.rest(now),
             Stage::Preparing => self.prepare(now),
             Stage::Waiting => self.await_barrier(now),
             Stage::Running => self.run(now),
         }
+    }
+
+    /// No move: the driver keeps its power, unless it shall be let go after a while.
+    fn rest(&mut self, now: Instant) -> Result<Wake, HalError> {
+        let (released, again) = self.lines.rest(now)?;
+        if released {
+            self.out.say(Report::Released);
+        }
+        Ok(again.map_or(Wake::IDLE, Wake::about))
     }
 
     fn say_still(&mut self) -> Result<(), HalError> {
@@ -158,7 +170,9 @@ impl PwmRate {
             self.out.say(Report::Halted { id });
         }
         if std::mem::take(&mut self.finish) {
-            self.lines.release_at_end()?;
+            if self.lines.release_at_end()? {
+                self.out.say(Report::Released);
+            }
             self.out.say(Report::Safe);
         }
         Ok(())
@@ -178,7 +192,7 @@ impl PwmRate {
         match self.part.meet(now, &mut self.out, |motion, _| cursor(&motion.trajectory, count).0) {
             Met::Released => self.run(now),
             Met::NotYet(wake) => Ok(wake),
-            Met::Broken => Ok(Wake::IDLE),
+            Met::Broken => self.rest(now),
         }
     }
 
@@ -207,8 +221,8 @@ impl PwmRate {
             let Some(due) = next else {
                 let end = run.zero.plus_nanos(run.trajectory.duration());
                 if now >= end && change_at == Instant::FAR {
-                    self.part.end(end, &mut self.out);
-                    return Ok(Wake::IDLE);
+                    let over = self.part.end(end, &mut self.out);
+                    return if over { self.rest(now) } else { Ok(Wake::IDLE) };
                 }
                 return Ok(Wake::about(end.max(now).min(change_at)));
             };
@@ -275,25 +289,27 @@ impl Motor for PwmRate {
                 }
             }
             // Where nobody knows the place there is none to set.
-            Command::SetCount(_) => {}
+            Command::SetCount(_) | Command::Reach { .. } => {}
             Command::Halt => {
                 self.begin_end(now);
                 let dropped = self.part.drop_move();
+                self.lines.is_busy(now);
                 self.halted = Some(self.halted.flatten().or(dropped));
             }
             Command::Enable => {
                 if self.part.is_free(self.closed)
-                    && let Err(e) = self.lines.acquire()
+                    && let Err(e) = self.lines.switch_on()
                 {
                     self.fail(FaultKind::Output(e), now);
                 }
             }
             Command::Release => {
-                if self.part.is_idle()
-                    && matches!(self.state, State::Off)
-                    && let Err(e) = self.lines.release()
-                {
-                    self.fail(FaultKind::Output(e), now);
+                if self.part.is_idle() && matches!(self.state, State::Off) {
+                    match self.lines.release() {
+                        Ok(true) => self.out.say(Report::Released),
+                        Ok(false) => {}
+                        Err(e) => self.fail(FaultKind::Output(e), now),
+                    }
                 }
             }
             Command::Finish => {

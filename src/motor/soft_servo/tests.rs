@@ -51,6 +51,7 @@ impl Bench {
                 dead_band: 0,
             },
             limits: ANY,
+            release_after: None,
             max_lateness: Some(1_000_000),
             clock: clock.clone(),
             telemetry: Arc::default(),
@@ -78,6 +79,7 @@ impl Bench {
             barrier,
             epoch,
             placed: true,
+            after: 0,
             then: Then::End,
         }));
         trajectory

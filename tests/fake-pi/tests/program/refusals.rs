@@ -1,6 +1,6 @@
 //! What the program says when it cannot begin: one error, which names the mend; and nothing moves.
 
-use crate::common::{Config, Run, lockstep};
+use crate::common::{Config, Run, lockstep, shell};
 
 const AXIS: &str = include_str!("axis.toml");
 
@@ -92,4 +92,25 @@ fn an_axis_that_does_not_know_where_it_stands_is_not_moved() {
     // The simulator starts where the config says.
     let run = lockstep("--board pi-4", &config, "--backend sim").expect_success();
     assert!(!run.touched(), "{:#?}", run.log);
+}
+
+#[test]
+fn a_second_service_says_who_holds_the_pins() {
+    let config = Config::patient("servo-sweep.toml");
+    // Whichever socket it would listen on: the header is one.
+    let script = format!(
+        "D=$(mktemp -d)\n\
+         serve() {{ exec $LOCKSTEP serve --backend rppal --config {} --socket $D/$1; }}\n\
+         serve one 2>/dev/null & first=$!\n\
+         for i in $(seq 200); do [ -S $D/one ] && break; sleep 0.1; done\n\
+         (serve two) 2>$D/said; [ $? = 3 ] || exit 9\n\
+         cat $D/said >&2\n\
+         grep -q \"another lockstep (process $first) drives this header\" $D/said || exit 8\n\
+         [ -e $D/two ] && exit 7\n\
+         lockstep status --socket $D/one >/dev/null || exit 6\n\
+         kill -TERM $first; wait $first || exit 5",
+        config.path
+    );
+    let run = shell("--pwm 18", &script).expect_success();
+    assert_eq!(run.errors().len(), 1, "{}", run.stderr);
 }
