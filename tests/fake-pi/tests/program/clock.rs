@@ -66,7 +66,7 @@ fn its_bursts_make_the_steps_that_it_tells() {
         }
         assert_eq!((run.status, table["steps"].as_i64()), (0, Some(5)), "{}", run.stderr);
         // There and back, and whatever a late loop made too many, twice.
-        assert!(total >= 19 && (total - 19) % 2 == 0, "{pulses:?}");
+        assert!(total >= 19 && (total - 19).is_multiple_of(2), "{pulses:?}");
         let dir = run.edges(27);
         assert!(dir.len() >= 2, "{dir:?}");
     }
