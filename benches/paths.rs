@@ -38,8 +38,9 @@ fn main() {
         // Each says by how much the heading turns at a vertex.
         let straight = |_: u64| 0.0;
         let spiral = |i: u64| 0.1 / (3.0 + i as f64 * 1e-3);
-        let corners = |i: u64| if i % 1000 == 0 { 2.0 } else { 0.1 / (3.0 + i as f64 * 1e-3) };
-        let zigzag = |i: u64| if i % 2 == 0 { 1.2 } else { -1.2 };
+        let corners =
+            |i: u64| if i.is_multiple_of(1000) { 2.0 } else { 0.1 / (3.0 + i as f64 * 1e-3) };
+        let zigzag = |i: u64| if i.is_multiple_of(2) { 1.2 } else { -1.2 };
         time("a straight line", motors, segments, straight);
         time("a spiral", motors, segments, spiral);
         time("a spiral, a corner every 1000", motors, segments, corners);

@@ -9,8 +9,9 @@
 //! else `/run/lockstep`; else, for a user who may not write there, `lockstep` in `$XDG_RUNTIME_DIR`. All
 //! of them lie in memory: a reboot, which ends every signal, empties them.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -21,6 +22,8 @@ use thiserror::Error;
 
 const LOCK: &str = "lock";
 const ACCEPTED: &str = "accepted.toml";
+/// Beside it while one config takes the place of another: the one to come.
+const CHANGING: &str = "changing.toml";
 /// How long a process that was killed may take to be gone: until then it has its locks.
 const GOING: Duration = Duration::from_secs(1);
 /// In front of the name of the file that a config came from, in the last line of its copy: there it
@@ -60,6 +63,10 @@ pub struct Claim {
     _locks: Vec<File>,
     /// Where this process may write.
     folder: Option<PathBuf>,
+    /// How whoever drove the header last has signed.
+    drove: Option<String>,
+    /// How this process has.
+    signature: Option<String>,
 }
 
 /// The copy of a config that a run accepted.
@@ -87,7 +94,7 @@ impl Claim {
 
     fn take_in(folders: &[PathBuf], patience: Duration) -> Result<Claim, ClaimError> {
         let until = Instant::now() + patience;
-        let mut claim = Claim { _locks: Vec::new(), folder: None };
+        let mut claim = Claim { _locks: Vec::new(), folder: None, drove: None, signature: None };
         for folder in folders {
             // A folder that this user may not make or write is another's, whose lock still counts.
             let _ = fs::create_dir(folder);
@@ -105,13 +112,38 @@ impl Claim {
                 }
                 thread::sleep(Duration::from_millis(5));
             }
-            sign(&file);
+            // Whoever drives the header next, as any user, signs in it.
+            let _ = file.set_permissions(Permissions::from_mode(0o666));
+            let drove = signed(&file);
+            sign(&file, drove.as_deref());
+            claim.drove = claim.drove.or(drove);
             if claim.folder.is_none() && access(folder, Access::WRITE_OK).is_ok() {
                 claim.folder = Some(folder.clone());
             }
             claim._locks.push(file);
         }
         Ok(claim)
+    }
+
+    /// Signs that this process drives the header from now on, and makes steps. Whoever only makes
+    /// outputs safe does not.
+    pub fn drive(&mut self) {
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let nanos = since_epoch.map_or(0, |d| d.as_nanos());
+        let signature = format!("{}-{nanos}", std::process::id());
+        self._locks.iter().for_each(|file| sign(file, Some(&signature)));
+        self.signature = Some(signature);
+    }
+
+    /// How this process has signed, once it [drives](Claim::drive) the header.
+    pub fn signature(&self) -> Option<&str> {
+        self.signature.as_deref()
+    }
+
+    /// How whoever drove the header before this process has signed; `None`: nobody since the last
+    /// reboot, as far as that can be known.
+    pub fn drove(&self) -> Option<&str> {
+        self.drove.as_deref()
     }
 
     /// The runtime folder that this process may write into, if there is one.
@@ -127,30 +159,83 @@ impl Claim {
     /// The copy can't be written.
     pub fn keep(&self, text: &str, came_from: &str) -> io::Result<Option<PathBuf>> {
         let Some(folder) = &self.folder else { return Ok(None) };
-        let new = folder.join(format!("{ACCEPTED}.new"));
-        // One that is left may belong to another user.
-        let _ = fs::remove_file(&new);
-        let mut file = File::create(&new)?;
-        let came_from = came_from.escape_debug();
-        file.write_all(format!("{text}\n{CAME_FROM}{came_from}\n").as_bytes())?;
-        // Nothing lies on a disk here: the name changes hands once the text is complete.
-        drop(file);
-        let path = folder.join(ACCEPTED);
-        fs::rename(&new, &path)?;
+        let path = write(folder, ACCEPTED, text, came_from)?;
+        // Left by one that died in a change, and was made safe.
+        let _ = fs::remove_file(folder.join(CHANGING));
         Ok(Some(path))
+    }
+
+    /// Keeps the text of a config that is about to take the place of the one that is kept. Until
+    /// [`Claim::changed`] both count: see [`Accepted::changing`].
+    ///
+    /// # Errors
+    ///
+    /// It can't be written.
+    pub fn changing(&self, text: &str, came_from: &str) -> io::Result<()> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        write(folder, CHANGING, text, came_from).map(drop)
+    }
+
+    /// The change is over: the config to come holds, or what held before does.
+    ///
+    /// # Errors
+    ///
+    /// The files can't be changed: both count, still.
+    pub fn changed(&self, holds: bool) -> io::Result<()> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let next = folder.join(CHANGING);
+        if holds { fs::rename(next, folder.join(ACCEPTED)) } else { fs::remove_file(next) }
     }
 }
 
-/// Writes this process' number into the lock, for errors. Without it they say less.
-fn sign(mut file: &File) {
-    let number = std::process::id().to_string();
-    let _ = file.set_len(0).and_then(|()| file.write_all(number.as_bytes()));
+impl Accepted {
+    /// The config that was about to take its place when the process died, if one was: outputs of both
+    /// may be in use.
+    pub fn changing(&self) -> Option<Accepted> {
+        read(self.path.with_file_name(CHANGING))
+    }
+}
+
+/// Writes a config's text into a file of the runtime folder.
+fn write(folder: &Path, name: &str, text: &str, came_from: &str) -> io::Result<PathBuf> {
+    let new = folder.join(format!("{name}.new"));
+    // One that is left may belong to another user.
+    let _ = fs::remove_file(&new);
+    let mut file = File::create(&new)?;
+    let came_from = came_from.escape_debug();
+    file.write_all(format!("{text}\n{CAME_FROM}{came_from}\n").as_bytes())?;
+    // Nothing lies on a disk here: the name changes hands once the text is complete.
+    drop(file);
+    let path = folder.join(name);
+    fs::rename(&new, &path)?;
+    Ok(path)
+}
+
+fn read(path: PathBuf) -> Option<Accepted> {
+    let text = fs::read_to_string(&path).ok()?;
+    let last = text.lines().last().unwrap_or_default();
+    let came_from = last.strip_prefix(CAME_FROM).map(str::to_owned);
+    Some(Accepted { path, text, came_from })
+}
+
+/// Writes this process' number into the lock, for errors, and who drives the header. Without it they
+/// say less.
+fn sign(mut file: &File, drives: Option<&str>) {
+    let text = format!("{}\n{}", std::process::id(), drives.unwrap_or_default());
+    let written = file.set_len(0).and_then(|()| file.rewind());
+    let _ = written.and_then(|()| file.write_all(text.as_bytes()));
+}
+
+fn signed(mut file: &File) -> Option<String> {
+    let mut text = String::new();
+    file.rewind().and_then(|()| file.read_to_string(&mut text)).ok()?;
+    text.lines().nth(1).filter(|line| !line.is_empty()).map(str::to_owned)
 }
 
 fn owner(mut file: File) -> Option<u32> {
     let mut text = String::new();
     file.read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+    text.lines().next()?.trim().parse().ok()
 }
 
 /// The config that was accepted last on this machine, as far as this user can know.
@@ -168,12 +253,7 @@ fn last_accepted_in(folders: &[PathBuf]) -> Option<Accepted> {
     }
     // The newest: one that can't be read is passed over.
     all.sort();
-    all.into_iter().rev().find_map(|(_, path)| {
-        let text = fs::read_to_string(&path).ok()?;
-        let last = text.lines().last().unwrap_or_default();
-        let came_from = last.strip_prefix(CAME_FROM).map(str::to_owned);
-        Some(Accepted { path, text, came_from })
-    })
+    all.into_iter().rev().find_map(|(_, path)| read(path))
 }
 
 /// The runtime folders to look into, the first that can be written to keep things in.
@@ -251,6 +331,46 @@ mod tests {
         let kept = last_accepted_in(&folders).unwrap();
         assert!(kept.text.starts_with("# another"));
         assert_eq!(kept.came_from.as_deref(), Some("b\\n.toml"));
+    }
+
+    #[test]
+    fn who_drove_last_is_known_also_when_others_made_it_safe() {
+        let (_root, folders) = two();
+        let mut first = Claim::take_in(&folders, NOW).unwrap();
+        assert_eq!((first.drove(), first.signature()), (None, None));
+        first.drive();
+        let signature = first.signature().unwrap().to_owned();
+        drop(first);
+        // It only looks.
+        drop(Claim::take_in(&folders, NOW).unwrap());
+        let mut next = Claim::take_in(&folders, NOW).unwrap();
+        assert_eq!(next.drove(), Some(signature.as_str()));
+        next.drive();
+        assert_ne!(next.signature(), Some(signature.as_str()));
+    }
+
+    /// Between two configs both count; after it one.
+    #[test]
+    fn a_change_is_seen_until_it_is_over() {
+        let (_root, folders) = two();
+        let claim = Claim::take_in(&folders, NOW).unwrap();
+        let kept = |text: &str| last_accepted_in(&folders).unwrap().text.starts_with(text);
+        let next = || last_accepted_in(&folders).unwrap().changing();
+        claim.keep("# one", "a").unwrap();
+        assert_eq!(next(), None);
+        for (holds, text) in [(false, "# one"), (true, "# two")] {
+            claim.changing("# two", "b").unwrap();
+            assert!(kept("# one"));
+            let both = next().unwrap();
+            assert!(both.text.starts_with("# two"));
+            assert_eq!(both.came_from.as_deref(), Some("b"));
+            claim.changed(holds).unwrap();
+            assert!(kept(text) && next().is_none());
+        }
+        // Whoever comes next has made the dead one's outputs safe.
+        claim.changing("# three", "b").unwrap();
+        claim.keep("# four", "c").unwrap();
+        assert_eq!(next(), None);
     }
 
     #[test]

@@ -38,20 +38,29 @@ pub enum Did {
     Left(Why),
 }
 
-/// Makes every output of `config` safe on the header of this `board`. `told` hears of each as soon as
-/// it is done. The order is that of the config, but for signals, which come last: they need up to
-/// three periods, all at once.
-pub fn make_safe(config: &Config, board: Model, told: &mut dyn FnMut(&MadeSafe)) -> Vec<MadeSafe> {
+/// Makes every output of these configs safe on the header of this `board`: one config, or two where a
+/// program died while one took the place of the other. `told` hears of each as soon as it is done. The
+/// order is that of the configs, but for signals, which come last: they need up to three periods, all at
+/// once.
+pub fn make_safe(
+    configs: &[&Config],
+    board: Model,
+    told: &mut dyn FnMut(&MadeSafe),
+) -> Vec<MadeSafe> {
     let mut header = RppalBackend::open();
     let mut all = Vec::new();
     let mut signals = Vec::new();
+    let outputs = outputs(configs);
     let mut done = |output: Output, result| {
-        let motors = output.motors.iter().map(|&m| config.motors[m].name.clone()).collect();
+        let of = |(known, motors): &(Output, Vec<String>)| {
+            (known.port == output.port).then(|| motors.clone())
+        };
+        let motors = outputs.iter().find_map(of).unwrap_or_default();
         let made = MadeSafe { output, motors, result };
         told(&made);
         all.push(made);
     };
-    for output in config.outputs() {
+    for (output, _) in outputs.clone() {
         let result = match (&output.port, output.safe) {
             (_, SafeState::Kept(why)) => Ok(Did::Left(why)),
             (&Port::Gpio(gpio), SafeState::Level(high)) => {
@@ -69,6 +78,27 @@ pub fn make_safe(config: &Config, board: Model, told: &mut dyn FnMut(&MadeSafe))
         done(output, result);
     }
     end_signals(board, &mut header, signals, &mut done);
+    all
+}
+
+/// Every output once, with the names of its motors. What holds a load in one config holds it in all.
+fn outputs(configs: &[&Config]) -> Vec<(Output, Vec<String>)> {
+    let mut all: Vec<(Output, Vec<String>)> = Vec::new();
+    for config in configs {
+        for output in config.outputs() {
+            let motors = output.motors.iter().map(|&m| config.motors[m].name.clone()).collect();
+            let rank = |safe: SafeState| match safe {
+                SafeState::Kept(Why::HoldsLoad) => 2,
+                SafeState::Kept(Why::Harmless) => 0,
+                SafeState::Level(_) | SafeState::NoSignal => 1,
+            };
+            match all.iter_mut().find(|(known, _)| known.port == output.port) {
+                Some(known) if rank(output.safe) > rank(known.0.safe) => *known = (output, motors),
+                Some(_) => {}
+                None => all.push((output, motors)),
+            }
+        }
+    }
     all
 }
 
@@ -130,5 +160,37 @@ fn end_signals(
     let late = io::Error::from(io::ErrorKind::TimedOut);
     for (_, path, output) in waiting {
         done(output, Err(HalError::Open { path, cause: Cause::from(&late) }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        Config::from_str(text, "t").unwrap().config
+    }
+
+    /// What two configs have in common comes once, and a load is held if either says so.
+    #[test]
+    fn between_two_configs_both_count() {
+        let text = include_str!("../config/xyz-stage.toml");
+        let old = config(text);
+        let new = config(&text.replacen("on-stop = \"release\"", "holds-load = true", 1).replacen(
+            "step = { gpio = 17 }",
+            "step = { gpio = 4 }",
+            1,
+        ));
+        for pair in [[&old, &new], [&new, &old]] {
+            let all = outputs(&pair);
+            let of = |gpio| all.iter().filter(|o| o.0.port == Port::Gpio(gpio)).collect::<Vec<_>>();
+            assert_eq!(of(22).len(), 1);
+            assert_eq!(of(22)[0].0.safe, SafeState::Kept(Why::HoldsLoad));
+            for step in [17, 4] {
+                assert_eq!(of(step)[0].0.safe, SafeState::Level(false));
+                assert_eq!(of(step)[0].1, ["x"]);
+            }
+        }
+        assert_eq!(outputs(&[&old]).len(), old.outputs().len());
     }
 }

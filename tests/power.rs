@@ -260,6 +260,36 @@ fn who_waits_for_current_hears_hold_and_stop() {
     assert_eq!(machine.power().unwrap().waiting, 0);
 }
 
+/// Nothing is left taken by moves that took nothing, and by those that lost a motor while they waited.
+#[test]
+fn no_share_is_forgotten() {
+    let axis = "[axis.v]\nstep = { gpio = 4 }\ndir = { gpio = 18 }\ndriver = \"drv8825\"\n\
+        steps-per-revolution = 200\nmicrosteps = 4\ndistance-per-revolution = \"8mm\"\n\
+        travel = \"unlimited\"\nmax-speed = \"40mm/s\"\nmax-acceleration = \"400mm/s^2\"\n\
+        at-start = { assume = \"0mm\" }\ncurrent = \"500mA\"\n";
+    let mut machine = build(&format!("{}{axis}", text("2.5A", "", "")));
+    // No line switches it off: it counts for good.
+    assert_eq!(machine.power().unwrap().used, 500);
+    for i in 0..600 {
+        let id = machine.start(&Move::new().to("v", Length(f64::from(i % 7)))).unwrap();
+        assert!(machine.wait(id).all_reached());
+    }
+    for i in 0..300 {
+        let id = machine.start(&to("x", f64::from(i % 5) / 100.0)).unwrap();
+        assert!(machine.wait(id).all_reached());
+    }
+    assert_eq!(machine.power().unwrap().used, 2100);
+    let spec = to("z", 0.1).to("pan", Angle(10.0)).arrive(Arrive::Asap);
+    assert!(matches!(machine.start(&spec.clone()), Ok(id) if {
+        machine.run_for(Duration::from_millis(100));
+        machine.stop_motor("z").unwrap();
+        machine.release("x").unwrap();
+        machine.wait(id).motor("pan").is_some_and(|pan| pan.outcome.is_reached())
+    }));
+    machine.run_for(Duration::from_secs(1));
+    assert_eq!(machine.power().unwrap().used, 500);
+}
+
 struct Mains(Arc<AtomicBool>);
 
 impl Supply for Mains {

@@ -176,7 +176,14 @@ proptest! {
                 if to + early >= ended {
                     continue;
                 }
-                let last = busy[which].iter().rfind(|b| b.0 <= to).unwrap();
+                let mut before = busy[which].iter().rev().filter(|b| b.0 <= to);
+                let mut last = before.next().unwrap();
+                // A move that came while it was letting go waits for that.
+                if to < last.1 && to < last.0 + WAY_OUT
+                    && let Some(one) = before.next().filter(|one| one.1 + AFTER <= to + early)
+                {
+                    last = one;
+                }
                 prop_assert!(to >= last.1, "{motor} lets go in a move");
                 let rest = to - last.1;
                 prop_assert!(rest + early >= AFTER, "{motor} lets go {rest} ns after its end");

@@ -322,7 +322,7 @@ fn bad_lines_get_errors_and_nobody_else_notices() {
         ("{\"v\":9,\"id\":3,\"do\":\"status\"}", "bad-version"),
         ("{\"v\":1,\"id\":4,\"do\":\"status\",\"colour\":\"red\"}", "unknown-field"),
         (long.as_str(), "line-too-long"),
-        ("{\"v\":1,\"id\":6,\"do\":\"reload\"}", "unknown-verb"),
+        ("{\"v\":1,\"id\":6,\"do\":\"reload\",\"file\":\"/etc/passwd\"}", "unknown-field"),
     ];
     for (line, _) in lines {
         stream.write_all(line.as_bytes()).unwrap();

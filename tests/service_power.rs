@@ -224,7 +224,9 @@ fn programs_wait_for_events_of_clients_and_clients_for_theirs() {
         }
     }
     assert_eq!(heard, ["ready", "door-open", "pan.reached", "part-ready", "program.door.done"]);
-    let said = service.fails(1, &["program", "run", "late"]);
+    let late = service.run(&["program", "run", "late"]);
+    assert_eq!(late.status.code(), Some(1));
+    let said = String::from_utf8(late.stdout).unwrap();
     assert!(said.contains("the time ran out before the event `never` came"), "{said}");
 }
 

@@ -359,9 +359,14 @@ class _Connection:
         if "event" in message:
             self.lost += message["event"] == "lost"
             self.events.append(message)
-        elif message.get("id") is None:
-            # Not about one request: it has too many clients, or could not read a line.
+        elif message.get("id") is None and message.get("closing"):
+            # Such as too many clients.
             self._error = _REFUSALS.get(message.get("code"), Refused)(message)
+        elif message.get("id") is None:
+            # A line that it could not read, such as one that is too long: the oldest that has no reply yet.
+            waiting = self._pending - self._replies.keys()
+            if waiting:
+                self._replies[min(waiting)] = message
         elif message["id"] in self._pending:
             self._replies[message["id"]] = message
 

@@ -171,6 +171,12 @@ class Others(Service):
         soon.join(10)
         self.assertIn("ping", self.m.kept_events())
 
+    def test_a_line_that_is_too_long(self):
+        with self.assertRaises(Refused) as caught:
+            self.m.trigger("long", "x" * 70_000)
+        self.assertEqual(caught.exception.code, "line-too-long")
+        self.assertEqual(self.m.trigger("short", "x"), 0)
+
     def test_a_rendezvous(self):
         came = []
 

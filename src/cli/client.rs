@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::{CliError, DONE, FAILED, to_stdout};
-use crate::client::{Client, default_socket};
+use crate::client::{Client, ClientError, default_socket};
 use crate::protocol::{
     self, Arrive, EndResult, IfBusy, Motors, MoveReply, Named, Nothing, OutcomeWord, Reply,
     Request, Stop, Target,
@@ -60,6 +60,8 @@ pub enum ClientCommand {
     Lease(LeaseArgs),
     /// The programs of the config
     Program(ProgramArgs),
+    /// Read the config again; what changed is applied to motors at rest, and the others go on
+    Reload(Socket),
     /// Find a servo's ends, centre and direction by arrow keys, and write them into the config
     Calibrate(super::calibrate::CalibrateArgs),
 }
@@ -396,9 +398,14 @@ pub(super) fn client(command: ClientCommand) -> Result<u8, CliError> {
             }
             ProgramVerb::List(service) => (Request::ProgramList(Nothing {}), service),
         },
+        ClientCommand::Reload(service) => (Request::Reload(Nothing {}), service),
     };
     let mut client = connect(&service)?;
-    let reply = client.request(request)?;
+    let reply = client.request(request).inspect_err(|error| {
+        if let ClientError::Refused(reply) = error {
+            reply.facts.errors.iter().for_each(|e| super::logging::say(format_args!("{e}")));
+        }
+    })?;
     tell(&reply, service.json)
 }
 
@@ -420,6 +427,8 @@ fn tell(reply: &Reply, as_json: bool) -> Result<u8, CliError> {
             m.outcome.as_ref().is_some_and(|o| o.result != EndResult::Done)
         }
         Reply::ProgramRun(p) => p.result.is_some_and(|r| r == EndResult::Failed),
+        // It does not hold yet.
+        Reply::Reload(r) => !r.waiting.is_empty(),
         _ => false,
     };
     let text = if as_json {

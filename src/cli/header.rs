@@ -32,9 +32,9 @@ pub(super) fn choose(choice: Choice) -> Result<Option<Model>, CliError> {
 /// config can't be kept runs nevertheless.
 #[cfg(target_os = "linux")]
 pub(super) fn claim(source: &Source) -> Result<Claim, CliError> {
-    let claim = Claim::take()?;
-    let file = std::path::absolute(source.name()).unwrap_or_else(|_| source.name().into());
-    match claim.keep(source.text(), &file.display().to_string()) {
+    let mut claim = Claim::take()?;
+    claim.drive();
+    match claim.keep(source.text(), &file_of(source)) {
         Ok(Some(path)) => log::info!("this config is kept as {}", path.display()),
         Ok(None) => log::info!(
             "this config is kept nowhere, since this user may not write to /run/lockstep: should this \
@@ -46,6 +46,13 @@ pub(super) fn claim(source: &Source) -> Result<Claim, CliError> {
         ),
     }
     Ok(claim)
+}
+
+/// The file of a config, from the root on.
+#[cfg(target_os = "linux")]
+pub(super) fn file_of(source: &Source) -> String {
+    let file = std::path::absolute(source.name()).unwrap_or_else(|_| source.name().into());
+    file.display().to_string()
 }
 
 /// What says whether the supply is well: the board whose header is driven, or the folder in

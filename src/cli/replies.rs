@@ -125,6 +125,11 @@ pub(super) fn text(reply: &Reply) -> String {
             }
             None => format!("{} runs\n", p.program),
         },
+        Reply::Reload(r) if !r.waiting.is_empty() => {
+            format!("the new config waits until {} rest\n", r.waiting.join(", "))
+        }
+        Reply::Reload(r) if r.changed.is_empty() => "no motor has changed\n".to_owned(),
+        Reply::Reload(r) => format!("changed: {}\n", r.changed.join(", ")),
         Reply::ProgramStop(p) => p.stopped.iter().map(|s| format!("{s} stops\n")).collect(),
         Reply::ProgramList(list) => {
             let line = |p: &crate::protocol::ProgramState| {

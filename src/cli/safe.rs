@@ -73,7 +73,9 @@ mod on_linux {
                 broken_pipe = to_stdout(&format!("{}\n", line(made)));
             }
         };
-        let all = make_safe(&chosen.loaded.config, board, &mut told);
+        let next = chosen.changing.as_ref().map(|loaded| &loaded.config);
+        let configs: Vec<_> = [&chosen.loaded.config].into_iter().chain(next).collect();
+        let all = make_safe(&configs, board, &mut told);
         for made in &all {
             if let Err(error) = &made.result {
                 logging::say(format_args!("error: {} is not safe: {error}", name(made)));
@@ -97,16 +99,29 @@ mod on_linux {
         /// Where it lies, and where it came from, for people.
         said: String,
         accepted: bool,
+        /// The config that was about to take its place when the service died.
+        changing: Option<Loaded>,
     }
 
     fn choose(args: &SafeArgs, board: Model) -> Result<Chosen, CliError> {
         if let Some(accepted) = last_accepted() {
             let path = accepted.path.display().to_string();
+            let changing = accepted.changing();
             match Config::from_str_for(&accepted.text, &path, Some(board)) {
                 Ok(loaded) => {
                     let from = accepted.came_from.map(|f| format!(", accepted from {f}"));
-                    let said = path + &from.unwrap_or_default();
-                    return Ok(Chosen { loaded, said, accepted: true });
+                    let mut said = path + &from.unwrap_or_default();
+                    let changing = changing.and_then(|next| {
+                        let path = next.path.display().to_string();
+                        let read = Config::from_str_for(&next.text, &path, Some(board));
+                        let warn =
+                            |e| logging::say(format_args!("warning: {path} does not count\n{e}"));
+                        read.map_err(warn).ok()
+                    });
+                    if changing.is_some() {
+                        said += ", and the one that was to follow it";
+                    }
+                    return Ok(Chosen { loaded, said, accepted: true, changing });
                 }
                 Err(errors) => logging::say(format_args!(
                     "warning: the config that was kept can't be read, so {} counts\n{errors}",
@@ -115,7 +130,12 @@ mod on_linux {
             }
         }
         let loaded = Config::from_file_for(&args.config, Some(board)).map_err(CliError::Config)?;
-        Ok(Chosen { loaded, said: args.config.display().to_string(), accepted: false })
+        Ok(Chosen {
+            loaded,
+            said: args.config.display().to_string(),
+            accepted: false,
+            changing: None,
+        })
     }
 
     fn name(made: &MadeSafe) -> String {

@@ -1,14 +1,20 @@
 //! `lockstep serve`: the service.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
 
 use super::header::{self, Choice};
 use super::{CliError, DEFAULT_CONFIG, DONE, logging, shared, signals};
-use crate::config::Config;
+use crate::board::Model;
+#[cfg(target_os = "linux")]
+use crate::claim::Claim;
+use crate::config::{
+    AtStart, Config, ConfigErrors, Diagnostic, Drive, MotorConfig, Source, Startup,
+};
 use crate::machine::Machine;
-use crate::service::{Places, runtime_folder, serve as serve_machine};
+use crate::service::{ConfigFile, Journal, Places, runtime_folder, serve as serve_machine};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -17,8 +23,10 @@ Examples:
 
 The socket is for its owner and group alone (mode 0660). Whoever may write to it moves the motors.
 Files: control.sock, and status (the status page), in $RUNTIME_DIRECTORY, else in /run/lockstep, else
-in $XDG_RUNTIME_DIR/lockstep. In $STATE_DIRECTORY the service notes that it runs: where it finds that
-note at its start, it ended uncleanly, and nothing moves until `lockstep clear`.";
+in $XDG_RUNTIME_DIR/lockstep; `[service] group` in the config names another group. The journal in
+$STATE_DIRECTORY says how the service ended: where that was not clean, or in a fault, nothing moves
+until `lockstep clear`. With [power] in the config the board is asked once a second whether its supply
+is low; $LOCKSTEP_SYS is where to look in place of /sys.";
 
 /// `lockstep serve`.
 #[derive(Args, Debug)]
@@ -34,6 +42,10 @@ pub struct ServeArgs {
     /// Where to listen
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
+    /// Where to keep what outlives a restart: how the service ended, and where motors stood [default:
+    /// $STATE_DIRECTORY; without either nothing does]
+    #[arg(long, value_name = "FOLDER")]
+    state: Option<PathBuf>,
 }
 
 /// Serves until a signal, and says the exit status.
@@ -46,15 +58,40 @@ pub(super) fn serve(args: &ServeArgs, quiet: bool) -> Result<u8, CliError> {
         return Err(CliError::Config(loaded.errors(errors)));
     }
     #[cfg(target_os = "linux")]
-    let _claim = board.is_some().then(|| header::claim(&loaded.source)).transpose()?;
+    let claim = board.is_some().then(|| header::claim(&loaded.source)).transpose()?;
+    let config = Arc::new(FileConfig {
+        path: args.config.clone(),
+        board,
+        #[cfg(target_os = "linux")]
+        claim,
+        read: Mutex::default(),
+    });
     let folder = runtime_folder();
     let socket = args.socket.clone().unwrap_or_else(|| folder.join("control.sock"));
     let page = socket.with_file_name("status");
-    let state = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
-    let places = Places { socket, page: Some(page), state };
+    let state = args.state.clone().or_else(|| {
+        let folders = std::env::var_os("STATE_DIRECTORY").filter(|v| !v.is_empty())?;
+        // systemd separates several by colons.
+        std::env::split_paths(&folders).next()
+    });
+    let journal = state.map(|folder| journal(&folder, board, &config));
+    let places = journal.as_ref().map(|j| j.places(&loaded.config)).unwrap_or_default();
+    let keeps = |m: &MotorConfig| match &m.drive {
+        Drive::Servo(servo) => servo.startup == Startup::Last,
+        _ => m.axis().is_some_and(|axis| axis.at_start == AtStart::Restored),
+    };
+    if let Some(motor) =
+        loaded.config.motors.iter().find(|m| keeps(m)).filter(|_| journal.is_none())
+    {
+        log::warn!(
+            "{}: its place is kept nowhere: name a folder with --state, or in $STATE_DIRECTORY",
+            motor.name
+        );
+    }
     // The service ends by the first signal; the machine itself is stopped by it, not by the event.
     let fault = shared::test_fault(&loaded.config)?;
-    let mut builder = Machine::builder(loaded.config).halt_event(stops.halt).test_fault(fault);
+    let mut builder =
+        Machine::builder(loaded.config).halt_event(stops.halt).restore(places).test_fault(fault);
     if board.is_some() {
         builder = builder.backend(header::open()?);
     }
@@ -62,6 +99,7 @@ pub(super) fn serve(args: &ServeArgs, quiet: bool) -> Result<u8, CliError> {
         builder = builder.supply(supply);
     }
     let machine = builder.build()?;
+    let places = Places { socket, page: Some(page), config: Some(config), journal };
     if !quiet {
         logging::say(format_args!(
             "serving {} on {}, {}",
@@ -85,4 +123,70 @@ pub(super) fn serve(args: &ServeArgs, quiet: bool) -> Result<u8, CliError> {
         .map_err(|e| CliError::Signals(e.to_string()))?;
     serve_machine(machine, &places, &stops.stop)?;
     Ok(DONE)
+}
+
+/// The journal in that folder, as it was left.
+fn journal(folder: &Path, board: Option<Model>, config: &FileConfig) -> Journal {
+    let backend = if board.is_some() { "rppal" } else { "sim" };
+    let owned = |signature: Option<&str>| signature.map(str::to_owned);
+    #[cfg(target_os = "linux")]
+    let (drives, drove) = config
+        .claim
+        .as_ref()
+        .map_or((None, None), |claim| (owned(claim.signature()), owned(claim.drove())));
+    #[cfg(not(target_os = "linux"))]
+    let (drives, drove) = (owned(None), owned(None));
+    let _ = config;
+    Journal::read(folder, backend, drives, drove)
+}
+
+/// The file that the service was started with, and its copy for `lockstep safe`.
+#[derive(Debug)]
+struct FileConfig {
+    path: PathBuf,
+    /// The board whose header is driven; `None`: the simulator.
+    board: Option<Model>,
+    #[cfg(target_os = "linux")]
+    claim: Option<Claim>,
+    /// The text that was read last.
+    read: Mutex<Option<Source>>,
+}
+
+impl ConfigFile for FileConfig {
+    fn read(&self) -> Result<Config, Vec<String>> {
+        let told = |errors: ConfigErrors| {
+            errors.diagnostics.iter().map(|d| first_line(&errors.source, d)).collect::<Vec<_>>()
+        };
+        let loaded = Config::from_file_for(&self.path, self.board).map_err(told)?;
+        let errors = shared::plan_errors(&loaded.config, None);
+        if !errors.is_empty() {
+            return Err(told(loaded.errors(errors)));
+        }
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded.source);
+        Ok(loaded.config)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn changing(&self) {
+        let source = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(claim), Some(source)) = (&self.claim, source.as_ref())
+            && let Err(e) = claim.changing(source.text(), &header::file_of(source))
+        {
+            log::warn!("the new config can't be kept for `lockstep safe`: {e}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn changed(&self, holds: bool) {
+        if let Some(claim) = &self.claim
+            && let Err(e) = claim.changed(holds)
+        {
+            log::warn!("the config that is kept for `lockstep safe` can't be replaced: {e}");
+        }
+    }
+}
+
+/// `FILE:LINE:COLUMN: error: ...`, without the line it speaks of.
+fn first_line(source: &Source, diagnostic: &Diagnostic) -> String {
+    diagnostic.display(source).to_string().lines().next().unwrap_or_default().to_owned()
 }

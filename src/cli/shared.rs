@@ -14,7 +14,7 @@ use super::progress::ProgressLine;
 use super::trace_file::TraceFile;
 use super::{CliError, DEFAULT_CONFIG, DONE, FAILED, HARDWARE, json, table, to_stdout, verify};
 use crate::board::Model;
-use crate::config::{Action, AtStart, Config, Diagnostic, Loaded, Source, StepConfig};
+use crate::config::{Action, AtStart, Config, Diagnostic, Loaded, MotorConfig, Source, StepConfig};
 use crate::hal::HalError;
 use crate::machine::{
     Deed, Machine, MachineBuilder, MotorReport, Preflight, RunOptions, RunReport, RunResult,
@@ -98,11 +98,18 @@ fn diagnostics(preflight: &Preflight) -> Vec<Diagnostic> {
 
 fn unknown_places(loaded: &Loaded, preflight: &Preflight) -> Vec<Diagnostic> {
     let motors = preflight.motors.iter().map(|&m| &loaded.config.motors[m]);
-    let unknown = motors.filter(|m| m.axis().is_some_and(|axis| axis.at_start == AtStart::Unknown));
+    // Only the service keeps places over a restart.
+    let told =
+        |m: &&MotorConfig| m.axis().is_some_and(|a| matches!(a.at_start, AtStart::Assume(_)));
+    let unknown = motors.filter(|m| m.axis().is_some() && !told(m));
     unknown
         .map(|m| {
             let zero = format!("0{}", m.unit.symbol());
-            let what = "nobody says where it stands, and a move could run into its end";
+            let restored = m.axis().is_some_and(|axis| axis.at_start == AtStart::Restored);
+            let what = match restored {
+                true => "only the service restores where it stands, and a move could run into its end",
+                false => "nobody says where it stands, and a move could run into its end",
+            };
             Diagnostic::new(m.span, format!("{}: {what}", m.name)).help(format!(
                 "bring it to a known place by hand, and write `at-start = {{ assume = \"{zero}\" }}`"
             ))

@@ -63,6 +63,7 @@ fn mark(place: Place) -> &'static str {
     match place {
         Place::Commanded => "",
         Place::Assumed => " *",
+        Place::Restored => " ^",
         Place::Unverified => " !",
         Place::Unknown => " ?",
         Place::Estimated => " ~",
@@ -81,6 +82,7 @@ fn notes(report: &RunReport) -> Vec<String> {
     let shown = |place| motors.iter().any(|m| m.place == place && m.position.is_some());
     for (place, text) in [
         (Place::Assumed, "counted from a place that was assumed, not measured"),
+        (Place::Restored, "counted from where the last run ended, which nobody has verified"),
         (Place::Unverified, "the motor may have lost steps: it may stand elsewhere"),
         (Place::Unknown, "nobody told where it stands: counted from 0"),
         (Place::Estimated, "position and steps are estimates: nothing counts the pulses of a rate"),

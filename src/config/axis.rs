@@ -329,15 +329,19 @@ fn start(
 ) -> Option<AtStart> {
     if !value.toml.get_ref().is_table() {
         let word = r.string(value)?;
-        if word != "unknown" {
-            r.error(
-                value.span(),
-                format!("`at-start` can't be \"{word}\""),
-                format!("write \"unknown\" or {{ assume = {} }}", keys.assume.example),
-            );
-            return None;
-        }
-        return Some(AtStart::Unknown);
+        return match word {
+            "unknown" => Some(AtStart::Unknown),
+            "restored" => Some(AtStart::Restored),
+            _ => {
+                let assume = keys.assume.example;
+                r.error(
+                    value.span(),
+                    format!("`at-start` can't be \"{word}\""),
+                    format!("write \"unknown\", \"restored\" or {{ assume = {assume} }}"),
+                );
+                None
+            }
+        };
     }
     let inner = r.table(value, "`at-start`".to_owned())?;
     let at = r.required(&inner, keys.assume);

@@ -119,6 +119,8 @@ impl Config {
 }
 
 const MACHINE: Key = key("machine", "{ name = \"stage\" }");
+const SERVICE: Key = key("service", "{ group = \"motors\" }");
+const GROUP: Key = key("group", "\"motors\"");
 const SERVO: Key = key("servo", "{ pan = { pwm = { gpio = 18 } } }");
 const AXIS: Key = key("axis", "{ x = { step = { gpio = 17 } } }");
 const POWER: Key = key("power", "{ budget = \"3A\" }");
@@ -167,6 +169,7 @@ fn document_config(
 ) -> Option<(Config, Board)> {
     let root = Table::new(document, Span::default(), "the file".to_owned());
     let machine = root.get(MACHINE).and_then(|v| r.table(v, "[machine]".to_owned()));
+    let service = root.get(SERVICE).and_then(|v| r.table(v, "[service]".to_owned()));
     let power = root.get(POWER).and_then(|v| r.table(v, "[power]".to_owned()));
     let servos = named(r, root.get(SERVO), Named::Motor);
     let axes = named(r, root.get(AXIS), Named::Motor);
@@ -180,6 +183,7 @@ fn document_config(
     motor_names(r, &motors);
 
     let programs: Vec<&str> = program_tables.iter().map(|p| p.0).collect();
+    let service = service.map(|table| service_config(r, &table)).unwrap_or_default();
     let (machine, board) = machine_config(r, machine.as_ref(), &programs, board);
     pins::check(r, &motors, board);
     let power = power::read(r, power.as_ref(), &motors);
@@ -195,7 +199,7 @@ fn document_config(
         power::check(r, power, at, &motors);
         power
     });
-    Some((Config { machine, motors, programs, power }, board))
+    Some((Config { machine, service, motors, programs, power }, board))
 }
 
 fn machine_config(
@@ -233,6 +237,23 @@ fn machine_config(
         Board { model: named.unwrap_or(Model::most_restrictive()), assumed: named.is_none() };
     let spin = spin.unwrap_or(DEFAULT_SPIN);
     (MachineConfig { name, start_program, max_lateness, spin, board: in_file }, board)
+}
+
+fn service_config(r: &Reader<'_>, table: &Table<'_>) -> ServiceConfig {
+    let group = table.get(GROUP).and_then(|v| {
+        let group = r.string(v)?;
+        let fine = !group.is_empty() && !group.contains(|c: char| c == ':' || c.is_whitespace());
+        if !fine {
+            r.error(
+                v.span(),
+                format!("`{group}` is no name of a group"),
+                "write one of those in /etc/group",
+            );
+        }
+        fine.then(|| group.to_owned())
+    });
+    r.finish(table);
+    ServiceConfig { group }
 }
 
 #[derive(Clone, Copy, PartialEq)]

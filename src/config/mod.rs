@@ -24,6 +24,7 @@
 //! | `[machine]` | `name` | the file's name |
 //! | | `start-program`, `max-lateness`, `board` | none |
 //! | | `spin` | `"20%"` of the time between two edges |
+//! | `[service]` | `group` | the service's own group: who is in it may use the control socket |
 //! | `[servo.NAME]` | `frequency` | `"50Hz"` |
 //! | | `clock-correction` in `pwm`, `allow-jitter` in `soft-pwm` | `"0ppm"`, `false` |
 //! | | `pulse` | `{ min = "1000us", max = "2000us" }` |
@@ -50,6 +51,9 @@
 //! | | `driver`, `gear-ratio` | as the motor has them |
 //! | | `distance-per-revolution` | `"360deg"` with a `motor` |
 //! | | `at-rest` | `"hold"` |
+//!
+//! `at-start` may be `"restored"`, and a servo's `startup` `"last"`: where it stood when the service last
+//! ended cleanly. Only the service keeps that.
 //!
 //! All else that is in a table is needed, and nothing else may be there.
 

@@ -22,6 +22,8 @@ pub struct Span {
 pub struct Config {
     /// `[machine]`.
     pub machine: MachineConfig,
+    /// `[service]`.
+    pub service: ServiceConfig,
     /// Every servo and axis, in the order of the file. At least one; names are unique.
     pub motors: Vec<MotorConfig>,
     /// Every program, in the order of the file.
@@ -61,6 +63,13 @@ pub struct MachineConfig {
     pub spin: f64,
     /// The board the file is written for, where it says so.
     pub board: Option<Model>,
+}
+
+/// `[service]`: what only the service heeds.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ServiceConfig {
+    /// The group that may use the control socket, by its name or its number. `None`: the service's own.
+    pub group: Option<String>,
 }
 
 /// `[power]`: what the motors' supply can give.
@@ -185,6 +194,38 @@ impl MotorConfig {
                 wake: axis.settle,
                 backlash: backlash(axis.steps_per_unit),
             }),
+        }
+    }
+}
+
+impl MotorConfig {
+    /// What its position depends on, as a text: two configs in which that is equal mean the same place
+    /// by the same count of steps, or by the same angle. Only this release makes the same text.
+    pub fn identity(&self) -> String {
+        let unit = self.unit.symbol();
+        match &self.drive {
+            Drive::Servo(s) => {
+                let (pulses, trim) = ((s.pulse_min, s.pulse_max), s.trim_ns);
+                let angles = (s.angle_min, s.angle_max);
+                format!("servo {:?} {pulses:?} {angles:?} {trim} {}", s.output, s.reverse)
+            }
+            Drive::Coils(c) => format!(
+                "coils {unit} {:?} {:?} {:?} {} {:?}",
+                c.gpio, c.sequence, c.wiring, c.reverse, c.steps_per_unit
+            ),
+            Drive::StepDir(a) | Drive::PwmClock(PwmClockDrive { axis: a, .. }) => format!(
+                "axis {unit} {} {} {} {} {} {:?} {:?} {:?} {:?} {:?}",
+                a.step,
+                a.dir,
+                a.reverse,
+                a.microsteps,
+                a.steps_per_revolution,
+                a.steps_per_unit,
+                a.enable,
+                a.mode,
+                a.sleep,
+                a.reset
+            ),
         }
     }
 }
@@ -337,6 +378,8 @@ pub enum Startup {
     Centre,
     /// Goes to an angle in degrees.
     Angle(f64),
+    /// Goes to where it stood when the service last ended cleanly; after any other end no signal.
+    Last,
 }
 
 /// What a servo does on a stop. When the program ends, its signal always ends with it.
@@ -544,6 +587,8 @@ pub enum AtStart {
     Unknown,
     /// The person says it is there, in the axis' unit; reported as assumed.
     Assume(f64),
+    /// Where it stood when the service last ended cleanly; after any other end nobody knows.
+    Restored,
 }
 
 /// What an axis' enable line does when the program stops.

@@ -276,7 +276,12 @@ fn startup(r: &Reader<'_>, value: reader::Value<'_>, travel: Option<Travel>) -> 
     if value.toml.get_ref().is_table() {
         return inner_angle(r, value, STARTUP_ANGLE, travel).map(Startup::Angle);
     }
-    let words = [("off", Startup::Off), ("centre", Startup::Centre), ("center", Startup::Centre)];
+    let words = [
+        ("off", Startup::Off),
+        ("centre", Startup::Centre),
+        ("center", Startup::Centre),
+        ("last", Startup::Last),
+    ];
     r.choice(value, &words)
 }
 

@@ -47,6 +47,12 @@ pub trait Backend: Send {
     /// the only one that the name fits, or the user may not use it.
     fn open_pwm(&mut self, output: &PwmOutput, who: &str) -> Result<Box<dyn PwmChannel>, HalError>;
 
+    /// Says that the channel of `output` was given back, or is not wanted any more: it can be opened
+    /// again, or another that only one of them could have.
+    fn forget_pwm(&mut self, output: &PwmOutput) {
+        let _ = output;
+    }
+
     /// Opens `gpio` as an output, which never takes another level than `start` on the way. The level
     /// stays when the line is dropped.
     ///

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::crew::Crew;
 use super::model::MotorModel;
 use super::open::{Opener, Signals};
 use super::power::{Power, Watch};
-use super::{Machine, MachineError, soft_pwm};
+use super::{Kept, Machine, MachineError, soft_pwm};
 use crate::config::{Config, Drive, MotorConfig};
 use crate::hal::{Backend, Clock, SimBackend, Supply};
 use crate::motion::Planner;
@@ -36,6 +37,7 @@ pub struct MachineBuilder {
     virtual_time: bool,
     trace: bool,
     realtime: bool,
+    restored: Option<BTreeMap<String, Kept>>,
     test_fault: Option<TestFault>,
     supply: Option<Box<dyn Supply>>,
     pub(super) stop: StopEvent,
@@ -50,6 +52,7 @@ impl MachineBuilder {
             virtual_time: false,
             trace: false,
             realtime: true,
+            restored: None,
             test_fault: None,
             supply: None,
             stop: StopEvent::new(),
@@ -85,6 +88,16 @@ impl MachineBuilder {
     /// Whether the motors' threads ask for real-time scheduling and locked memory (the default).
     pub fn realtime(mut self, realtime: bool) -> Self {
         self.realtime = realtime;
+        self
+    }
+
+    /// Where motors stood when the machine before ended ([`Machine::kept_places`]): axes with
+    /// `at-start = "restored"` are there, and servos with `startup = "last"` go there. Those that are
+    /// not named have an unknown place, and no signal.
+    ///
+    /// Without this call such axes are taken as with `at-start = "unknown"`.
+    pub fn restore(mut self, places: BTreeMap<String, Kept>) -> Self {
+        self.restored = Some(places);
         self
     }
 
@@ -152,8 +165,6 @@ impl MachineBuilder {
             }
         };
         let hardware = backend.is_hardware();
-        let limit = self.config.machine.max_lateness;
-        let limit = limit.or(hardware.then_some(MAX_LATENESS_ON_HARDWARE));
         let (event_tx, event_rx) = crossbeam_channel::bounded(16 * self.config.motors.len() + 16);
         let mut opener = Opener {
             backend: &mut *backend,
@@ -161,19 +172,26 @@ impl MachineBuilder {
             recorder: recorder.clone(),
             enables: BTreeMap::new(),
             spin: self.config.machine.spin,
-            max_lateness: limit.map(|l| u64::try_from(l.as_nanos()).unwrap_or(u64::MAX)),
+            max_lateness: max_lateness(&self.config, hardware),
             events: event_tx.clone(),
             inputs: Vec::new(),
+            restored: self.restored.as_ref(),
         };
-        let (members, motors) = opener.open(&self.config, &names)?;
-        let inputs = opener.inputs;
-        let finish_patience = self.config.motors.iter().map(longest_period).max();
-        let wake = self.config.motors.iter().map(wake_time).max().unwrap_or_default();
+        let opened = opener.open(&self.config, &names)?;
+        let enables = opener.enables;
+        let (mut members, mut motors) = (Vec::new(), Vec::new());
+        for (member, mailbox, state) in opened {
+            members.push((member, mailbox));
+            motors.push(state);
+        }
+        let (finish_patience, wake_slack) = patience(&self.config);
         let safe = vec![false; motors.len()];
         let models = self.config.motors.iter().map(MotorModel::new).collect();
+        let reports = event_tx.clone();
         let power = Power::new(&self.config, clock.now());
         let supply = self.supply.take().map(Watch::new);
         let fleet = make(&self, clock, members, (event_tx, event_rx))?;
+        let fleet = Crew::new(fleet, motors.len());
         Ok(Machine {
             config: Arc::new(self.config),
             models,
@@ -198,13 +216,16 @@ impl MachineBuilder {
             trace,
             trace_start,
             move_signal: names.moves,
-            wake_slack: wake,
+            wake_slack,
             backend: backend.name(),
             hardware,
-            _inputs: inputs,
+            header: backend,
+            enables,
+            reports,
+            realtime: self.realtime,
+            restored: self.restored,
             safe,
-            // The way out of a servo's signal takes up to two periods and a little.
-            finish_patience: finish_patience.unwrap_or_default() * 3 + Duration::from_secs(1),
+            finish_patience,
             finished: false,
         })
     }
@@ -229,6 +250,20 @@ impl MachineBuilder {
         let fleet = ThreadFleet::start(members, events, stop, halt, &options);
         Ok(Box::new(fleet.map_err(|e| MachineError::Threads(e.to_string()))?))
     }
+}
+
+/// Beyond this lateness, in nanoseconds, a move comes to rest.
+pub(super) fn max_lateness(config: &Config, hardware: bool) -> Option<u64> {
+    let limit = config.machine.max_lateness.or(hardware.then_some(MAX_LATENESS_ON_HARDWARE));
+    limit.map(|l| u64::try_from(l.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// How long its motors may take to make their outputs safe, and how long their drivers to wake up.
+pub(super) fn patience(config: &Config) -> (Duration, Duration) {
+    let longest = config.motors.iter().map(longest_period).max().unwrap_or_default();
+    let wake = config.motors.iter().map(wake_time).max().unwrap_or_default();
+    // The way out of a servo's signal takes up to two periods and a little.
+    (longest * 3 + Duration::from_secs(1), wake)
 }
 
 fn longest_period(motor: &MotorConfig) -> Duration {

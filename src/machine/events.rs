@@ -112,6 +112,7 @@ impl Machine {
         }
         self.power_off(motor);
         let state = &mut self.motors[motor];
+        state.powered = false;
         if self.models[motor].steps.is_none() {
             // Told to let go, it has no angle any more.
             if let Some(angle) = state.angle.take() {

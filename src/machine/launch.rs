@@ -187,6 +187,7 @@ impl Machine {
         let motions: Vec<_> = active.legs.iter().map(motion).collect();
         for (motor, motion) in motions {
             self.motors[motor].miscounted = false;
+            self.motors[motor].powered = true;
             if let Err(e) = self.fleet.send(motor, Command::Arm(motion)) {
                 log::error!("{e}");
                 self.give_up(id, motor);

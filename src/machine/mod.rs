@@ -9,9 +9,12 @@ mod blend;
 mod branch;
 mod build;
 mod change;
+mod crew;
+mod difference;
 mod error;
 mod events;
 mod jog;
+mod kept;
 mod launch;
 mod model;
 mod named;
@@ -25,6 +28,7 @@ mod preflight;
 mod program;
 mod program_run;
 mod reach;
+mod reload;
 mod report;
 mod shapes;
 mod snapshot;
@@ -38,22 +42,27 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossbeam_channel::Sender;
+
 use crate::config::Config;
-use crate::hal::InputLine;
+use crate::hal::{Backend, InputLine, SharedLine};
 use crate::motion::Planner;
-use crate::motor::{FaultKind, LatenessSummary, MotorIndex, MoveId, Telemetry};
-use crate::runtime::{Fleet, Heed, Next, Waker};
+use crate::motor::{Event, FaultKind, LatenessSummary, MotorIndex, MoveId, Telemetry};
+use crate::runtime::{Heed, Next, Waker};
 use crate::sync::{EventBook, StopEvent};
 use crate::trace::{Recorder, Recording, SignalId, Trace};
 use crate::units::Instant;
 
 use active::Active;
+use crew::Crew;
 use model::MotorModel;
 use power::{Power, Watch};
 
 pub use build::MachineBuilder;
+pub use difference::Difference;
 pub use error::{MachineError, MoveError};
 pub use jog::{Jog, Velocity};
+pub use kept::Kept;
 pub use orders::OVERRIDE;
 pub use outcome::{Cause, Held, MotorOutcome, MotorPosition, MoveOutcome, Outcome, Place};
 pub use path_moves::BlendedPath;
@@ -62,6 +71,7 @@ pub use preflight::{Preflight, Problem, preflight};
 pub use program::{Deed, Progress, ProgressFn, RunOptions, choose_program};
 pub use program_run::{ProgramEnd, ProgramRun, ProgramTurn};
 pub use reach::REACH;
+pub use reload::{ReloadError, Reloaded};
 pub use report::{MotorReport, RunReport, RunResult};
 pub use snapshot::{MachineState, MotorSnapshot, Snapshot};
 pub use spec::{Move, Position};
@@ -111,6 +121,10 @@ struct MotorState {
     uncounted: Option<(u64, u64)>,
     /// That has become so, or worse, in its last move.
     miscounted: bool,
+    /// Its driver was switched on, and not off again.
+    powered: bool,
+    /// Its driver's fault line: it is watched as long as this lives.
+    _inputs: Vec<Box<dyn InputLine>>,
 }
 
 impl MotorState {
@@ -139,7 +153,7 @@ impl MotorState {
 pub struct Machine {
     config: Arc<Config>,
     models: Vec<MotorModel>,
-    fleet: Box<dyn Fleet>,
+    fleet: Crew,
     motors: Vec<MotorState>,
     planner: Planner,
     active: BTreeMap<MoveId, Active>,
@@ -167,8 +181,13 @@ pub struct Machine {
     wake_slack: Duration,
     backend: &'static str,
     hardware: bool,
-    /// The drivers' fault lines: they are watched as long as these live.
-    _inputs: Vec<Box<dyn InputLine>>,
+    /// What outputs are opened with, also later: see [`Machine::reload`].
+    header: Box<dyn Backend>,
+    enables: BTreeMap<u8, SharedLine>,
+    reports: Sender<Event>,
+    realtime: bool,
+    /// Where motors stood when the machine before ended; `None`: nobody keeps that.
+    restored: Option<BTreeMap<String, Kept>>,
     /// Motors that have said that their hardware is safe.
     safe: Vec<bool>,
     finish_patience: Duration,

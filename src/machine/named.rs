@@ -3,7 +3,7 @@
 use super::Machine;
 use super::outcome::{MotorOutcome, Outcome};
 use crate::motor::MoveId;
-use crate::sync::{Book, Delivery, EventBook, EventError, Triggered, WaitId};
+use crate::sync::{Book, Delivery, EventError, Triggered, WaitId};
 use crate::units::Instant;
 
 /// A text as JSON.
@@ -33,7 +33,7 @@ impl Machine {
 
     /// The book of named events, for a service that hands them out to its clients, too.
     #[cfg(all(feature = "service", unix))]
-    pub(crate) fn events_mut(&mut self) -> &mut EventBook {
+    pub(crate) fn events_mut(&mut self) -> &mut crate::sync::EventBook {
         &mut self.events
     }
 

@@ -11,7 +11,7 @@ use super::outcome::Place;
 use super::preflight::start_position;
 use super::reach::pulse_map;
 use super::shapes::nanos;
-use super::{MachineError, MotorState};
+use super::{Kept, MachineError, MotorState};
 use crate::board::{Pull, PwmOutput, PwmTiming};
 use crate::config::{
     AtRest, AtStart, CoilWiring, CoilsDrive, Config, Drive, LineConfig, MotorConfig, PwmClockDrive,
@@ -97,84 +97,124 @@ pub(super) struct Opener<'b> {
     pub spin: f64,
     pub events: Sender<Event>,
     pub inputs: Vec<Box<dyn InputLine>>,
+    /// Where motors stood when the machine before ended; `None`: nobody keeps that.
+    pub restored: Option<&'b BTreeMap<String, Kept>>,
 }
 
-pub(super) type Opened = (Vec<(Member, Mailbox)>, Vec<MotorState>);
+/// A motor that is opened: its loop, the way to it, and what the machine knows of it.
+pub(super) type Opened = (Member, Mailbox, MotorState);
+
+/// The PWM outputs that these motors need.
+pub(super) fn pwm_outputs<'c>(motors: impl Iterator<Item = &'c MotorConfig>) -> Vec<PwmOutput> {
+    let output = |m: &MotorConfig| match &m.drive {
+        Drive::Servo(servo) => servo.pwm().cloned(),
+        Drive::PwmClock(clock) => Some(PwmOutput::Gpio(clock.axis.step)),
+        Drive::StepDir(_) | Drive::Coils(_) => None,
+    };
+    motors.filter_map(output).collect()
+}
 
 /// A driver's sleep line, and the level at which it sleeps.
 pub(super) type SleepLine = (Box<dyn OutputLine>, Level);
 
 impl Opener<'_> {
-    pub fn open(&mut self, config: &Config, signals: &Signals) -> Result<Opened, MachineError> {
-        let outputs = config.motors.iter().filter_map(|m| match &m.drive {
-            Drive::Servo(servo) => servo.pwm().cloned(),
-            Drive::PwmClock(clock) => Some(PwmOutput::Gpio(clock.axis.step)),
-            Drive::StepDir(_) | Drive::Coils(_) => None,
-        });
-        let outputs: Vec<PwmOutput> = outputs.collect();
+    /// All that the config names; the loop of a motor has the slot of its number.
+    pub fn open(
+        &mut self,
+        config: &Config,
+        signals: &Signals,
+    ) -> Result<Vec<Opened>, MachineError> {
+        let outputs = pwm_outputs(config.motors.iter());
         self.backend.prepare_pwm(&outputs).map_err(MachineError::Backend)?;
-        self.open_enables(config, signals)?;
-        let (mut members, mut states) = (Vec::new(), Vec::new());
-        for (index, motor) in config.motors.iter().enumerate() {
-            let signals = &signals.motors[index];
-            let telemetry = Arc::new(Telemetry::default());
-            let mailbox = Mailbox::default();
-            let hal = |error| MachineError::Hal { motor: motor.name.clone(), error };
-            let out = Outbox::new(index, self.events.clone());
-            let boxed: Box<dyn Motor> = match &motor.drive {
-                Drive::Servo(servo) => {
-                    let servo = self.servo(motor, servo, signals, telemetry.clone(), out);
-                    servo.map_err(hal)?
-                }
-                Drive::StepDir(axis) => {
-                    let pulses = self.pulses(motor, axis, signals, &mailbox)?;
-                    let setup = self.stepper(motor, &telemetry);
-                    Box::new(Stepper::new(setup, pulses, out))
-                }
-                Drive::PwmClock(drive) => {
-                    self.step_clock(motor, drive, signals, &telemetry, &mailbox, out)?
-                }
-                Drive::Coils(axis) => {
-                    let mut setup = self.stepper(motor, &telemetry);
-                    setup.release_at_rest = axis.at_rest == AtRest::Release && !axis.holds_load;
-                    setup.settle = axis.settle.into();
-                    let coils = self.coils(motor, axis, signals).map_err(hal)?;
-                    Box::new(Stepper::new(setup, coils, out))
-                }
-            };
-            let place = match motor.axis().map(|axis| axis.at_start) {
-                None => Place::Unknown,
-                Some(_) if motor.drive.is_rate_only() => Place::Estimated,
-                Some(AtStart::Unknown) if self.backend.is_hardware() => Place::Unknown,
-                Some(_) => Place::Assumed,
-            };
-            members.push((Member { name: motor.name.clone(), motor: boxed }, mailbox));
-            states.push(MotorState {
-                place,
-                angle: None,
-                left_at: None,
-                fault: None,
-                busy: None,
-                telemetry,
-                last: None,
-                position_signal: signals.position,
-                uncounted: None,
-                miscounted: false,
-            });
-        }
-        Ok((members, states))
+        let motors: Vec<_> = (0..config.motors.len()).collect();
+        self.open_enables(config, signals, &motors)?;
+        let motors = motors.into_iter();
+        motors.map(|i| self.open_motor(&config.motors[i], &signals.motors[i], i, false)).collect()
     }
 
-    /// Enable lines first: a driver is not energised while the rest is being opened. A line that any
+    /// One motor, whose enable line is open. Its loop will have that slot of the fleet. `powered`: its
+    /// driver has its power already, and is taken over.
+    pub fn open_motor(
+        &mut self,
+        motor: &MotorConfig,
+        signals: &MotorSignals,
+        slot: usize,
+        powered: bool,
+    ) -> Result<Opened, MachineError> {
+        let telemetry = Arc::new(Telemetry::default());
+        let mailbox = Mailbox::default();
+        let hal = |error| MachineError::Hal { motor: motor.name.clone(), error };
+        let out = Outbox::new(slot, self.events.clone());
+        let boxed: Box<dyn Motor> = match &motor.drive {
+            Drive::Servo(servo) => {
+                let servo = self.servo(motor, servo, signals, telemetry.clone(), out);
+                servo.map_err(hal)?
+            }
+            Drive::StepDir(axis) => {
+                let pulses = self.pulses(motor, axis, signals, &mailbox)?;
+                let setup = self.stepper(motor, &telemetry);
+                let mut stepper = Stepper::new(setup, pulses, out);
+                if powered {
+                    stepper.take_over().map_err(hal)?;
+                }
+                Box::new(stepper)
+            }
+            Drive::PwmClock(drive) => {
+                self.step_clock(motor, drive, signals, &telemetry, &mailbox, out)?
+            }
+            Drive::Coils(axis) => {
+                let mut setup = self.stepper(motor, &telemetry);
+                setup.release_at_rest = axis.at_rest == AtRest::Release && !axis.holds_load;
+                setup.settle = axis.settle.into();
+                let coils = self.coils(motor, axis, signals).map_err(hal)?;
+                Box::new(Stepper::new(setup, coils, out))
+            }
+        };
+        let place = match (motor.axis().map(|axis| axis.at_start), self.restored) {
+            (None, _) => Place::Unknown,
+            (Some(_), _) if motor.drive.is_rate_only() => Place::Estimated,
+            (Some(AtStart::Restored), Some(_)) => match self.kept(motor) {
+                Some(Kept { steps: Some(_), sure: true, .. }) => Place::Restored,
+                Some(Kept { steps: Some(_), .. }) => Place::Unverified,
+                _ => Place::Unknown,
+            },
+            (Some(AtStart::Unknown | AtStart::Restored), _) if self.backend.is_hardware() => {
+                Place::Unknown
+            }
+            (Some(_), _) => Place::Assumed,
+        };
+        let state = MotorState {
+            place,
+            angle: None,
+            left_at: None,
+            fault: None,
+            busy: None,
+            telemetry,
+            last: None,
+            position_signal: signals.position,
+            uncounted: None,
+            miscounted: false,
+            powered,
+            _inputs: std::mem::take(&mut self.inputs),
+        };
+        Ok((Member { name: motor.name.clone(), motor: boxed }, mailbox, state))
+    }
+
+    /// The enable lines of these motors, as far as they are not open. They come first: a driver is not energised while the rest is being opened. A line that any
     /// of its axes holds a load with keeps the level it has.
-    fn open_enables(&mut self, config: &Config, signals: &Signals) -> Result<(), MachineError> {
+    pub fn open_enables(
+        &mut self,
+        config: &Config,
+        signals: &Signals,
+        motors: &[usize],
+    ) -> Result<(), MachineError> {
         let axes = || {
             config.motors.iter().enumerate().filter_map(|(i, m)| {
                 let axis = m.drive.step_dir()?;
                 axis.enable.map(|line| (i, m, axis, line))
             })
         };
-        for (_, motor, _, line) in axes() {
+        for (_, motor, _, line) in axes().filter(|axis| motors.contains(&axis.0)) {
             if self.enables.contains_key(&line.gpio) {
                 continue;
             }
@@ -260,15 +300,7 @@ impl Opener<'_> {
             channel = Box::new(TimedPwm::new(channel, timing));
         }
         let channel = self.record_pwm(channel, signals.pulse);
-        let max_lateness = match output {
-            PwmOutput::Gpio(_) => self.max_lateness,
-            // Nothing tells the phase of such a chip: a width counts from some pulse of the next
-            // period on, and comes over a bus that several servos share.
-            PwmOutput::Channel { .. } => {
-                let period = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
-                self.max_lateness.map(|limit| limit.max(period))
-            }
-        };
+        let max_lateness = servo_lateness(servo, self.max_lateness);
         let setup = ServoSetup {
             channel,
             period,
@@ -282,14 +314,24 @@ impl Opener<'_> {
         Ok(Box::new(Servo::new(setup, out)))
     }
 
+    fn kept(&self, motor: &MotorConfig) -> Option<Kept> {
+        self.restored?.get(&motor.name).copied()
+    }
+
+    /// The steps from position 0 at which an axis begins.
+    pub(super) fn first_count(&self, motor: &MotorConfig, model: &MotorModel) -> i64 {
+        let at_start = motor.axis().map_or(AtStart::Unknown, |axis| axis.at_start);
+        let kept = self.kept(motor).filter(|_| at_start == AtStart::Restored);
+        let assumed = || model.to_native(start_position(at_start, model)) as i64;
+        kept.and_then(|kept| kept.steps).unwrap_or_else(assumed)
+    }
+
     /// What every stepper axis has.
     fn stepper(&self, motor: &MotorConfig, telemetry: &Arc<Telemetry>) -> StepperSetup {
         let model = MotorModel::new(motor);
         let axis = motor.axis();
-        let start = axis.map_or(0.0, |axis| start_position(axis.at_start, &model));
-        let fastest = model.native_limits(1.0).speed;
         StepperSetup {
-            min_interval: (1e9 / (1.25 * fastest)) as u64,
+            min_interval: min_interval(&model),
             limits: model.motor_limits(),
             backlash: model.backlash,
             may_release: axis.is_some_and(|axis| !axis.holds_load),
@@ -298,7 +340,7 @@ impl Opener<'_> {
             settle: 0,
             release_after: motor.release_after.map(nanos),
             max_lateness: self.max_lateness,
-            count: model.to_native(start) as i64,
+            count: self.first_count(motor, &model),
             telemetry: telemetry.clone(),
         }
     }
@@ -438,6 +480,24 @@ impl Opener<'_> {
         self.inputs.push(input);
         Ok(())
     }
+}
+
+/// How late a servo's edges may be, nanoseconds, where the machine's limit is this.
+pub(super) fn servo_lateness(servo: &ServoDrive, limit: Option<u64>) -> Option<u64> {
+    match servo.pwm() {
+        // Nothing tells the phase of such a chip: a width counts from some pulse of the next
+        // period on, and comes over a bus that several servos share.
+        Some(PwmOutput::Channel { .. }) => {
+            let period = u64::try_from(servo.period.as_nanos()).unwrap_or(u64::MAX);
+            limit.map(|limit| limit.max(period))
+        }
+        _ => limit,
+    }
+}
+
+/// Two steps of an axis are never closer than this, nanoseconds: 1/(1.25 x its top speed).
+pub(super) fn min_interval(model: &MotorModel) -> u64 {
+    (1e9 / (1.25 * model.native_limits(1.0).speed)) as u64
 }
 
 fn active_level(line: LineConfig) -> Level {

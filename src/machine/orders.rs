@@ -329,12 +329,23 @@ impl Machine {
     /// Brings everything to rest on its path, waits until it is, and carries out each motor's
     /// `on-stop`. Moves are refused until [`Machine::clear`].
     pub fn stop(&mut self) {
+        self.come_to_stop(true);
+    }
+
+    /// The same, but no servo goes to its parking place: after a fault nothing moves by itself.
+    pub fn stop_in_place(&mut self) {
+        self.come_to_stop(false);
+    }
+
+    fn come_to_stop(&mut self, may_park: bool) {
         self.stop.set();
         self.on_stop();
         self.settle();
         if self.heed == Heed::Halt {
             let config = self.config.clone();
-            self.park(&config);
+            if may_park {
+                self.park(&config);
+            }
             self.apply_on_stop();
         }
     }

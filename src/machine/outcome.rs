@@ -112,6 +112,9 @@ pub enum Place {
     Unknown,
     /// Where a person, or the simulator, says it started, and every step since.
     Assumed,
+    /// Where it stood when the machine before this one ended cleanly, and every step since. Nobody has
+    /// looked whether it was moved in between.
+    Restored,
     /// A servo under its signal.
     Commanded,
     /// A fault stopped it, or its driver let go: steps were emitted that it may not have made; or its
@@ -127,6 +130,7 @@ impl Place {
         match self {
             Place::Unknown => "unknown",
             Place::Assumed => "assumed",
+            Place::Restored => "restored",
             Place::Commanded => "commanded",
             Place::Unverified => "unverified",
             Place::Estimated => "estimated",

@@ -138,17 +138,25 @@ impl Power {
         Ok(())
     }
 
-    /// Motors are switched on with a grant. Says which of them were off.
+    /// Motors are switched on with a grant, which may have been asked for with more of them. Says which of
+    /// them were off.
     fn take(&mut self, motors: &[MotorIndex], grant: GrantId, now: Instant) -> Vec<MotorIndex> {
-        let fresh = motors.iter().copied().filter(|&m| !self.on[m]).collect();
+        let off = |&m: &MotorIndex| !self.on[m] && !self.consumers[self.of[m]].always;
+        let fresh = motors.iter().copied().filter(off).collect();
         motors.iter().for_each(|&m| self.on[m] = true);
-        let consumers: Vec<_> = consumers_of(&self.consumers, motors.iter().copied());
-        for c in consumers {
-            if self.taken[c].is_some() {
-                self.book.give_back_motor(grant, &self.names[c], now);
-            } else {
+        let wanted = consumers_of(&self.consumers, motors.iter().copied());
+        let mut used = false;
+        for c in 0..self.consumers.len() {
+            let needed = wanted.contains(&c) && !self.consumers[c].always;
+            if needed && self.taken[c].is_none() {
                 self.taken[c] = Some(grant);
+                used = true;
+            } else {
+                self.book.give_back_motor(grant, &self.names[c], now);
             }
+        }
+        if !used {
+            self.book.give_back(grant, now);
         }
         fresh
     }
@@ -248,10 +256,15 @@ impl Machine {
     }
 
     fn without_power(&mut self, id: MoveId, error: &PowerError) {
-        log::warn!("move {id}: {error}");
+        let low = self.power.as_ref().is_some_and(|power| power.low);
+        let why = match low {
+            true => format!("{error}; the supply's voltage is low"),
+            false => error.to_string(),
+        };
+        log::warn!("move {id}: {why}");
         let motors = self.active.get(&id).map(Active::motors).unwrap_or_default();
         for motor in motors {
-            self.end_part(id, motor, |_| Cause::Power(error.to_string()));
+            self.end_part(id, motor, |_| Cause::Power(why.clone()));
         }
     }
 
@@ -309,11 +322,9 @@ impl Machine {
         match result {
             Err(error) => self.without_power(id, &error),
             Ok(grant) => {
-                let (Some(power), Some(active)) = (&mut self.power, self.active.get_mut(&id))
-                else {
-                    return;
-                };
+                let Some(power) = &mut self.power else { return };
                 let fresh = power.take(&motors, grant, now);
+                let Some(active) = self.active.get_mut(&id) else { return };
                 active.legs.iter_mut().for_each(|leg| leg.after = 0);
                 if active.kind == "asap" {
                     for (n, motor) in fresh.iter().enumerate() {

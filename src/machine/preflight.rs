@@ -83,7 +83,7 @@ fn start(motor: &MotorConfig, model: &MotorModel) -> Start {
     }
     let Drive::Servo(servo) = &motor.drive else { return Start::Anywhere };
     match servo.startup {
-        Startup::Off => Start::Anywhere,
+        Startup::Off | Startup::Last => Start::Anywhere,
         Startup::Centre => Start::At((motor.travel.min + motor.travel.max) / 2.0),
         Startup::Angle(angle) => Start::At(angle),
     }
@@ -93,7 +93,8 @@ fn start(motor: &MotorConfig, model: &MotorModel) -> Start {
 pub(super) fn start_position(at_start: AtStart, model: &MotorModel) -> f64 {
     match at_start {
         AtStart::Assume(position) => position,
-        AtStart::Unknown => 0.0_f64.clamp(model.travel.min, model.travel.max),
+        // Where it will be restored to is not known before.
+        AtStart::Unknown | AtStart::Restored => 0.0_f64.clamp(model.travel.min, model.travel.max),
     }
 }
 

@@ -6,7 +6,7 @@ use super::branch::{Branch, Turn};
 use super::report::{RunReport, RunResult};
 use super::spec::Move;
 use super::{Machine, MachineError, MachineState, MoveError};
-use crate::config::{Arrive, Config, Drive, OnFault, ProgramConfig, Startup};
+use crate::config::{Arrive, Config, Drive, MotorConfig, OnFault, ProgramConfig, Startup};
 use crate::motor::{MotorIndex, MoveId};
 use crate::units::Instant;
 
@@ -189,7 +189,7 @@ impl Machine {
     pub fn start_up_moves(&mut self) -> Vec<MoveError> {
         let config = self.config.clone();
         let mut refused = Vec::new();
-        for (motor, angle) in start_ups(&config) {
+        for (motor, angle) in self.start_ups(&config) {
             refused.extend(self.start_targets(&[(motor, angle)], &Move::new()).err());
         }
         refused
@@ -198,7 +198,7 @@ impl Machine {
     /// Servos that have a start-up position go there. Says whether all did.
     fn start_up(&mut self, config: &Config) -> bool {
         let (mut ids, mut refused) = (Vec::new(), false);
-        for (motor, angle) in start_ups(config) {
+        for (motor, angle) in self.start_ups(config) {
             match self.start_targets(&[(motor, angle)], &Move::new()) {
                 Ok(id) => ids.push(id),
                 Err(e) => {
@@ -239,6 +239,21 @@ impl Machine {
         }
     }
 
+    /// Servos with the angle at which they begin.
+    fn start_ups(&self, config: &Config) -> Vec<(MotorIndex, f64)> {
+        let last = |name: &str| self.restored.as_ref()?.get(name)?.angle;
+        let of = |(motor, c): (MotorIndex, &MotorConfig)| {
+            let Drive::Servo(servo) = &c.drive else { return None };
+            match servo.startup {
+                Startup::Off => None,
+                Startup::Centre => Some((motor, (c.travel.min + c.travel.max) / 2.0)),
+                Startup::Angle(angle) => Some((motor, angle)),
+                Startup::Last => Some((motor, last(&c.name)?)),
+            }
+        };
+        config.motors.iter().enumerate().filter_map(of).collect()
+    }
+
     fn start_parking(&mut self, target: (MotorIndex, f64)) -> Result<MoveId, MoveError> {
         let start = self.ready(target.0)?;
         let targets = [(target.0, target.1, start)];
@@ -246,18 +261,6 @@ impl Machine {
         let planned = super::plan::plan_move(planner, models, &targets, Arrive::Asap, 1.0)?;
         self.launch_even_stopped(planned, 1.0, None, OnFault::Continue)
     }
-}
-
-/// Servos with the angle at which they begin.
-fn start_ups(config: &Config) -> impl Iterator<Item = (MotorIndex, f64)> + '_ {
-    config.motors.iter().enumerate().filter_map(|(motor, c)| {
-        let Drive::Servo(servo) = &c.drive else { return None };
-        match servo.startup {
-            Startup::Off => None,
-            Startup::Centre => Some((motor, (c.travel.min + c.travel.max) / 2.0)),
-            Startup::Angle(angle) => Some((motor, angle)),
-        }
-    })
 }
 
 /// The program of that name, or without one the config's start program.

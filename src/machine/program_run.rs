@@ -100,6 +100,11 @@ impl<'c> ProgramRun<'c> {
         &self.name
     }
 
+    /// The config that it goes by.
+    pub fn config(&self) -> &'c Config {
+        self.config
+    }
+
     /// No further step; what moves of it comes to rest. Poll it until it has ended.
     pub fn stop(&mut self, machine: &mut Machine) {
         self.stopped = true;
@@ -186,6 +191,7 @@ impl Machine {
         self.forget_enable(index);
         self.command(index, Command::Release)?;
         let state = &mut self.motors[index];
+        state.powered = false;
         match self.models[index].steps {
             None => (state.angle, state.left_at) = (None, None),
             Some(_) if state.place == Place::Unknown => {}
@@ -206,7 +212,9 @@ impl Machine {
         if self.models[index].steps.is_none() {
             return Err(MoveError::NoCount { motor: motor.to_owned() });
         }
-        self.enable_with_power(index)
+        self.enable_with_power(index)?;
+        self.motors[index].powered = true;
+        Ok(())
     }
 
     pub(super) fn at_rest(&self, motor: &str) -> Result<MotorIndex, MoveError> {

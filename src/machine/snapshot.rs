@@ -1,5 +1,8 @@
-use super::active::{Active, Stage};
+use std::time::Duration;
+
+use super::active::{Active, Aim, Stage};
 use super::outcome::Place;
+use super::plan::Way;
 use super::{Machine, MotorState};
 use crate::config::MotorUnit;
 use crate::motor::{FaultKind, MotorIndex, MoveId};
@@ -102,6 +105,29 @@ impl Machine {
             moves: self.active.keys().copied().collect(),
             motors: self.motors.iter().enumerate().map(motor).collect(),
         }
+    }
+
+    /// Where a motor is on its way to, in its unit; `None` where it is not, or jogs.
+    pub fn target(&self, motor: &str) -> Option<f64> {
+        let index = self.config.motor_index(motor)?;
+        let leg = self.active.get(&self.motors[index].busy?)?.leg(index)?;
+        let jogs = matches!(leg.goal().way, Way::Jog(_));
+        (leg.aim != Aim::Stop && !jogs).then(|| leg.goal().target)
+    }
+
+    /// How long the present plan of a move still takes; before it begins, all of it. `None` for a move that
+    /// has ended, is held or jogs, and for a blended path, which is planned as it goes.
+    pub fn time_left(&self, id: MoveId) -> Option<Duration> {
+        let active = self.active.get(&id)?;
+        let jogs = active.legs.iter().any(|l| matches!(l.goal().way, Way::Jog(_)));
+        if jogs || active.run.is_some() || active.is_holding() {
+            return None;
+        }
+        let left = match active.end().filter(|_| active.started) {
+            Some(end) => end.nanos_since(self.now()),
+            None => active.legs.iter().map(|l| l.part.trajectory.duration()).max()?,
+        };
+        Some(Duration::from_nanos(left))
     }
 
     /// What the machine as a whole does.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::MachineError;
 use super::model::MotorModel;
 use super::open::{MotorSignals, Opener};
-use super::preflight::start_position;
 use crate::config::{AxisStop, ClockMode, MotorConfig, PwmClockDrive};
 use crate::hal::{Clock, HalError, Level, OutputStart, PwmChannel};
 use crate::motor::{
@@ -60,7 +59,7 @@ impl Opener<'_> {
             tolerance: drive.tolerance_ppb.into(),
             doubt,
             max_lateness: self.max_lateness,
-            count: model.to_native(start_position(axis.at_start, &model)) as i64,
+            count: self.first_count(motor, &model),
             clock: self.clock.clone(),
             telemetry: telemetry.clone(),
         };

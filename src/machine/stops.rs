@@ -104,6 +104,7 @@ impl Machine {
                     }
                     Some(_) => self.motors[motor].doubt(),
                 }
+                self.motors[motor].powered = false;
                 if let Err(e) = self.fleet.send(motor, Command::Release) {
                     log::error!("{e}");
                 }

@@ -106,6 +106,8 @@ pub enum Command {
     Enable,
     /// End the servo's signal, or let go of the driver's enable line (never with a load).
     Release,
+    /// At rest: other limits from now on. Nothing that it drives is let go of, or changes.
+    Tune(Tuning),
     /// At rest: how far a servo may go from now on, and by which pulses. The pulse that it has stays as it is. A
     /// motor that is no servo, or is not at rest, does nothing.
     Reach {
@@ -116,6 +118,19 @@ pub enum Command {
     },
     /// Make the hardware safe for the end of the program, then say [`Report::Safe`].
     Finish,
+}
+
+/// What a motor's loop can be told anew while it has its outputs.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Tuning {
+    /// What it keeps against any plan.
+    pub limits: MotorLimits,
+    /// Two steps of an axis are never closer than this, nanoseconds.
+    pub min_interval: u64,
+    /// Whether an axis is let go when the program ends.
+    pub release_at_end: bool,
+    /// An edge later than this is reported, nanoseconds.
+    pub max_lateness: Option<u64>,
 }
 
 /// Why a motor stopped short of its plan by itself.
@@ -131,6 +146,8 @@ pub enum FaultKind {
     Panic,
     /// The motor's loop does not do what it is told.
     Silent,
+    /// Its outputs were closed for another config, and could not be opened again.
+    Closed,
 }
 
 impl std::fmt::Display for FaultKind {
@@ -140,6 +157,7 @@ impl std::fmt::Display for FaultKind {
             FaultKind::Output(e) => write!(f, "{e}"),
             FaultKind::Limit(limit) => write!(f, "{limit}"),
             FaultKind::Panic => f.write_str("the motor's loop panicked"),
+            FaultKind::Closed => f.write_str("its outputs could not be opened again"),
             FaultKind::Silent => f.write_str("the motor's loop does not answer"),
         }
     }
@@ -296,7 +314,7 @@ pub enum Input {
 ///                 self.out.say(Report::Halted { id });
 ///             }
 ///             Command::Enable | Command::Release | Command::SetCount(_) => {}
-///             Command::Reach { .. } => {}
+///             Command::Reach { .. } | Command::Tune(_) => {}
 ///             Command::Finish => {
 ///                 self.make_safe();
 ///                 self.out.say(Report::Safe);

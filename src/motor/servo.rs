@@ -314,6 +314,10 @@ impl Motor for Servo {
                     self.begin_end(now);
                 }
             }
+            Command::Tune(tuning) => {
+                self.s.limits = tuning.limits;
+                self.s.max_lateness = tuning.max_lateness;
+            }
             Command::Reach { limits, map } if self.part.is_idle() => {
                 (self.s.limits, self.s.map) = (limits, map);
             }

@@ -274,6 +274,10 @@ impl Motor for SoftServo {
             // Without a signal there is nothing to end.
             Command::Release if matches!(self.signal, Signal::Off) => {}
             Command::Release => self.ending |= self.part.is_idle(),
+            Command::Tune(tuning) => {
+                self.s.limits = tuning.limits;
+                self.s.max_lateness = tuning.max_lateness;
+            }
             Command::Reach { limits, map } if self.part.is_idle() => {
                 (self.s.limits, self.s.map) = (limits, map);
             }

@@ -116,6 +116,17 @@ impl<O: StepOutput> Stepper<O> {
         }
     }
 
+    /// Takes over a motor that has its power already, so that it is never without.
+    ///
+    /// # Errors
+    ///
+    /// The back end refused an output.
+    pub fn take_over(&mut self) -> Result<(), HalError> {
+        self.awake_from = self.drive.energise(self.turned)?;
+        self.powered = true;
+        Ok(())
+    }
+
     #[cfg(test)]
     pub(super) fn set_limits(&mut self, limits: MotorLimits) {
         self.s.limits = limits;
@@ -428,6 +439,12 @@ impl<O: StepOutput> Motor for Stepper<O> {
                     self.count = count;
                     self.s.telemetry.set_steps(count);
                 }
+            }
+            Command::Tune(tuning) => {
+                self.s.limits = tuning.limits;
+                self.s.min_interval = tuning.min_interval;
+                self.s.release_at_end = tuning.release_at_end;
+                self.s.max_lateness = tuning.max_lateness;
             }
             Command::Finish => {
                 self.part.drop_move();

@@ -203,6 +203,18 @@ pub trait Fleet: Send {
     /// A driver's fault, as if its line had become active: for tests of what follows.
     fn inject_fault(&mut self, motor: MotorIndex, at: Instant);
 
+    /// Starts the loop of one more motor, in the slot of that number: one whose motor was
+    /// [retired](Fleet::retire), or the one after the last. `mailbox` is the motor's own.
+    ///
+    /// # Errors
+    ///
+    /// The system gave no thread, or it did not stand in time; the motor is gone.
+    fn add(&mut self, slot: usize, member: Member, mailbox: Mailbox) -> std::io::Result<()>;
+
+    /// Ends the loop of one motor, which makes its hardware safe and is dropped. Says whether it ended
+    /// within `timeout`; if so, its slot is free once what it said has been read.
+    fn retire(&mut self, slot: usize, timeout: Duration) -> bool;
+
     /// Ends every loop, waiting no longer than `timeout`, and says which are left.
     fn end(&mut self, timeout: Duration) -> FleetEnd;
 }

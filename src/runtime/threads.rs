@@ -38,8 +38,8 @@ pub struct ThreadFleet {
     events: Receiver<Event>,
     stop: StopEvent,
     halt: StopEvent,
-    quit: StopEvent,
-    done: Receiver<(MotorIndex, ())>,
+    /// What each new loop is given.
+    new_loop: NewLoop,
     /// Faults to come, by instant.
     faults: Vec<(Instant, MotorIndex)>,
     granted: Granted,
@@ -50,10 +50,77 @@ pub struct ThreadFleet {
 struct Handle {
     name: String,
     mail: Sender<Mail>,
+    quit: StopEvent,
+    /// Its last word.
+    done: Receiver<()>,
     thread: Option<JoinHandle<()>>,
     /// The last question of a roll call, and the last that its loop has answered.
     asked: u64,
     answered: Arc<AtomicU64>,
+}
+
+impl Handle {
+    /// Waits for the end of a thread that has been told to; says whether it came in time.
+    fn ends_by(&mut self, deadline: std::time::Instant) -> bool {
+        let Some(thread) = self.thread.take() else { return true };
+        if self.done.recv_deadline(deadline).is_ok() || thread.is_finished() {
+            // It has said its last word: this join is a matter of microseconds.
+            let _ = thread.join();
+            return true;
+        }
+        self.thread = Some(thread);
+        false
+    }
+}
+
+/// What all loops have in common.
+struct NewLoop {
+    events: Sender<Event>,
+    halt: StopEvent,
+    yields: bool,
+    options: ThreadOptions,
+}
+
+/// What a thread says once it stands: whether it got real-time scheduling.
+type Stand = (MotorIndex, Result<u8, String>);
+
+impl NewLoop {
+    fn spawn(
+        &self,
+        index: MotorIndex,
+        member: Member,
+        mailbox: Mailbox,
+        stand: Sender<Stand>,
+    ) -> std::io::Result<Handle> {
+        let quit = StopEvent::new();
+        let context = Loop {
+            index,
+            motor: member.motor,
+            clock: Clock::monotonic(),
+            mail: mailbox.receiver,
+            events: self.events.clone(),
+            halt: self.halt.clone(),
+            quit: quit.clone(),
+            wait: PreciseWait::new(self.yields, self.options.spin),
+            answered: Arc::default(),
+        };
+        let answered = context.answered.clone();
+        let realtime = self.options.realtime;
+        let (done_tx, done) = bounded(1);
+        let thread = std::thread::Builder::new().name(member.name.clone()).spawn(move || {
+            let granted = if realtime {
+                scheduling::realtime(scheduling::PRIORITY)
+            } else {
+                Err("not asked for".to_string())
+            };
+            scheduling::exact_timers();
+            let _ = stand.try_send((index, granted));
+            context.run();
+            let _ = done_tx.try_send(());
+        })?;
+        let (name, mail, thread) = (member.name, mailbox.sender, Some(thread));
+        Ok(Handle { name, mail, quit, done, thread, asked: 0, answered })
+    }
 }
 
 /// Closer than this a wait no longer listens to the mailbox: an upper bound on how late a stop is
@@ -81,55 +148,25 @@ impl ThreadFleet {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let yields = members.len() >= cores;
         let (stand_tx, stand_rx) = bounded(members.len());
-        let (done_tx, done) = bounded(members.len());
-        let quit = StopEvent::new();
-        let mut handles = Vec::new();
+        let (events_tx, events) = events;
+        let new_loop =
+            NewLoop { events: events_tx, halt: halt.clone(), yields, options: options.clone() };
+        let mut handles: Vec<Handle> = Vec::new();
         for (index, (member, mailbox)) in members.into_iter().enumerate() {
-            let context = Loop {
-                index,
-                motor: member.motor,
-                clock: Clock::monotonic(),
-                mail: mailbox.receiver,
-                events: events.0.clone(),
-                halt: halt.clone(),
-                quit: quit.clone(),
-                wait: PreciseWait::new(yields, options.spin),
-                answered: Arc::default(),
-            };
-            let answered = context.answered.clone();
-            let (stand, done, realtime) = (stand_tx.clone(), done_tx.clone(), options.realtime);
-            let thread = std::thread::Builder::new().name(member.name.clone()).spawn(move || {
-                let granted = if realtime {
-                    scheduling::realtime(scheduling::PRIORITY)
-                } else {
-                    Err("not asked for".to_string())
-                };
-                scheduling::exact_timers();
-                let _ = stand.try_send((index, granted));
-                context.run();
-                let _ = done.try_send((index, ()));
-            });
+            let handle = new_loop.spawn(index, member, mailbox, stand_tx.clone());
             // Those that stand already shall not outlive the one that could not be had.
-            let thread = thread.inspect_err(|_| quit.set())?;
-            handles.push(Handle {
-                name: member.name,
-                mail: mailbox.sender,
-                thread: Some(thread),
-                asked: 0,
-                answered,
-            });
+            let handle = handle.inspect_err(|_| handles.iter().for_each(|h| h.quit.set()))?;
+            handles.push(handle);
         }
+        drop(stand_tx);
         let deadline = std::time::Instant::now() + START_TIMEOUT;
         let report = Gather::new(0..handles.len(), stand_rx)
             .run(deadline, None, |_, granted| granted.map(|_| ()));
         let refused = report.failed.first().map(|(_, why)| why.clone());
         let realtime = refused.map_or(Ok(scheduling::PRIORITY), Err);
         if let Some(&index) = report.missing.first() {
-            quit.set();
-            return Err(std::io::Error::other(format!(
-                "the thread of {} did not stand within {START_TIMEOUT:?}",
-                handles[index].name
-            )));
+            handles.iter().for_each(|h| h.quit.set());
+            return Err(not_standing(&handles[index].name));
         }
         let locked =
             if options.realtime { scheduling::lock_memory() } else { Err("not asked for".into()) };
@@ -143,11 +180,10 @@ impl ThreadFleet {
         Ok(ThreadFleet {
             clock,
             members: handles,
-            events: events.1,
+            events,
             stop,
             halt,
-            quit,
-            done,
+            new_loop,
             faults: Vec::new(),
             granted,
             waker,
@@ -233,21 +269,40 @@ impl Fleet for ThreadFleet {
         self.raise_faults();
     }
 
+    fn add(&mut self, slot: usize, member: Member, mailbox: Mailbox) -> std::io::Result<()> {
+        let (stand_tx, stand_rx) = bounded(1);
+        let handle = self.new_loop.spawn(slot, member, mailbox, stand_tx)?;
+        match stand_rx.recv_timeout(START_TIMEOUT) {
+            Ok((_, Err(why))) if self.granted.realtime.is_ok() => {
+                warn!("{}: no real-time scheduling for its loop: {why}", handle.name);
+            }
+            Ok(_) => {}
+            Err(_) => {
+                handle.quit.set();
+                return Err(not_standing(&handle.name));
+            }
+        }
+        match self.members.get_mut(slot) {
+            Some(free) => *free = handle,
+            None => self.members.push(handle),
+        }
+        Ok(())
+    }
+
+    fn retire(&mut self, slot: usize, timeout: Duration) -> bool {
+        let Some(member) = self.members.get_mut(slot) else { return true };
+        self.faults.retain(|f| f.1 != slot);
+        member.quit.set();
+        member.ends_by(std::time::Instant::now() + timeout)
+    }
+
     fn end(&mut self, timeout: Duration) -> FleetEnd {
-        self.quit.set();
-        let alive = self.members.iter().enumerate().filter(|(_, m)| m.thread.is_some());
-        let keys: Vec<_> = alive.map(|(i, _)| i).collect();
+        self.members.iter().for_each(|m| m.quit.set());
         let deadline = std::time::Instant::now() + timeout;
-        let report = Gather::new(keys, self.done.clone())
-            .run(deadline, None, |_, ()| Ok::<(), std::convert::Infallible>(()));
         let mut end = FleetEnd::default();
-        for (i, member) in self.members.iter_mut().enumerate() {
-            let Some(thread) = member.thread.take() else { continue };
-            if report.missing.contains(&i) {
+        for member in &mut self.members {
+            if !member.ends_by(deadline) {
                 end.left.push(member.name.clone());
-            } else {
-                // It has said its last word: this join is a matter of microseconds.
-                let _ = thread.join();
             }
         }
         end
@@ -260,6 +315,10 @@ impl Drop for ThreadFleet {
             warn!("the loop of {name} did not end within 1 s");
         }
     }
+}
+
+fn not_standing(name: &str) -> std::io::Error {
+    std::io::Error::other(format!("the thread of {name} did not stand within {START_TIMEOUT:?}"))
 }
 
 /// What lives in a motor's thread.
@@ -318,8 +377,11 @@ impl Loop {
                     Command::Change(change) => say(Report::Acknowledged { change: change.number }),
                     Command::Halt => say(Report::Halted { id: None }),
                     Command::Finish => say(Report::Safe),
-                    Command::Enable | Command::Release | Command::SetCount(_) => {}
-                    Command::Reach { .. } => {}
+                    Command::Enable
+                    | Command::Release
+                    | Command::SetCount(_)
+                    | Command::Reach { .. }
+                    | Command::Tune(_) => {}
                 },
             }
         }

@@ -12,7 +12,8 @@ use crate::units::Instant;
 /// for, and waiting costs nothing. The same commands give the same edges, to the nanosecond.
 pub struct VirtualFleet {
     clock: Clock,
-    members: Vec<(Member, Mailbox)>,
+    /// `None`: retired.
+    members: Vec<Option<(Member, Mailbox)>>,
     /// When each motor wants to be polled next.
     due: Vec<Instant>,
     /// Faults to come, by instant.
@@ -53,11 +54,15 @@ impl VirtualFleet {
     ) -> VirtualFleet {
         assert!(clock.is_virtual(), "a virtual fleet needs a virtual clock");
         let due = members.iter().map(|_| Wake::IDLE.at).collect();
+        let members = members.into_iter().map(Some).collect();
         VirtualFleet { clock, members, due, faults: Vec::new(), events, stop, halt }
     }
 
     fn poll(&mut self, motor: MotorIndex, now: Instant) {
-        self.due[motor] = self.members[motor].0.motor.poll(now).at.max(now);
+        self.due[motor] = match &mut self.members[motor] {
+            Some((member, _)) => member.motor.poll(now).at.max(now),
+            None => Instant::FAR,
+        };
     }
 
     /// The motor that is due first, its instant, and the instant at which another one is.
@@ -101,7 +106,9 @@ impl VirtualFleet {
         let now = self.clock.now();
         while let Some(i) = self.faults.iter().position(|f| f.0 <= now) {
             let (at, motor) = self.faults.remove(i);
-            self.members[motor].0.motor.on_input(Input::Fault, true, at);
+            if let Some((member, _)) = &mut self.members[motor] {
+                member.motor.on_input(Input::Fault, true, at);
+            }
             self.poll(motor, now);
         }
     }
@@ -109,16 +116,15 @@ impl VirtualFleet {
     /// Inputs of the simulator, raised since the last look.
     fn deliver(&mut self) {
         let now = self.clock.now();
-        for i in 0..self.members.len() {
-            while let Ok(mail) = self.members[i].1.receiver.try_recv() {
+        for (entry, due) in self.members.iter_mut().zip(&mut self.due) {
+            let Some((member, mailbox)) = entry else { continue };
+            while let Ok(mail) = mailbox.receiver.try_recv() {
                 match mail {
-                    Mail::Command(command) => self.members[i].0.motor.command(command, now),
-                    Mail::Input(input, active, at) => {
-                        self.members[i].0.motor.on_input(input, active, at);
-                    }
+                    Mail::Command(command) => member.motor.command(command, now),
+                    Mail::Input(input, active, at) => member.motor.on_input(input, active, at),
                     Mail::RollCall(_) => {}
                 }
-                self.due[i] = now;
+                *due = now;
             }
         }
     }
@@ -139,8 +145,10 @@ impl Fleet for VirtualFleet {
 
     fn send(&mut self, motor: MotorIndex, command: Command) -> Result<(), SendError> {
         let now = self.clock.now();
-        self.members[motor].0.motor.command(command, now);
-        self.due[motor] = now;
+        if let Some((member, _)) = &mut self.members[motor] {
+            member.motor.command(command, now);
+            self.due[motor] = now;
+        }
         Ok(())
     }
 
@@ -172,6 +180,29 @@ impl Fleet for VirtualFleet {
 
     fn inject_fault(&mut self, motor: MotorIndex, at: Instant) {
         self.faults.push((at, motor));
+    }
+
+    fn add(&mut self, slot: usize, member: Member, mailbox: Mailbox) -> std::io::Result<()> {
+        match self.members.get_mut(slot) {
+            Some(free) => {
+                *free = Some((member, mailbox));
+                self.due[slot] = Wake::IDLE.at;
+            }
+            None => {
+                self.members.push(Some((member, mailbox)));
+                self.due.push(Wake::IDLE.at);
+            }
+        }
+        Ok(())
+    }
+
+    fn retire(&mut self, slot: usize, _timeout: Duration) -> bool {
+        self.faults.retain(|f| f.1 != slot);
+        if let Some(entry) = self.members.get_mut(slot) {
+            *entry = None;
+            self.due[slot] = Instant::FAR;
+        }
+        true
     }
 
     fn end(&mut self, _timeout: Duration) -> FleetEnd {

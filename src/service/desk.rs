@@ -1,15 +1,19 @@
 //! The coordinator: owns the machine, hears the clients, and never waits for anyone but the motors.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::line_up::{Answer, LineUp};
 use super::moves::{Moves, News};
 use super::page::StatusPage;
+use super::reload::{ConfigFile, Generations, Reload};
 use super::wire::{ClientId, FromClient, LONGEST_LINE, Wire};
 use super::words;
 use crate::config::Config;
-use crate::machine::{Machine, MachineState, ProgramEnd, ProgramRun, ProgramTurn, RunResult};
+use crate::machine::{
+    Difference, Machine, MachineState, ProgramEnd, ProgramRun, ProgramTurn, RunResult,
+};
 use crate::protocol::{
     self, ErrorCode, ErrorReply, Event, EventLine, Incoming, MachineChanged, MotorEnded, MoveEnded,
     MoveStarted, Outgoing, PowerChanged, ProgramChanged, Reply, Topic, Triggered,
@@ -52,6 +56,11 @@ pub(super) enum Waiting {
         motors: Vec<String>,
         verb: RestVerb,
     },
+    /// What this reload, or a later one, comes to; no longer than this.
+    Reload {
+        number: u64,
+        until: Instant,
+    },
     Events(WaitId),
     Meeting(WaitId),
     Lease(WaitId),
@@ -90,10 +99,14 @@ pub(super) struct Client {
 /// Positions that were saved: motors' names with their positions, in their units.
 pub(super) type Saved = Vec<(String, f64)>;
 
-/// The service, for as long as one config holds.
+/// The service.
 pub(super) struct Desk<'c> {
     pub machine: &'c mut Machine,
+    /// The config that holds, the newest of these.
     pub config: &'c Config,
+    pub generations: &'c Generations,
+    pub source: Option<Arc<dyn ConfigFile>>,
+    pub reload: Reload,
     pub wire: &'c Wire,
     pub clients: BTreeMap<ClientId, Client>,
     pub moves: Moves,
@@ -103,13 +116,15 @@ pub(super) struct Desk<'c> {
     pub saved: PositionBook<Saved>,
     /// Why nothing moves until `clear`.
     pub fault: Option<String>,
-    page: Option<StatusPage>,
+    pub page: Option<StatusPage>,
     page_at: Instant,
     state: Option<protocol::MachineState>,
-    faulty: BTreeSet<String>,
+    pub faulty: BTreeSet<String>,
     /// The supply's voltage is low, as clients were told.
     low_power: bool,
     requests: u64,
+    /// The start-up moves and the start program wait for `clear`.
+    pub start_up_waits: bool,
     /// The program to begin with, once the start-up moves have ended.
     pub start_when_ready: Option<String>,
     /// How programs ended that somebody waits for.
@@ -123,7 +138,8 @@ pub(super) struct Desk<'c> {
 impl<'c> Desk<'c> {
     pub fn new(
         machine: &'c mut Machine,
-        config: &'c Config,
+        generations: &'c Generations,
+        source: Option<Arc<dyn ConfigFile>>,
         wire: &'c Wire,
         page: Option<StatusPage>,
         fault: Option<String>,
@@ -131,7 +147,10 @@ impl<'c> Desk<'c> {
         machine.serve_events();
         Desk {
             machine,
-            config,
+            config: generations.last(),
+            generations,
+            source,
+            reload: Reload::default(),
             wire,
             clients: BTreeMap::new(),
             moves: Moves::default(),
@@ -146,6 +165,7 @@ impl<'c> Desk<'c> {
             faulty: BTreeSet::new(),
             low_power: false,
             requests: 0,
+            start_up_waits: false,
             start_when_ready: None,
             ended: Vec::new(),
             jogs: BTreeMap::new(),
@@ -155,6 +175,8 @@ impl<'c> Desk<'c> {
 
     /// One turn: hears the clients, lets everything go on, answers, and lets the machine work.
     pub fn turn(&mut self) {
+        // Before anybody else moves what has just come to rest.
+        self.go_on_with_reload();
         while let Some(what) = self.wire.next() {
             self.hear(what);
         }
@@ -286,7 +308,10 @@ impl<'c> Desk<'c> {
                 Waiting::Meeting(id) => self.meetings.cancel(id, now),
                 Waiting::Lease(id) => self.leases.cancel(id, now),
                 Waiting::Saved { wait, .. } => self.saved.cancel(wait, now),
-                Waiting::Move { .. } | Waiting::Program { .. } | Waiting::Rest { .. } => {}
+                Waiting::Move { .. }
+                | Waiting::Program { .. }
+                | Waiting::Rest { .. }
+                | Waiting::Reload { .. } => {}
             }
         }
         self.leases.disconnect(crate::sync::ClientId(client), now);
@@ -363,6 +388,7 @@ impl<'c> Desk<'c> {
                     RestVerb::Stop => Reply::Stop(at_rest),
                 }))
             }
+            Waiting::Reload { number, until } => self.reload_settled(*number, *until),
             Waiting::Events(id) => {
                 let came = self.machine.events_mut().take(*id)?;
                 Some(match came {
@@ -429,7 +455,8 @@ impl<'c> Desk<'c> {
     fn tell_move(&mut self, news: News) {
         match news {
             News::Started { number, motors } => {
-                self.tell(&Event::MoveStarted(MoveStarted { number, motors, duration_s: None }));
+                let duration_s = self.plan_lasts(number);
+                self.tell(&Event::MoveStarted(MoveStarted { number, motors, duration_s }));
             }
             News::MotorEnded { number, motor, outcome } => {
                 let word = match outcome.outcome {
@@ -446,6 +473,12 @@ impl<'c> Desk<'c> {
                 self.tell(&Event::MoveEnded(MoveEnded { number, outcome }));
             }
         }
+    }
+
+    /// How long the plan of a move that has just begun takes, in seconds.
+    pub fn plan_lasts(&self, number: u64) -> Option<f64> {
+        let left = self.machine.time_left(self.moves.id(number)?)?;
+        Some(left.as_secs_f64())
     }
 
     /// The service's own named events. They have no namesakes: a client's may replace them, as any.
@@ -519,6 +552,16 @@ impl<'c> Desk<'c> {
             }
         }
         self.tell_motors(now);
+    }
+
+    /// Another page, where the motors are others.
+    pub fn renew_page(&mut self, difference: &Difference) {
+        let others = difference.added.len() + difference.removed.len() > 0;
+        let Some(page) = self.page.as_mut().filter(|_| others) else { return };
+        if let Err(e) = page.renew(self.config.motors.len()) {
+            log::warn!("the status page can't be made anew: {e}");
+            self.page = None;
+        }
     }
 
     fn tell_motors(&mut self, now: Instant) {

@@ -150,7 +150,8 @@ impl Desk<'_> {
         } else {
             let started = self.moves.start(self.machine, Order::Move(order), motors.clone());
             let number = started.map_err(|e| words::refused(&e))?;
-            let started = protocol::MoveStarted { number, motors, duration_s: None };
+            let duration_s = self.plan_lasts(number);
+            let started = protocol::MoveStarted { number, motors, duration_s };
             self.tell(&protocol::Event::MoveStarted(started));
             number
         };

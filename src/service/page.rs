@@ -4,7 +4,8 @@
 //! The file is as long as its header says and never changes its length. Numbers are little-endian. A
 //! sequence lock guards it: whoever writes makes the sequence odd, writes, and makes it even again;
 //! whoever reads takes the sequence, then the rest, then the sequence again, and starts over where the
-//! two differ or are odd.
+//! two differ or are odd. Where the sequence stays odd, the page is another file by now, since the motors
+//! are others ([a reload](super::ConfigFile)): open it anew.
 //!
 //! | offset | type | what |
 //! |---|---|---|
@@ -27,7 +28,7 @@
 //! | 72 | f64 | position in that unit; not a number for a servo without a signal |
 //! | 80 | f64 | velocity that its plan has, unit/s |
 //! | 88 | u64 | the move that it is part of, by the number that clients know; 0: none, or a program's |
-//! | 96 | u32 | place: 0 unknown, 1 assumed, 2 commanded, 3 unverified, 4 estimated |
+//! | 96 | u32 | place: 0 unknown, 1 assumed, 2 commanded, 3 unverified, 4 estimated, 5 restored |
 //! | 100 | u32 | 1 where it has a fault |
 //! | 104 | u64 | edges so far |
 //! | 112 | u64 | lateness of its edges so far, 99th percentile, nanoseconds |
@@ -75,6 +76,7 @@ fn place_number(place: Place) -> u32 {
         Place::Commanded => 2,
         Place::Unverified => 3,
         Place::Estimated => 4,
+        Place::Restored => 5,
     }
 }
 
@@ -107,6 +109,20 @@ impl StatusPage {
         file.write_all_at(&bytes, 0)?;
         std::fs::rename(&new, path)?;
         Ok(StatusPage { file, path: path.to_owned(), sequence: 0, bytes })
+    }
+
+    /// Makes another page in its place, for this many motors. Whoever has the old one mapped finds its
+    /// sequence odd from then on, and opens the file anew.
+    ///
+    /// # Errors
+    ///
+    /// The file could not be made; the old page is the page.
+    pub fn renew(&mut self, motors: usize) -> io::Result<()> {
+        let mut old = StatusPage::create(&self.path, motors)?;
+        std::mem::swap(self, &mut old);
+        // The path is the new page's.
+        old.path = PathBuf::new();
+        old.file.write_all_at(&(old.sequence | 1).to_le_bytes(), SEQUENCE)
     }
 
     /// Writes what is now. `lateness` has one for each motor of the snapshot.

@@ -1,19 +1,24 @@
 //! The service from its start to its end.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
 use super::desk::Desk;
+use super::group;
 use super::heartbeat::Heartbeat;
+use super::journal::Journal;
 use super::notify::Notify;
 use super::page::StatusPage;
+use super::reload::{ConfigFile, Generations};
 use super::wire::{MOST_CLIENTS, Wire};
-use crate::machine::{Machine, MachineState};
+use crate::machine::{Kept, Machine, MachineState};
 use crate::protocol::{
     Closing, ErrorCode, ErrorFacts, ErrorReply, Event, EventLine, Lost, Outgoing,
 };
@@ -23,9 +28,6 @@ use crate::units::Instant;
 /// How long what was said last may take to reach the clients.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// In the state folder while the service runs: one that is there at the start was left by a crash.
-const RUNNING: &str = "running";
-
 /// Where the service keeps its files.
 #[derive(Clone, Debug, Default)]
 pub struct Places {
@@ -33,8 +35,10 @@ pub struct Places {
     pub socket: PathBuf,
     /// The status page; none is written without it.
     pub page: Option<PathBuf>,
-    /// What has to outlive a restart; without it the service can't know that it ended uncleanly.
-    pub state: Option<PathBuf>,
+    /// Where the config is read from at a reload; without it there is none.
+    pub config: Option<Arc<dyn ConfigFile>>,
+    /// What has to outlive a restart; without it the service can't know how it ended.
+    pub journal: Option<Journal>,
 }
 
 /// Why the service could not begin.
@@ -50,6 +54,21 @@ pub enum ServeError {
         what: &'static str,
         /// Where.
         path: PathBuf,
+        /// What the system answered.
+        error: io::Error,
+    },
+    /// There is no such group.
+    #[error(
+        "[service] group: there is no group `{0}` on this machine: see /etc/group, or add it with `groupadd {0}`"
+    )]
+    NoGroup(String),
+    /// The socket can't be given to that group.
+    #[error(
+        "[service] group: the socket can't be given to the group `{group}` ({error}): add the user that the service runs as to it with `usermod -aG {group} USER`, and start the service again"
+    )]
+    NotInGroup {
+        /// The group.
+        group: String,
         /// What the system answered.
         error: io::Error,
     },
@@ -87,8 +106,14 @@ pub fn runtime_folder() -> PathBuf {
 ///
 /// The service could not begin; no motor has moved.
 pub fn serve(mut machine: Machine, places: &Places, stop: &StopEvent) -> Result<(), ServeError> {
-    let fault = begin(places)?;
-    let listener = listen(&places.socket)?;
+    let group = machine.config().service.group.clone();
+    let listener = listen(&places.socket, group.as_deref())?;
+    let journal = places.journal.as_ref();
+    if let Some(journal) = journal {
+        // From here on an end is clean only if it says so.
+        journal.begin().map_err(|error| place("the state folder", journal.folder(), error))?;
+    }
+    let fault = journal.and_then(Journal::unclean).map(str::to_owned);
     let text = format!("{MOST_CLIENTS} clients are connected already: try again later");
     let full = ErrorReply::new(ErrorCode::TooManyClients, text)
         .with(ErrorFacts { closing: true, ..ErrorFacts::default() });
@@ -102,15 +127,16 @@ pub fn serve(mut machine: Machine, places: &Places, stop: &StopEvent) -> Result<
         None => None,
     };
     let notify = Notify::from_env();
-    let config = machine.shared_config();
-    let unclean = fault.is_some();
-    let mut desk = Desk::new(&mut machine, &config, &wire, page, fault);
-    if unclean {
-        log::warn!("the service did not end cleanly before: nothing moves until `lockstep clear`");
-    } else {
-        desk.start_up();
+    let generations = Generations::new(machine.shared_config());
+    let mut desk = Desk::new(&mut machine, &generations, places.config.clone(), &wire, page, fault);
+    match &desk.fault {
+        Some(why) => {
+            log::warn!("{why}; nothing moves until `lockstep clear`");
+            desk.start_up_waits = true;
+        }
+        None => desk.start_up(),
     }
-    notify.ready(&format!("{} motors on {}", config.motors.len(), desk.machine.backend()));
+    notify.ready(&format!("{} motors on {}", desk.config.motors.len(), desk.machine.backend()));
     let mut heartbeat = Heartbeat::new(&notify, desk.machine.now());
     let mut said = String::new();
     while !stop.is_set() {
@@ -123,16 +149,28 @@ pub fn serve(mut machine: Machine, places: &Places, stop: &StopEvent) -> Result<
         }
     }
     notify.stopping();
-    let was_clean = desk.fault.is_none();
     desk.tell(&Event::Closing(Closing { reason: "the service ends".to_owned() }));
-    desk.end();
+    let (fault, mut stand) = desk.end();
     drop(desk);
     let left = machine.finish();
     wire.flush(LAST_WORDS);
     drop(wire);
     let _ = std::fs::remove_file(&places.socket);
-    if was_clean && left.is_empty() {
-        end(places);
+    if let Some(journal) = journal {
+        stand.extend(machine.kept_places());
+        let fault = fault.or_else(|| {
+            (!left.is_empty()).then(|| format!("the loops of {} did not end", left.join(", ")))
+        });
+        let noted = match fault {
+            Some(why) => journal.end_in_fault(&why),
+            None => journal.end(machine.config(), &stand),
+        };
+        if let Err(e) = noted {
+            log::error!(
+                "how the service ended can't be noted in {}: {e}",
+                journal.folder().display()
+            );
+        }
     }
     Ok(())
 }
@@ -146,31 +184,9 @@ fn place(what: &'static str, path: &Path, error: io::Error) -> ServeError {
     ServeError::Place { what, path: path.to_owned(), error }
 }
 
-/// Notes that the service runs. Says why nothing may move by itself, if the one before did not end as
-/// it should.
-fn begin(places: &Places) -> Result<Option<String>, ServeError> {
-    let Some(folder) = &places.state else { return Ok(None) };
-    let error = |error| place("the state folder", folder, error);
-    std::fs::create_dir_all(folder).map_err(error)?;
-    let mark = folder.join(RUNNING);
-    let left = mark.exists();
-    std::fs::write(&mark, format!("{}\n", std::process::id())).map_err(error)?;
-    let why = "the service did not end cleanly before, so nobody knows what the motors did";
-    Ok(left.then(|| why.to_owned()))
-}
-
-/// A clean end.
-fn end(places: &Places) {
-    if let Some(folder) = &places.state
-        && let Err(e) = std::fs::remove_file(folder.join(RUNNING))
-    {
-        log::warn!("the clean end could not be noted: {e}");
-    }
-}
-
-/// Listens on a path. A socket that nobody listens on any more is replaced; anything else that lies
+/// Listens on a path, for its owner and that group. A socket that nobody listens on any more is replaced; anything else that lies
 /// there is left alone.
-fn listen(path: &Path) -> Result<UnixListener, ServeError> {
+fn listen(path: &Path, group: Option<&str>) -> Result<UnixListener, ServeError> {
     let error = |error| place("the control socket", path, error);
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(error)?;
@@ -185,14 +201,17 @@ fn listen(path: &Path) -> Result<UnixListener, ServeError> {
             Err(e) => return Err(error(e)),
         }
     }
+    // Before the socket is there: a group that can't have it leaves nothing behind.
+    let group = group.map(group::number).transpose()?;
     let listener = UnixListener::bind(path).map_err(error)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(error)?;
+    let given = group::give(path, group.as_ref());
+    given.inspect_err(|_| drop(std::fs::remove_file(path)))?;
     Ok(listener)
 }
 
 impl Desk<'_> {
     /// Servos that have a start-up position go there, and the start program begins.
-    fn start_up(&mut self) {
+    pub(super) fn start_up(&mut self) {
         for refused in self.machine.start_up_moves() {
             log::error!("{refused}");
         }
@@ -214,14 +233,30 @@ impl Desk<'_> {
         }
     }
 
-    /// Everything comes to rest, and the programs end.
-    fn end(&mut self) {
+    /// Everything comes to rest, and the programs end. Says why the end is no clean one, and where the
+    /// motors stood before their signals ended.
+    fn end(&mut self) -> (Option<String>, BTreeMap<String, Kept>) {
         self.stop_motors(None);
         let deadline = self.machine.now() + Duration::from_secs(10);
         while !self.programs.is_empty() && self.machine.now() < deadline {
             self.turn();
         }
-        self.machine.stop();
+        // A motor that is on its way is told of once it rests; a servo is where it was told to be, also
+        // where it is let go now.
+        let mut stand = self.machine.kept_places();
+        stand.retain(|_, kept| kept.angle.is_some());
+        match self.fault {
+            Some(_) => self.machine.stop_in_place(),
+            None => self.machine.stop(),
+        }
+        let snapshot = self.machine.snapshot();
+        let faulty = snapshot.motors.iter().find_map(|m| Some((&m.motor, m.fault.as_ref()?)));
+        let fault = self.fault.clone().or(faulty.map(|(motor, fault)| format!("{motor}: {fault}")));
+        let halted = || {
+            let halted = snapshot.state == MachineState::Halted;
+            halted.then(|| "the machine was halted by a second signal".to_owned())
+        };
+        (fault.or_else(halted), stand)
     }
 }
 

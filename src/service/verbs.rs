@@ -129,6 +129,7 @@ impl Desk<'_> {
             }
             Request::ProgramRun(run) => return self.run_program(client, run),
             Request::ProgramStop(stop) => self.stop_programs(stop.program.as_deref())?,
+            Request::Reload(_) => return self.reload(),
             Request::ProgramList(_) => {
                 let running = |name: &str| self.programs.iter().any(|p| p.name() == name);
                 let state =
@@ -181,6 +182,9 @@ impl Desk<'_> {
             return Err(ErrorReply::new(ErrorCode::Hardware, text));
         }
         self.fault = None;
+        if std::mem::take(&mut self.start_up_waits) {
+            self.start_up();
+        }
         let state = words::state(self.machine.state(), false);
         Ok(Reply::Clear(ClearReply { state }))
     }
@@ -427,7 +431,7 @@ impl Desk<'_> {
                 kind: if servo { "servo" } else { "axis" }.to_owned(),
                 state: self.motor_state(m),
                 at: self.place(&m.motor),
-                target: None,
+                target: self.machine.target(&m.motor),
                 number: m.busy.and_then(|id| self.moves.number_of(id)),
                 holder: holder(&m.motor),
                 fault: m.fault.as_ref().map(ToString::to_string),
@@ -444,7 +448,8 @@ impl Desk<'_> {
         let moves = self.moves.open().map(|(number, state, motors, id)| {
             let held = id.is_some_and(|id| self.machine.is_at_rest(id));
             let state = if held { protocol::MoveState::Held } else { state };
-            MoveStatus { number, state, motors: motors.to_vec(), left_s: None }
+            let left_s = id.and_then(|id| self.machine.time_left(id)).map(|t| t.as_secs_f64());
+            MoveStatus { number, state, motors: motors.to_vec(), left_s }
         });
         let leases = self.leases.leases().map(|(id, holder, motors)| protocol::LeaseStatus {
             lease: id.number(),

@@ -199,7 +199,9 @@ pub fn steps_at(axis: &StepDirDrive, position: f64) -> i64 {
 fn start_steps(motor: &MotorConfig, axis: &StepDirDrive) -> i64 {
     let position = match axis.at_start {
         lockstep::config::AtStart::Assume(position) => position,
-        lockstep::config::AtStart::Unknown => 0.0_f64.clamp(motor.travel.min, motor.travel.max),
+        lockstep::config::AtStart::Unknown | lockstep::config::AtStart::Restored => {
+            0.0_f64.clamp(motor.travel.min, motor.travel.max)
+        }
     };
     steps_at(axis, position)
 }

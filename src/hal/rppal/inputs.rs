@@ -16,6 +16,9 @@ use crate::units::Instant;
 /// How long the thread waits for an edge at a stretch. Opening another input waits as long at most.
 const STRETCH: Duration = Duration::from_millis(50);
 
+/// Within this the pin of a line that was dropped is free again.
+pub(super) const GIVEN_BACK: Duration = Duration::from_millis(200);
+
 /// How long it waits while there is no line to watch.
 const IDLE: Duration = Duration::from_millis(5);
 

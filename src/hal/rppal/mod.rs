@@ -22,6 +22,7 @@ use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ::rppal::gpio::{Error as GpioError, Gpio, Mode, Pin};
 
@@ -111,6 +112,22 @@ impl RppalBackend {
         })?;
         self.users.insert(gpio, who.to_owned());
         Ok(pin)
+    }
+
+    /// The pin of an input. One that was dropped just now is given back by the thread that watches
+    /// it, within a stretch of its wait: it is waited for.
+    fn pin_given_back(&mut self, gpio: u8, who: &str) -> Result<Pin, HalError> {
+        let until = self.clock.now() + inputs::GIVEN_BACK;
+        loop {
+            match self.pin(gpio, who) {
+                Err(HalError::PinTaken { .. })
+                    if self.watcher.is_some() && self.clock.now() < until =>
+                {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                pin => return pin,
+            }
+        }
     }
 
     /// Opens the PWM channels of `outputs` that are not open yet, side by side.
@@ -243,6 +260,14 @@ impl Backend for RppalBackend {
         }
     }
 
+    fn forget_pwm(&mut self, output: &PwmOutput) {
+        if let &PwmOutput::Gpio(gpio) = output {
+            self.announced.retain(|&other| other != gpio);
+        }
+        self.channels.remove(output);
+        self.opened.remove(output);
+    }
+
     fn open_output(
         &mut self,
         gpio: u8,
@@ -271,7 +296,7 @@ impl Backend for RppalBackend {
         who: &str,
         on_edge: OnEdge,
     ) -> Result<Box<dyn InputLine>, HalError> {
-        let pin = self.pin(gpio, who)?;
+        let pin = self.pin_given_back(gpio, who)?;
         let watcher = match self.watcher.take() {
             Some(watcher) => watcher,
             None => Watcher::start(self.gpio.clone())

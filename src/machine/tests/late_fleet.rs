@@ -126,6 +126,14 @@ impl Fleet for LateFleet {
         self.faults.push((at, motor));
     }
 
+    fn add(&mut self, _: usize, _: Member, _: Mailbox) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+
+    fn retire(&mut self, _slot: usize, _timeout: Duration) -> bool {
+        false
+    }
+
     fn end(&mut self, _timeout: Duration) -> FleetEnd {
         FleetEnd::default()
     }

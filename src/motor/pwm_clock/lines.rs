@@ -117,6 +117,11 @@ impl Lines {
         Ok(released)
     }
 
+    /// Whether the driver is let go when the program ends.
+    pub fn tune(&mut self, release_at_end: bool) {
+        self.l.release_at_end = release_at_end;
+    }
+
     pub fn release_at_end(&mut self) -> Result<bool, HalError> {
         if self.l.release_at_end { self.release() } else { Ok(false) }
     }

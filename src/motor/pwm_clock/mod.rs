@@ -645,6 +645,11 @@ impl Motor for PwmClock {
                     }
                 }
             }
+            // Other limits have to be proved on its channel, which is opened anew for them.
+            Command::Tune(tuning) => {
+                self.s.max_lateness = tuning.max_lateness;
+                self.lines.tune(tuning.release_at_end);
+            }
             Command::Finish => {
                 self.shorten(now);
                 self.part.drop_move();

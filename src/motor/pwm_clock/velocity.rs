@@ -290,6 +290,10 @@ impl Motor for PwmRate {
             }
             // Where nobody knows the place there is none to set.
             Command::SetCount(_) | Command::Reach { .. } => {}
+            Command::Tune(tuning) => {
+                self.s.max_lateness = tuning.max_lateness;
+                self.lines.tune(tuning.release_at_end);
+            }
             Command::Halt => {
                 self.begin_end(now);
                 let dropped = self.part.drop_move();

@@ -11,6 +11,7 @@ mod coils;
 mod devices;
 mod doctor;
 mod refusals;
+mod reload;
 mod safe;
 mod selftest;
 mod servo;

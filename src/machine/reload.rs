@@ -1,0 +1,607 @@
+//! Another config for a machine that runs: what changed is opened anew or told, at rest; everything else
+//! goes on as it was.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::build::{max_lateness, patience};
+use super::difference::{Difference, collide, enable, line, ports, same_steps};
+use super::model::MotorModel;
+use super::open::{Opened, Opener, Signals, pwm_outputs};
+use super::outcome::Place;
+use super::{Machine, MachineError, MotorState, soft_pwm};
+use crate::config::{AtRest, Config, Drive, MotorConfig};
+use crate::hal::SharedLine;
+use crate::motor::{Command, FaultKind, MotorIndex, Tuning};
+use crate::trace::TraceBuilder;
+
+/// How long a loop may take to end once its outputs are safe.
+const END_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Why another config was refused. The old one holds.
+#[derive(Clone, PartialEq, Debug, Error)]
+pub enum ReloadError {
+    /// Motors that change have to come to rest first.
+    #[error("{} {} to be at rest for it", motors.join(", "), if motors.len() == 1 { "has" } else { "have" })]
+    Busy {
+        /// Which.
+        motors: Vec<String>,
+    },
+    /// It can't be changed while the machine runs.
+    #[error("{what} can't change while the service runs: restart it")]
+    Restart {
+        /// What.
+        what: &'static str,
+    },
+    /// An axis stands where it may no longer be.
+    #[error("{motor} stands at {position}, outside its new travel: move it first")]
+    Outside {
+        /// The axis.
+        motor: String,
+        /// Where it is, with its unit.
+        position: String,
+    },
+    /// New outputs could not be opened.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// The machine has ended.
+    #[error("the machine has ended")]
+    Finished,
+}
+
+/// What a new config has changed.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Reloaded {
+    /// The motors, by what was done about them.
+    pub motors: Difference,
+}
+
+/// A motor that has been opened, and waits for its thread.
+struct Fresh {
+    motor: MotorIndex,
+    slot: usize,
+    opened: Opened,
+}
+
+/// What a motor that is opened anew takes along.
+struct Carried {
+    name: String,
+    count: Option<i64>,
+    place: Place,
+    uncounted: Option<(u64, u64)>,
+    /// Its driver has power, and keeps it.
+    powered: bool,
+    /// A load hangs on it from now on: the levels of its lines are taken over as they are.
+    adopted: bool,
+}
+
+impl Machine {
+    /// What another config would change.
+    ///
+    /// ```
+    /// use lockstep::config::Config;
+    /// use lockstep::machine::Machine;
+    ///
+    /// let config = |speed| {
+    ///     let text = format!("[servo.pan]\npwm = {{ gpio = 18 }}\nmax-speed = \"{speed}deg/s\"\n");
+    ///     Config::from_str(&text, "demo").map(|loaded| loaded.config)
+    /// };
+    /// let mut machine = Machine::builder(config(100)?).virtual_time().build()?;
+    /// assert_eq!(machine.difference(&config(50)?).tuned, ["pan"]);
+    /// machine.reload(config(50)?, false)?;
+    /// assert_eq!(machine.difference(&config(50)?).motors().len(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn difference(&self, new: &Config) -> Difference {
+        Difference::between(&self.config, new)
+    }
+
+    /// Takes another config. Motors that change are at rest and stay at rest: those whose limits change
+    /// are told; those whose outputs change end their signals, and are opened anew. The others are not
+    /// touched, moving or not, and no signal or line of theirs either. Then the new config holds.
+    ///
+    /// An axis that is opened anew keeps its power, its count and its place where a step is still the
+    /// same step. A servo that is opened anew has no signal until its next move. Motors that are no
+    /// more are left as [`safe`](crate::safe) leaves them.
+    ///
+    /// `numbered`: somebody, such as a program under way, knows motors by their numbers in the old
+    /// config. Then a config that gives other numbers to motors has to wait, as while something moves.
+    ///
+    /// # Errors
+    ///
+    /// [`ReloadError`]: the old config holds, and nothing has moved. Where outputs could not be opened
+    /// after old ones had been closed, those are opened again; a motor of which that can't be done has
+    /// a fault.
+    pub fn reload(&mut self, new: Config, numbered: bool) -> Result<Reloaded, ReloadError> {
+        self.hear_out();
+        self.may_reload(&new, numbered)?;
+        let motors = self.difference(&new);
+        let old = self.config.clone();
+        let index = |c: &Config, names: &[String]| -> Vec<MotorIndex> {
+            names.iter().filter_map(|n| c.motor_index(n)).collect()
+        };
+        let mut retiring = index(&old, &motors.reopened);
+        retiring.extend(index(&old, &motors.removed));
+        let mut opening = index(&new, &motors.reopened);
+        opening.extend(index(&new, &motors.added));
+        // What can be opened while the old is still there comes first: if it is refused, nothing has
+        // been touched.
+        let gone = ports(&old, &retiring);
+        let free = |&m: &MotorIndex| {
+            ports(&new, &[m]).iter().all(|port| !gone.iter().any(|old| collide(port, old)))
+        };
+        let (early, late): (Vec<_>, Vec<_>) = opening.into_iter().partition(free);
+        let names = Signals::declare(&mut TraceBuilder::new(self.now()), &new);
+        let carried: Vec<_> = retiring.iter().map(|&m| self.carry(m, &new)).collect();
+        let back: Vec<_> = retiring.iter().map(|&m| self.carry_back(m, &new)).collect();
+        let fresh = self.open_some(&new, &names, &early, &carried);
+        let fresh = fresh.inspect_err(|_| self.close_lines(&old, &new))?;
+        let mut held = self.hold_power(&retiring, &back, &new);
+        let result = match self.end_loops(&retiring, &carried) {
+            Ok(()) => {
+                // Not those that have been opened just now.
+                let was = |gpio| line(&old, gpio);
+                self.enables
+                    .retain(|&gpio, _| was(gpio).is_none() || was(gpio) == line(&new, gpio));
+                self.open_some(&new, &names, &late, &carried)
+            }
+            Err(e) => Err(e),
+        };
+        let result = match result {
+            Ok(more) => self.start_loops(fresh.into_iter().chain(more).collect()),
+            Err(e) => {
+                self.close(&new, fresh);
+                Err(e)
+            }
+        };
+        let done = match result {
+            Ok(started) => {
+                self.take_config(new, started, &carried, &motors);
+                Ok(Reloaded { motors })
+            }
+            Err(error) => {
+                self.close_lines(&old, &new);
+                early.iter().chain(&late).for_each(|&m| self.forget_pwm(&new, m));
+                self.restore(&retiring, &back);
+                Err(error.into())
+            }
+        };
+        for line in &mut held {
+            if let Err(e) = line.release() {
+                log::error!("{e}");
+            }
+        }
+        done
+    }
+
+    /// Whether [`Machine::reload`] would take a config now, as far as that can be said without opening
+    /// anything.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn may_reload(&self, new: &Config, numbered: bool) -> Result<(), ReloadError> {
+        if self.finished {
+            return Err(ReloadError::Finished);
+        }
+        let motors = self.difference(new);
+        if self.recorder.is_on() {
+            return Err(ReloadError::Restart { what: "the config of a machine that is traced" });
+        }
+        if self.config.machine.spin != new.machine.spin {
+            return Err(ReloadError::Restart { what: "`spin` of [machine]" });
+        }
+        if self.config.service.group != new.service.group {
+            return Err(ReloadError::Restart { what: "`group` of [service]" });
+        }
+        if !same_power(&self.config, new) {
+            return Err(ReloadError::Restart { what: "what shares the power budget" });
+        }
+        let busy = |name: &String| self.is_busy(name);
+        let moving: Vec<_> = motors.must_rest().filter(|m| busy(m)).cloned().collect();
+        if !moving.is_empty() {
+            return Err(ReloadError::Busy { motors: moving });
+        }
+        let old = &self.config.motors;
+        let same = |m: &MotorConfig| {
+            let number = self.config.motor_index(&m.name);
+            new.motor_index(&m.name).is_none_or(|n| Some(n) == number)
+        };
+        if !old.iter().all(same) && (numbered || !self.active.is_empty()) {
+            let moving = old.iter().map(|m| m.name.clone()).filter(busy).collect();
+            return Err(ReloadError::Busy { motors: moving });
+        }
+        for motor in new.motors.iter().filter(|m| m.axis().is_some()) {
+            let Some(before) = self.config.motor_index(&motor.name) else { continue };
+            let state = &self.motors[before];
+            let told = !matches!(state.place, Place::Unknown | Place::Estimated);
+            let model = MotorModel::new(motor);
+            let at = model.to_unit(state.telemetry.steps() as f64);
+            let inside = plan_tolerates(&model, at);
+            if told && same_steps(&old[before], motor) && !inside {
+                let (motor, position) = (motor.name.clone(), model.show(at));
+                return Err(ReloadError::Outside { motor, position });
+            }
+        }
+        if !self.fleet.clock().is_virtual() {
+            soft_pwm::check(new, self.hardware, self.realtime)?;
+        }
+        Ok(())
+    }
+
+    /// What a motor takes along into the new config, where it is opened anew.
+    fn carry(&self, motor: MotorIndex, new: &Config) -> Carried {
+        let (old, state) = (&self.config.motors[motor], &self.motors[motor]);
+        let mut carried = Carried {
+            name: old.name.clone(),
+            count: None,
+            place: Place::Unknown,
+            uncounted: None,
+            powered: false,
+            adopted: false,
+        };
+        let Some(after) = new.motor(&old.name) else { return carried };
+        carried.adopted = is_adopted(&self.config, new, old, after);
+        // Without a budget: current that was given back has to be asked for again.
+        let powered = state.powered && self.power.is_none();
+        carried.powered = powered && keeps_power(&self.config, new, old, after);
+        if after.drive.is_rate_only() {
+            carried.place = Place::Estimated;
+        } else if after.axis().is_some() && same_steps(old, after) {
+            carried.count = Some(state.telemetry.steps());
+            carried.uncounted = state.uncounted;
+            let play = old.backlash > 0.0 || after.backlash > 0.0;
+            carried.place = match state.place {
+                place @ (Place::Unknown | Place::Estimated) => place,
+                // Without power a rotor goes where it likes; and nobody knows any more which way a
+                // play lies.
+                _ if state.powered && (!carried.powered || play) => Place::Unverified,
+                place => place,
+            };
+        }
+        carried
+    }
+
+    /// What it takes along into the old config, should it come to that.
+    fn carry_back(&self, motor: MotorIndex, new: &Config) -> Carried {
+        let config = &self.config;
+        let mut carried = self.carry(motor, config);
+        let same = |gpio| line(config, gpio) == line(new, gpio);
+        let shared = enable(&config.motors[motor]).is_none_or(same);
+        if carried.powered && !shared {
+            carried.powered = false;
+            if !matches!(carried.place, Place::Unknown | Place::Estimated) {
+                carried.place = Place::Unverified;
+            }
+        }
+        carried
+    }
+
+    /// Opens some motors of a config.
+    fn open_some(
+        &mut self,
+        config: &Config,
+        names: &Signals,
+        motors: &[MotorIndex],
+        carried: &[Carried],
+    ) -> Result<Vec<Fresh>, MachineError> {
+        let mut slots: Vec<usize> = motors.iter().map(|_| self.fleet.reserve()).collect();
+        let nowhere = self.restored.as_ref().map(|_| BTreeMap::new());
+        let mut opener = Opener {
+            backend: &mut *self.header,
+            clock: self.fleet.clock().clone(),
+            recorder: self.recorder.clone(),
+            enables: std::mem::take(&mut self.enables),
+            spin: config.machine.spin,
+            max_lateness: max_lateness(config, self.hardware),
+            events: self.reports.clone(),
+            inputs: Vec::new(),
+            // Motors that come with a new config have no place that was kept for them.
+            restored: nowhere.as_ref(),
+        };
+        let outputs = pwm_outputs(motors.iter().map(|&m| &config.motors[m]));
+        let mut open = || {
+            if !outputs.is_empty() {
+                opener.backend.prepare_pwm(&outputs).map_err(MachineError::Backend)?;
+            }
+            opener.open_enables(config, names, motors)?;
+            let mut fresh = Vec::new();
+            for (&motor, &slot) in motors.iter().zip(&slots) {
+                let c = &config.motors[motor];
+                let powered = carried.iter().any(|old| old.name == c.name && old.powered);
+                let opened = opener.open_motor(c, &names.motors[motor], slot, powered)?;
+                fresh.push(Fresh { motor, slot, opened });
+            }
+            Ok(fresh)
+        };
+        let result = open();
+        self.enables = opener.enables;
+        if result.is_err() {
+            outputs.iter().for_each(|output| self.header.forget_pwm(output));
+            slots.drain(..).for_each(|slot| self.fleet.give_back(slot));
+        }
+        result
+    }
+
+    /// Needs the enable lines of drivers that are to keep their power while nobody else does.
+    fn hold_power(
+        &self,
+        retiring: &[MotorIndex],
+        carried: &[Carried],
+        new: &Config,
+    ) -> Vec<SharedLine> {
+        let powered = retiring.iter().zip(carried).filter(|(_, c)| c.powered);
+        let gpios = powered.filter_map(|(&m, _)| enable(&self.config.motors[m]));
+        // A line that is opened anew has to be given back by all.
+        let gpios = gpios.filter(|&gpio| line(&self.config, gpio) == line(new, gpio));
+        let mut held: Vec<_> =
+            gpios.filter_map(|gpio| self.enables.get(&gpio)).map(SharedLine::clone).collect();
+        for line in &mut held {
+            if let Err(e) = line.acquire() {
+                log::error!("{e}");
+            }
+        }
+        held
+    }
+
+    /// Makes the outputs of motors at rest safe, and ends their loops, which closes them.
+    fn end_loops(
+        &mut self,
+        motors: &[MotorIndex],
+        carried: &[Carried],
+    ) -> Result<(), MachineError> {
+        let config = self.config.clone();
+        for (&motor, carried) in motors.iter().zip(carried) {
+            self.safe[motor] = false;
+            let first = match self.models[motor].steps {
+                None => None,
+                // Its levels stay as they are, and are found so.
+                Some(_) if carried.adopted => {
+                    let tuning = Tuning { release_at_end: false, ..self.tuning(&config, motor) };
+                    Some(Command::Tune(tuning))
+                }
+                Some(_) => Some(Command::Release),
+            };
+            for command in first.into_iter().chain([Command::Finish]) {
+                if let Err(e) = self.fleet.send(motor, command) {
+                    log::error!("{e}");
+                }
+            }
+        }
+        let deadline = self.now() + self.finish_patience;
+        while motors.iter().any(|&m| !self.safe[m]) && self.now() < deadline {
+            self.pump(deadline);
+        }
+        let mut stuck = None;
+        for &motor in motors {
+            let slot = self.fleet.slot(motor);
+            if self.fleet.retire(slot, END_PATIENCE) {
+                self.hear_out();
+                self.fleet.give_back(slot);
+            } else {
+                self.motors[motor].fault = Some(FaultKind::Silent);
+                stuck = Some(self.models[motor].name.clone());
+            }
+            self.forget_pwm(&config, motor);
+            self.motors[motor]._inputs.clear();
+        }
+        match stuck {
+            Some(motor) => Err(MachineError::Threads(format!("the loop of {motor} does not end"))),
+            None => Ok(()),
+        }
+    }
+
+    fn forget_pwm(&mut self, config: &Config, motor: MotorIndex) {
+        for output in pwm_outputs([&config.motors[motor]].into_iter()) {
+            self.header.forget_pwm(&output);
+        }
+    }
+
+    /// Closes motors again that have been opened, before they had a thread.
+    fn close(&mut self, config: &Config, fresh: Vec<Fresh>) {
+        for Fresh { motor, slot, opened } in fresh {
+            drop(opened);
+            self.forget_pwm(config, motor);
+            self.fleet.give_back(slot);
+        }
+    }
+
+    /// Closes enable lines that are not the same in both configs.
+    fn close_lines(&mut self, old: &Config, new: &Config) {
+        self.enables.retain(|&gpio, _| line(old, gpio) == line(new, gpio));
+    }
+
+    /// Starts the loops of motors that have been opened: all, or none.
+    fn start_loops(
+        &mut self,
+        mut fresh: Vec<Fresh>,
+    ) -> Result<Vec<(MotorIndex, usize, MotorState)>, MachineError> {
+        fresh.sort_by_key(|f| f.slot);
+        let mut started = Vec::new();
+        let mut failed = None;
+        for Fresh { motor, slot, opened: (member, mailbox, state) } in fresh {
+            if failed.is_some() {
+                self.fleet.give_back(slot);
+                continue;
+            }
+            match self.fleet.add(slot, member, mailbox) {
+                Ok(()) => started.push((motor, slot, state)),
+                Err(e) => {
+                    self.fleet.give_back(slot);
+                    failed = Some(MachineError::Threads(e.to_string()));
+                }
+            }
+        }
+        let Some(error) = failed else { return Ok(started) };
+        for (_, slot, _) in started {
+            if self.fleet.retire(slot, END_PATIENCE) {
+                self.hear_out();
+                self.fleet.give_back(slot);
+            }
+        }
+        Err(error)
+    }
+
+    /// The old config's motors again, after the new one's could not be had.
+    fn restore(&mut self, motors: &[MotorIndex], carried: &[Carried]) {
+        let config = self.config.clone();
+        let names = Signals::declare(&mut TraceBuilder::new(self.now()), &config);
+        let ended: Vec<_> = motors
+            .iter()
+            .copied()
+            .filter(|&m| self.motors[m].fault != Some(FaultKind::Silent))
+            .collect();
+        let mut slots: Vec<_> = (0..self.models.len()).map(|m| self.fleet.slot(m)).collect();
+        for motor in ended {
+            let opened = self.open_some(&config, &names, &[motor], carried);
+            match opened.and_then(|fresh| self.start_loops(fresh)) {
+                Ok(started) => {
+                    for (motor, slot, state) in started {
+                        slots[motor] = slot;
+                        self.replace(motor, state);
+                    }
+                }
+                Err(e) => {
+                    log::error!("{}: can't be opened again: {e}", self.models[motor].name);
+                    self.motors[motor].fault = Some(FaultKind::Closed);
+                }
+            }
+        }
+        self.fleet.appoint(slots);
+        for (&motor, carried) in motors.iter().zip(carried) {
+            self.take_along(motor, carried);
+        }
+    }
+
+    fn replace(&mut self, motor: MotorIndex, state: MotorState) {
+        let last = self.motors[motor].last.take();
+        self.motors[motor] = MotorState { last, ..state };
+    }
+
+    /// From now on the new config holds.
+    fn take_config(
+        &mut self,
+        new: Config,
+        started: Vec<(MotorIndex, usize, MotorState)>,
+        carried: &[Carried],
+        difference: &Difference,
+    ) {
+        let old = std::mem::replace(&mut self.config, Arc::new(new));
+        let new = self.config.clone();
+        let mut states: Vec<_> = std::mem::take(&mut self.motors).into_iter().map(Some).collect();
+        let mut started: Vec<_> = started.into_iter().map(Some).collect();
+        let mut slots = Vec::new();
+        for (number, motor) in new.motors.iter().enumerate() {
+            let fresh = started.iter_mut().find(|s| s.as_ref().is_some_and(|s| s.0 == number));
+            let kept = || {
+                let before = old.motor_index(&motor.name)?;
+                Some((self.fleet.slot(before), states[before].take()?))
+            };
+            // Every motor has been started now, or was there before.
+            let found = fresh.and_then(Option::take).map(|s| (s.1, s.2));
+            if let Some((slot, state)) = found.or_else(kept) {
+                slots.push(slot);
+                self.motors.push(state);
+            }
+        }
+        self.fleet.appoint(slots);
+        self.models = new.motors.iter().map(MotorModel::new).collect();
+        self.safe = vec![false; self.motors.len()];
+        (self.finish_patience, self.wake_slack) = patience(&new);
+        for carried in carried {
+            if let Some(motor) = new.motor_index(&carried.name) {
+                self.take_along(motor, carried);
+            }
+        }
+        for motor in difference.tuned.iter().filter_map(|m| new.motor_index(m)) {
+            let tuning = self.tuning(&new, motor);
+            if let Err(e) = self.fleet.send(motor, Command::Tune(tuning)) {
+                log::error!("{e}");
+                self.motors[motor].fault.get_or_insert(FaultKind::Silent);
+            }
+        }
+    }
+
+    /// A motor that was opened anew is where it was.
+    fn take_along(&mut self, motor: MotorIndex, carried: &Carried) {
+        let state = &mut self.motors[motor];
+        if self.models[motor].steps.is_none() {
+            return;
+        }
+        state.place = carried.place;
+        state.uncounted = carried.uncounted;
+        if let Some(count) = carried.count {
+            state.telemetry.set_steps(count);
+            if let Err(e) = self.fleet.send(motor, Command::SetCount(count)) {
+                log::error!("{e}");
+                self.lose_place(motor);
+            }
+        }
+    }
+
+    fn tuning(&self, config: &Config, motor: MotorIndex) -> Tuning {
+        let (c, model) = (&config.motors[motor], &self.models[motor]);
+        let mut limit = max_lateness(config, self.hardware);
+        if let Drive::Servo(servo) = &c.drive {
+            limit = super::open::servo_lateness(servo, limit);
+        }
+        Tuning {
+            limits: model.motor_limits(),
+            min_interval: super::open::min_interval(model),
+            release_at_end: c.axis().is_some_and(|axis| axis.releases_on_stop()),
+            max_lateness: limit,
+        }
+    }
+}
+
+/// Whether a power budget means the same in both: the same motors, by their numbers, with the same
+/// currents.
+fn same_power(old: &Config, new: &Config) -> bool {
+    let needs = |config: &Config| -> Vec<_> {
+        config.motors.iter().map(|m| (m.name.clone(), m.current)).collect()
+    };
+    old.power == new.power && (old.power.is_none() || needs(old) == needs(new))
+}
+
+fn plan_tolerates(model: &MotorModel, position: f64) -> bool {
+    let slack = model.to_unit(model.tolerance()) - model.to_unit(0.0);
+    (model.travel.min - slack..=model.travel.max + slack).contains(&position)
+}
+
+/// Whether an axis that is opened anew finds the levels that its old loop has left, since it holds a load
+/// from now on, or shares its enable line with one that does.
+fn is_adopted(was: &Config, will_be: &Config, old: &MotorConfig, new: &MotorConfig) -> bool {
+    match (&old.drive, &new.drive) {
+        (Drive::Coils(a), Drive::Coils(b)) => {
+            b.holds_load && a.at_rest == AtRest::Hold && a.gpio == b.gpio
+        }
+        (a, b) => match (a.step_dir(), b.step_dir()) {
+            (Some(a), Some(b)) if a.enable == b.enable && a.sleep == b.sleep => {
+                let keeps = |config, gpio| line(config, gpio).is_some_and(|(_, keep)| keep);
+                let gpio = a.enable.map(|line| line.gpio);
+                gpio.is_some_and(|gpio| keeps(will_be, gpio) && !keeps(was, gpio))
+            }
+            _ => false,
+        },
+    }
+}
+
+/// Whether a driver that has power need not lose it while its axis is opened anew.
+fn keeps_power(was: &Config, will_be: &Config, old: &MotorConfig, new: &MotorConfig) -> bool {
+    match (&old.drive, &new.drive) {
+        (Drive::StepDir(a), Drive::StepDir(b)) => {
+            let same = |gpio| line(was, gpio) == line(will_be, gpio);
+            let enable = a.enable == b.enable && a.enable.is_none_or(|line| same(line.gpio));
+            let sleep = b.holds_load || a.sleep.is_none() && b.sleep.is_none();
+            (enable || is_adopted(was, will_be, old, new)) && sleep
+        }
+        (Drive::Coils(_), Drive::Coils(_)) => is_adopted(was, will_be, old, new),
+        (a, b) => match (a.step_dir(), b.step_dir()) {
+            (Some(a), Some(b)) => a.holds_load && b.holds_load && a.enable == b.enable,
+            _ => false,
+        },
+    }
+}
