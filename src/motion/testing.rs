@@ -2,6 +2,13 @@
 
 use super::{Limits, State};
 
+/// How many of so many rounds a test makes. A slow computer, such as an emulated one, asks for fewer than the
+/// usual 256 cases of each property by `PROPTEST_CASES`: then it makes as many fewer rounds.
+pub(super) fn rounds(all: u64) -> u64 {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|c| c.parse().ok()).unwrap_or(256);
+    (all * cases.min(256) / 256).max(4)
+}
+
 /// A small generator (splitmix64): the tests are the same on every run.
 pub(super) struct Dice(pub u64);
 

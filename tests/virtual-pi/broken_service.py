@@ -92,6 +92,21 @@ def a_step_is_lost_on_the_way(part):
     del part.lines[up : up + 2]
 
 
+@change("reload", "seen")
+def a_wrong_config_is_taken(part):
+    part.say("wrong-reload=1", "wrong-reload=0")
+
+
+@change("reload", "seen")
+def a_reload_that_starts_it_again(part):
+    part.say("NRestarts=0", "NRestarts=1")
+
+
+@change("reload", "end")
+def a_reload_cuts_the_signal(part):
+    insert(part, moment(part, 0) + 1, "PWM CTL 0x00008080")
+
+
 @change("kill", "end")
 def safe_is_not_run(part):
     killed, cleared = moment(part, 0), moment(part, 1)

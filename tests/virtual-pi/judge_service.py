@@ -141,6 +141,28 @@ def boot(scenario):
     return [("from the last device to READY", (ready - last) / 1000), ("from stop to rest", took / MS)]
 
 
+def reload(scenario):
+    """A good config holds from then on, a wrong one is refused, and the signal of the servo never stops."""
+    noted(scenario, start="0", pan="0", before="0", reload="0", move="0", wrong_reload="1", after="0", stop="0")
+    noted(scenario, ActiveState="active", NRestarts="0")
+    machine(scenario)
+    ends = [state for state in scenario.pwm[0] if not state.on and state.width == 0]
+    good, wrong = scenario.signals
+    on = [state.on for state in part(scenario, good, wrong).pwm[0]]
+    need(part(scenario, good, wrong).was_on[0] and all(on), "signal", good, "the reload ends the servo's signal")
+    need(ends and ends[-1].line > wrong.line, "signal", wrong, "the signal ends before the service does")
+    # At 10 mm/s before, at 5 mm/s since: that shows in the shortest time between two steps.
+    edges, signs = rules.steps(scenario, *X)
+    need((sum(signs), len(signs)) == (0, 8 * MM), "count", scenario.end, f"x made {len(signs)} steps")
+    for name, speed, first, last in (("before", 10, scenario.begin, good), ("after", 5, good, scenario.end)):
+        inside = [edge.ns for edge in edges if first.line < edge.line < last.line]
+        gaps = sorted(b - a for a, b in zip(inside, inside[1:]))
+        typical = gaps[len(gaps) // 2]
+        wanted = 1e9 / (speed * MM)
+        need(abs(typical / wanted - 1) < 0.05, "speed", last, f"{name} it steps every {typical} ns, not every {wanted:.0f}")
+    return []
+
+
 def ended_uncleanly(scenario):
     """Whatever ended the service: safe, started again, at rest until a person said `clear`, and then it moves."""
     noted(scenario, start="0", long="0", restarted="0", ActiveState="inactive", Result="success")
@@ -239,6 +261,7 @@ def tried_by_hand(scenario):
 
 JUDGES = {
     "boot": boot,
+    "reload": reload,
     "kill": kill,
     "hang": starved,
     "hang-at-rest": starved,

@@ -12,7 +12,7 @@ fn held_at(path: &Path, tick: u64) -> Path {
 #[test]
 fn a_hold_at_any_tick_rests_on_the_path_and_goes_on() {
     let mut dice = Dice(3);
-    for _ in 0..120 {
+    for _ in 0..rounds(120) {
         let case = Case::random(&mut dice);
         let mut path = case.path();
         let most = plenty(&case, &path);
@@ -38,7 +38,7 @@ fn a_hold_at_any_tick_rests_on_the_path_and_goes_on() {
 #[test]
 fn another_feed_at_any_tick_keeps_everything() {
     let mut dice = Dice(4);
-    for _ in 0..200 {
+    for _ in 0..rounds(200) {
         let case = Case::random(&mut dice);
         let mut path = case.path();
         let most = plenty(&case, &path);
@@ -82,7 +82,7 @@ fn a_slower_feed_is_reached() {
 #[test]
 fn a_line_that_grows_late_rests_and_goes_on() {
     let mut dice = Dice(5);
-    for _ in 0..200 {
+    for _ in 0..rounds(200) {
         let case = Case::random(&mut dice);
         let mut path = Path::new(&case.motors, &case.start, case.blend()).unwrap();
         let most = plenty(&case, &path) + 10 * case.vertices.len() as u64;
@@ -138,7 +138,7 @@ fn a_way_without_end_keeps_its_last_bits() {
 #[test]
 fn a_line_that_is_known_just_in_time_is_kept_as_well() {
     let mut dice = Dice(6);
-    for _ in 0..300 {
+    for _ in 0..rounds(300) {
         let case = Case::random(&mut dice);
         let mut path = Path::new(&case.motors, &case.start, case.blend()).unwrap();
         let most = plenty(&case, &path) + 10 * case.vertices.len() as u64;

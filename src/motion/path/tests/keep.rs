@@ -3,7 +3,7 @@ use super::*;
 #[test]
 fn random_lines_are_run_within_limits_and_blend() {
     let mut dice = Dice(1);
-    for n in 0..400 {
+    for n in 0..rounds(400) {
         let case = Case::random(&mut dice);
         let mut path = case.path();
         let most = plenty(&case, &path);
@@ -24,7 +24,7 @@ fn random_lines_are_run_within_limits_and_blend() {
 #[test]
 fn vertices_are_passed_within_the_blend_in_order() {
     let mut dice = Dice(2);
-    for _ in 0..300 {
+    for _ in 0..rounds(300) {
         let case = Case::random(&mut dice);
         let mut path = case.path();
         let most = plenty(&case, &path);

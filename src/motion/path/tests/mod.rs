@@ -5,7 +5,7 @@ mod keep;
 mod pace;
 
 use super::*;
-use crate::motion::testing::Dice;
+use crate::motion::testing::{Dice, rounds};
 use crate::motion::{Limits, Segment, State, Trajectory};
 
 /// Motors and a line, with the blend and the speed of each of its vertices but the first.
