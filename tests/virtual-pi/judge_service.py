@@ -145,6 +145,7 @@ def reload(scenario):
     """A good config holds from then on, a wrong one is refused, and the signal of the servo never stops."""
     noted(scenario, start="0", pan="0", before="0", reload="0", move="0", wrong_reload="1", after="0", stop="0")
     noted(scenario, ActiveState="active", NRestarts="0")
+    said(scenario, "/etc/lockstep/lockstep.toml:17:", "the old one stays")
     machine(scenario)
     ends = [state for state in scenario.pwm[0] if not state.on and state.width == 0]
     good, wrong = scenario.signals
