@@ -50,8 +50,11 @@ fn changed(text: &str, servo: &str, found: Found) -> Result<String, String> {
         .get_mut("servo")
         .and_then(Item::as_table_like_mut)
         .and_then(|servos| servos.get_mut(servo))
-        .and_then(Item::as_table_like_mut)
         .ok_or_else(|| format!("it has no servo `{servo}`"))?;
+    let inline = table.is_inline_table();
+    let table = table.as_table_like_mut().ok_or_else(|| format!("it has no servo `{servo}`"))?;
+    // The blank before a closing brace is that of the last value, whichever that will be.
+    let end = if inline { move_end(table, "") } else { None };
     let us = |micros: u32| Value::from(format!("{micros}us"));
     if let Some(pulse) = table.get_mut("pulse").and_then(Item::as_table_like_mut) {
         set(pulse, "min", us(found.shortest));
@@ -69,7 +72,19 @@ fn changed(text: &str, servo: &str, found: Found) -> Result<String, String> {
     if found.reverse || table.contains_key("reverse") {
         set(table, "reverse", Value::from(found.reverse));
     }
+    if let Some(end) = end {
+        move_end(table, &end);
+    }
     Ok(document.to_string())
+}
+
+/// Gives the last value of a table in braces another end, and returns the one that it had.
+fn move_end(table: &mut dyn TableLike, end: &str) -> Option<String> {
+    let (_, last) = table.iter_mut().last()?;
+    let decor = last.as_value_mut()?.decor_mut();
+    let before = decor.suffix().and_then(|suffix| suffix.as_str()).unwrap_or("").to_owned();
+    decor.set_suffix(end);
+    Some(before)
 }
 
 /// Sets a key's value. The blanks and the comment behind the old one stay.

@@ -8,6 +8,10 @@
 use super::check::{Tally, figure};
 use super::report::Bound;
 
+/// By how much of it a jump may be more: stairs are laid by the times at which steps are due, and their last
+/// pulses come a little before or after. No motor feels it.
+const ROUNDING: f64 = 5e-3;
+
 #[derive(Clone, Debug)]
 pub(super) struct Staircase {
     /// Steps/s, and steps/s².
@@ -65,8 +69,7 @@ impl Staircase {
     fn look(&mut self, at: u64, from: f64, to: f64) {
         let jump = (from - self.low).max(self.high - to).max(0.0);
         self.largest = self.largest.max(jump);
-        // One part in a million is rounding.
-        let fine = jump <= self.jump * (1.0 + 1e-6);
+        let fine = jump <= self.jump * (1.0 + ROUNDING);
         self.tally.look(at, fine, || format!("a jump of {} steps/s", figure(jump)));
     }
 
