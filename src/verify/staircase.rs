@@ -8,9 +8,12 @@
 use super::check::{Tally, figure};
 use super::report::Bound;
 
-/// By how much of it a jump may be more: stairs are laid by the times at which steps are due, and their last
-/// pulses come a little before or after. No motor feels it.
-const ROUNDING: f64 = 5e-3;
+/// A stair may be a quarter of the jump faster than what is due at its end, and the last one ends in a jump to rest:
+/// so the way to rest, from any stair, may be that much more.
+const TO_REST: f64 = 1.25;
+
+/// One part in a million is rounding.
+const ROUNDING: f64 = 1.0 + 1e-6;
 
 #[derive(Clone, Debug)]
 pub(super) struct Staircase {
@@ -69,7 +72,8 @@ impl Staircase {
     fn look(&mut self, at: u64, from: f64, to: f64) {
         let jump = (from - self.low).max(self.high - to).max(0.0);
         self.largest = self.largest.max(jump);
-        let fine = jump <= self.jump * (1.0 + ROUNDING);
+        let rests = from == 0.0 && to == 0.0;
+        let fine = jump <= self.jump * if rests { TO_REST } else { ROUNDING };
         self.tally.look(at, fine, || format!("a jump of {} steps/s", figure(jump)));
     }
 
