@@ -102,8 +102,13 @@ fn a_thousand_clients_that_vanish_in_mid_line() {
         seen.push(memory(&service));
     }
     assert!(seen.windows(2).any(|w| w[1] < w[0] + MIB), "it grows with the clients: {seen:?}");
+    // Those of the last clients end a moment after they are off the list.
+    let patience = Instant::now() + Duration::from_secs(20);
+    while threads(&service) > threads_before && Instant::now() < patience {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let threads_after = threads(&service);
-    assert!(threads_after <= threads_before + 2, "from {threads_before} to {threads_after}");
+    assert!(threads_after <= threads_before, "from {threads_before} to {threads_after}");
     service.ok(&["move", "x=1mm"]);
 }
 
