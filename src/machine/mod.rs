@@ -1,6 +1,6 @@
 //! A machine: motors built from a config, moved by moves and programs, with an outcome for each.
 //!
-//! The machine is one coordinator: straight-line code over a [`Fleet`]. It plans, tells the motors,
+//! The machine is one coordinator: straight-line code over a [`Fleet`](crate::runtime::Fleet). It plans, tells the motors,
 //! and listens to what they say; it never times an edge. Its calls that wait hear the stop event.
 
 mod active;
