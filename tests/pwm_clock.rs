@@ -52,9 +52,10 @@ proptest! {
     ) {
         let acceleration = speed * share;
         let mut table = axis(18, 27, speed, acceleration).jerk(AngularJerk(acceleration * jerk));
-        if let Some(wider) = wider {
-            let per_unit = 400.0 / 360.0;
-            let natural = 2.0 * (acceleration * per_unit).sqrt() / per_unit;
+        let per_unit = 400.0 / 360.0;
+        let natural = 2.0 * (acceleration * per_unit).sqrt() / per_unit;
+        // It may not be above the top speed.
+        if let Some(wider) = wider.filter(|w| natural * w <= speed) {
             table = table.start_stop_speed(AngularSpeed(natural * wider));
         }
         let plain = Axis::step_dir(17, 23)
@@ -92,10 +93,7 @@ proptest! {
             prop_assert_eq!(outcome.motors.len(), 2);
         }
         prop_assert_eq!(machine.place("table"), Some(Place::Assumed));
-        let mut broken = broken(&mut machine, &config);
-        // A burst that is under way at a stop goes on: past where its line then ends, before it is taken back.
-        broken.retain(|b| stop.is_none() || !b.starts_with("machine: off the line"));
-        prop_assert_eq!(broken, Vec::<String>::new());
+        prop_assert_eq!(broken(&mut machine, &config), Vec::<String>::new());
     }
 
     /// A halt at any instant leaves whole pulses, and a count that is theirs.

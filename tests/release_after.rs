@@ -136,8 +136,7 @@ proptest! {
             let id = machine.start(&spec).unwrap();
             // Who is there already has nothing to do.
             let moved = machine.is_under_way(id);
-            // How near to its line a step clock stays in a stop is told elsewhere.
-            if *stop && motor != "table" {
+            if *stop {
                 let until = machine.now() + Duration::from_millis(*pause);
                 while machine.is_under_way(id) && machine.now() < until {
                     machine.work(until);

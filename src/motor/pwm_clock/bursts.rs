@@ -1,6 +1,6 @@
 //! From a trajectory to the next burst: arithmetic alone. Times are nanoseconds of the trajectory.
 
-use crate::motion::StepTimes;
+use crate::motion::{StepDue, StepTimes};
 
 /// No burst has more pulses: to look ahead costs time, and that is taken from the gap before it.
 pub(super) const MOST_PULSES: u64 = 256;
@@ -82,6 +82,14 @@ pub(super) struct Burst {
 
 const SECOND: f64 = 1e9;
 
+/// How much more than the jump the last stair of all may have: a brake need not end at a whole step, and its
+/// last one may then come while the trajectory still has 1.85 √acceleration; a quarter of a step early, that is a little
+/// above the jump. To go on instead would be worse: past the end, and back.
+const TO_REST: f64 = 1.2;
+
+/// How far before its place a step falls due, in steps: see [`StepTimes`].
+const BEFORE: f64 = 0.25;
+
 /// The burst that comes next, not before `earliest`. `None`: the trajectory has no steps left, and the
 /// motor is slow enough to stand still.
 ///
@@ -99,14 +107,16 @@ pub(super) fn next(
     // What came from the other direction has come to rest in between.
     let moving = before.filter(|b| first.is_none_or(|f| f.up == b.up));
     let rate_before = before.map_or(0.0, |b| SECOND / b.period);
-    let leaves = before.filter(|b| rate_before > pace.jump && first.is_none_or(|f| f.up != b.up));
+    let too_fast = rate_before > pace.jump * TO_REST;
+    let leaves = before.filter(|b| too_fast && first.is_none_or(|f| f.up != b.up));
     if let Some(before) = leaves {
         // Too fast to stand still or to turn: only after a late write.
         return Some(slowed(before, earliest, pace, &most));
     }
     let first = first?;
-    let first_at = first.at as i64;
-    let (from, to) = room(moving.or(before), pace);
+    let first_at = when(ahead, first, pace);
+    let rests_after = left(ahead, first.up, 2) == 1;
+    let (from, to) = room(moving.or(before), rests_after, pace);
     let due = first_at.max(from).min(to.max(from));
     let start = due.max(earliest);
     let mut fit = Fit { low: pace.least_period as f64, high: LONGEST_PERIOD as f64 };
@@ -120,7 +130,7 @@ pub(super) fn next(
             rests = true;
             break;
         };
-        let at = next.at as i64;
+        let at = when(ahead, next, pace);
         let gap = (at - last).max(1) as f64;
         let slack = off * gap;
         if pulses == 1 {
@@ -172,6 +182,19 @@ pub(super) fn next(
     Some(pace.burst((start, due), exact, pulses, first.up, most))
 }
 
+/// When a step is due; of one that a change of plan finds missing, which is due at the plan's beginning, when
+/// it would have been: where the motor is a little behind, as it may, that is no reason to hurry.
+fn when(dues: &StepTimes, due: StepDue, pace: &Pace) -> i64 {
+    if due.at > 0 {
+        return due.at as i64;
+    }
+    let start = dues.trajectory().start();
+    let ahead = if due.up { 1.0 } else { -1.0 };
+    let threshold = due.count as f64 - ahead * BEFORE;
+    let speed = (ahead * start.velocity).max(pace.jump / 2.0);
+    -((ahead * (start.position - threshold) / speed * SECOND).max(0.0) as i64)
+}
+
 /// `pulses` steps that no trajectory asks for, at rest: back to where it says.
 pub(super) fn correction(
     pulses: u64,
@@ -187,8 +210,9 @@ pub(super) fn correction(
     pace.burst((start, start), gentle, pulses.min(MOST_PULSES), up, most)
 }
 
-/// When the next pulse may rise after the last one, first and last.
-fn room(before: Option<Before>, pace: &Pace) -> (i64, i64) {
+/// When the next pulse may rise after the last one, first and last. `rests_after`: it is the last of all, and
+/// shall be slow enough to stand still after it.
+fn room(before: Option<Before>, rests_after: bool, pace: &Pace) -> (i64, i64) {
     let Some(before) = before else { return (i64::MIN, i64::MAX) };
     let rate = SECOND / before.period;
     let after = |rate: f64| {
@@ -197,7 +221,8 @@ fn room(before: Option<Before>, pace: &Pace) -> (i64, i64) {
     };
     let first = after(rate + pace.jump / 4.0);
     // Slow enough to stand still, it may.
-    let last = if rate > pace.jump { after(rate - pace.jump / 4.0) } else { i64::MAX };
+    let slower = if rests_after { 0.75 } else { 0.25 } * pace.jump;
+    let last = if rate > pace.jump { after(rate - slower) } else { i64::MAX };
     (first, last)
 }
 
