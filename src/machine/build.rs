@@ -151,7 +151,7 @@ impl MachineBuilder {
         }
         let trace_start = clock.now();
         let mut signals = TraceBuilder::new(trace_start);
-        let names = Signals::declare(&mut signals, &self.config);
+        let names = Signals::declare(&mut signals, &self.config, !self.virtual_time);
         let (recorder, trace) = match (self.trace, self.virtual_time) {
             (false, _) => (Recorder::off(), None),
             (true, true) => {

@@ -50,13 +50,16 @@ pub(super) struct MotorSignals {
     pub reset: Option<SignalId>,
     pub mode: Vec<SignalId>,
     pub position: SignalId,
+    /// In us, where there is any: not in virtual time.
+    pub lateness: Option<SignalId>,
 }
 
 /// The names of microstep pins in a trace.
 pub(super) const MODE_SIGNALS: [&str; 3] = ["mode0", "mode1", "mode2"];
 
 impl Signals {
-    pub fn declare(builder: &mut TraceBuilder, config: &Config) -> Signals {
+    /// `real_time`: edges may be late.
+    pub fn declare(builder: &mut TraceBuilder, config: &Config, real_time: bool) -> Signals {
         let mut motors = Vec::with_capacity(config.motors.len());
         for motor in &config.motors {
             let mut wire = |name| builder.add(&motor.name, name, SignalKind::Wire);
@@ -79,8 +82,20 @@ impl Signals {
                     (coils[0], coils[0], coils[0], coils)
                 }
             };
-            let position = builder.add(&motor.name, "position", SignalKind::Real);
-            motors.push(MotorSignals { pulse, coils, dir, enable, sleep, reset, mode, position });
+            let mut real = |name| builder.add(&motor.name, name, SignalKind::Real);
+            let position = real("position");
+            let lateness = real_time.then(|| real("lateness"));
+            motors.push(MotorSignals {
+                pulse,
+                coils,
+                dir,
+                enable,
+                sleep,
+                reset,
+                mode,
+                position,
+                lateness,
+            });
         }
         Signals { motors, moves: builder.add("machine", "move", SignalKind::Text) }
     }
@@ -141,7 +156,10 @@ impl Opener<'_> {
         slot: usize,
         powered: bool,
     ) -> Result<Opened, MachineError> {
-        let telemetry = Arc::new(Telemetry::default());
+        let telemetry = Arc::new(match signals.lateness.filter(|_| self.recorder.is_on()) {
+            Some(signal) => Telemetry::traced(self.recorder.clone(), signal),
+            None => Telemetry::default(),
+        });
         let mailbox = Mailbox::default();
         let hal = |error| MachineError::Hal { motor: motor.name.clone(), error };
         let out = Outbox::new(slot, self.events.clone());

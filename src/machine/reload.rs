@@ -134,7 +134,7 @@ impl Machine {
             ports(&new, &[m]).iter().all(|port| !gone.iter().any(|old| collide(port, old)))
         };
         let (early, late): (Vec<_>, Vec<_>) = opening.into_iter().partition(free);
-        let names = Signals::declare(&mut TraceBuilder::new(self.now()), &new);
+        let names = self.signals(&new);
         let carried: Vec<_> = retiring.iter().map(|&m| self.carry(m, &new)).collect();
         let back: Vec<_> = retiring.iter().map(|&m| self.carry_back(m, &new)).collect();
         let fresh = self.open_some(&new, &names, &early, &carried);
@@ -230,6 +230,12 @@ impl Machine {
             soft_pwm::check(new, self.hardware, self.realtime)?;
         }
         Ok(())
+    }
+
+    /// The trace's names for these motors. Nothing is recorded under them: see [`Machine::may_reload`].
+    fn signals(&self, config: &Config) -> Signals {
+        let real_time = !self.fleet.clock().is_virtual();
+        Signals::declare(&mut TraceBuilder::new(self.now()), config, real_time)
     }
 
     /// What a motor takes along into the new config, where it is opened anew.
@@ -448,7 +454,7 @@ impl Machine {
     /// The old config's motors again, after the new one's could not be had.
     fn restore(&mut self, motors: &[MotorIndex], carried: &[Carried]) {
         let config = self.config.clone();
-        let names = Signals::declare(&mut TraceBuilder::new(self.now()), &config);
+        let names = self.signals(&config);
         let ended: Vec<_> = motors
             .iter()
             .copied()

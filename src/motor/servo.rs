@@ -267,7 +267,7 @@ impl Servo {
         self.angle = angle;
         self.s.telemetry.set_position(angle);
         let lateness = at.nanos_since(due);
-        self.s.telemetry.lateness.record(lateness);
+        self.s.telemetry.late(lateness, at);
         run.tell_late(lateness, self.s.max_lateness, &mut self.out);
         // Where it holds at the end it goes on looking, once each period.
         if pulse_at >= end && change_at == Instant::FAR && self.part.end(end, &mut self.out) {

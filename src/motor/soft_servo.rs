@@ -113,8 +113,8 @@ impl SoftServo {
     }
 
     /// Counts how late an edge was.
-    fn late(&mut self, by: u64) {
-        self.s.telemetry.lateness.record(by);
+    fn late(&mut self, by: u64, at: Instant) {
+        self.s.telemetry.late(by, at);
         if let Some((run, _)) = self.part.running() {
             run.tell_late(by, self.s.max_lateness, &mut self.out);
         }
@@ -196,7 +196,7 @@ impl SoftServo {
         self.signal = Signal::Low { next: due.plus_nanos(self.period), quiet: Some(at) };
         let over = at.nanos_since(fall);
         self.s.telemetry.jitter.record(over);
-        self.late(over);
+        self.late(over, at);
         if let Some(end) = self.ended.take()
             && let Some((_, None)) = self.part.running()
         {
@@ -222,7 +222,7 @@ impl SoftServo {
         if now > latest || next < free {
             let skipped = now.max(free).nanos_since(next).div_ceil(self.period).max(1);
             self.signal = Signal::Low { next: next.plus_nanos(skipped * self.period), quiet };
-            self.late(skipped * self.period);
+            self.late(skipped * self.period, now);
             return Ok(());
         }
         if let Some((run, change)) = self.part.running()
@@ -238,7 +238,7 @@ impl SoftServo {
         }
         let at = self.s.line.set(Level::High)?;
         self.signal = Signal::High { due: next, fall: at.plus_nanos(self.width.as_nanos().into()) };
-        self.late(at.nanos_since(next));
+        self.late(at.nanos_since(next), at);
         Ok(())
     }
 }

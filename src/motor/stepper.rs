@@ -310,7 +310,7 @@ impl<O: StepOutput> Stepper<O> {
         self.s.telemetry.set_steps(count);
         self.step_from = at.plus_nanos(self.s.min_interval);
         self.still_from = at.plus_nanos(self.s.settle);
-        self.s.telemetry.lateness.record(at.nanos_since(due));
+        self.s.telemetry.late(at.nanos_since(due), at);
         Ok(Step::Made(at))
     }
 

@@ -1,5 +1,8 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use crate::trace::{Recorder, SignalId};
+use crate::units::Instant;
+
 /// Buckets below 16 ns are exact; above, each power of two has 8 of them, so a figure is at most
 /// 12.5 % above what was seen.
 const BUCKETS: usize = 16 + 60 * 8;
@@ -118,9 +121,54 @@ pub struct Telemetry {
     pub jitter: Lateness,
     position: AtomicU64,
     steps: AtomicI64,
+    traced: Option<TracedLateness>,
+}
+
+/// The stretch of time of which a trace keeps the greatest lateness, nanoseconds.
+const TRACED_EACH: u64 = 10_000_000;
+
+/// The lateness as a trace has it: a record where a stretch of 10 ms begins, and for each edge in it that is
+/// later than those before. So every maximum is in the trace, at a few records a stretch instead of one an edge.
+struct TracedLateness {
+    recorder: Recorder,
+    signal: SignalId,
+    /// When the stretch ends, and the greatest lateness in it so far.
+    until: AtomicU64,
+    greatest: AtomicU64,
+}
+
+impl TracedLateness {
+    #[inline]
+    fn record(&self, nanos: u64, at: Instant) {
+        let begins = at.as_nanos() >= self.until.load(Ordering::Relaxed);
+        if !begins && nanos <= self.greatest.load(Ordering::Relaxed) {
+            return;
+        }
+        if begins {
+            self.until.store(at.as_nanos().saturating_add(TRACED_EACH), Ordering::Relaxed);
+        }
+        self.greatest.store(nanos, Ordering::Relaxed);
+        self.recorder.real(self.signal, at, nanos as f64 / 1e3);
+    }
 }
 
 impl Telemetry {
+    /// What also writes the lateness into a trace, in us.
+    pub(crate) fn traced(recorder: Recorder, signal: SignalId) -> Telemetry {
+        let (until, greatest) = (AtomicU64::new(0), AtomicU64::new(0));
+        let traced = Some(TracedLateness { recorder, signal, until, greatest });
+        Telemetry { traced, ..Telemetry::default() }
+    }
+
+    /// Counts an edge that came at that time, `nanos` after it was due. Only the motor's loop calls this.
+    #[inline]
+    pub(crate) fn late(&self, nanos: u64, at: Instant) {
+        self.lateness.record(nanos);
+        if let Some(traced) = &self.traced {
+            traced.record(nanos, at);
+        }
+    }
+
     #[inline]
     pub(crate) fn set_steps(&self, steps: i64) {
         self.steps.store(steps, Ordering::Relaxed);
@@ -145,7 +193,25 @@ impl Telemetry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trace::{SignalKind, TraceBuilder, Value};
     use proptest::prelude::*;
+
+    #[test]
+    fn a_trace_has_the_first_edge_of_a_stretch_and_each_later_one() {
+        let at = |us: u64| Instant::from_nanos(us * 1_000);
+        let mut builder = TraceBuilder::new(at(0));
+        let signal = builder.add("x", "lateness", SignalKind::Real);
+        let (recorder, trace) = builder.direct();
+        let telemetry = Telemetry::traced(recorder, signal);
+        for (when, late) in [(100, 5), (200, 4), (300, 9), (9_000, 9), (10_100, 2), (10_200, 3)] {
+            telemetry.late(late * 1_000, at(when));
+        }
+        let recording = trace.finish();
+        let records: Vec<_> = recording.records(signal).collect();
+        let wanted = [(100, 5.0), (300, 9.0), (10_100, 2.0), (10_200, 3.0)];
+        assert_eq!(records, wanted.map(|(when, late)| (at(when), Value::Real(late))));
+        assert_eq!(telemetry.lateness.summary().count, 6);
+    }
 
     #[test]
     fn an_empty_histogram_says_zero() {

@@ -27,6 +27,7 @@
 //! ```
 
 mod canvas;
+mod late;
 mod page;
 mod thin;
 mod track;

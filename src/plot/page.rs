@@ -3,14 +3,15 @@
 
 use super::PlotError;
 use super::canvas::{Canvas, FRAME, GRID, INK, LIMIT, MOTORS, QUIET, Rgb, Side, sized};
+use super::late;
 use super::thin;
 use super::track::Track;
 
-type Result<T = ()> = std::result::Result<T, PlotError>;
+pub(super) type Result<T = ()> = std::result::Result<T, PlotError>;
 
 /// What stands left of the curves: their names, and the figures on their axes.
-const LEFT: f64 = 168.0;
-const MARGIN: f64 = 28.0;
+pub(super) const LEFT: f64 = 168.0;
+pub(super) const MARGIN: f64 = 28.0;
 const WIDE: f64 = 880.0;
 const STRIP: f64 = 92.0;
 const BETWEEN: f64 = 10.0;
@@ -27,31 +28,30 @@ const TOLERANCE: f64 = 0.12;
 
 /// A rectangle of the page and the ranges that it shows.
 #[derive(Clone, Copy)]
-struct Field {
-    left: f64,
-    top: f64,
-    width: f64,
-    height: f64,
-    x: (f64, f64),
-    y: (f64, f64),
+pub(super) struct Field {
+    pub left: f64,
+    pub top: f64,
+    pub width: f64,
+    pub height: f64,
+    pub x: (f64, f64),
+    pub y: (f64, f64),
 }
 
 impl Field {
-    fn at(&self, x: f64, y: f64) -> (f64, f64) {
+    pub fn at(&self, x: f64, y: f64) -> (f64, f64) {
         let across = (x - self.x.0) / (self.x.1 - self.x.0);
         let up = (y - self.y.0) / (self.y.1 - self.y.0);
         (self.left + across * self.width, self.top + (1.0 - up) * self.height)
     }
 
-    fn holds_y(&self, y: f64) -> bool {
+    pub fn holds_y(&self, y: f64) -> bool {
         (self.y.0..=self.y.1).contains(&y)
     }
 }
 
 pub(super) fn draw(tracks: &[Track], title: &str) -> Result<String> {
     let path = plane(tracks);
-    let block = NAME + 3.0 * STRIP + 2.0 * BETWEEN + TIME;
-    let blocks = HEAD + tracks.len() as f64 * block;
+    let blocks = HEAD + tracks.iter().map(block).sum::<f64>();
     let beside = if path.is_some() { PATH_LEFT + PATH + MARGIN } else { 0.0 };
     // A view is at most 1.2 times as tall as wide.
     let tall = if path.is_some() { HEAD + NAME + PATH * 1.2 + 90.0 } else { 0.0 };
@@ -62,8 +62,10 @@ pub(super) fn draw(tracks: &[Track], title: &str) -> Result<String> {
     legend(&canvas, tracks, LEFT + WIDE)?;
     let end = tracks.iter().map(|t| t.end).max().unwrap_or(0) as f64 / 1e9;
     let end = if end > 0.0 { end } else { 1.0 };
+    let mut top = HEAD;
     for (n, track) in tracks.iter().enumerate() {
-        motor(&canvas, track, MOTORS[n % MOTORS.len()], HEAD + n as f64 * block, end)?;
+        motor(&canvas, track, MOTORS[n % MOTORS.len()], top, end)?;
+        top += block(track);
     }
     if let Some((x, y)) = path {
         let left = LEFT + WIDE + MARGIN + PATH_LEFT;
@@ -81,6 +83,17 @@ pub(super) fn draw(tracks: &[Track], title: &str) -> Result<String> {
     canvas.text(&note, (MARGIN, size.1 - 20.0), 11.5, QUIET, Side::Right)?;
     canvas.finish()?;
     Ok(sized(&svg, size))
+}
+
+/// How many strips a motor has: that of its lateness only where its edges could be late.
+fn strips(track: &Track) -> f64 {
+    if track.lateness.is_empty() { 3.0 } else { 4.0 }
+}
+
+/// How high a motor's block is.
+fn block(track: &Track) -> f64 {
+    let strips = strips(track);
+    NAME + strips * STRIP + (strips - 1.0) * BETWEEN + TIME
 }
 
 fn legend(canvas: &Canvas<'_>, tracks: &[Track], right: f64) -> Result {
@@ -139,7 +152,7 @@ fn motor(canvas: &Canvas<'_>, track: &Track, colour: Rgb, top: f64, end: f64) ->
         let middle = top + STRIP / 2.0;
         canvas.text(names[n], (MARGIN, middle - 8.0), 12.5, INK, Side::Right)?;
         canvas.text(&units[n], (MARGIN, middle + 9.0), 12.0, QUIET, Side::Right)?;
-        grid(canvas, field, (12, 4), n == 2)?;
+        grid(canvas, field, (12, 4), n == 2 && track.lateness.is_empty())?;
         for &limit in limits[n].iter().flatten().filter(|l| field.holds_y(**l)) {
             canvas.line(&[field.at(0.0, limit), field.at(end, limit)], LIMIT, 1.0)?;
         }
@@ -147,12 +160,12 @@ fn motor(canvas: &Canvas<'_>, track: &Track, colour: Rgb, top: f64, end: f64) ->
             let points: Vec<_> = run.iter().map(|&(t, v)| field.at(t, v)).collect();
             canvas.line(&thin::curve(&points, TOLERANCE), colour, 1.7)?;
         }
-        if n == 2 {
-            let below = top + STRIP + 27.0;
-            canvas.text("time, s", (LEFT + WIDE, below), 11.5, QUIET, Side::Left)?;
-        }
     }
-    Ok(())
+    let last = top + NAME + (strips(track) - 1.0) * (STRIP + BETWEEN);
+    if !track.lateness.is_empty() {
+        late::strip(canvas, track, colour, (last, WIDE, STRIP), end)?;
+    }
+    canvas.text("time, s", (LEFT + WIDE, last + STRIP + 27.0), 11.5, QUIET, Side::Left)
 }
 
 /// What an axis shows: all of the curve, and the limits unless the curve would vanish beside them.
@@ -178,16 +191,23 @@ fn range(runs: &[Vec<(f64, f64)>], limits: Option<[f64; 2]>, around_zero: bool) 
     if room > 0.0 { (low - room, high + room) } else { (low - 1.0, high + 1.0) }
 }
 
-/// Lines at round figures, the figures left, and below where `times`.
-fn grid(canvas: &Canvas<'_>, field: Field, (across, up): (usize, usize), times: bool) -> Result {
-    let (right, bottom) = (field.left + field.width, field.top + field.height);
-    for x in ticks(field.x, across) {
+/// Lines at round figures of what goes to the right, and the figures below.
+pub(super) fn times(canvas: &Canvas<'_>, field: Field, most: usize, figures: bool) -> Result {
+    let bottom = field.top + field.height;
+    for x in ticks(field.x, most) {
         let at = field.at(x.value, field.y.0).0;
         canvas.line(&[(at, field.top), (at, bottom)], GRID, 1.0)?;
-        if times {
+        if figures {
             canvas.text(&x.text, (at, bottom + 11.0), 11.5, QUIET, Side::Middle)?;
         }
     }
+    Ok(())
+}
+
+/// Lines at round figures, the figures left, and below where `figures`.
+fn grid(canvas: &Canvas<'_>, field: Field, (across, up): (usize, usize), figures: bool) -> Result {
+    let (right, bottom) = (field.left + field.width, field.top + field.height);
+    times(canvas, field, across, figures)?;
     for y in ticks(field.y, up) {
         let at = field.at(field.x.0, y.value).1;
         canvas.line(&[(field.left, at), (right, at)], GRID, 1.0)?;

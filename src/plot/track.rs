@@ -22,6 +22,10 @@ pub(super) struct Track {
     pub window: u64,
     /// When the trace ends, nanoseconds.
     pub end: u64,
+    /// How late its edges were: (nanoseconds, us). Nothing in virtual time.
+    pub lateness: Vec<(u64, f64)>,
+    /// How late they may be before the machine holds, us.
+    pub most_late: Option<f64>,
 }
 
 /// Half of the window where no limits say how long it must be.
@@ -87,6 +91,7 @@ enum Role {
     Pulse(usize),
     Coil(usize, usize),
     Position(usize),
+    Lateness(usize),
 }
 
 /// A motor while its trace is read.
@@ -113,6 +118,7 @@ struct Reading {
     /// Steps and position, where both are known.
     marks: Vec<(f64, f64)>,
     window: u64,
+    lateness: Vec<(u64, f64)>,
 }
 
 /// Reads a trace.
@@ -130,6 +136,11 @@ pub(super) fn read(trace: impl BufRead, config: Option<&Config>) -> Result<Vec<T
             Some(Role::Position(m)) => {
                 if let Value::Real(position) = value {
                     motors[m].mark(at, position);
+                }
+            }
+            Some(Role::Lateness(m)) => {
+                if let Value::Real(us) = value {
+                    motors[m].lateness.push((at, us));
                 }
             }
             None => {}
@@ -220,6 +231,7 @@ fn roles(signals: &[Signal], motors: &[Reading]) -> Vec<(SignalId, Role)> {
                 Role::Coil(motor, nth?)
             }
             ("position", _) => Role::Position(motor),
+            ("lateness", _) => Role::Lateness(motor),
             _ => return None,
         };
         Some((signal.id(), role))
@@ -365,6 +377,10 @@ impl Reading {
             travel,
             window,
             end,
+            lateness: self.lateness,
+            most_late: config
+                .and_then(|c| c.machine.max_lateness)
+                .map(|most| most.as_secs_f64() * 1e6),
         }
     }
 

@@ -2,15 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::axis::Axis;
 use super::blend::{Blends, Member};
-use super::coils::Coils;
-use super::course::Course;
+use super::check::figure;
+use super::marker::Marker;
+use super::motor::Motor;
 use super::moves::{Grain, Moves, Place};
 use super::report::{Bound, Report};
-use super::servo::Servo;
 use super::{Options, VerifyError};
-use crate::config::{Config, Drive, MotorConfig, PwmClockDrive};
+use crate::config::{Config, Drive, PwmClockDrive};
 use crate::trace::{Change, Signal, SignalId, SignalKind, Value};
 use crate::units::Instant;
 
@@ -30,145 +29,8 @@ enum Wire {
 enum Role {
     Wire(usize, Wire),
     Position(usize),
+    Lateness(usize),
     Moves,
-}
-
-#[derive(Debug)]
-enum Motor {
-    Axis(Box<Axis>),
-    Coils(Box<Coils>),
-    Servo(Box<Servo>),
-}
-
-impl Motor {
-    /// Where it is, in grains of its line.
-    fn place(&self) -> f64 {
-        match self {
-            Motor::Axis(axis) => axis.course().steps() as f64,
-            Motor::Coils(coils) => coils.course().steps() as f64,
-            Motor::Servo(servo) => servo.angle() / servo.grain(),
-        }
-    }
-
-    /// What a grain is in its unit.
-    fn unit_of_grain(&self) -> f64 {
-        match self {
-            Motor::Axis(axis) => 1.0 / axis.course().axis.steps_per_unit.to_f64(),
-            Motor::Coils(coils) => 1.0 / coils.course().axis.steps_per_unit.to_f64(),
-            Motor::Servo(servo) => servo.grain(),
-        }
-    }
-
-    fn new(motor: &MotorConfig, options: &Options) -> Result<Motor, VerifyError> {
-        Ok(match (&motor.drive, motor.axis()) {
-            (Drive::Servo(drive), _) => Motor::Servo(Box::new(Servo::new(motor, drive, options))),
-            (Drive::StepDir(drive), Some(axis)) => {
-                Motor::Axis(Box::new(Axis::new(motor, axis, drive, options)))
-            }
-            (Drive::PwmClock(drive), Some(axis)) => {
-                Motor::Axis(Box::new(Axis::on_clock(motor, axis, drive, options)))
-            }
-            (Drive::Coils(drive), Some(axis)) => {
-                Motor::Coils(Box::new(Coils::new(motor, axis, drive, options)))
-            }
-            (Drive::StepDir(_) | Drive::PwmClock(_) | Drive::Coils(_), None) => {
-                let text = format!("`{}` is no axis in the config", motor.name);
-                return Err(VerifyError::Mismatch(text));
-            }
-        })
-    }
-
-    fn grain(&self, late: u64) -> Grain {
-        let of_steps = |course: &Course| Grain {
-            late: course.top_speed() * late as f64 / 1e9 + course.off(),
-            end_within: 0,
-            rest: 1.0,
-        };
-        match self {
-            Motor::Axis(axis) => of_steps(axis.course()),
-            Motor::Coils(coils) => of_steps(coils.course()),
-            Motor::Servo(servo) => {
-                Grain { late: servo.late_grains(), end_within: servo.period(), rest: 0.0 }
-            }
-        }
-    }
-
-    /// The steps of an axis, whatever drives it; `None` for a servo.
-    fn course_mut(&mut self) -> Option<&mut Course> {
-        match self {
-            Motor::Axis(axis) => Some(axis.course_mut()),
-            Motor::Coils(coils) => Some(coils.course_mut()),
-            Motor::Servo(_) => None,
-        }
-    }
-
-    fn start(&mut self, at: u64, position: f64) {
-        match self {
-            Motor::Axis(axis) => axis.course_mut().start(at, position),
-            Motor::Coils(coils) => coils.start(at, position),
-            Motor::Servo(servo) => servo.start(at, position),
-        }
-    }
-
-    fn end(&mut self, at: u64, position: f64) {
-        match self {
-            Motor::Axis(axis) => axis.course_mut().end(at, position),
-            Motor::Coils(coils) => coils.end(at, position),
-            Motor::Servo(servo) => servo.end(position),
-        }
-    }
-
-    fn halt(&mut self, at: u64) {
-        match self {
-            Motor::Axis(axis) => axis.course_mut().halt(at),
-            Motor::Coils(coils) => coils.halt(at),
-            Motor::Servo(servo) => servo.halt(),
-        }
-    }
-
-    fn finish(self, at: u64) -> Vec<Bound> {
-        match self {
-            Motor::Axis(axis) => axis.finish(at),
-            Motor::Coils(coils) => coils.finish(at),
-            Motor::Servo(servo) => servo.finish(at),
-        }
-    }
-}
-
-/// What a text of `machine.move` says.
-enum Marker<'t> {
-    /// `7:aligned:x,y`: a move begins.
-    Begins,
-    /// `7:ended`
-    Ended(&'t str),
-    /// `7:corner:0.1:12.5,3`: the next vertex of a blended run.
-    Corner(&'t str, &'t str),
-    /// `7:stop:x,y`: it comes to rest on its way.
-    Stop(&'t str),
-    /// `7:retarget:x,y`: its motors go elsewhere, each by itself.
-    Retarget(&'t str),
-    /// `set:x`: a person says where the axis is; its position stands beside it.
-    Set(&'t str),
-    /// `unknown:x`: nobody knows where the axis is.
-    Unknown(&'t str),
-    /// A change of plan on the way, for people to see: `7:hold:x,y`, `7:held`, ...
-    OnTheWay,
-}
-
-impl Marker<'_> {
-    fn read(text: &str) -> Marker<'_> {
-        let (first, rest) = text.split_once(':').unwrap_or((text, ""));
-        match (first, rest.split(':').next().unwrap_or_default()) {
-            ("set", name) => Marker::Set(name),
-            ("unknown", name) => Marker::Unknown(name),
-            (id, "ended") => Marker::Ended(id),
-            (id, "retarget") => Marker::Retarget(id),
-            (id, "corner") => Marker::Corner(id, rest.split_once(':').map_or("", |r| r.1)),
-            (id, "stop") => Marker::Stop(id),
-            (_, "hold" | "held" | "resume" | "override" | "renew" | "path") => Marker::OnTheWay,
-            _ => Marker::Begins,
-        }
-    }
 }
 
 /// All motors and moves of a trace.
@@ -184,6 +46,10 @@ pub(super) struct Checker {
     /// Who moved in the instant at hand.
     moved: Vec<bool>,
     halted: Vec<(usize, u64)>,
+    /// What the trace says of how late the edges were, us, and whose were the latest.
+    latest: (f64, usize),
+    /// How late they may be, us.
+    allowed: f64,
 }
 
 impl Checker {
@@ -215,6 +81,8 @@ impl Checker {
             units: config.motors.iter().map(|m| m.unit.symbol()).collect(),
             motors,
             halted: Vec::new(),
+            latest: (0.0, 0),
+            allowed: options.late_nanos() as f64 / 1e3,
         })
     }
 
@@ -255,6 +123,9 @@ impl Checker {
                 },
                 (Some(&Role::Position(motor)), Value::Real(position)) => {
                     places.push((motor, *position))
+                }
+                (Some(&Role::Lateness(motor)), &Value::Real(us)) if us > self.latest.0 => {
+                    self.latest = (us, motor);
                 }
                 _ => {}
             }
@@ -432,7 +303,14 @@ impl Checker {
     /// The trace ends at `end`.
     pub fn finish(mut self, end: Instant) -> Report {
         let at = end.as_nanos();
-        let (line, notes) = self.moves.finish(&mut self.halted);
+        let (line, mut notes) = self.moves.finish(&mut self.halted);
+        let (latest, motor) = self.latest;
+        if latest > self.allowed {
+            let (name, latest, enough) = (&self.names[motor], figure(latest), latest.ceil());
+            notes.push(format!(
+                "{name}: edges were up to {latest} us late; `--lateness {enough}us` allows for that"
+            ));
+        }
         self.tell_halted();
         let mut bounds: Vec<Bound> = Vec::new();
         for motor in self.motors {
@@ -487,6 +365,7 @@ fn roles(signals: &[Signal], config: &Config) -> Result<HashMap<SignalId, Role>,
             }
         }
         want("position", SignalKind::Real, Role::Position(index));
+        want("lateness", SignalKind::Real, Role::Lateness(index));
     }
     wanted.push(("machine".to_owned(), "move", SignalKind::Text, Role::Moves));
     let mut roles = HashMap::new();
@@ -504,7 +383,9 @@ fn roles(signals: &[Signal], config: &Config) -> Result<HashMap<SignalId, Role>,
         }
         roles.insert(signal.id(), found.3);
     }
-    let lacks = wanted.iter().find(|w| !roles.values().any(|r| *r == w.3));
+    // A trace of virtual time has no lateness.
+    let needed = wanted.iter().filter(|w| !matches!(w.3, Role::Lateness(_)));
+    let lacks = { needed }.find(|w| !roles.values().any(|r| *r == w.3));
     match lacks {
         Some((scope, name, ..)) => {
             mismatch(format!("it has no `{scope}.{name}`, which the config needs"))

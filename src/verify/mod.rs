@@ -84,6 +84,8 @@ mod coils;
 mod course;
 mod hull;
 mod kinematics;
+mod marker;
+mod motor;
 mod moves;
 mod report;
 mod servo;

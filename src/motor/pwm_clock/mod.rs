@@ -509,7 +509,7 @@ impl PwmClock {
         if let Some((run, _)) = self.part.running() {
             let due = (burst.due.max(0) as u64).saturating_add(run.zero.as_nanos());
             let lateness = from.saturating_sub(due.min(start.as_nanos()));
-            self.s.telemetry.lateness.record(lateness);
+            self.s.telemetry.late(lateness, at(from));
             run.tell_late(lateness, self.s.max_lateness, &mut self.out);
         }
         Ok(Wake::edge(at(end)))
@@ -570,7 +570,7 @@ impl PwmClock {
             self.out.say(Report::Uncounted { below, above });
         }
         let lateness = before.saturating_sub(on.due);
-        self.s.telemetry.lateness.record(lateness);
+        self.s.telemetry.late(lateness, at(before));
         if let Some((run, _)) = self.part.running() {
             run.tell_late(lateness, self.s.max_lateness, &mut self.out);
         }

@@ -264,7 +264,7 @@ impl PwmRate {
         self.count = run.own.count();
         self.s.telemetry.set_steps(self.count);
         let lateness = at.nanos_since(run.zero.plus_nanos(due.at));
-        self.s.telemetry.lateness.record(lateness);
+        self.s.telemetry.late(lateness, at);
         run.tell_late(lateness, self.s.max_lateness, &mut self.out);
         Ok(Wake::about(now.plus_nanos(self.look)))
     }

@@ -1,0 +1,113 @@
+//! The judge of one motor's signals.
+
+use super::axis::Axis;
+use super::coils::Coils;
+use super::course::Course;
+use super::moves::Grain;
+use super::report::Bound;
+use super::servo::Servo;
+use super::{Options, VerifyError};
+use crate::config::{Drive, MotorConfig};
+
+/// A motor as its trace shows it, whatever drives it.
+#[derive(Debug)]
+pub(super) enum Motor {
+    Axis(Box<Axis>),
+    Coils(Box<Coils>),
+    Servo(Box<Servo>),
+}
+
+impl Motor {
+    /// Where it is, in grains of its line.
+    pub fn place(&self) -> f64 {
+        match self {
+            Motor::Axis(axis) => axis.course().steps() as f64,
+            Motor::Coils(coils) => coils.course().steps() as f64,
+            Motor::Servo(servo) => servo.angle() / servo.grain(),
+        }
+    }
+
+    /// What a grain is in its unit.
+    pub fn unit_of_grain(&self) -> f64 {
+        match self {
+            Motor::Axis(axis) => 1.0 / axis.course().axis.steps_per_unit.to_f64(),
+            Motor::Coils(coils) => 1.0 / coils.course().axis.steps_per_unit.to_f64(),
+            Motor::Servo(servo) => servo.grain(),
+        }
+    }
+
+    pub fn new(motor: &MotorConfig, options: &Options) -> Result<Motor, VerifyError> {
+        Ok(match (&motor.drive, motor.axis()) {
+            (Drive::Servo(drive), _) => Motor::Servo(Box::new(Servo::new(motor, drive, options))),
+            (Drive::StepDir(drive), Some(axis)) => {
+                Motor::Axis(Box::new(Axis::new(motor, axis, drive, options)))
+            }
+            (Drive::PwmClock(drive), Some(axis)) => {
+                Motor::Axis(Box::new(Axis::on_clock(motor, axis, drive, options)))
+            }
+            (Drive::Coils(drive), Some(axis)) => {
+                Motor::Coils(Box::new(Coils::new(motor, axis, drive, options)))
+            }
+            (Drive::StepDir(_) | Drive::PwmClock(_) | Drive::Coils(_), None) => {
+                let text = format!("`{}` is no axis in the config", motor.name);
+                return Err(VerifyError::Mismatch(text));
+            }
+        })
+    }
+
+    pub fn grain(&self, late: u64) -> Grain {
+        let of_steps = |course: &Course| Grain {
+            late: course.top_speed() * late as f64 / 1e9 + course.off(),
+            end_within: 0,
+            rest: 1.0,
+        };
+        match self {
+            Motor::Axis(axis) => of_steps(axis.course()),
+            Motor::Coils(coils) => of_steps(coils.course()),
+            Motor::Servo(servo) => {
+                Grain { late: servo.late_grains(), end_within: servo.period(), rest: 0.0 }
+            }
+        }
+    }
+
+    /// The steps of an axis, whatever drives it; `None` for a servo.
+    pub fn course_mut(&mut self) -> Option<&mut Course> {
+        match self {
+            Motor::Axis(axis) => Some(axis.course_mut()),
+            Motor::Coils(coils) => Some(coils.course_mut()),
+            Motor::Servo(_) => None,
+        }
+    }
+
+    pub fn start(&mut self, at: u64, position: f64) {
+        match self {
+            Motor::Axis(axis) => axis.course_mut().start(at, position),
+            Motor::Coils(coils) => coils.start(at, position),
+            Motor::Servo(servo) => servo.start(at, position),
+        }
+    }
+
+    pub fn end(&mut self, at: u64, position: f64) {
+        match self {
+            Motor::Axis(axis) => axis.course_mut().end(at, position),
+            Motor::Coils(coils) => coils.end(at, position),
+            Motor::Servo(servo) => servo.end(position),
+        }
+    }
+
+    pub fn halt(&mut self, at: u64) {
+        match self {
+            Motor::Axis(axis) => axis.course_mut().halt(at),
+            Motor::Coils(coils) => coils.halt(at),
+            Motor::Servo(servo) => servo.halt(),
+        }
+    }
+
+    pub fn finish(self, at: u64) -> Vec<Bound> {
+        match self {
+            Motor::Axis(axis) => axis.finish(at),
+            Motor::Coils(coils) => coils.finish(at),
+            Motor::Servo(servo) => servo.finish(at),
+        }
+    }
+}
