@@ -245,8 +245,7 @@ make_std() {
     mkdir "$folder/src"
     printf '[package]\nname = "nothing"\nedition = "2024"\n[workspace]\n' >"$folder/Cargo.toml"
     : >"$folder/src/lib.rs"
-    # The release program is optimised across libraries, this one included: that takes its bit code.
-    env --unset=CARGO_ENCODED_RUSTFLAGS "${compiler[@]}" RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Cembed-bitcode=yes \
+    env --unset=CARGO_ENCODED_RUSTFLAGS --unset=RUSTFLAGS "${compiler[@]}" RUSTC_BOOTSTRAP=1 \
         nice -n 10 cargo build --quiet --release -Zbuild-std=std,panic_unwind,test \
         --manifest-path "$folder/Cargo.toml" --target-dir "$folder/target" --target "$target"
     libraries=$folder/lib/rustlib/$target/lib
@@ -257,14 +256,17 @@ make_std() {
     rm -rf "$cache/build/$target"
 }
 
-# choose_compiler TARGET: sets `compiler`, the environment that cargo needs for this target.
+# choose_compiler TARGET: sees to it that there is a compiler for this target, and notes what cargo has to be told.
 #
 # With rustup's own standard library where it has it; else one built from rustup's source; else compiler and
 # source from Debian. ARMv6 takes the source in any case: mirrors rarely have that target, and one way to build
 # it is enough.
+declare -A rustc_for flags_for
 choose_compiler() {
     local target=$1 choice=${LOCKSTEP_CROSS_COMPILER:-auto} rustc=rustc flags version
-    compiler=()
+    local -a compiler=()
+    rustc_for[$target]=''
+    flags_for[$target]=''
     if [[ $choice != debian && $target != *musl* ]] && rustup_offers target add "$target"; then
         return
     fi
@@ -273,6 +275,7 @@ choose_compiler() {
             fail "rustup offers neither $target nor rust-src: $(tail -1 "$cache/rustup.log")"
         once "$debian_rust" make_debian_rust
         rustc=$cache/$debian_rust/rustc
+        rustc_for[$target]=$rustc
         compiler=("RUSTC=$rustc")
     fi
     version=$("$rustc" -vV | cksum | cut -d' ' -f1)
@@ -282,23 +285,45 @@ choose_compiler() {
         # zig brings musl and its start files along.
         flags+=" -Clink-self-contained=no"
     fi
-    compiler+=("RUSTFLAGS=$flags")
+    flags_for[$target]=$flags
 }
 
-# for_target COMMAND...: runs a cargo with the compiler that choose_compiler has chosen.
-for_target() {
+# for_targets TARGETS COMMAND...: runs a cargo with the compiler that choose_compiler has chosen for these, which
+# is the same for all of them. TARGETS is one word, with blanks in between.
+for_targets() {
+    local targets=$1 target name rustc=''
+    local -a told=()
+    shift
+    for target in $targets; do
+        rustc=${rustc_for[$target]}
+        name=${target^^}
+        [[ -z ${flags_for[$target]} ]] || told+=("CARGO_TARGET_${name//-/_}_RUSTFLAGS=${flags_for[$target]}")
+    done
+    [[ -z $rustc ]] || told+=("RUSTC=$rustc")
     env --unset=RUSTFLAGS --unset=CARGO_ENCODED_RUSTFLAGS --unset=CARGO_BUILD_TARGET \
-        "${compiler[@]}" CARGO_TARGET_DIR="$cache/build" nice -n 10 "$@" --locked
+        "${told[@]}" CARGO_TARGET_DIR="$cache/build" nice -n 10 "$@" --locked
 }
 
-# zigbuild SUBCOMMAND TARGET ARGUMENTS...: cargo for a Raspberry Pi, with zig as linker.
+# zigbuild SUBCOMMAND TARGETS ARGUMENTS...: cargo for Raspberry Pis, with zig as linker. Those that share a
+# compiler are built side by side: the last crates of a program keep one core each.
 zigbuild() {
-    local subcommand=$1 target=$2
+    local subcommand=$1 targets=$2 target rustc
     shift 2
-    case $target in *-gnu*) target=$target.$glibc ;; esac
-    CARGO_ZIGBUILD_ZIG_PATH="$cache/$zig/ziglang/zig" ZIG_GLOBAL_CACHE_DIR="$cache/zig-cache" \
-        for_target "$cache/$zig/bin/cargo-zigbuild" "$subcommand" \
-        --manifest-path "$project/Cargo.toml" --target "$target" "$@"
+    local -A by_compiler=() asked=()
+    for target in $targets; do
+        rustc=${rustc_for[$target]:-rustc}
+        by_compiler[$rustc]+="$target "
+        case $target in
+            *-gnu*) asked[$rustc]+="--target $target.$glibc " ;;
+            *) asked[$rustc]+="--target $target " ;;
+        esac
+    done
+    for rustc in "${!by_compiler[@]}"; do
+        # shellcheck disable=SC2086  # several words
+        CARGO_ZIGBUILD_ZIG_PATH="$cache/$zig/ziglang/zig" ZIG_GLOBAL_CACHE_DIR="$cache/zig-cache" \
+            for_targets "${by_compiler[$rustc]}" "$cache/$zig/bin/cargo-zigbuild" "$subcommand" \
+            --manifest-path "$project/Cargo.toml" ${asked[$rustc]} "$@"
+    done
 }
 
 # release_binary TARGET: where `tests/cross/build` puts it.

@@ -1,4 +1,4 @@
-use super::super::testing::Dice;
+use super::super::testing::{Dice, rounds};
 use super::super::{Planner, line_limits};
 use super::*;
 
@@ -72,7 +72,7 @@ fn unless_too_long(plan: Result<Trajectory, PlanError>) -> Option<Trajectory> {
 #[test]
 fn from_rest_it_goes_straight_there_within_the_limits() {
     let (mut planner, mut dice) = (Planner::new(), Dice(1));
-    for _ in 0..50_000 {
+    for _ in 0..rounds(50_000) {
         let limits = dice.limits();
         let from = State::at_rest(dice.between(-100.0, 100.0));
         let to = target(&mut dice, from, limits);
@@ -104,7 +104,7 @@ fn least_time(distance: f64, Limits { speed, acceleration, jerk }: Limits) -> f6
 #[test]
 fn from_rest_it_takes_no_longer_than_it_must() {
     let (mut planner, mut dice) = (Planner::new(), Dice(9));
-    for _ in 0..50_000 {
+    for _ in 0..rounds(50_000) {
         let limits = dice.limits();
         let distance = target(&mut dice, State::default(), limits);
         let plan = planner.to_position(State::default(), distance, limits).unwrap();
@@ -118,7 +118,7 @@ fn from_rest_it_takes_no_longer_than_it_must() {
 fn from_motion_it_ends_at_the_target_within_the_limits() {
     let (mut planner, mut dice) = (Planner::new(), Dice(2));
     let mut planned = 0;
-    for _ in 0..60_000 {
+    for _ in 0..rounds(60_000) {
         let limits = dice.limits();
         let from = dice.state(limits);
         let to = target(&mut dice, from, limits);
@@ -130,13 +130,13 @@ fn from_motion_it_ends_at_the_target_within_the_limits() {
         assert_comes_down(&plan, limits);
         assert_eq!(plan.end(), to);
     }
-    assert!(planned > 55_000);
+    assert!(planned > rounds(55_000));
 }
 
 #[test]
 fn to_rest_it_comes_to_rest_within_the_limits() {
     let (mut planner, mut dice) = (Planner::new(), Dice(3));
-    for _ in 0..60_000 {
+    for _ in 0..rounds(60_000) {
         let limits = dice.limits();
         let from = dice.state(limits);
         let plan =
@@ -160,7 +160,7 @@ fn lower_limits_never_make_a_plan_faster() {
     // be slower. This finds a solver that takes a detour.
     let (mut planner, mut dice) = (Planner::new(), Dice(4));
     let mut compared = 0;
-    for i in 0..60_000 {
+    for i in 0..rounds(60_000) {
         let limits = dice.limits();
         let from = dice.state(limits);
         let to = target(&mut dice, from, limits);
@@ -190,7 +190,7 @@ fn lower_limits_never_make_a_plan_faster() {
         // In a matter of microseconds, whole nanoseconds decide.
         assert!(fast <= slow * (1.0 + 1e-3) + 20_000.0, "{fast} {slow}: {from:?} {to} {limits:?}");
     }
-    assert!(compared > 30_000);
+    assert!(compared > rounds(30_000));
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn a_plan_changed_at_any_moment_of_a_plan_goes_on_as_planned() {
     // the fastest way from there. But on the braking curve there is no choice left: what some
     // nanoseconds of the speed are, it goes too far, and coming back takes the cube root of that.
     let (mut planner, mut dice) = (Planner::new(), Dice(5));
-    for _ in 0..3000 {
+    for _ in 0..rounds(3000) {
         let speed = dice.size(0.0, 5.0);
         let acceleration = speed / dice.size(-2.5, 0.5);
         let limits = Limits { speed, acceleration, jerk: acceleration / dice.size(-3.0, 0.5) };
@@ -254,7 +254,7 @@ fn tiny_distances_and_single_nanoseconds_have_plans() {
 #[test]
 fn a_line_of_motors_keeps_each_motors_limits() {
     let (mut planner, mut dice) = (Planner::new(), Dice(6));
-    for _ in 0..1000 {
+    for _ in 0..rounds(1000) {
         let motors: Vec<_> = (0..1 + dice.below(5))
             .map(|_| (dice.sign() * dice.size(-3.0, 3.0), dice.limits()))
             .collect();
@@ -284,7 +284,7 @@ fn nowhere_to_go_is_rest() {
 fn plans_are_the_same_to_the_bit_each_time() {
     let mut dice = Dice(7);
     let mut used = Planner::new();
-    for _ in 0..1000 {
+    for _ in 0..rounds(1000) {
         let limits = dice.limits();
         let from = dice.state(limits);
         let fresh = Planner::new().to_rest(from, limits);
@@ -330,7 +330,7 @@ fn wrong_numbers_are_named() {
 fn no_size_of_numbers_panics_or_gives_an_unsound_plan() {
     let (mut planner, mut dice) = (Planner::new(), Dice(8));
     let mut planned = 0;
-    for _ in 0..20_000 {
+    for _ in 0..rounds(20_000) {
         let limits = Limits {
             speed: dice.size(-300.0, 300.0),
             acceleration: dice.size(-300.0, 300.0),

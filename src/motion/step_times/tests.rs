@@ -1,4 +1,4 @@
-use super::super::testing::Dice;
+use super::super::testing::{Dice, rounds};
 use super::super::{Limits, Planner, State};
 use super::*;
 
@@ -106,7 +106,7 @@ fn stepper(dice: &mut Dice) -> Limits {
 fn steps_between_whole_steps_agree_with_halving() {
     let (mut planner, mut dice) = (Planner::new(), Dice(1));
     let mut steps = 0;
-    for _ in 0..2000 {
+    for _ in 0..rounds(2000) {
         let limits = stepper(&mut dice);
         let from = dice.below(4000) as i64 - 2000;
         let to = from + dice.below(600) as i64 - 300;
@@ -117,14 +117,14 @@ fn steps_between_whole_steps_agree_with_halving() {
         assert!(found.iter().all(|s| s.at < plan.duration()), "while it still moves");
         steps += compare(&plan, from);
     }
-    assert!(steps > 100_000);
+    assert!(steps > rounds(100_000));
 }
 
 #[test]
 fn reversals_agree_with_halving_and_keep_half_a_step_apart() {
     let (mut planner, mut dice) = (Planner::new(), Dice(2));
     let (mut steps, mut turns) = (0, 0);
-    for _ in 0..3000 {
+    for _ in 0..rounds(3000) {
         let limits = stepper(&mut dice);
         let from = State {
             position: dice.between(-500.0, 500.0),
@@ -154,13 +154,13 @@ fn reversals_agree_with_halving_and_keep_half_a_step_apart() {
             }
         }
     }
-    assert!(steps > 100_000 && turns > 500, "{steps} steps, {turns} turns");
+    assert!(steps > rounds(100_000) && turns > rounds(500), "{steps} steps, {turns} turns");
 }
 
 #[test]
 fn no_step_is_early_and_none_is_a_nanosecond_late() {
     let (mut planner, mut dice) = (Planner::new(), Dice(3));
-    for _ in 0..300 {
+    for _ in 0..rounds(300) {
         let limits = stepper(&mut dice);
         let to = dice.below(1000) as f64;
         let plan = planner.to_position(State::at_rest(0.0), to, limits).unwrap();
@@ -215,7 +215,7 @@ fn rest_and_rest_again_within_a_step_emit_nothing() {
 #[test]
 fn a_chain_with_dwells_agrees_with_halving() {
     let (mut planner, mut dice) = (Planner::new(), Dice(4));
-    for _ in 0..100 {
+    for _ in 0..rounds(100) {
         let mut parts = Vec::new();
         let mut place = 0.0;
         for _ in 0..6 {
