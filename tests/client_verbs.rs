@@ -115,7 +115,10 @@ fn programs_are_stopped_by_their_name() {
     let service = Service::start();
     service.ok(&["program", "run", "long", "--no-wait"]);
     assert!(service.ok(&["program", "list"]).contains("long  running"));
-    assert_eq!(service.ok(&["program", "stop", "long"]), "long stops\n");
+    assert_eq!(service.ok(&["program", "stop", "long"]), "long has stopped\n");
+    // Its motors are at rest, and free.
+    assert!(!service.ok(&["program", "list"]).contains("running"));
+    service.ok(&["move", "x=1mm"]);
     assert_eq!(service.ok(&["program", "stop", "there"]), "");
     assert!(service.fails(2, &["program", "stop", "none"]).contains("no program `none`"));
 }

@@ -31,6 +31,34 @@ fn num(text: &str) -> f64 {
 const X: &str = "#0072B2";
 const LIMIT: &str = "#D64545";
 
+/// A trace of virtual time has no lateness; one of a real run has a strip of it for each motor.
+#[test]
+fn lateness_has_its_strip_where_there_is_any() {
+    let text = "[machine]\nmax-lateness = \"500us\"\n".to_owned() + STAGE;
+    let config = config(&text);
+    let trace = vcd(&record(config.clone(), "go"));
+    let plain = plot(trace.as_bytes(), Some(&config), "stage").unwrap();
+    assert!(!plain.contains("lateness"));
+    let late = trace
+        .replacen(
+            "$enddefinitions",
+            "$scope module x $end $var real 64 late lateness $end $upscope $end\n$enddefinitions",
+            1,
+        )
+        .replacen("\n#0\n", "\n#0\nr0.4 late\n", 1)
+        + "r1234.5 late\n";
+    let svg = plot(late.as_bytes(), Some(&config), "stage").unwrap();
+    assert!(svg.contains("lateness") && svg.contains("us, at most"));
+    // Two columns, and the limit above the smaller one.
+    let limits = |svg: &str| lines(svg, LIMIT).len();
+    assert_eq!(limits(&svg), limits(&plain) + 1);
+    let columns: Vec<_> =
+        lines(&svg, X).into_iter().filter(|l| l.len() == 2 && l[0].0 == l[1].0).collect();
+    assert_eq!(columns.len(), 2, "{columns:?}");
+    let high = |n: usize| columns[n][0].1 - columns[n][1].1;
+    assert!(high(1) > 3.0 * high(0), "{columns:?}");
+}
+
 #[test]
 fn curves_touch_their_limits_and_no_more() {
     let text = STAGE.replace("5000mm/s^3", "20000mm/s^3");

@@ -6,6 +6,7 @@ mod verify_support;
 use std::time::Duration;
 
 use lockstep::machine::{Machine, Move};
+use lockstep::trace::Value;
 use lockstep::units::Length;
 use lockstep::verify::{Options, Verdict, verify};
 
@@ -27,4 +28,19 @@ fn a_run_in_real_time_is_clean_beside_its_lateness() {
     assert!(report.is_clean(), "{lateness:?}\n{report}");
     let counted = report.bounds.iter().filter(|b| b.name == "steps = position");
     assert!({ counted }.all(|b| b.verdict == Verdict::Kept), "{report}");
+    // The trace says by itself how late they were, and so does its proof.
+    for (motor, most) in ["x", "y"].into_iter().zip(late) {
+        let signal = recording.find(&format!("{motor}.lateness")).unwrap();
+        let us = recording.records(signal).map(|r| match r.1 {
+            Value::Real(us) => us,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(us.fold(0.0, f64::max), most as f64 / 1e3, "{motor}");
+    }
+    let told = |lateness| {
+        let options = Options { lateness };
+        let report = verify(vcd(&recording).as_bytes(), &config, &options).unwrap();
+        report.notes.iter().any(|n| n.contains("us late; `--lateness "))
+    };
+    assert!(told(Duration::ZERO) && !told(lateness));
 }

@@ -809,14 +809,14 @@ class Lockstep:
             raise ProgramFailed(program, reply.get("result", "unknown"), reply.get("message"))
 
     def stop_program(self, program: Optional[str] = None) -> List[str]:
-        """Stops a program, or all; gives those that ran.
+        """Stops a program, or all, and waits until their motors are at rest; gives those that ran.
 
         >>> with Lockstep() as m:
         ...     m.run_program("long", wait=False)
         ...     m.stop_program("long")
         ['long']
         """
-        return self._request("program-stop", program=program)["stopped"]
+        return self._request("program-stop", patience=None, program=program)["stopped"]
 
     def reload(self) -> Dict[str, Any]:
         """Has the service read its config again. Gives the motors that `changed`, and those `waiting` to come to rest.

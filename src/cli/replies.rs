@@ -130,7 +130,7 @@ pub(super) fn text(reply: &Reply) -> String {
         }
         Reply::Reload(r) if r.changed.is_empty() => "no motor has changed\n".to_owned(),
         Reply::Reload(r) => format!("changed: {}\n", r.changed.join(", ")),
-        Reply::ProgramStop(p) => p.stopped.iter().map(|s| format!("{s} stops\n")).collect(),
+        Reply::ProgramStop(p) => p.stopped.iter().map(|s| format!("{s} has stopped\n")).collect(),
         Reply::ProgramList(list) => {
             let line = |p: &crate::protocol::ProgramState| {
                 format!("{}{}\n", p.name, if p.running { "  running" } else { "" })

@@ -50,6 +50,11 @@ pub(super) enum Waiting {
     Program {
         name: String,
     },
+    /// The ends of these programs, which have been told to stop; `left` have not ended yet.
+    Stopped {
+        left: Vec<String>,
+        stopped: Vec<String>,
+    },
     /// Until nothing of these moves moves; then the motors' places are told.
     Rest {
         moves: Vec<u64>,
@@ -310,6 +315,7 @@ impl<'c> Desk<'c> {
                 Waiting::Saved { wait, .. } => self.saved.cancel(wait, now),
                 Waiting::Move { .. }
                 | Waiting::Program { .. }
+                | Waiting::Stopped { .. }
                 | Waiting::Rest { .. }
                 | Waiting::Reload { .. } => {}
             }
@@ -370,6 +376,11 @@ impl<'c> Desk<'c> {
             Waiting::Program { name } => {
                 let end = self.ended.iter().find(|e| e.program == *name)?;
                 Some(Ok(Reply::ProgramRun(super::verbs::program_reply(end))))
+            }
+            Waiting::Stopped { left, stopped } => {
+                left.retain(|name| self.ended.iter().all(|end| end.program != *name));
+                let stopped = std::mem::take(left.is_empty().then_some(stopped)?);
+                Some(Ok(Reply::ProgramStop(protocol::ProgramStopReply { stopped })))
             }
             Waiting::Rest { moves, motors, verb } => {
                 let moving =

@@ -13,9 +13,8 @@ use crate::machine::{MachineState, Move, ProgramEnd, ProgramRun};
 use crate::protocol::{
     self, AtRest, ClearReply, Done, ErrorCode, ErrorReply, EventsReply, HelloReply,
     LeaseReleaseReply, LeaseReply, MotorChange, MotorPlace, MotorState, MotorStatus, MotorsChanged,
-    MoveStatus, Named, ProgramListReply, ProgramReply, ProgramState, ProgramStopReply, Reply,
-    Request, SaveReply, StatusReply, SubscribeReply, ThreadStatus, Topic, TriggerReply,
-    WaitEventsReply,
+    MoveStatus, Named, ProgramListReply, ProgramReply, ProgramState, Reply, Request, SaveReply,
+    StatusReply, SubscribeReply, ThreadStatus, Topic, TriggerReply, WaitEventsReply,
 };
 use crate::sync::{Delivery, LeaseGrant, LeaseId, LeaseRequest, LeaseToken, StackFull};
 use crate::units::{Angle, Instant, Length, Time};
@@ -128,7 +127,7 @@ impl Desk<'_> {
                 return Ok(Answer::Later(Waiting::Saved { wait, back }));
             }
             Request::ProgramRun(run) => return self.run_program(client, run),
-            Request::ProgramStop(stop) => self.stop_programs(stop.program.as_deref())?,
+            Request::ProgramStop(stop) => return self.stop_programs(stop.program.as_deref()),
             Request::Reload(_) => return self.reload(),
             Request::ProgramList(_) => {
                 let running = |name: &str| self.programs.iter().any(|p| p.name() == name);
@@ -364,7 +363,8 @@ impl Desk<'_> {
         Ok(())
     }
 
-    fn stop_programs(&mut self, name: Option<&str>) -> Result<Reply> {
+    /// Tells programs to stop, and answers once they have: their motors are at rest then.
+    fn stop_programs(&mut self, name: Option<&str>) -> Result<Handled> {
         if let Some(name) = name.filter(|n| self.config.program(n).is_none()) {
             let text = format!("there is no program `{name}`");
             return Err(ErrorReply::new(ErrorCode::UnknownProgram, text));
@@ -376,7 +376,7 @@ impl Desk<'_> {
                 stopped.push(program.name().to_owned());
             }
         }
-        Ok(Reply::ProgramStop(ProgramStopReply { stopped }))
+        Ok(Answer::Later(Waiting::Stopped { left: stopped.clone(), stopped }))
     }
 
     /// Where these motors are; all of them where none is named.

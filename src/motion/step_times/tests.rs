@@ -117,7 +117,7 @@ fn steps_between_whole_steps_agree_with_halving() {
         assert!(found.iter().all(|s| s.at < plan.duration()), "while it still moves");
         steps += compare(&plan, from);
     }
-    assert!(steps > rounds(100_000));
+    assert!(steps > rounds(100_000) as usize);
 }
 
 #[test]
@@ -154,7 +154,10 @@ fn reversals_agree_with_halving_and_keep_half_a_step_apart() {
             }
         }
     }
-    assert!(steps > rounds(100_000) && turns > rounds(500), "{steps} steps, {turns} turns");
+    assert!(
+        steps > rounds(100_000) as usize && turns > rounds(500) as usize,
+        "{steps} steps, {turns} turns"
+    );
 }
 
 #[test]
