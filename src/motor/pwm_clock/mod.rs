@@ -64,6 +64,8 @@
 mod bursts;
 mod lines;
 mod proof;
+mod setup;
+mod signal;
 mod velocity;
 
 #[cfg(test)]
@@ -74,132 +76,22 @@ use std::time::Duration;
 
 use super::part::{Met, Part, Stage};
 use super::{
-    Command, FaultKind, Input, Limit, Motion, Motor, MotorLimits, MoveId, Outbox, Report,
-    Telemetry, Verdict, Wake,
+    Command, FaultKind, Input, Limit, Motion, Motor, MotorLimits, MoveId, Outbox, Report, Verdict,
+    Wake,
 };
-use crate::hal::{Clock, HalError, Level, PwmChannel, end_signal_in_low};
+use crate::hal::{HalError, end_signal_in_low};
 use crate::motion::{StepTimes, Trajectory};
 use crate::units::{Instant, PulseWidth};
 use bursts::{Before, Burst, MOST_PULSES, Pace};
 use lines::Lines;
-use proof::{Clockwork, Signal};
+use proof::Clockwork;
+use setup::{grain, natural_jump, width};
+use signal::{Last, State};
 
 pub use lines::DriverLines;
 pub use proof::Doubt;
+pub use setup::{PwmClockSetup, provable_rate};
 pub use velocity::PwmRate;
-
-/// What a motor on a step clock is made of. Times are in nanoseconds.
-pub struct PwmClockSetup {
-    /// STEP.
-    pub channel: Box<dyn PwmChannel>,
-    /// STEP high, at least.
-    pub step_high: u64,
-    /// What the motor keeps against any plan, in steps.
-    pub limits: MotorLimits,
-    /// What the rate may change by at once, steps/s: at least 2 √acceleration.
-    pub jump: f64,
-    /// How far the rate of the chip's clock may be off, in parts per thousand million.
-    pub tolerance: u64,
-    /// What was measured of this machine; zero in virtual time.
-    pub doubt: Doubt,
-    /// A write later than this is reported.
-    pub max_lateness: Option<u64>,
-    /// Steps at the start: where the axis is taken to be.
-    pub count: i64,
-    /// The clock that the loop lives by.
-    pub clock: Clock,
-    /// What the world may read.
-    pub telemetry: Arc<Telemetry>,
-}
-
-impl PwmClockSetup {
-    fn pace(&self) -> Pace {
-        Pace {
-            least_period: (1e9 / self.limits.motion.speed).ceil() as u64,
-            jump: self.jump,
-            acceleration: self.limits.motion.acceleration,
-            grain: grain(&*self.channel),
-        }
-    }
-}
-
-/// The coarsest tick of the channel's clock, nanoseconds, above 0.
-fn grain(channel: &dyn PwmChannel) -> u64 {
-    u64::try_from(channel.capabilities().resolution.as_nanos()).unwrap_or(u64::MAX).max(1)
-}
-
-/// The pulse that is written so that at least `step_high` comes out, in nanoseconds.
-fn width(step_high: u64, grain: u64) -> u64 {
-    step_high.next_multiple_of(grain) + grain
-}
-
-/// The least jump that there is at an acceleration in steps/s², in steps/s: what the motor reaches in two
-/// steps from rest.
-fn natural_jump(acceleration: f64) -> f64 {
-    2.0 * acceleration.sqrt()
-}
-
-/// Pulses that a burst at the top speed must have room for: with fewer, the gaps would be most of the time.
-const FEWEST_PULSES: u64 = 4;
-
-/// The highest rate, in steps/s, whose bursts can be proved: for pulses of at least `step_high` nanoseconds
-/// from a clock of ticks of `grain` nanoseconds whose rate is known to `tolerance` parts per thousand million, on a
-/// machine with that doubt.
-///
-/// ```
-/// use lockstep::motor::{Doubt, provable_rate};
-/// let slow = provable_rate(1_900, 100, 200_000, Doubt { write: 90_000, late: 120_000 });
-/// assert!((1_000.0..2_000.0).contains(&slow));
-/// assert!(provable_rate(1_900, 100, 200_000, Doubt { write: 9_000, late: 20_000 }) > 4.0 * slow);
-/// ```
-pub fn provable_rate(step_high: u64, grain: u64, tolerance: u64, doubt: Doubt) -> f64 {
-    let clock = Clockwork { width: width(step_high, grain), grain, tolerance };
-    // Half a period after the middle of the low phase the next burst is due: by then one write ends the
-    // signal, one sets the new period, and one is about to begin.
-    let in_time = |period: u64| period / 2 > doubt.late + 3 * doubt.write;
-    let fits = |period: u64| {
-        in_time(period) && clock.longest(period, doubt, FEWEST_PULSES) == FEWEST_PULSES
-    };
-    let (mut bad, mut good) = (0, bursts::LONGEST_PERIOD);
-    if !fits(good) {
-        return 0.0;
-    }
-    while good - bad > 1 {
-        let period = bad + (good - bad) / 2;
-        if fits(period) { good = period } else { bad = period }
-    }
-    1e9 / good as f64
-}
-
-enum State {
-    Off,
-    /// Period and width are set; enabled at the instant.
-    Ready(Burst, Instant),
-    On(Running),
-}
-
-/// A signal that is on.
-struct Running {
-    signal: Signal,
-    up: bool,
-    /// How many pulses it shall have.
-    pulses: u64,
-    /// When it shall be disabled, and when it should have been, on the clock.
-    end: u64,
-    due: u64,
-    /// The time between two steps that it stands for, where it is a single pulse.
-    pace: f64,
-    /// The pin was high where it has to be low: until when that is waited for.
-    odd_until: Option<u64>,
-}
-
-/// The last pulse, on the clock.
-#[derive(Clone, Copy)]
-struct Last {
-    rise: u64,
-    period: f64,
-    up: bool,
-}
 
 /// A stepper axis whose STEP is a hardware PWM channel, with a count that is proved.
 pub struct PwmClock {
@@ -293,21 +185,6 @@ impl PwmClock {
             self.out.say(Report::Fault(kind));
         }
         self.part.drop_move();
-    }
-
-    /// What is not on yet is dropped; what is on ends after the pulse at hand.
-    fn shorten(&mut self, now: Instant) {
-        if let State::Ready(..) = self.state {
-            self.state = State::Off;
-        }
-        if let State::On(on) = &mut self.state
-            && let Some((pulses, window)) = on.signal.next(now.as_nanos(), self.s.doubt.write)
-            && pulses < on.pulses
-        {
-            on.pulses = pulses;
-            on.end = window.middle().max(now.as_nanos());
-            on.due = on.end;
-        }
     }
 
     fn advance(&mut self, now: Instant) -> Result<Wake, HalError> {
@@ -483,115 +360,6 @@ impl PwmClock {
         let pulses = room.max(0.0).floor() as u64;
         let pace = if pulses == 1 { burst.pace } else { burst.period as f64 };
         (pulses > 0).then_some(Burst { pulses, pace, ..burst })
-    }
-
-    fn begin_burst(&mut self, now: Instant) -> Result<Wake, HalError> {
-        let State::Ready(burst, start) = self.state else { return Ok(Wake::IDLE) };
-        if now < start {
-            return Ok(Wake::edge(start));
-        }
-        self.state = State::Off;
-        let from = self.s.clock.now().max(now).as_nanos();
-        let to = self.s.channel.enable()?.as_nanos().max(from);
-        let (clock, period) = (self.clockwork, burst.period);
-        let signal = Signal { clock, period, from, to };
-        // A write that took longer than any before leaves room for fewer.
-        let write = self.s.doubt.write;
-        let fits = |n: &u64| signal.window(*n, write).is_some();
-        let pulses = Some(burst.pulses).filter(fits).or_else(|| (1..burst.pulses).rev().find(fits));
-        let (pulses, end) = match pulses.and_then(|n| Some((n, signal.window(n, write)?))) {
-            Some((n, window)) => (n, window.middle()),
-            None => (1, signal.low_from(1) + period.saturating_sub(clock.width) / 2),
-        };
-        let pace = if burst.pulses == 1 { burst.pace } else { period as f64 };
-        let (up, due, odd_until) = (burst.up, end, None);
-        self.state = State::On(Running { signal, up, pulses, end, due, pace, odd_until });
-        if let Some((run, _)) = self.part.running() {
-            let due = (burst.due.max(0) as u64).saturating_add(run.zero.as_nanos());
-            let lateness = from.saturating_sub(due.min(start.as_nanos()));
-            self.s.telemetry.late(lateness, at(from));
-            run.tell_late(lateness, self.s.max_lateness, &mut self.out);
-        }
-        Ok(Wake::edge(at(end)))
-    }
-
-    /// Ends the signal, if there is one and it is time. `Some`: it is on until then.
-    fn end_burst(&mut self, now: Instant) -> Result<Option<Wake>, HalError> {
-        let State::On(on) = &mut self.state else { return Ok(None) };
-        let (now, write) = (now.as_nanos(), self.s.doubt.write);
-        if now < on.end {
-            return Ok(Some(Wake::edge(at(on.end))));
-        }
-        let in_time = on.signal.window(on.pulses, write).is_some_and(|w| now <= w.to);
-        if !in_time && let Some((pulses, window)) = on.signal.next(now, write) {
-            // Too late for this low phase: the hardware has gone on.
-            on.pulses = pulses;
-            if now < window.from {
-                on.end = window.middle();
-                return Ok(Some(Wake::overdue_edge(at(on.end))));
-            }
-        }
-        if self.s.channel.level() == Some(Level::High) {
-            let until = *on.odd_until.get_or_insert(now + on.signal.period);
-            if now < until {
-                return Ok(Some(Wake::edge(at(now + self.clockwork.width))));
-            }
-        }
-        let before = self.s.clock.now().as_nanos().max(now);
-        let off = self.s.channel.disable();
-        // Once more: a motor that steps on for ever is worse than anything.
-        let off = off.or_else(|error| self.s.channel.disable().map_err(|_| error));
-        let State::On(on) = std::mem::replace(&mut self.state, State::Off) else {
-            return Ok(None);
-        };
-        self.ended(&on, before, off?.as_nanos().max(before));
-        Ok(None)
-    }
-
-    /// Counts what a signal has made that was disabled between these two looks at the clock.
-    fn ended(&mut self, on: &Running, before: u64, after: u64) {
-        let mut bounds = on.signal.pulses(before, after);
-        if on.odd_until.is_some() {
-            // The phase is not what it is taken for.
-            (bounds.least, bounds.most) = (bounds.least.saturating_sub(1), bounds.most + 1);
-        }
-        let pulses = on.pulses.clamp(bounds.least, bounds.most);
-        let pace = if pulses == 1 { on.pace } else { on.signal.period as f64 };
-        let rise = on.signal.rise_by(pulses);
-        self.last = Some(Last { rise, period: pace, up: on.up });
-        self.lines.pulse_over(at(before));
-        self.count_steps(pulses as i64, on.up);
-        let (fewer, more) = (pulses - bounds.least, bounds.most - pulses);
-        if fewer + more > 0 {
-            let (below, above) = if on.up { (fewer, more) } else { (more, fewer) };
-            self.doubted.0 += below;
-            self.doubted.1 += above;
-            let (below, above) = self.doubted;
-            self.out.say(Report::Uncounted { below, above });
-        }
-        let lateness = before.saturating_sub(on.due);
-        self.s.telemetry.late(lateness, at(before));
-        if let Some((run, _)) = self.part.running() {
-            run.tell_late(lateness, self.s.max_lateness, &mut self.out);
-        }
-    }
-
-    fn count_steps(&mut self, pulses: i64, up: bool) {
-        let step = if up { 1 } else { -1 };
-        self.count += pulses * step;
-        self.s.telemetry.set_steps(self.count);
-        if self.astray {
-            return;
-        }
-        let Some((run, _)) = self.part.running() else { return };
-        for _ in 0..pulses {
-            // Steps back to the plan first; those beyond it are noted.
-            if self.surplus * step < 0 || run.own.peek().is_none_or(|d| d.up != up) {
-                self.surplus += step;
-            } else {
-                run.own.advance();
-            }
-        }
     }
 }
 
