@@ -7,7 +7,7 @@ mod verify_support;
 use std::time::Duration;
 
 use lockstep::config::Config;
-use lockstep::machine::{Machine, Move, MoveError, Outcome};
+use lockstep::machine::{Machine, Move, MoveError, Outcome, RunOptions, RunResult};
 use lockstep::trace::Recording;
 use lockstep::units::{Angle, Length};
 use proptest::prelude::*;
@@ -208,6 +208,36 @@ fn a_sweep_needs_the_time_to_turn() {
     // A step takes 0.17 s, and the play before the way back nearly as long.
     assert!(matches!(sweep("250ms")[0].error, MoveError::SweepTooFast { .. }));
     assert!(sweep("400ms").is_empty());
+}
+
+/// What `check` says that a program takes is what it takes, the play of each turn with it.
+#[test]
+fn a_program_lasts_as_long_as_preflight_says() {
+    let moves = [
+        "x = \"9mm\"",
+        "x = \"2mm\"",
+        "x = \"1mm\"",
+        "x = \"5mm\", dial = \"-9deg\"",
+        "dial = \"3deg\"",
+    ];
+    let steps = moves.map(|to| format!("{{ move = {{ {to} }} }}")).join(", ");
+    let lasts = |screw, dial| {
+        let config = config(&(text(screw, dial) + "[program.go]\nsteps = [ " + &steps + " ]\n"));
+        let said = lockstep::machine::preflight(&config, "go").duration.unwrap();
+        let mut machine = build(&config);
+        let begun = machine.now();
+        let report = machine.run(Some("go"), RunOptions::default()).unwrap();
+        assert_eq!(report.result, RunResult::Done);
+        let took = machine.now().since(begun);
+        // Each move has its lead, and coils their time to settle.
+        assert!(
+            took >= said && took < said + Duration::from_millis(150),
+            "{took:?}, and not {said:?}"
+        );
+        said
+    };
+    // Four turns of at least 0.15 s each.
+    assert!(lasts(0.9, 3.0) > lasts(0.006, 0.05) + Duration::from_millis(400));
 }
 
 #[test]

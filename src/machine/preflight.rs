@@ -67,7 +67,10 @@ pub(super) fn preflight_from(
     let (frames, run, out) = (Vec::new(), None, Preflight::default());
     let consumers = config.power.map(|_| consumers(&config.motors)).unwrap_or_default();
     let kept = BTreeSet::new();
-    let mut walk = Walk { config, models, planner, at, usage, frames, run, consumers, kept, out };
+    // At the start the play lies behind a motor that has come up.
+    let down = vec![false; models.len()];
+    let mut walk =
+        Walk { config, models, planner, at, down, usage, frames, run, consumers, kept, out };
     let nanos = walk.steps(&program.steps, program, 1);
     let rest = walk.end_run();
     let nanos = nanos.map(|n| n.saturating_add(rest));
@@ -112,6 +115,8 @@ struct Walk<'c> {
     models: Vec<MotorModel>,
     planner: Planner,
     at: Vec<Start>,
+    /// Who came to where it is from above.
+    down: Vec<bool>,
     usage: Usage,
     /// The place in the program, for what comes next.
     frames: Vec<Frame<'c>>,
@@ -319,13 +324,8 @@ impl<'c> Walk<'c> {
                 overrun = last.saturating_sub(every);
                 continue;
             }
-            // Where it turns, backlash is taken up first.
-            let turns = index == turn / 2 + 1;
-            let take_up = |m: &crate::config::SweepMotor| self.models[m.motor].take_up();
-            let take_ups = sweep.motors.iter().filter_map(take_up).map(|t| t.duration());
-            let before = if turns { take_ups.max().unwrap_or(0) } else { 0 };
-            if last.saturating_add(before) > every {
-                let needs = Duration::from_nanos(last.saturating_add(before));
+            if last > every {
+                let needs = Duration::from_nanos(last);
                 let help = "make `every` longer, `step` smaller, or the limits higher".to_string();
                 let error = MoveError::SweepTooFast { needs, every: sweep.every };
                 self.problem(span, error, help);
@@ -372,6 +372,20 @@ impl<'c> Walk<'c> {
         self.accept(planned, span)
     }
 
+    /// How long the motors that turn take to go through their play, before any of them moves.
+    fn take_up(&mut self, planned: &Planned) -> u64 {
+        let mut longest = 0;
+        for part in &planned.parts {
+            let way = part.goal.end - part.start;
+            let turns = way != 0.0 && (way < 0.0) != self.down[part.motor];
+            if let Some(play) = self.models[part.motor].take_up().filter(|_| turns) {
+                longest = longest.max(play.duration());
+            }
+            self.down[part.motor] ^= turns;
+        }
+        longest
+    }
+
     /// Whether these motors can be on together, beside what stays on from before.
     fn power(&mut self, motors: &[MotorIndex], span: Span) {
         let Some(PowerConfig { budget, .. }) = self.config.power else { return };
@@ -404,7 +418,8 @@ impl<'c> Walk<'c> {
 
     fn accept(&mut self, planned: Result<Planned, MoveError>, span: Span) -> Option<Planned> {
         match planned {
-            Ok(planned) => {
+            Ok(mut planned) => {
+                planned.duration = planned.duration.saturating_add(self.take_up(&planned));
                 let motors: Vec<_> = planned.parts.iter().map(|p| p.motor).collect();
                 self.power(&motors, span);
                 self.usage.add(&self.models, &planned);
