@@ -138,6 +138,9 @@ fn moves_and_what_is_said_about_them() {
     service.ok(&["override", "200%"]);
     service.ok(&["resume"]);
     let number = number["move"].to_string();
+    // Faster or slower by itself, too.
+    service.ok(&["override", "90%", "--move", &number]);
+    assert!(service.fails(2, &["override", "90%", "--move", "4711"]).contains("4711"));
     assert!(
         service.ok(&["wait", "--move", &number, "--timeout", "30s"]).contains("reached 100 mm")
     );

@@ -710,14 +710,14 @@ class Lockstep:
         """Lets the machine move again after a halt, a fault or an unclean end; gives its state. Look at it first."""
         return self._request("clear")["state"]
 
-    def override(self, speed: str) -> None:
-        """Makes everything slower or faster, from now on: 1% to 200%.
+    def override(self, speed: str, move: Optional[int] = None) -> None:
+        """Makes everything slower or faster, from now on: 1% to 200%. With the number of a `move`, that one alone.
 
         >>> with Lockstep() as m:
         ...     m.override("50%")
         ...     m.override("100%")
         """
-        self._request("override", speed=speed, **self._shared())
+        self._request("override", speed=speed, move=move, **self._shared())
 
     # Motors
 

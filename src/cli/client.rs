@@ -157,6 +157,9 @@ pub struct Positions {
 pub struct OverrideArgs {
     /// From 1% to 200%; 100% is as the moves say
     speed: Percent,
+    /// One move alone, by its number, beside what holds for all [default: all, now and from then on]
+    #[arg(long = "move", value_name = "NUMBER")]
+    number: Option<u64>,
     #[command(flatten)]
     service: Socket,
 }
@@ -348,7 +351,7 @@ pub(super) fn client(command: ClientCommand) -> Result<u8, CliError> {
             (Request::SetPosition(set), a.service)
         }
         ClientCommand::Override(a) => {
-            let speed = protocol::Override { speed: a.speed, number: None, token: token() };
+            let speed = protocol::Override { speed: a.speed, number: a.number, token: token() };
             (Request::Override(speed), a.service)
         }
         ClientCommand::Status(a) => {

@@ -150,6 +150,8 @@ pub(super) struct Active {
     pub run: Option<BlendRun>,
     /// The move's own share of the speed limits, before the machine's override.
     pub share: f64,
+    /// Its own speed override, beside the machine's.
+    pub own_speed: f64,
     /// Motors that have not yet come to the barrier.
     pub absent: BTreeSet<MotorIndex>,
     pub barrier: StepBarrier,
@@ -185,6 +187,13 @@ pub(super) struct Active {
 }
 
 impl Active {
+    /// Its speed has changed: what can be planned anew has to be.
+    pub fn other_speed(&mut self) {
+        for leg in &mut self.legs {
+            leg.stale |= !matches!(leg.goal().way, Way::Frames(_));
+        }
+    }
+
     pub fn leg(&self, motor: MotorIndex) -> Option<&Leg> {
         self.legs.iter().find(|l| l.motor() == motor)
     }

@@ -437,8 +437,8 @@ impl Machine {
         active.attempts += 1;
         self.next_change += 1;
         let number = self.next_change;
-        let mut means =
-            Means { planner: &mut self.planner, models: &self.models, speed: self.speed };
+        let speed = self.speed * active.own_speed;
+        let mut means = Means { planner: &mut self.planner, models: &self.models, speed };
         let draft = match active.draft(&mut means, at) {
             Ok(draft) => draft,
             Err(error) => return self.no_plan(id, &error),

@@ -120,6 +120,7 @@ impl Machine {
             line: planned.line,
             run: planned.run,
             share,
+            own_speed: 1.0,
             absent: BTreeSet::new(),
             barrier: StepBarrier::new(1),
             epoch: Arc::default(),
@@ -198,13 +199,14 @@ impl Machine {
     /// A move that has waited may have got another speed, or other targets.
     fn plan_anew(&mut self, id: MoveId) {
         let Some(active) = self.active.get_mut(&id) else { return };
-        let share = (active.share * self.speed).min(1.0);
+        let speed = self.speed * active.own_speed;
+        let share = (active.share * speed).min(1.0);
         if !active.legs.iter().any(|l| l.stale) {
             return;
         }
         if let Some(run) = &mut active.run {
             active.legs.iter_mut().for_each(|l| l.stale = false);
-            return run.plan_anew(&self.models, self.speed, &mut active.legs);
+            return run.plan_anew(&self.models, speed, &mut active.legs);
         }
         let limits = active.line.as_ref().map(|l| l.limits.at_share(share));
         let s = limits.map(|l| self.planner.to_position(State::at_rest(0.0), 1.0, l));

@@ -1,6 +1,6 @@
 //! What a machine that moves can be told: hold, resume, faster or slower, elsewhere, stop, halt.
 
-use super::active::{Aim, Stage};
+use super::active::{Active, Aim, Stage};
 use super::outcome::{Cause, Held, MotorPosition, Place};
 use super::plan::{self, Goal, Way};
 use super::spec::{Move, Position};
@@ -194,10 +194,45 @@ impl Machine {
         self.hear_out();
         let ids: Vec<_> = self.active.keys().copied().collect();
         for id in ids {
+            self.alter(id, Active::other_speed);
+        }
+        Ok(())
+    }
+
+    /// The same for one move alone, beside what holds for all: of 50 % here and 50 % there a quarter is left.
+    /// It ends with the move.
+    ///
+    /// ```
+    /// use lockstep::config::Config;
+    /// use lockstep::machine::{Machine, Move};
+    /// use lockstep::units::Length;
+    ///
+    /// let config = Config::from_file("config/xyz-stage.toml")?.config;
+    /// let mut machine = Machine::builder(config).virtual_time().build()?;
+    /// let x = machine.start(&Move::new().to("x", Length(50.0)))?;
+    /// let y = machine.start(&Move::new().to("y", Length(50.0)))?;
+    /// machine.set_override_of(x, 20.0)?;
+    /// machine.wait(y);
+    /// assert!(machine.is_under_way(x), "x is slower now");
+    /// assert!(machine.wait(x).all_reached());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`MoveError::Override`]: out of range. [`MoveError::NotUnderWay`]: there is no such move, or it is
+    /// being stopped. Nothing has changed.
+    pub fn set_override_of(&mut self, id: MoveId, percent: f64) -> Result<(), MoveError> {
+        if !OVERRIDE.contains(&percent) {
+            return Err(MoveError::Override { percent });
+        }
+        self.hear_out();
+        self.under_way(id)?;
+        let own_speed = percent / 100.0;
+        if self.active.get(&id).is_some_and(|a| a.own_speed != own_speed) {
             self.alter(id, |active| {
-                for leg in &mut active.legs {
-                    leg.stale |= !matches!(leg.goal().way, Way::Frames(_));
-                }
+                active.own_speed = own_speed;
+                active.other_speed();
             });
         }
         Ok(())
@@ -241,7 +276,7 @@ impl Machine {
                 return Err(MoveError::Arrived { motor: name });
             }
         }
-        let share = (active.share * self.speed).min(1.0);
+        let share = (active.share * self.speed * active.own_speed).min(1.0);
         let mut goals = Vec::with_capacity(active.legs.len());
         for leg in &active.legs {
             let (motor, model) = (leg.motor(), &self.models[leg.motor()]);

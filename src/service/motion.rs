@@ -46,13 +46,20 @@ impl Desk<'_> {
                 return Ok(Answer::Later(Waiting::Move { number, until, verb }));
             }
             Request::Override(speed) => {
-                self.leased(client, &[], speed.token.as_deref())?;
-                if speed.number.is_some() {
-                    let text =
-                        "the speed override is the whole machine's: leave the move's number out";
-                    return Err(ErrorReply::new(ErrorCode::BadValue, text));
-                }
-                self.machine.set_override(speed.speed.0).map_err(|e| words::refused(&e))?;
+                let done = match speed.number {
+                    None => {
+                        self.leased(client, &[], speed.token.as_deref())?;
+                        self.machine.set_override(speed.speed.0)
+                    }
+                    Some(number) => {
+                        let id = self.moves.id(number).ok_or_else(|| unknown(number))?;
+                        let own = self.moves.open().find(|m| m.0 == number);
+                        let motors = own.map(|m| m.2.to_vec()).unwrap_or_default();
+                        self.leased(client, &motors, speed.token.as_deref())?;
+                        self.machine.set_override_of(id, speed.speed.0)
+                    }
+                };
+                done.map_err(|e| words::refused(&e))?;
                 Reply::Override(Done {})
             }
             Request::Retarget(retarget) => {

@@ -68,6 +68,15 @@ impl Run {
             5 | 6 => self.jog(dice),
             7 | 8 => self.hold(dice),
             9 | 10 => self.resume(dice),
+            11 if dice.chance(40) && !self.live.is_empty() => {
+                let (id, percent) = (
+                    self.live[dice.below(self.live.len() as u64) as usize].id,
+                    dice.between(10.0, 200.0),
+                );
+                self.note(format!("override {percent} of {id}"));
+                // It may have ended, or be about to.
+                let _ = self.machine.set_override_of(id, percent);
+            }
             11 => {
                 let percent = dice.size(0.0, 2.3).clamp(1.0, 200.0);
                 self.note(format!("override {percent}"));

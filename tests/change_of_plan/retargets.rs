@@ -210,6 +210,36 @@ fn an_override_changes_the_speed_on_the_way() {
     }
 }
 
+/// One move alone is slower; what begins after it is not, and nor are the others.
+#[test]
+fn an_override_of_one_move_leaves_the_others() {
+    let mut machine = virtual_machine(STAGE);
+    let x = machine.start(&to("x", 60.0)).unwrap();
+    let y = machine.start(&to("y", 60.0)).unwrap();
+    machine.run_for(400 * MS);
+    machine.set_override_of(x, 25.0).unwrap();
+    machine.run_for(300 * MS);
+    let (slow, full) = (velocity(&machine, "x"), velocity(&machine, "y"));
+    assert!((slow - 12.5).abs() < 1e-3 && (full - 40.0).abs() < 1e-3, "{slow} and {full}");
+    // Beside what holds for all.
+    machine.set_override(50.0).unwrap();
+    machine.run_for(300 * MS);
+    let slow = velocity(&machine, "x");
+    assert!((slow - 6.25).abs() < 1e-3, "{slow}");
+    machine.set_override(100.0).unwrap();
+    assert!(matches!(machine.set_override_of(x, 0.5), Err(MoveError::Override { .. })));
+    assert!(matches!(machine.set_override_of(77, 50.0), Err(MoveError::NotUnderWay { id: 77 })));
+    assert!(machine.wait(y).all_reached() && machine.is_under_way(x));
+    assert!(machine.wait(x).all_reached());
+    let back = machine.start(&to("x", 0.0)).unwrap();
+    machine.run_for(600 * MS);
+    assert!((velocity(&machine, "x") + 50.0).abs() < 1e-3);
+    assert!(machine.wait(back).all_reached());
+    let trace = vcd(&mut machine);
+    let report = prove(&trace, &machine);
+    assert!(report.is_clean(), "{report}");
+}
+
 #[test]
 fn an_override_is_a_share_of_the_speed_asked_for() {
     let mut machine = virtual_machine(STAGE);

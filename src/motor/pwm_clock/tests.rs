@@ -8,7 +8,10 @@ use crossbeam_channel::{Receiver, bounded};
 use proptest::prelude::*;
 
 use super::*;
-use crate::hal::{Backend, Capabilities, Emission, JitterClass, OutputStart, SimBackend, SimPanel};
+use crate::hal::{
+    Backend, Capabilities, Clock, Emission, JitterClass, Level, OutputStart, PwmChannel,
+    SimBackend, SimPanel,
+};
 use crate::motion::{Limits, Planner, State as MotionState};
 use crate::motor::{Change, Epoch, Event, Gate, Motion, Then};
 use crate::sync::StepBarrier;
