@@ -205,7 +205,7 @@ pub enum ClockMode {
 /// A stepper whose coils are switched one by one.
 #[derive(Clone, PartialEq, Debug)]
 pub struct CoilsDrive {
-    /// GPIOs of the board's four inputs, in the order of [`CoilDriver::inputs`](super::coil_motors::CoilDriver).
+    /// GPIOs of the board's four inputs, in the order of [`CoilDriver::inputs`](super::super::coil_motors::CoilDriver).
     pub gpio: [u8; 4],
     /// In which order the coils are switched.
     pub sequence: Sequence,

@@ -38,8 +38,8 @@ pub struct StepConfig {
     pub span: Span,
 }
 
-/// What a step of a program does. Motors are indices into [`Config::motors`], programs into
-/// [`Config::programs`].
+/// What a step of a program does. Motors are indices into [`Config::motors`](super::Config::motors), programs into
+/// [`Config::programs`](super::Config::programs).
 #[derive(Clone, PartialEq, Debug)]
 pub enum Action {
     /// `{ move = { x = "1mm" }, ... }`
@@ -74,7 +74,7 @@ pub struct WaitAction {
 /// A target of one motor in its own unit, and where it stands in the file.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Target {
-    /// Index into [`Config::motors`].
+    /// Index into [`Config::motors`](super::Config::motors).
     pub motor: usize,
     /// Where to, in the motor's unit.
     pub position: f64,
@@ -149,7 +149,7 @@ pub struct SweepAction {
 /// One motor of a sweep.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct SweepMotor {
-    /// Index into [`Config::motors`].
+    /// Index into [`Config::motors`](super::Config::motors).
     pub motor: usize,
     /// Where it begins, in the motor's unit.
     pub from: f64,
