@@ -15,7 +15,7 @@ const STEPS: u64 = 3200;
 const UNITS: u64 = 7;
 
 /// A target in thousandths of a millimetre, up to 20 um from zero, so that a move has up to 9 steps. Each is
-/// met again and again, between others.
+/// met again and again, between others; one in 41 is zero itself, where there is nothing to do.
 fn target(n: u64) -> i64 {
     (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as i64 % 41 - 20
 }

@@ -67,7 +67,8 @@ pub(super) fn preflight_from(
     let (frames, run, out) = (Vec::new(), None, Preflight::default());
     let consumers = config.power.map(|_| consumers(&config.motors)).unwrap_or_default();
     let kept = BTreeSet::new();
-    // At the start the play lies behind a motor that has come up.
+    // At the start the play lies behind a motor that has come up. Of one that has moved since nobody says here
+    // which way it came: then this may be one play too much, or too little.
     let down = vec![false; models.len()];
     let mut walk =
         Walk { config, models, planner, at, down, usage, frames, run, consumers, kept, out };
