@@ -45,10 +45,12 @@ pub mod machine;
 mod monotonic;
 pub mod motion;
 pub mod motor;
+mod moves;
 #[cfg(feature = "plot")]
 pub mod plot;
 #[cfg(feature = "service")]
 pub mod protocol;
+mod roster;
 pub mod runtime;
 #[cfg(target_os = "linux")]
 pub mod safe;

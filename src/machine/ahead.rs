@@ -2,10 +2,10 @@
 //! other directly, through `repeat` and `run`, and so belong to one blended run.
 
 use super::branch::Frame;
-use super::path_moves::Waypoint;
 use crate::config::{Arrive, Config, MotorUnit, MoveAction, Order, StepConfig};
 use crate::motion::path::MOST_MOTORS;
 use crate::motor::MotorIndex;
+use crate::moves::Waypoint;
 
 /// How many moves ahead are looked through for the motors of a run.
 const MOST_LOOKED_AT: usize = 10_000;

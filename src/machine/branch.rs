@@ -4,16 +4,12 @@
 use std::time::Duration;
 
 use super::ahead::{Ahead, place};
-use super::outcome::{Cause, MotorOutcome};
-use super::plan::Start;
-use super::shapes::{keyframe_tracks, nanos, sweep_targets};
-use super::spec::Move;
-use super::{Machine, MoveError, Outcome};
+use super::{Cause, Machine, MotorOutcome, Move, MoveError, Outcome, Start};
 use crate::config::{
-    Action, Config, Keyframe, MoveAction, OnFailure, OnFault, Order, ProgramConfig, StepConfig,
-    SweepAction,
+    Action, Config, Keyframe, MoveAction, OnFailure, Order, ProgramConfig, StepConfig, SweepAction,
 };
 use crate::motor::{MotorIndex, MoveId};
+use crate::moves::{keyframe_tracks, nanos, sweep_targets};
 use crate::sync::WaitId;
 use crate::units::Instant;
 
@@ -496,11 +492,8 @@ impl<'c> Branch<'c> {
     }
 
     fn start_keyframes(&mut self, machine: &mut Machine, frames: &[Keyframe]) {
-        let started = keyframe_tracks(frames, |motor| machine.ready(motor)).and_then(|tracks| {
-            let (models, planner) = (&machine.models, &mut machine.planner);
-            let planned = super::plan::plan_keyframes(planner, models, &tracks)?;
-            machine.launch(planned, 1.0, None, OnFault::Stop)
-        });
+        let started = keyframe_tracks(frames, |motor| machine.ready(motor))
+            .and_then(|tracks| machine.tell_book(|book| book.start_keyframes(&tracks)));
         self.follow(started, None);
     }
 

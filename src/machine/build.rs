@@ -4,20 +4,19 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::crew::Crew;
-use super::model::MotorModel;
-use super::open::{Opener, Signals};
-use super::power::{Power, Watch};
-use super::{Kept, Machine, MachineError, soft_pwm};
+use super::stand::Watch;
+use super::{Kept, Machine, MachineError};
 use crate::config::{Config, Drive, MotorConfig};
 use crate::hal::{Backend, Clock, SimBackend, Supply};
-use crate::motion::Planner;
 use crate::motor::Event;
-use crate::runtime::{
-    Fleet, Heed, Mailbox, Member, TestFault, ThreadFleet, ThreadOptions, VirtualFleet,
-};
+use crate::moves::{BookSetup, MotorModel, MoveBook};
+use crate::roster::{Crew, Opener, Roster, Signals, check_soft_pwm};
+use crate::runtime::{Fleet, Mailbox, Member, TestFault, ThreadFleet, ThreadOptions, VirtualFleet};
 use crate::sync::{EventBook, EventRules, StopEvent};
 use crate::trace::{Recorder, TraceBuilder};
+
+/// For how long motors may have known of a halt before the machine does, nanoseconds.
+const HALT_HEARD_WITHIN: u64 = 5_000_000;
 
 /// The default of `max-lateness` on hardware.
 const MAX_LATENESS_ON_HARDWARE: Duration = Duration::from_millis(1);
@@ -147,7 +146,7 @@ impl MachineBuilder {
             _ => Box::new(SimBackend::new(clock.clone())),
         };
         if !self.virtual_time {
-            soft_pwm::check(&self.config, backend.is_hardware(), self.realtime)?;
+            check_soft_pwm(&self.config, backend.is_hardware(), self.realtime)?;
         }
         let trace_start = clock.now();
         let mut signals = TraceBuilder::new(trace_start);
@@ -179,54 +178,54 @@ impl MachineBuilder {
         };
         let opened = opener.open(&self.config, &names)?;
         let enables = opener.enables;
-        let (mut members, mut motors) = (Vec::new(), Vec::new());
-        for (member, mailbox, state) in opened {
-            members.push((member, mailbox));
-            motors.push(state);
+        let (mut members, mut motors, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
+        for opened in opened {
+            members.push((opened.member, opened.mailbox));
+            motors.push(opened.state);
+            inputs.push(opened.inputs);
         }
         let (finish_patience, wake_slack) = patience(&self.config);
         let safe = vec![false; motors.len()];
-        let models = self.config.motors.iter().map(MotorModel::new).collect();
         let reports = event_tx.clone();
-        let power = Power::new(&self.config, clock.now());
         let supply = self.supply.take().map(Watch::new);
+        let (now, at_release) = (clock.now(), clock.clone());
+        let halt_heard_within = if clock.is_virtual() { 0 } else { HALT_HEARD_WITHIN };
         let fleet = make(&self, clock, members, (event_tx, event_rx))?;
         let fleet = Crew::new(fleet, motors.len());
-        Ok(Machine {
+        let book = MoveBook::new(BookSetup {
             config: Arc::new(self.config),
-            models,
-            fleet,
             motors,
-            planner: Planner::new(),
-            active: BTreeMap::new(),
-            ended: BTreeMap::new(),
-            next_move: 1,
-            next_change: 0,
-            speed: 1.0,
-            held_since: None,
-            held_for: 0,
-            power,
-            supply,
-            events: EventBook::new(EventRules::default()),
-            served: None,
-            stop: self.stop,
-            halt: self.halt,
-            heed: Heed::Stop,
-            recorder,
-            trace,
-            trace_start,
-            move_signal: names.moves,
+            now,
+            release: Arc::new(move || at_release.now()),
             wake_slack,
+            halt_heard_within,
+        });
+        let roster = Roster {
+            fleet,
             backend: backend.name(),
             hardware,
             header: backend,
             enables,
             reports,
+            inputs,
             realtime: self.realtime,
             restored: self.restored,
+        };
+        Ok(Machine {
+            book,
+            roster,
+            supply,
+            events: EventBook::new(EventRules::default()),
+            served: None,
+            stop: self.stop,
+            halt: self.halt,
+            recorder,
+            trace,
+            trace_start,
+            move_signal: names.moves,
+            position_signals: names.motors.iter().map(|m| m.position).collect(),
             safe,
             finish_patience,
-            finished: false,
         })
     }
 

@@ -3,139 +3,48 @@
 //! The machine is one coordinator: straight-line code over a [`Fleet`](crate::runtime::Fleet). It plans, tells the motors,
 //! and listens to what they say; it never times an edge. Its calls that wait hear the stop event.
 
-mod active;
 mod ahead;
-mod blend;
 mod branch;
 mod build;
-mod change;
-mod crew;
-mod difference;
-mod error;
-mod events;
-mod jog;
-mod kept;
-mod launch;
-mod model;
+mod jogs_and_paths;
 mod named;
-mod open;
 mod orders;
-mod outcome;
-mod path_moves;
-mod plan;
-mod power;
 mod preflight;
 mod program;
 mod program_run;
 mod reach;
 mod reload;
 mod report;
-mod shapes;
-mod snapshot;
-mod soft_pwm;
-mod spec;
-mod step_clock;
-mod stops;
+mod stand;
 mod usage;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
-
-use crate::config::Config;
-use crate::hal::{Backend, InputLine, SharedLine};
-use crate::motion::Planner;
-use crate::motor::{Event, FaultKind, LatenessSummary, MotorIndex, MoveId, Telemetry};
+use crate::config::{Config, OnFault};
+use crate::motor::{Command, LatenessSummary, MotorIndex, MoveId, Report};
+use crate::moves::{Action, MoveBook, Ordered, Start, Waypoint};
+use crate::roster::{Roster, kept_places};
 use crate::runtime::{Heed, Next, Waker};
 use crate::sync::{EventBook, StopEvent};
 use crate::trace::{Recorder, Recording, SignalId, Trace};
 use crate::units::Instant;
 
-use active::Active;
-use crew::Crew;
-use model::MotorModel;
-use power::{Power, Watch};
+use stand::Watch;
 
+pub use crate::moves::{
+    BlendedPath, Cause, Held, Jog, MachineState, MotorOutcome, MotorPosition, MotorSnapshot, Move,
+    MoveError, MoveOutcome, OVERRIDE, Outcome, Place, Position, PowerState, Snapshot, Velocity,
+};
+pub use crate::roster::{Difference, Kept, MachineError};
 pub use build::MachineBuilder;
-pub use difference::Difference;
-pub use error::{MachineError, MoveError};
-pub use jog::{Jog, Velocity};
-pub use kept::Kept;
-pub use orders::OVERRIDE;
-pub use outcome::{Cause, Held, MotorOutcome, MotorPosition, MoveOutcome, Outcome, Place};
-pub use path_moves::BlendedPath;
-pub use power::PowerState;
 pub use preflight::{Preflight, Problem, preflight};
 pub use program::{Deed, Progress, ProgressFn, RunOptions, choose_program};
 pub use program_run::{ProgramEnd, ProgramRun, ProgramTurn};
 pub use reach::REACH;
 pub use reload::{ReloadError, Reloaded};
 pub use report::{MotorReport, RunReport, RunResult};
-pub use snapshot::{MachineState, MotorSnapshot, Snapshot};
-pub use spec::{Move, Position};
 pub use usage::MotorUsage;
-
-/// From the barrier's release to the epoch: time for every loop to hear of it and to wait precisely.
-const LEAD: Duration = Duration::from_millis(5);
-
-/// How far ahead a change of plan is set.
-const CHANGE_LEAD: Duration = Duration::from_millis(4);
-
-/// A change takes hold at the end of the pulse that is out at its instant. A loop that is told of the next one
-/// before has to let it pass.
-const ADOPTION: Duration = Duration::from_micros(200);
-
-/// The same for the second attempt, where the first has expired; doubled for each one after that.
-const NEXT_LEAD: Duration = Duration::from_millis(10);
-
-/// How often a change is proposed before the motors are halted instead.
-const CHANGE_ATTEMPTS: u32 = 7;
-
-/// How long motors may take to come to the barrier, beyond the wake-up time of their drivers.
-const ARMING_PATIENCE: Duration = Duration::from_secs(2);
-
-/// How long a stop may take beyond its braking time.
-const STOP_PATIENCE: Duration = Duration::from_secs(1);
-
-/// How long a move may take beyond its planned duration, where nobody gave it a time-out.
-const DEFAULT_SLACK: Duration = Duration::from_secs(5);
-
-/// How many ended moves are kept whose outcomes nobody has asked for yet.
-const MOST_ENDED: usize = 1000;
-
-/// What the machine knows of a motor.
-struct MotorState {
-    place: Place,
-    /// A servo's angle, once it has a signal.
-    angle: Option<f64>,
-    /// The angle at which a servo let go by itself: its next move begins there.
-    left_at: Option<f64>,
-    fault: Option<FaultKind>,
-    busy: Option<MoveId>,
-    telemetry: Arc<Telemetry>,
-    last: Option<MotorOutcome>,
-    position_signal: SignalId,
-    /// How much less, and more, its count may be than what is told, where it can't be proved.
-    uncounted: Option<(u64, u64)>,
-    /// That has become so, or worse, in its last move.
-    miscounted: bool,
-    /// Its driver was switched on, and not off again.
-    powered: bool,
-    /// Its driver's fault line: it is watched as long as this lives.
-    _inputs: Vec<Box<dyn InputLine>>,
-}
-
-impl MotorState {
-    /// Its place is told no better than this from now on. An estimate stays one, and who knows nothing
-    /// does not know more.
-    fn doubt(&mut self) {
-        if !matches!(self.place, Place::Estimated | Place::Unknown) {
-            self.place = Place::Unverified;
-        }
-    }
-}
 
 /// A machine with its motors running.
 ///
@@ -151,47 +60,24 @@ impl MotorState {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Machine {
-    config: Arc<Config>,
-    models: Vec<MotorModel>,
-    fleet: Crew,
-    motors: Vec<MotorState>,
-    planner: Planner,
-    active: BTreeMap<MoveId, Active>,
-    ended: BTreeMap<MoveId, Active>,
-    next_move: MoveId,
-    next_change: u64,
-    /// The speed override, as a share.
-    speed: f64,
-    /// Since when the machine is held, and how long it was before, nanoseconds.
-    held_since: Option<Instant>,
-    held_for: u64,
-    power: Option<Power>,
+    book: MoveBook,
+    roster: Roster,
     supply: Option<Watch>,
     events: EventBook,
     /// What happened that has a name, where somebody else tells of it: see `serve_events`.
     served: Option<Vec<(String, String, Option<MoveId>)>>,
     stop: StopEvent,
     halt: StopEvent,
-    heed: Heed,
     recorder: Recorder,
     trace: Option<Trace>,
     /// Time zero of the trace.
     trace_start: Instant,
     move_signal: SignalId,
-    wake_slack: Duration,
-    backend: &'static str,
-    hardware: bool,
-    /// What outputs are opened with, also later: see [`Machine::reload`].
-    header: Box<dyn Backend>,
-    enables: BTreeMap<u8, SharedLine>,
-    reports: Sender<Event>,
-    realtime: bool,
-    /// Where motors stood when the machine before ended; `None`: nobody keeps that.
-    restored: Option<BTreeMap<String, Kept>>,
+    /// Each motor's position in the trace.
+    position_signals: Vec<SignalId>,
     /// Motors that have said that their hardware is safe.
     safe: Vec<bool>,
     finish_patience: Duration,
-    finished: bool,
 }
 
 impl Machine {
@@ -202,22 +88,22 @@ impl Machine {
 
     /// The config it was built from.
     pub fn config(&self) -> &Config {
-        &self.config
+        &self.book.config
     }
 
     /// Now, on the clock its motors live by.
     pub fn now(&self) -> Instant {
-        self.fleet.clock().now()
+        self.roster.fleet.clock().now()
     }
 
     /// The back end's name: `sim` or `rppal`.
     pub fn backend(&self) -> &'static str {
-        self.backend
+        self.roster.backend
     }
 
     /// Whether real motors hang on it.
     pub fn is_hardware(&self) -> bool {
-        self.hardware
+        self.roster.hardware
     }
 
     /// The event that stops the machine: every wait of the machine hears it. All motors come to rest
@@ -233,43 +119,37 @@ impl Machine {
 
     /// Whether a stop or a halt holds.
     pub fn is_stopped(&self) -> bool {
-        self.heed != Heed::Stop || self.stop.is_set() || self.halt.is_set()
+        self.book.ordered() != Ordered::Nothing || self.stop.is_set() || self.halt.is_set()
     }
 
     /// Where a motor is, in its unit, by the edges emitted; `None` for a servo without a signal, and
     /// for a name that no motor has.
     pub fn position(&self, motor: &str) -> Option<f64> {
-        let index = self.config.motor_index(motor)?;
-        let state = &self.motors[index];
-        match self.models[index].steps {
-            Some(_) => Some(self.models[index].to_unit(state.telemetry.steps() as f64)),
-            None if state.busy.is_some() => state.angle.map(|_| state.telemetry.position()),
-            None => state.angle,
-        }
+        self.book.position(self.book.config.motor_index(motor)?)
     }
 
     /// What is known of a motor's place.
     pub fn place(&self, motor: &str) -> Option<Place> {
-        self.config.motor_index(motor).map(|i| self.motors[i].place)
+        self.book.config.motor_index(motor).map(|i| self.book.motors[i].place)
     }
 
     /// How late a motor's edges were so far.
     pub fn lateness(&self, motor: &str) -> Option<LatenessSummary> {
-        let index = self.config.motor_index(motor)?;
-        Some(self.motors[index].telemetry.lateness.summary())
+        let index = self.book.config.motor_index(motor)?;
+        Some(self.book.motors[index].telemetry.lateness.summary())
     }
 
     /// Ends a wait of the machine from another thread: what it waits for is looked at again. For a
     /// coordinator that has more to listen to than its motors.
     pub fn waker(&self) -> Waker {
-        self.fleet.waker()
+        self.roster.fleet.waker()
     }
 
     /// A driver's fault in a motor at `at` from now, as if its fault line had become active.
     pub fn inject_fault(&mut self, motor: &str, after: Duration) -> Result<(), MoveError> {
-        let index = self.find(motor)?;
+        let index = self.book.find(motor)?;
         let at = self.now() + after;
-        self.fleet.inject_fault(index, at);
+        self.roster.fleet.inject_fault(index, at);
         Ok(())
     }
 
@@ -285,30 +165,50 @@ impl Machine {
         self.trace.take().map(|trace| trace.finish().until(end))
     }
 
-    fn is_active(&self, id: MoveId) -> bool {
-        self.active.contains_key(&id)
+    /// The book is told something, or asked, and what it wants done is done.
+    pub(crate) fn tell_book<T>(&mut self, tell: impl FnOnce(&mut MoveBook) -> T) -> T {
+        self.book.look(self.now(), self.stop.is_set(), self.halt.is_set());
+        let answer = tell(&mut self.book);
+        self.act();
+        answer
+    }
+
+    fn act(&mut self) {
+        while let Some(action) = self.book.next_action() {
+            match action {
+                Action::Tell(motor, command) => {
+                    let arms = match &command {
+                        Command::Arm(motion) => Some(motion.id),
+                        _ => None,
+                    };
+                    if let Err(e) = self.roster.fleet.send(motor, command) {
+                        log::error!("{e}");
+                        if let Some(id) = arms {
+                            self.book.give_up(id, motor);
+                        }
+                    }
+                }
+                Action::Mark(at, text) => self.recorder.text(self.move_signal, at, &text),
+                Action::Position(motor, at, position) => {
+                    self.recorder.real(self.position_signals[motor], at, position);
+                }
+                Action::Part(outcome) => self.part_happened(&outcome),
+                Action::Fault(motor, kind) => {
+                    let name = self.book.models[motor].name.clone();
+                    self.fault_happened(&name, &kind.to_string());
+                }
+                Action::Say(level, text) => log::log!(level, "{text}"),
+            }
+        }
+    }
+
+    pub(crate) fn is_active(&self, id: MoveId) -> bool {
+        self.book.is_active(id)
     }
 
     /// The next outcome of a move that was not handed out, without waiting.
-    fn take_outcome(&mut self, id: MoveId) -> Option<MotorOutcome> {
-        let running = self.active.contains_key(&id);
-        let active = self.active.get_mut(&id).or_else(|| self.ended.get_mut(&id))?;
-        let outcome = active.ended.get(active.told).cloned();
-        match outcome {
-            Some(_) => active.told += 1,
-            None if !running => {
-                self.ended.remove(&id);
-            }
-            None => {}
-        }
-        outcome
-    }
-
-    fn find(&self, name: &str) -> Result<MotorIndex, MoveError> {
-        self.config.motor_index(name).ok_or_else(|| MoveError::UnknownMotor {
-            name: name.to_string(),
-            known: self.models.iter().map(|m| m.name.as_str()).collect::<Vec<_>>().join(", "),
-        })
+    pub(crate) fn take_outcome(&mut self, id: MoveId) -> Option<MotorOutcome> {
+        self.book.take_outcome(id)
     }
 
     /// Plans a move and starts it. It runs while the machine is waited on: see [`Machine::wait`],
@@ -318,31 +218,103 @@ impl Machine {
     ///
     /// [`MoveError`]: the move is refused whole, and nothing has moved.
     pub fn start(&mut self, spec: &Move) -> Result<MoveId, MoveError> {
-        let targets = spec.resolve(self)?;
+        let targets = spec.resolve(&self.book)?;
         self.start_targets(&targets, spec)
     }
 
-    fn outcome(
-        &self,
-        motor: MotorIndex,
-        id: MoveId,
-        outcome: Outcome,
-        position: f64,
-        steps: Option<i64>,
-    ) -> MotorOutcome {
-        let model = &self.models[motor];
-        MotorOutcome { id, motor: model.name.clone(), outcome, position, steps, unit: model.unit }
+    pub(crate) fn start_targets(
+        &mut self,
+        targets: &[(MotorIndex, f64)],
+        spec: &Move,
+    ) -> Result<MoveId, MoveError> {
+        self.tell_book(|book| book.start_targets(targets, spec))
+    }
+
+    /// Begins a path, or gives it more places, by the motors' numbers.
+    pub(crate) fn start_run(
+        &mut self,
+        motors: Vec<MotorIndex>,
+        places: &[Waypoint],
+        open: bool,
+        on_fault: OnFault,
+    ) -> Result<MoveId, MoveError> {
+        self.tell_book(|book| book.start_run(motors, places, open, on_fault))
+    }
+
+    pub(crate) fn extend_run(&mut self, id: MoveId, places: &[Waypoint]) -> Result<(), MoveError> {
+        self.tell_book(|book| book.extend_run(id, places))
+    }
+
+    /// Whether the motor may be moved to a place now, and from where.
+    pub(crate) fn ready(&self, motor: MotorIndex) -> Result<Start, MoveError> {
+        self.book.ready(motor)
+    }
+
+    /// The program's clock: it stands still while the machine is held.
+    pub(crate) fn program_now(&self) -> Instant {
+        self.book.program_now(self.now())
+    }
+
+    /// When the machine's clock will show what the program's clock shows at `at`.
+    pub(crate) fn machine_time_of(&self, at: Instant) -> Instant {
+        self.book.machine_time_of(at)
     }
 
     /// Runs the machine until `until`, or until something happened that may interest a waiter.
     fn pump(&mut self, until: Instant) {
-        let deadline = self.next_deadline().min(until);
-        match self.fleet.next(deadline, self.heed) {
+        let watch = self.supply.as_ref().filter(|_| self.book.has_budget()).map(|w| w.next);
+        let deadline = self.book.next_deadline().min(until).min(watch.unwrap_or(Instant::FAR));
+        match self.roster.fleet.next(deadline, self.heed()) {
             Next::Event(event) => self.on_event(event),
             Next::Stop => self.on_stop(),
             Next::Deadline => {}
         }
-        self.check_deadlines();
+        if self.now() >= self.book.next_deadline() {
+            self.hear_out();
+        }
+        self.look_at_supply();
+        self.tell_book(MoveBook::check_deadlines);
+    }
+
+    /// Which of the stop events are still news.
+    fn heed(&self) -> Heed {
+        match self.book.ordered() {
+            Ordered::Nothing => Heed::Stop,
+            Ordered::Stop => Heed::Halt,
+            Ordered::Halt => Heed::Nothing,
+        }
+    }
+
+    fn on_event(&mut self, event: crate::motor::Event) {
+        if event.report == Report::Safe {
+            self.safe[event.motor] = true;
+        }
+        self.tell_book(|book| book.on_event(event));
+    }
+
+    /// Takes what the motors have said already. This thread may have been late itself: a motor that
+    /// has answered is not silent because its answer was not read in time.
+    fn hear_out(&mut self) {
+        while let Next::Event(event) = self.roster.fleet.next(self.now(), Heed::Nothing) {
+            self.on_event(event);
+        }
+    }
+
+    /// Asks every motor's loop to show that it turns. One that has not answered since the last time this
+    /// was asked is given up: it has a fault, and what it was moving in ends without it. A loop that works
+    /// answers within milliseconds, so leave more than that between two calls.
+    pub fn roll_call(&mut self) {
+        for motor in self.roster.fleet.roll_call() {
+            self.tell_book(|book| book.is_silent(motor));
+        }
+    }
+
+    /// Where each motor stands by the edges that were emitted, so that the next machine can begin with
+    /// that ([`MachineBuilder::restore`](super::MachineBuilder::restore)). Motors whose place nobody
+    /// knows are left out: a servo without a signal, an axis that may have lost steps in a halt, one
+    /// with a fault, one whose pulses could not be counted, one that moves.
+    pub fn kept_places(&self) -> BTreeMap<String, Kept> {
+        kept_places(&self.book.models, &self.book.motors)
     }
 
     /// Runs the machine for that long. A stop that comes meanwhile ends it earlier: as soon as nothing
@@ -350,7 +322,7 @@ impl Machine {
     pub fn run_for(&mut self, duration: Duration) {
         let until = self.now() + duration;
         let stopped = self.is_stopped();
-        while self.now() < until && (stopped || !self.is_stopped() || !self.active.is_empty()) {
+        while self.now() < until && (stopped || !self.is_stopped() || !self.book.is_empty()) {
             self.pump(until);
         }
     }
@@ -364,14 +336,13 @@ impl Machine {
     /// A number that no move has, or whose outcome was taken before, gives an empty outcome. So does
     /// a move that ended a thousand moves ago.
     pub fn wait(&mut self, id: MoveId) -> MoveOutcome {
-        while let Some(active) = self.active.get(&id) {
-            if active.is_held() {
-                return MoveOutcome { id, motors: active.ended.clone(), held: true };
+        while self.book.is_active(id) {
+            if let Some(motors) = self.book.ended_while_held(id) {
+                return MoveOutcome { id, motors, held: true };
             }
             self.pump(Instant::FAR);
         }
-        let motors = self.ended.remove(&id).map(|a| a.ended).unwrap_or_default();
-        MoveOutcome { id, motors, held: false }
+        MoveOutcome { id, motors: self.book.take_ended(id), held: false }
     }
 
     /// Waits until all of these moves have ended.
@@ -398,24 +369,68 @@ impl Machine {
     pub fn next_outcome(&mut self, ids: &[MoveId]) -> Option<MotorOutcome> {
         loop {
             let mut running = false;
-            for id in ids {
-                running |= self.active.get(id).is_some_and(|a| !a.is_held());
-                let entry = self.active.get_mut(id).or_else(|| self.ended.get_mut(id));
-                if let Some(active) = entry
-                    && let Some(outcome) = active.ended.get(active.told)
-                {
-                    active.told += 1;
-                    return Some(outcome.clone());
+            for &id in ids {
+                running |= self.book.is_active(id) && !self.book.is_at_rest(id);
+                if let Some(outcome) = self.book.peek_outcome(id) {
+                    return Some(outcome);
                 }
             }
             if !running {
-                for id in ids {
-                    self.ended.remove(id);
+                for &id in ids {
+                    self.book.take_ended(id);
                 }
                 return None;
             }
             self.pump(Instant::FAR);
         }
+    }
+}
+
+/// Makes every output safe, and ends the motors' loops.
+impl Machine {
+    /// Makes every output safe and ends the motors' loops, each wait bounded. Names the motors whose
+    /// loop did not answer.
+    ///
+    /// Servos: the pulse under way ends, width 0 for a whole period, disabled. Axes: STEP low, the
+    /// driver as its `on-stop` and `holds-load` say. Moves still running come to rest first.
+    pub fn finish(&mut self) -> Vec<String> {
+        if self.book.finished {
+            return Vec::new();
+        }
+        // This machine's moves alone: others may share the stop event.
+        self.tell_book(MoveBook::finish);
+        self.settle();
+        for motor in 0..self.book.models.len() {
+            if let Err(e) = self.roster.fleet.send(motor, Command::Finish) {
+                log::error!("{e}");
+            }
+        }
+        let deadline = self.now() + self.finish_patience;
+        while self.safe.iter().any(|safe| !safe) && self.now() < deadline {
+            self.pump(deadline);
+        }
+        let mut left = self.roster.fleet.end(Duration::from_secs(1)).left;
+        self.hear_out();
+        for (motor, safe) in self.safe.iter().enumerate() {
+            let name = &self.book.models[motor].name;
+            if !safe && !left.contains(name) {
+                left.push(name.clone());
+            }
+        }
+        if !left.is_empty() {
+            log::error!(
+                "these motors' loops did not end: {}. Their outputs are as they left them: once this \
+                 program has ended, `lockstep safe` makes them safe",
+                left.join(", ")
+            );
+        }
+        left
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 

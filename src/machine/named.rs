@@ -1,7 +1,6 @@
 //! Named events: those that motors and programs trigger themselves, and those that programs wait for.
 
-use super::Machine;
-use super::outcome::{MotorOutcome, Outcome};
+use super::{Machine, MotorOutcome, Outcome};
 use crate::motor::MoveId;
 use crate::sync::{Book, Delivery, EventError, Triggered, WaitId};
 use crate::units::Instant;

@@ -1,17 +1,9 @@
 //! What a machine that moves can be told: hold, resume, faster or slower, elsewhere, stop, halt.
 
-use super::active::{Active, Aim, Stage};
-use super::outcome::{Cause, Held, MotorPosition, Place};
-use super::plan::{self, Goal, Way};
-use super::spec::{Move, Position};
-use super::{ADOPTION, CHANGE_LEAD, Machine, MoveError};
-use crate::config::MotorUnit;
-use crate::motor::{Command, MotorIndex, MoveId};
-use crate::runtime::Heed;
+use super::{Held, Machine, MotorIndex, Move, MoveError, Position};
+use crate::motor::{Command, MoveId};
+use crate::moves::Ordered;
 use crate::units::Instant;
-
-/// The range of the speed override, in percent.
-pub const OVERRIDE: std::ops::RangeInclusive<f64> = 1.0..=200.0;
 
 impl Machine {
     /// Feed hold: every motor comes to rest on its path, within its limits, and waits there for
@@ -25,12 +17,8 @@ impl Machine {
     ///   sweeps, the next step. A jog's deadline does not.
     /// - A second hold changes nothing. A stop or a halt ends it.
     pub fn hold(&mut self) {
-        if self.held_since.is_none() && !self.is_stopped() {
-            self.held_since = Some(self.now());
-        }
         self.hear_out();
-        let ids: Vec<_> = self.active.keys().copied().collect();
-        ids.into_iter().for_each(|id| self.aim(id, Aim::Hold));
+        self.tell_book(|book| book.hold());
     }
 
     /// The same for the move that a motor is part of; nothing where it is at rest.
@@ -39,8 +27,8 @@ impl Machine {
     ///
     /// [`MoveError::UnknownMotor`], [`MoveError::NotUnderWay`].
     pub fn hold_motor(&mut self, motor: &str) -> Result<(), MoveError> {
-        let index = self.find(motor)?;
-        self.motors[index].busy.map_or(Ok(()), |id| self.hold_move(id))
+        let index = self.book.find(motor)?;
+        self.book.motors[index].busy.map_or(Ok(()), |id| self.hold_move(id))
     }
 
     /// The same for one move. The others, and the program's clock, go on.
@@ -50,9 +38,7 @@ impl Machine {
     /// [`MoveError::NotUnderWay`]: it has ended, or is on its way to a stop.
     pub fn hold_move(&mut self, id: MoveId) -> Result<(), MoveError> {
         self.hear_out();
-        self.under_way(id)?;
-        self.aim(id, Aim::Hold);
-        Ok(())
+        self.tell_book(|book| book.hold_move(id))
     }
 
     /// On from a hold, along the same path: every move that is held, or about to be. Also before they
@@ -62,10 +48,8 @@ impl Machine {
     /// on by the hold, and by as much more as the slowest motor needs to be in its next one, since it
     /// begins at rest. They come to rest before they go on.
     pub fn resume(&mut self) {
-        self.end_hold();
         self.hear_out();
-        let ids: Vec<_> = self.active.keys().copied().collect();
-        ids.into_iter().for_each(|id| self.aim(id, Aim::Go));
+        self.tell_book(|book| book.resume());
     }
 
     /// The same for one move.
@@ -76,32 +60,23 @@ impl Machine {
     /// machine as a whole is held.
     pub fn resume_move(&mut self, id: MoveId) -> Result<(), MoveError> {
         self.hear_out();
-        self.under_way(id)?;
-        if self.is_held() {
-            return Err(MoveError::Held);
-        }
-        self.aim(id, Aim::Go);
-        Ok(())
+        self.tell_book(|book| book.resume_move(id))
     }
 
     /// Whether [`Machine::hold`] holds: its motors may still be on their way to rest.
     pub fn is_held(&self) -> bool {
-        self.held_since.is_some()
+        self.book.is_held()
     }
 
     /// Waits until a move that is told to hold is at rest, and says where. `None`: it has ended, or is
     /// not told to hold. The wait is bounded by the time that it takes to come to rest.
     pub fn wait_held(&mut self, id: MoveId) -> Option<Held> {
         loop {
-            let active = self.active.get(&id)?;
-            if active.is_held() {
-                let motors = active.motors().into_iter().map(|m| self.motor_position(m)).collect();
-                return Some(Held { id, motors });
+            match self.book.held(id) {
+                Ok(held) => return Some(held),
+                Err(false) => return None,
+                Err(true) => self.pump(Instant::FAR),
             }
-            if !active.is_holding() || active.stage == Stage::Stopping {
-                return None;
-            }
-            self.pump(Instant::FAR);
         }
     }
 
@@ -111,67 +86,13 @@ impl Machine {
         if self.is_held() {
             self.settle();
         }
-        let ids: Vec<_> = self.active.keys().copied().collect();
+        let ids = self.book.open_moves();
         ids.into_iter().filter_map(|id| self.wait_held(id)).collect()
-    }
-
-    fn motor_position(&self, motor: MotorIndex) -> MotorPosition {
-        let model = &self.models[motor];
-        let steps = model.steps.map(|_| self.motors[motor].telemetry.steps());
-        let position = self.position(&model.name);
-        MotorPosition { motor: model.name.clone(), position, steps, unit: model.unit }
-    }
-
-    fn under_way(&self, id: MoveId) -> Result<(), MoveError> {
-        let fine = self.active.get(&id).is_some_and(|a| a.stage != Stage::Stopping);
-        if fine { Ok(()) } else { Err(MoveError::NotUnderWay { id }) }
-    }
-
-    fn aim(&mut self, id: MoveId, aim: Aim) {
-        let Some(active) = self.active.get(&id) else { return };
-        let same = active.legs.iter().all(|l| l.aim == aim || l.aim == Aim::Stop);
-        match active.stage {
-            Stage::Waiting if aim == Aim::Go => {
-                self.alter(id, |a| a.aim(aim));
-                self.begin(id);
-            }
-            Stage::Queued if aim == Aim::Hold => {
-                self.leave_power_queue(id);
-                self.alter(id, |a| {
-                    a.stage = Stage::Waiting;
-                    a.aim(aim);
-                });
-            }
-            Stage::Stopping => {}
-            _ if same => {}
-            _ => self.alter(id, |a| a.aim(aim)),
-        }
-    }
-
-    /// The machine's hold is over: the program's clock goes on.
-    pub(super) fn end_hold(&mut self) {
-        if let Some(since) = self.held_since.take() {
-            self.held_for += self.now().nanos_since(since);
-        }
-    }
-
-    /// The program's clock: it stands still while the machine is held.
-    pub(super) fn program_now(&self) -> Instant {
-        let now = self.held_since.unwrap_or(self.now());
-        Instant::from_nanos(now.nanos_since(Instant::from_nanos(self.held_for)))
-    }
-
-    /// When the machine's clock will show what the program's clock shows at `at`.
-    pub(super) fn machine_time_of(&self, at: Instant) -> Instant {
-        match self.held_since {
-            Some(_) => Instant::FAR,
-            None => at.plus_nanos(self.held_for),
-        }
     }
 
     /// The speed override in percent: 100 unless [`Machine::set_override`] says else.
     pub fn speed_override(&self) -> f64 {
-        self.speed * 100.0
+        self.book.speed_override()
     }
 
     /// Scales the speed of everything that moves, and of what will: from 1 % to 200 % of what each move
@@ -184,19 +105,8 @@ impl Machine {
     ///
     /// [`MoveError::Override`]: out of range. Nothing has changed.
     pub fn set_override(&mut self, percent: f64) -> Result<(), MoveError> {
-        if !OVERRIDE.contains(&percent) {
-            return Err(MoveError::Override { percent });
-        }
-        if percent / 100.0 == self.speed {
-            return Ok(());
-        }
-        self.speed = percent / 100.0;
         self.hear_out();
-        let ids: Vec<_> = self.active.keys().copied().collect();
-        for id in ids {
-            self.alter(id, Active::other_speed);
-        }
-        Ok(())
+        self.tell_book(|book| book.set_override(percent))
     }
 
     /// The same for one move alone, beside what holds for all: of 50 % here and 50 % there a quarter is left.
@@ -223,19 +133,8 @@ impl Machine {
     /// [`MoveError::Override`]: out of range. [`MoveError::NotUnderWay`]: there is no such move, or it is
     /// being stopped. Nothing has changed.
     pub fn set_override_of(&mut self, id: MoveId, percent: f64) -> Result<(), MoveError> {
-        if !OVERRIDE.contains(&percent) {
-            return Err(MoveError::Override { percent });
-        }
         self.hear_out();
-        self.under_way(id)?;
-        let own_speed = percent / 100.0;
-        if self.active.get(&id).is_some_and(|a| a.own_speed != own_speed) {
-            self.alter(id, |active| {
-                active.own_speed = own_speed;
-                active.other_speed();
-            });
-        }
-        Ok(())
+        self.tell_book(|book| book.set_override_of(id, percent))
     }
 
     /// Sends motors of a move elsewhere, without a stop in between. Each goes by itself, from the state
@@ -252,78 +151,9 @@ impl Machine {
     /// part of the move or has all but arrived, a target outside the travel, a motor too fast to stay
     /// inside its travel.
     pub fn retarget(&mut self, id: MoveId, spec: &Move) -> Result<(), MoveError> {
-        let targets = spec.resolve(self)?;
+        let targets = spec.resolve(&self.book)?;
         self.hear_out();
-        self.under_way(id)?;
-        let Some(active) = self.active.get(&id) else { return Err(MoveError::NotUnderWay { id }) };
-        if active.run.is_some() {
-            return Err(MoveError::Blended { id });
-        }
-        // No change can take hold before this.
-        let settled = active.settled.map_or(Instant::ZERO, |settled| settled + ADOPTION);
-        let at = self.now().max(settled) + CHANGE_LEAD;
-        let at = at.max(active.epoch.get().unwrap_or(at));
-        for &(motor, target) in &targets {
-            let model = &self.models[motor];
-            let (name, refused) = (model.name.clone(), active.leg(motor));
-            let leg = refused.filter(|l| l.aim != Aim::Stop);
-            let leg = leg.ok_or(MoveError::NotInMove { motor: name.clone(), id })?;
-            plan::check_travel(model, target)?;
-            // One that has no way to go arrives as it starts, and no change holds before that.
-            let stays = active.stage == Stage::Arming && leg.part.trajectory.duration() == 0;
-            let over = leg.end().map_or(stays, |end| end <= at);
-            if leg.fixed || (leg.course == Aim::Go && over) {
-                return Err(MoveError::Arrived { motor: name });
-            }
-        }
-        let share = (active.share * self.speed * active.own_speed).min(1.0);
-        let mut goals = Vec::with_capacity(active.legs.len());
-        for leg in &active.legs {
-            let (motor, model) = (leg.motor(), &self.models[leg.motor()]);
-            let target = targets.iter().find(|t| t.0 == motor).map(|t| t.1);
-            let place = self.motors[motor].place;
-            if target.is_some() && place == Place::Estimated {
-                return Err(MoveError::NoPosition { motor: model.name.clone() });
-            }
-            if target.is_some() && model.steps.is_some() && place == Place::Unknown {
-                return Err(MoveError::UnknownPlace { motor: model.name.clone() });
-            }
-            let goal = match target {
-                Some(target) => Goal { end: model.to_native(target), target, way: Way::Alone },
-                // A motor that jogs goes on to where the jog would have ended.
-                None => Goal { way: Way::Alone, ..leg.goal().clone() },
-            };
-            let from = leg.state_at(at);
-            let planned = self.planner.onward(from, goal.end, model.native_limits(share));
-            let planned = planned.map_err(plan::plan_error(&model.name))?;
-            if target.is_some() {
-                let turns = |motor: &str| MoveError::Turns { motor: motor.to_string() };
-                plan::check_extremes(model, &planned, 1.0).map_err(|error| match error {
-                    MoveError::Turns { motor } => turns(&motor),
-                    _ => MoveError::TooFastToTurn { motor: model.name.clone() },
-                })?;
-                let ahead = (leg.goal().end - leg.part.start) * (goal.end - from.position);
-                if model.backlash > 0 && ahead < 0.0 {
-                    return Err(turns(&model.name));
-                }
-            }
-            goals.push((motor, goal));
-        }
-        self.alter(id, |active| {
-            let (started, told) = (active.started, active.is_told());
-            for leg in active.legs.iter_mut().filter(|l| l.aim != Aim::Stop) {
-                let goal = goals.iter().find(|g| g.0 == leg.part.motor).map(|g| g.1.clone());
-                leg.stale = true;
-                match goal {
-                    Some(goal) if !told => leg.part.goal = goal,
-                    goal => leg.next = goal,
-                }
-            }
-            if !started && !told {
-                (active.kind, active.line) = ("asap", None);
-            }
-        });
-        Ok(())
+        self.tell_book(|book| book.retarget(id, &targets))
     }
 
     /// Brings one motor to rest on its path, and drops the rest of its part. The others of its move go
@@ -334,31 +164,16 @@ impl Machine {
     ///
     /// [`MoveError::UnknownMotor`].
     pub fn stop_motor(&mut self, motor: &str) -> Result<(), MoveError> {
-        let index = self.find(motor)?;
+        let index = self.book.find(motor)?;
         self.hear_out();
-        let Some(id) = self.motors[index].busy else { return Ok(()) };
-        let Some(active) = self.active.get(&id) else { return Ok(()) };
-        let alone = active.legs.len() == 1;
-        let on_line = active.leg(index).is_some_and(|l| l.on_line());
-        match active.stage {
-            _ if alone || on_line => self.come_to_rest(id, Cause::Stopped),
-            Stage::Waiting | Stage::Queued => {
-                self.end_part(id, index, |_| Cause::NotStarted(Vec::new()));
-            }
-            Stage::Stopping => {}
-            Stage::Arming | Stage::Running => self.alter(id, |active| {
-                if let Some(leg) = active.leg_mut(index) {
-                    leg.aim = Aim::Stop;
-                }
-            }),
-        }
+        self.tell_book(|book| book.stop_motor(index));
         Ok(())
     }
 
     /// Brings a move to rest on its path, and drops the rest. Does nothing where it has ended. Wait for
     /// it as ever.
     pub fn stop_move(&mut self, id: MoveId) {
-        self.come_to_rest(id, Cause::Stopped);
+        self.tell_book(|book| book.stop_move(id));
     }
 
     /// Brings everything to rest on its path, waits until it is, and carries out each motor's
@@ -376,12 +191,12 @@ impl Machine {
         self.stop.set();
         self.on_stop();
         self.settle();
-        if self.heed == Heed::Halt {
-            let config = self.config.clone();
+        if self.book.ordered() == Ordered::Stop {
+            let config = self.book.config.clone();
             if may_park {
                 self.park(&config);
             }
-            self.apply_on_stop();
+            self.tell_book(|book| book.apply_on_stop());
         }
     }
 
@@ -401,13 +216,18 @@ impl Machine {
     pub fn clear(&mut self) -> bool {
         // A stop that was not heard yet still stops what moves now.
         self.on_stop();
-        if self.heed != Heed::Stop {
+        if self.book.ordered() != Ordered::Nothing {
             self.settle();
             self.stop.clear();
             self.halt.clear();
-            self.heed = Heed::Stop;
+            self.tell_book(|book| book.clear());
         }
         !self.is_stopped()
+    }
+
+    /// A stop event is newly set: the orderly one, or the halt.
+    pub(super) fn on_stop(&mut self) {
+        self.tell_book(|book| book.on_stop());
     }
 
     /// Says where an axis is that stands still: what it has counted so far is `position`, rounded to its
@@ -422,62 +242,36 @@ impl Machine {
         motor: &str,
         position: impl Into<Position>,
     ) -> Result<(), MoveError> {
-        let index = self.find(motor)?;
-        let model = &self.models[index];
-        let name = model.name.clone();
-        if model.steps.is_none() {
-            return Err(MoveError::NoCount { motor: name });
-        }
-        let position = match (position.into(), model.unit) {
-            (Position::Length(l), MotorUnit::Millimetre) => l.0,
-            (Position::Angle(a), MotorUnit::Degree) => a.0,
-            (_, unit) => return Err(MoveError::WrongUnit { motor: name, unit: unit.symbol() }),
-        };
-        plan::check_travel(model, position)?;
-        self.hear_out();
-        let state = &mut self.motors[index];
-        if state.busy.is_some() {
-            return Err(MoveError::Busy { motor: name });
-        }
-        if let Some(fault) = &state.fault {
-            return Err(MoveError::Faulted { motor: name, fault: fault.to_string() });
-        }
-        if state.place == Place::Estimated {
-            return Err(MoveError::NoPosition { motor: name });
-        }
-        let model = &self.models[index];
-        let count = model.to_native(position) as i64;
-        let place = model.to_unit(count as f64);
-        let sent = self.fleet.send(index, Command::SetCount(count));
-        sent.map_err(|e| MoveError::NoAnswer { error: e.to_string() })?;
-        // Its loop does so, too, before it hears of any move.
-        state.telemetry.set_steps(count);
-        state.place = Place::Assumed;
-        // What was not known of the old count is not of the new one.
-        state.uncounted = None;
-        let (now, signal) = (self.fleet.clock().now(), state.position_signal);
-        self.recorder.text(self.move_signal, now, &format!("set:{name}"));
-        self.recorder.real(signal, now, place);
-        Ok(())
+        self.set_positions(&[(motor, position.into())])
     }
 
-    /// From now on nobody knows where an axis is.
-    pub(super) fn lose_place(&mut self, motor: MotorIndex) {
-        if self.motors[motor].place == Place::Estimated {
-            return;
+    /// The same for several axes: all of them, or none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Machine::set_position`], of the first that can't be told. Where a loop does not answer, those before
+    /// it have been told.
+    pub fn set_positions(&mut self, places: &[(&str, Position)]) -> Result<(), MoveError> {
+        self.hear_out();
+        let mut counts: Vec<(MotorIndex, i64)> = Vec::with_capacity(places.len());
+        for (motor, position) in places {
+            let index = self.book.find(motor)?;
+            if counts.iter().any(|c| c.0 == index) {
+                return Err(MoveError::Twice { motor: (*motor).to_owned() });
+            }
+            counts.push((index, self.book.count_for(index, *position)?));
         }
-        self.motors[motor].place = Place::Unknown;
-        let text = format!("unknown:{}", self.models[motor].name);
-        self.recorder.text(self.move_signal, self.now(), &text);
+        for (index, count) in counts {
+            self.command(index, Command::SetCount(count))?;
+            self.tell_book(|book| book.count_is(index, count));
+        }
+        Ok(())
     }
 
     /// Waits until nothing moves. What is held waits for its resume.
     pub(super) fn settle(&mut self) {
-        while self.active.values().any(|a| !a.is_held()) {
+        while !self.book.all_at_rest() {
             self.pump(Instant::FAR);
         }
     }
 }
-
-/// For how long motors may have known of a halt before the machine does, nanoseconds.
-pub(super) const HALT_HEARD_WITHIN: u64 = 5_000_000;

@@ -2,20 +2,19 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::ahead::{Ahead, place};
-use super::blend::BlendRun;
 use super::branch::Frame;
-use super::error::{MoveError, at_least};
-use super::model::MotorModel;
-use super::plan::{self, Planned, Start};
-use super::power::consumers_of;
-use super::shapes::{keyframe_tracks, nanos, sweep_length, sweep_targets};
 use super::usage::{MotorUsage, Usage};
 use crate::config::{
-    Action, Arrive, AtRest, AtStart, Config, Consumer, Drive, MotorConfig, MoveAction, Order,
-    PowerConfig, ProgramConfig, Span, Startup, StepConfig, SweepAction, consumers,
+    Action, Arrive, AtRest, Config, Consumer, Drive, MotorConfig, MoveAction, Order, PowerConfig,
+    ProgramConfig, Span, Startup, StepConfig, SweepAction, consumers,
 };
 use crate::motion::{Planner, Trajectory};
 use crate::motor::MotorIndex;
+use crate::moves::{
+    self, BlendRun, MotorModel, MoveError, Planned, Start, at_least, consumers_of, keyframe_tracks,
+    nanos, sweep_length, sweep_targets,
+};
+use crate::roster::start_position;
 use crate::sync::PowerError;
 
 /// A program looked through before anything moves.
@@ -82,23 +81,14 @@ pub(super) fn preflight_from(
 }
 
 fn start(motor: &MotorConfig, model: &MotorModel) -> Start {
-    if let Some(axis) = motor.axis() {
-        return Start::At(model.to_native(start_position(axis.at_start, model)));
+    if motor.axis().is_some() {
+        return Start::At(model.to_native(start_position(motor, model)));
     }
     let Drive::Servo(servo) = &motor.drive else { return Start::Anywhere };
     match servo.startup {
         Startup::Off | Startup::Last => Start::Anywhere,
         Startup::Centre => Start::At((motor.travel.min + motor.travel.max) / 2.0),
         Startup::Angle(angle) => Start::At(angle),
-    }
-}
-
-/// Where an axis is taken to be at the start: as it says, else 0 or the nearest place in its travel.
-pub(super) fn start_position(at_start: AtStart, model: &MotorModel) -> f64 {
-    match at_start {
-        AtStart::Assume(position) => position,
-        // Where it will be restored to is not known before.
-        AtStart::Unknown | AtStart::Restored => 0.0_f64.clamp(model.travel.min, model.travel.max),
     }
 }
 
@@ -248,7 +238,7 @@ impl<'c> Walk<'c> {
                 }
                 let at = &self.at;
                 let planned = keyframe_tracks(frames, |motor| Ok(at[motor])).and_then(|tracks| {
-                    plan::plan_keyframes(&mut self.planner, &self.models, &tracks)
+                    moves::plan_keyframes(&mut self.planner, &self.models, &tracks)
                 });
                 Some(took + self.accept(planned, step.span)?.duration)
             }
@@ -369,7 +359,7 @@ impl<'c> Walk<'c> {
         span: Span,
     ) -> Option<Planned> {
         let starts: Vec<_> = targets.iter().map(|&(m, p)| (m, p, self.at[m])).collect();
-        let planned = plan::plan_move(&mut self.planner, &self.models, &starts, arrive, speed);
+        let planned = moves::plan_move(&mut self.planner, &self.models, &starts, arrive, speed);
         self.accept(planned, span)
     }
 

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use super::branch::{Branch, Turn};
 use super::report::{RunReport, RunResult};
-use super::spec::Move;
-use super::{Machine, MachineError, MachineState, MoveError};
-use crate::config::{Arrive, Config, Drive, MotorConfig, OnFault, ProgramConfig, Startup};
+use super::{Machine, MachineError, MachineState, Move, MoveError};
+use crate::config::{Config, Drive, MotorConfig, ProgramConfig, Startup};
 use crate::motor::{MotorIndex, MoveId};
 use crate::units::Instant;
 
@@ -68,10 +67,10 @@ impl Machine {
         program: Option<&str>,
         mut options: RunOptions<'_>,
     ) -> Result<RunReport, MachineError> {
-        if self.finished {
+        if self.book.finished {
             return Err(MoveError::Finished.into());
         }
-        let config = self.config.clone();
+        let config = self.book.config.clone();
         let program = choose_program(&config, program)?;
         let problems = super::preflight(&config, &program.name).problems;
         if let Some(first) = problems.first() {
@@ -118,17 +117,17 @@ impl Machine {
                 if self.now() >= told + PROGRESS_EVERY {
                     told = self.now();
                     let elapsed = told.since(begun);
-                    progress(self, &Progress { elapsed, moves: self.next_move - 1 });
+                    progress(self, &Progress { elapsed, moves: self.book.count() });
                 }
                 until = until.min(told + PROGRESS_EVERY);
             }
             self.pump(until);
         }
         failed |= root.failed;
-        self.end_hold();
+        self.tell_book(|book| book.end_hold());
         self.settle();
         // A driver may fail at rest, too. What fell short because it was told to end has not failed.
-        let faulty = self.motors.iter().any(|m| m.fault.is_some());
+        let faulty = self.book.motors.iter().any(|m| m.fault.is_some());
         let told_to_end = timed_out || self.is_stopped();
         let result = if faulty || root.genuine || (failed && !told_to_end) {
             RunResult::Failed
@@ -175,9 +174,9 @@ impl Machine {
         let uses = super::preflight(config, &program.name).motors;
         for motor in uses {
             // A servo is told its angle: it has no place to know.
-            let counts = self.models[motor].steps.is_some();
-            if counts && self.motors[motor].place == super::Place::Unknown {
-                let motor = self.models[motor].name.clone();
+            let counts = self.book.models[motor].steps.is_some();
+            if counts && self.book.motors[motor].place == super::Place::Unknown {
+                let motor = self.book.models[motor].name.clone();
                 return Err(MoveError::UnknownPlace { motor }.into());
             }
         }
@@ -187,7 +186,7 @@ impl Machine {
     /// Begins to bring the servos that have a start-up position there, without waiting for it. What was
     /// refused is handed back.
     pub fn start_up_moves(&mut self) -> Vec<MoveError> {
-        let config = self.config.clone();
+        let config = self.book.config.clone();
         let mut refused = Vec::new();
         for (motor, angle) in self.start_ups(&config) {
             refused.extend(self.start_targets(&[(motor, angle)], &Move::new()).err());
@@ -216,7 +215,7 @@ impl Machine {
         for (motor, c) in config.motors.iter().enumerate() {
             if let Drive::Servo(servo) = &c.drive
                 && let crate::config::ServoStop::Park(angle) = servo.on_stop
-                && self.motors[motor].angle.or(self.motors[motor].left_at).is_some()
+                && self.book.motors[motor].angle.or(self.book.motors[motor].left_at).is_some()
             {
                 parks.push((motor, angle));
             }
@@ -225,7 +224,7 @@ impl Machine {
         if parks.is_empty() || self.halt.is_set() {
             return;
         }
-        let heed = std::mem::replace(&mut self.heed, crate::runtime::Heed::Halt);
+        let before = self.tell_book(|book| book.park_begins());
         let mut ids = Vec::new();
         for target in parks {
             match self.start_parking(target) {
@@ -234,14 +233,12 @@ impl Machine {
             }
         }
         self.wait_all(&ids);
-        if self.heed != crate::runtime::Heed::Nothing {
-            self.heed = heed;
-        }
+        self.tell_book(|book| book.park_ends(before));
     }
 
     /// Servos with the angle at which they begin.
     fn start_ups(&self, config: &Config) -> Vec<(MotorIndex, f64)> {
-        let last = |name: &str| self.restored.as_ref()?.get(name)?.angle;
+        let last = |name: &str| self.roster.restored.as_ref()?.get(name)?.angle;
         let of = |(motor, c): (MotorIndex, &MotorConfig)| {
             let Drive::Servo(servo) = &c.drive else { return None };
             match servo.startup {
@@ -255,11 +252,7 @@ impl Machine {
     }
 
     fn start_parking(&mut self, target: (MotorIndex, f64)) -> Result<MoveId, MoveError> {
-        let start = self.ready(target.0)?;
-        let targets = [(target.0, target.1, start)];
-        let (models, planner) = (&self.models, &mut self.planner);
-        let planned = super::plan::plan_move(planner, models, &targets, Arrive::Asap, 1.0)?;
-        self.launch_even_stopped(planned, 1.0, None, OnFault::Continue)
+        self.tell_book(|book| book.start_parking(target))
     }
 }
 

@@ -4,11 +4,10 @@
 use std::time::Duration;
 
 use super::branch::{Branch, Turn};
-use super::plan::Start;
 use super::preflight::preflight_from;
 use super::program::choose_program;
 use super::report::RunResult;
-use super::{Machine, MachineError, MotorOutcome, MoveError, Place};
+use super::{Machine, MachineError, MotorOutcome, MoveError, Place, Start};
 use crate::config::Config;
 use crate::motor::{Command, MotorIndex, MoveId};
 use crate::units::Instant;
@@ -77,15 +76,15 @@ impl<'c> ProgramRun<'c> {
         config: &'c Config,
         name: &str,
     ) -> Result<ProgramRun<'c>, MachineError> {
-        machine.open().map_err(MachineError::from)?;
+        machine.may_begin().map_err(MachineError::from)?;
         let program = choose_program(config, Some(name))?;
         let preflight = preflight_from(config, name, Some(machine.starts()));
         for &motor in &preflight.motors {
-            let (model, state) = (&machine.models[motor], &machine.motors[motor]);
+            let (model, state) = (&machine.book.models[motor], &machine.book.motors[motor]);
             if model.steps.is_some() && state.place == Place::Unknown {
                 return Err(MoveError::UnknownPlace { motor: model.name.clone() }.into());
             }
-            machine.ready_anywhere(motor).map_err(MachineError::from)?;
+            machine.book.ready_anywhere(motor).map_err(MachineError::from)?;
         }
         if let Some(first) = preflight.problems.first() {
             return Err(MachineError::Preflight(first.error.to_string()));
@@ -143,7 +142,7 @@ impl<'c> ProgramRun<'c> {
 impl Machine {
     /// The config it was built from, to be kept beside it.
     pub fn shared_config(&self) -> std::sync::Arc<Config> {
-        self.config.clone()
+        self.book.config.clone()
     }
 
     /// Lets the machine work until `until`, or until something happened that may interest whoever
@@ -154,14 +153,14 @@ impl Machine {
 
     /// Whether a move has not ended yet; also while it waits, or is held.
     pub fn is_under_way(&self, id: MoveId) -> bool {
-        self.active.contains_key(&id)
+        self.book.is_active(id)
     }
 
     /// Steps emitted by an axis, counted from position 0; `None` for a servo, and for a name that no
     /// motor has.
     pub fn steps(&self, motor: &str) -> Option<i64> {
-        let index = self.config.motor_index(motor)?;
-        self.models[index].steps.map(|_| self.motors[index].telemetry.steps())
+        let index = self.book.config.motor_index(motor)?;
+        self.book.models[index].steps.map(|_| self.book.motors[index].telemetry.steps())
     }
 
     /// Whether a move could ever be made, whatever its motors do now: they exist, and its targets lie
@@ -171,8 +170,8 @@ impl Machine {
     ///
     /// What is wrong with it.
     pub fn check(&self, spec: &super::Move) -> Result<(), MoveError> {
-        for (motor, target) in spec.resolve(self)? {
-            super::plan::check_travel(&self.models[motor], target)?;
+        for (motor, target) in spec.resolve(&self.book)? {
+            self.book.models[motor].check_travel(target)?;
         }
         Ok(())
     }
@@ -185,14 +184,14 @@ impl Machine {
     /// There is no such motor, it moves, it holds a load, or its loop does not answer.
     pub fn release(&mut self, motor: &str) -> Result<(), MoveError> {
         let index = self.at_rest(motor)?;
-        if self.config.motors[index].axis().is_some_and(|axis| axis.holds_load) {
+        if self.book.config.motors[index].axis().is_some_and(|axis| axis.holds_load) {
             return Err(MoveError::HoldsLoad { motor: motor.to_owned() });
         }
-        self.forget_enable(index);
+        self.tell_book(|book| book.forget_enable(index));
         self.command(index, Command::Release)?;
-        let state = &mut self.motors[index];
+        let state = &mut self.book.motors[index];
         state.powered = false;
-        match self.models[index].steps {
+        match self.book.models[index].steps {
             None => (state.angle, state.left_at) = (None, None),
             Some(_) if state.place == Place::Unknown => {}
             Some(_) => state.place = Place::Unverified,
@@ -208,38 +207,41 @@ impl Machine {
     /// There is no such motor, it moves, it is a servo, its loop does not answer, or it could never be
     /// switched on ([`MoveError::Power`]).
     pub fn enable(&mut self, motor: &str) -> Result<(), MoveError> {
-        let index = self.at_rest(motor)?;
-        if self.models[index].steps.is_none() {
-            return Err(MoveError::NoCount { motor: motor.to_owned() });
+        let index = self.book.find(motor)?;
+        if self.tell_book(|book| book.enable(index))? {
+            self.command(index, Command::Enable)?;
+            self.book.motors[index].powered = true;
         }
-        self.enable_with_power(index)?;
-        self.motors[index].powered = true;
         Ok(())
     }
 
-    pub(super) fn at_rest(&self, motor: &str) -> Result<MotorIndex, MoveError> {
-        let index = self.find(motor)?;
-        let (state, motor) = (&self.motors[index], motor.to_owned());
-        match &state.fault {
-            Some(fault) => Err(MoveError::Faulted { motor, fault: fault.to_string() }),
-            None if state.busy.is_some() => Err(MoveError::Busy { motor }),
-            None => Ok(index),
+    /// Whether moves may begin at all.
+    pub(super) fn may_begin(&self) -> Result<(), MoveError> {
+        match (self.book.finished, self.is_stopped()) {
+            (true, _) => Err(MoveError::Finished),
+            (_, true) => Err(MoveError::Stopped),
+            _ => Ok(()),
         }
     }
 
+    pub(super) fn at_rest(&self, motor: &str) -> Result<MotorIndex, MoveError> {
+        let index = self.book.find(motor)?;
+        self.book.at_rest(index).map(|()| index)
+    }
+
     pub(super) fn command(&mut self, motor: MotorIndex, command: Command) -> Result<(), MoveError> {
-        let sent = self.fleet.send(motor, command);
+        let sent = self.roster.fleet.send(motor, command);
         sent.map_err(|e| MoveError::NoAnswer { error: e.to_string() })
     }
 
     /// Whether a motor is part of a move that has not ended. False for a name that no motor has.
     pub fn is_busy(&self, motor: &str) -> bool {
-        self.config.motor_index(motor).is_some_and(|i| self.motors[i].busy.is_some())
+        self.book.config.motor_index(motor).is_some_and(|i| self.book.motors[i].busy.is_some())
     }
 
     /// Whether nothing of a move moves: it has ended, or is held and has come to rest.
     pub fn is_at_rest(&self, id: MoveId) -> bool {
-        self.active.get(&id).is_none_or(super::active::Active::is_held)
+        self.book.is_at_rest(id)
     }
 
     /// The next outcome of a move that was not handed out, without waiting for one.
@@ -249,6 +251,6 @@ impl Machine {
 
     /// Where every motor is now, as a plan begins.
     fn starts(&self) -> Vec<Start> {
-        (0..self.models.len()).map(|motor| self.stands(motor)).collect()
+        (0..self.book.models.len()).map(|motor| self.book.stands(motor)).collect()
     }
 }

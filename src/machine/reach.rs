@@ -1,29 +1,15 @@
 //! A servo's pulses beyond what its config allows: to find out what the config should allow.
 
-use super::model::MotorModel;
 use super::{Machine, MoveError};
 use crate::config::{Drive, ServoDrive, Travel};
 use crate::motor::{Command, MotorIndex, PulseMap};
+use crate::moves::MotorModel;
+use crate::roster::pulse_map;
 use crate::units::PulseWidth;
 
 /// The shortest and the longest pulse that any servo is tried with: outside, most run against their stops.
 pub const REACH: (PulseWidth, PulseWidth) =
     (PulseWidth::from_micros(500), PulseWidth::from_micros(2500));
-
-/// Which pulse stands for which angle, as the config has it.
-pub(super) fn pulse_map(servo: &ServoDrive) -> PulseMap {
-    let (low, high) = (servo.angle_min, servo.angle_max);
-    let (angle_at_min, angle_at_max) = if servo.reverse { (high, low) } else { (low, high) };
-    let (min, max) = servo.pulse_range();
-    PulseMap {
-        min,
-        max,
-        angle_at_min,
-        angle_at_max,
-        step: servo.grain(),
-        dead_band: servo.dead_band,
-    }
-}
 
 /// The same line between pulses and angles, as far as [`REACH`] goes: nothing moves by the change. Pulses that the
 /// config allows stay allowed, and one never fills its period.
@@ -46,7 +32,7 @@ fn angle(map: &PulseMap, pulse: PulseWidth) -> f64 {
 impl Machine {
     /// The angle that a pulse of a servo stands for, by its config, in degrees; `None` where there is no such servo.
     pub fn angle_of(&self, servo: &str, pulse: PulseWidth) -> Option<f64> {
-        match &self.config.motor(servo)?.drive {
+        match &self.book.config.motor(servo)?.drive {
             Drive::Servo(drive) => Some(angle(&pulse_map(drive), pulse)),
             _ => None,
         }
@@ -72,8 +58,8 @@ impl Machine {
     /// As for [`Machine::widen`].
     pub fn narrow(&mut self, servo: &str) -> Result<(), MoveError> {
         let (index, drive) = self.servo_at_rest(servo)?;
-        let travel = self.config.motors[index].travel;
-        let slack = self.models[index].tolerance();
+        let travel = self.book.config.motors[index].travel;
+        let slack = self.book.models[index].tolerance();
         let outside = |at: f64| at < travel.min - slack || at > travel.max + slack;
         if self.position(servo).is_some_and(outside) {
             self.release(servo)?;
@@ -83,17 +69,17 @@ impl Machine {
 
     fn servo_at_rest(&self, servo: &str) -> Result<(MotorIndex, ServoDrive), MoveError> {
         let index = self.at_rest(servo)?;
-        match &self.config.motors[index].drive {
+        match &self.book.config.motors[index].drive {
             Drive::Servo(drive) => Ok((index, drive.clone())),
             _ => Err(MoveError::NoPulses { motor: servo.to_owned() }),
         }
     }
 
     fn reach(&mut self, index: MotorIndex, map: PulseMap, travel: Travel) -> Result<(), MoveError> {
-        let mut model = MotorModel::new(&self.config.motors[index]);
+        let mut model = MotorModel::new(&self.book.config.motors[index]);
         model.travel = travel;
         self.command(index, Command::Reach { limits: model.motor_limits(), map })?;
-        self.models[index].travel = travel;
+        self.book.models[index].travel = travel;
         Ok(())
     }
 }

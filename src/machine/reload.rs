@@ -8,14 +8,15 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::build::{max_lateness, patience};
-use super::difference::{Difference, collide, enable, line, ports, same_steps};
-use super::model::MotorModel;
-use super::open::{Opened, Opener, Signals, pwm_outputs};
-use super::outcome::Place;
-use super::{Machine, MachineError, MotorState, soft_pwm};
+use super::{Difference, Machine, MachineError, Place};
 use crate::config::{AtRest, Config, Drive, MotorConfig};
-use crate::hal::SharedLine;
+use crate::hal::{InputLine, SharedLine};
 use crate::motor::{Command, FaultKind, MotorIndex, Tuning};
+use crate::moves::{MotorModel, MotorState};
+use crate::roster::{
+    Opened, Opener, Signals, check_soft_pwm, collide, enable, line, min_interval, ports,
+    pwm_outputs, same_steps, servo_lateness,
+};
 use crate::trace::TraceBuilder;
 
 /// How long a loop may take to end once its outputs are safe.
@@ -66,6 +67,14 @@ struct Fresh {
     opened: Opened,
 }
 
+/// A motor whose loop runs.
+struct Started {
+    motor: MotorIndex,
+    slot: usize,
+    state: MotorState,
+    inputs: Vec<Box<dyn InputLine>>,
+}
+
 /// What a motor that is opened anew takes along.
 struct Carried {
     name: String,
@@ -96,7 +105,7 @@ impl Machine {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn difference(&self, new: &Config) -> Difference {
-        Difference::between(&self.config, new)
+        Difference::between(&self.book.config, new)
     }
 
     /// Takes another config. Motors that change are at rest and stay at rest: those whose limits change
@@ -119,7 +128,7 @@ impl Machine {
         self.hear_out();
         self.may_reload(&new, numbered)?;
         let motors = self.difference(&new);
-        let old = self.config.clone();
+        let old = self.book.config.clone();
         let index = |c: &Config, names: &[String]| -> Vec<MotorIndex> {
             names.iter().filter_map(|n| c.motor_index(n)).collect()
         };
@@ -138,13 +147,14 @@ impl Machine {
         let carried: Vec<_> = retiring.iter().map(|&m| self.carry(m, &new)).collect();
         let back: Vec<_> = retiring.iter().map(|&m| self.carry_back(m, &new)).collect();
         let fresh = self.open_some(&new, &names, &early, &carried);
-        let fresh = fresh.inspect_err(|_| self.close_lines(&old, &new))?;
+        let fresh = fresh.inspect_err(|_| self.roster.close_lines(&old, &new))?;
         let mut held = self.hold_power(&retiring, &back, &new);
         let result = match self.end_loops(&retiring, &carried) {
             Ok(()) => {
                 // Not those that have been opened just now.
                 let was = |gpio| line(&old, gpio);
-                self.enables
+                self.roster
+                    .enables
                     .retain(|&gpio, _| was(gpio).is_none() || was(gpio) == line(&new, gpio));
                 self.open_some(&new, &names, &late, &carried)
             }
@@ -163,8 +173,8 @@ impl Machine {
                 Ok(Reloaded { motors })
             }
             Err(error) => {
-                self.close_lines(&old, &new);
-                early.iter().chain(&late).for_each(|&m| self.forget_pwm(&new, m));
+                self.roster.close_lines(&old, &new);
+                early.iter().chain(&late).for_each(|&m| self.roster.forget_pwm(&new, m));
                 self.restore(&retiring, &back);
                 Err(error.into())
             }
@@ -184,20 +194,20 @@ impl Machine {
     ///
     /// Why not.
     pub fn may_reload(&self, new: &Config, numbered: bool) -> Result<(), ReloadError> {
-        if self.finished {
+        if self.book.finished {
             return Err(ReloadError::Finished);
         }
         let motors = self.difference(new);
         if self.recorder.is_on() {
             return Err(ReloadError::Restart { what: "the config of a machine that is traced" });
         }
-        if self.config.machine.spin != new.machine.spin {
+        if self.book.config.machine.spin != new.machine.spin {
             return Err(ReloadError::Restart { what: "`spin` of [machine]" });
         }
-        if self.config.service.group != new.service.group {
+        if self.book.config.service.group != new.service.group {
             return Err(ReloadError::Restart { what: "`group` of [service]" });
         }
-        if !same_power(&self.config, new) {
+        if !same_power(&self.book.config, new) {
             return Err(ReloadError::Restart { what: "what shares the power budget" });
         }
         let busy = |name: &String| self.is_busy(name);
@@ -205,18 +215,18 @@ impl Machine {
         if !moving.is_empty() {
             return Err(ReloadError::Busy { motors: moving });
         }
-        let old = &self.config.motors;
+        let old = &self.book.config.motors;
         let same = |m: &MotorConfig| {
-            let number = self.config.motor_index(&m.name);
+            let number = self.book.config.motor_index(&m.name);
             new.motor_index(&m.name).is_none_or(|n| Some(n) == number)
         };
-        if !old.iter().all(same) && (numbered || !self.active.is_empty()) {
+        if !old.iter().all(same) && (numbered || !self.book.is_empty()) {
             let moving = old.iter().map(|m| m.name.clone()).filter(busy).collect();
             return Err(ReloadError::Busy { motors: moving });
         }
         for motor in new.motors.iter().filter(|m| m.axis().is_some()) {
-            let Some(before) = self.config.motor_index(&motor.name) else { continue };
-            let state = &self.motors[before];
+            let Some(before) = self.book.config.motor_index(&motor.name) else { continue };
+            let state = &self.book.motors[before];
             let told = !matches!(state.place, Place::Unknown | Place::Estimated);
             let model = MotorModel::new(motor);
             let at = model.to_unit(state.telemetry.steps() as f64);
@@ -226,21 +236,21 @@ impl Machine {
                 return Err(ReloadError::Outside { motor, position });
             }
         }
-        if !self.fleet.clock().is_virtual() {
-            soft_pwm::check(new, self.hardware, self.realtime)?;
+        if !self.roster.fleet.clock().is_virtual() {
+            check_soft_pwm(new, self.roster.hardware, self.roster.realtime)?;
         }
         Ok(())
     }
 
     /// The trace's names for these motors. Nothing is recorded under them: see [`Machine::may_reload`].
     fn signals(&self, config: &Config) -> Signals {
-        let real_time = !self.fleet.clock().is_virtual();
+        let real_time = !self.roster.fleet.clock().is_virtual();
         Signals::declare(&mut TraceBuilder::new(self.now()), config, real_time)
     }
 
     /// What a motor takes along into the new config, where it is opened anew.
     fn carry(&self, motor: MotorIndex, new: &Config) -> Carried {
-        let (old, state) = (&self.config.motors[motor], &self.motors[motor]);
+        let (old, state) = (&self.book.config.motors[motor], &self.book.motors[motor]);
         let mut carried = Carried {
             name: old.name.clone(),
             count: None,
@@ -250,10 +260,10 @@ impl Machine {
             adopted: false,
         };
         let Some(after) = new.motor(&old.name) else { return carried };
-        carried.adopted = is_adopted(&self.config, new, old, after);
+        carried.adopted = is_adopted(&self.book.config, new, old, after);
         // Without a budget: current that was given back has to be asked for again.
-        let powered = state.powered && self.power.is_none();
-        carried.powered = powered && keeps_power(&self.config, new, old, after);
+        let powered = state.powered && !self.book.has_budget();
+        carried.powered = powered && keeps_power(&self.book.config, new, old, after);
         if after.drive.is_rate_only() {
             carried.place = Place::Estimated;
         } else if after.axis().is_some() && same_steps(old, after) {
@@ -273,7 +283,7 @@ impl Machine {
 
     /// What it takes along into the old config, should it come to that.
     fn carry_back(&self, motor: MotorIndex, new: &Config) -> Carried {
-        let config = &self.config;
+        let config = &self.book.config;
         let mut carried = self.carry(motor, config);
         let same = |gpio| line(config, gpio) == line(new, gpio);
         let shared = enable(&config.motors[motor]).is_none_or(same);
@@ -294,16 +304,17 @@ impl Machine {
         motors: &[MotorIndex],
         carried: &[Carried],
     ) -> Result<Vec<Fresh>, MachineError> {
-        let mut slots: Vec<usize> = motors.iter().map(|_| self.fleet.reserve()).collect();
-        let nowhere = self.restored.as_ref().map(|_| BTreeMap::new());
+        let max_lateness = max_lateness(config, self.roster.hardware);
+        let mut slots: Vec<usize> = motors.iter().map(|_| self.roster.fleet.reserve()).collect();
+        let nowhere = self.roster.restored.as_ref().map(|_| BTreeMap::new());
         let mut opener = Opener {
-            backend: &mut *self.header,
-            clock: self.fleet.clock().clone(),
+            backend: &mut *self.roster.header,
+            clock: self.roster.fleet.clock().clone(),
             recorder: self.recorder.clone(),
-            enables: std::mem::take(&mut self.enables),
+            enables: std::mem::take(&mut self.roster.enables),
             spin: config.machine.spin,
-            max_lateness: max_lateness(config, self.hardware),
-            events: self.reports.clone(),
+            max_lateness,
+            events: self.roster.reports.clone(),
             inputs: Vec::new(),
             // Motors that come with a new config have no place that was kept for them.
             restored: nowhere.as_ref(),
@@ -324,10 +335,10 @@ impl Machine {
             Ok(fresh)
         };
         let result = open();
-        self.enables = opener.enables;
+        self.roster.enables = opener.enables;
         if result.is_err() {
-            outputs.iter().for_each(|output| self.header.forget_pwm(output));
-            slots.drain(..).for_each(|slot| self.fleet.give_back(slot));
+            outputs.iter().for_each(|output| self.roster.header.forget_pwm(output));
+            slots.drain(..).for_each(|slot| self.roster.fleet.give_back(slot));
         }
         result
     }
@@ -340,11 +351,13 @@ impl Machine {
         new: &Config,
     ) -> Vec<SharedLine> {
         let powered = retiring.iter().zip(carried).filter(|(_, c)| c.powered);
-        let gpios = powered.filter_map(|(&m, _)| enable(&self.config.motors[m]));
+        let gpios = powered.filter_map(|(&m, _)| enable(&self.book.config.motors[m]));
         // A line that is opened anew has to be given back by all.
-        let gpios = gpios.filter(|&gpio| line(&self.config, gpio) == line(new, gpio));
-        let mut held: Vec<_> =
-            gpios.filter_map(|gpio| self.enables.get(&gpio)).map(SharedLine::clone).collect();
+        let gpios = gpios.filter(|&gpio| line(&self.book.config, gpio) == line(new, gpio));
+        let mut held: Vec<_> = gpios
+            .filter_map(|gpio| self.roster.enables.get(&gpio))
+            .map(SharedLine::clone)
+            .collect();
         for line in &mut held {
             if let Err(e) = line.acquire() {
                 log::error!("{e}");
@@ -359,10 +372,10 @@ impl Machine {
         motors: &[MotorIndex],
         carried: &[Carried],
     ) -> Result<(), MachineError> {
-        let config = self.config.clone();
+        let config = self.book.config.clone();
         for (&motor, carried) in motors.iter().zip(carried) {
             self.safe[motor] = false;
-            let first = match self.models[motor].steps {
+            let first = match self.book.models[motor].steps {
                 None => None,
                 // Its levels stay as they are, and are found so.
                 Some(_) if carried.adopted => {
@@ -372,7 +385,7 @@ impl Machine {
                 Some(_) => Some(Command::Release),
             };
             for command in first.into_iter().chain([Command::Finish]) {
-                if let Err(e) = self.fleet.send(motor, command) {
+                if let Err(e) = self.roster.fleet.send(motor, command) {
                     log::error!("{e}");
                 }
             }
@@ -383,16 +396,16 @@ impl Machine {
         }
         let mut stuck = None;
         for &motor in motors {
-            let slot = self.fleet.slot(motor);
-            if self.fleet.retire(slot, END_PATIENCE) {
+            let slot = self.roster.fleet.slot(motor);
+            if self.roster.fleet.retire(slot, END_PATIENCE) {
                 self.hear_out();
-                self.fleet.give_back(slot);
+                self.roster.fleet.give_back(slot);
             } else {
-                self.motors[motor].fault = Some(FaultKind::Silent);
-                stuck = Some(self.models[motor].name.clone());
+                self.book.motors[motor].fault = Some(FaultKind::Silent);
+                stuck = Some(self.book.models[motor].name.clone());
             }
-            self.forget_pwm(&config, motor);
-            self.motors[motor]._inputs.clear();
+            self.roster.forget_pwm(&config, motor);
+            self.roster.inputs[motor].clear();
         }
         match stuck {
             Some(motor) => Err(MachineError::Threads(format!("the loop of {motor} does not end"))),
@@ -400,52 +413,39 @@ impl Machine {
         }
     }
 
-    fn forget_pwm(&mut self, config: &Config, motor: MotorIndex) {
-        for output in pwm_outputs([&config.motors[motor]].into_iter()) {
-            self.header.forget_pwm(&output);
-        }
-    }
-
     /// Closes motors again that have been opened, before they had a thread.
     fn close(&mut self, config: &Config, fresh: Vec<Fresh>) {
         for Fresh { motor, slot, opened } in fresh {
             drop(opened);
-            self.forget_pwm(config, motor);
-            self.fleet.give_back(slot);
+            self.roster.forget_pwm(config, motor);
+            self.roster.fleet.give_back(slot);
         }
     }
 
-    /// Closes enable lines that are not the same in both configs.
-    fn close_lines(&mut self, old: &Config, new: &Config) {
-        self.enables.retain(|&gpio, _| line(old, gpio) == line(new, gpio));
-    }
-
     /// Starts the loops of motors that have been opened: all, or none.
-    fn start_loops(
-        &mut self,
-        mut fresh: Vec<Fresh>,
-    ) -> Result<Vec<(MotorIndex, usize, MotorState)>, MachineError> {
+    fn start_loops(&mut self, mut fresh: Vec<Fresh>) -> Result<Vec<Started>, MachineError> {
         fresh.sort_by_key(|f| f.slot);
         let mut started = Vec::new();
         let mut failed = None;
-        for Fresh { motor, slot, opened: (member, mailbox, state) } in fresh {
+        for Fresh { motor, slot, opened } in fresh {
+            let Opened { member, mailbox, state, inputs } = opened;
             if failed.is_some() {
-                self.fleet.give_back(slot);
+                self.roster.fleet.give_back(slot);
                 continue;
             }
-            match self.fleet.add(slot, member, mailbox) {
-                Ok(()) => started.push((motor, slot, state)),
+            match self.roster.fleet.add(slot, member, mailbox) {
+                Ok(()) => started.push(Started { motor, slot, state, inputs }),
                 Err(e) => {
-                    self.fleet.give_back(slot);
+                    self.roster.fleet.give_back(slot);
                     failed = Some(MachineError::Threads(e.to_string()));
                 }
             }
         }
         let Some(error) = failed else { return Ok(started) };
-        for (_, slot, _) in started {
-            if self.fleet.retire(slot, END_PATIENCE) {
+        for Started { slot, .. } in started {
+            if self.roster.fleet.retire(slot, END_PATIENCE) {
                 self.hear_out();
-                self.fleet.give_back(slot);
+                self.roster.fleet.give_back(slot);
             }
         }
         Err(error)
@@ -453,70 +453,76 @@ impl Machine {
 
     /// The old config's motors again, after the new one's could not be had.
     fn restore(&mut self, motors: &[MotorIndex], carried: &[Carried]) {
-        let config = self.config.clone();
+        let config = self.book.config.clone();
         let names = self.signals(&config);
         let ended: Vec<_> = motors
             .iter()
             .copied()
-            .filter(|&m| self.motors[m].fault != Some(FaultKind::Silent))
+            .filter(|&m| self.book.motors[m].fault != Some(FaultKind::Silent))
             .collect();
-        let mut slots: Vec<_> = (0..self.models.len()).map(|m| self.fleet.slot(m)).collect();
+        let mut slots: Vec<_> =
+            (0..self.book.models.len()).map(|m| self.roster.fleet.slot(m)).collect();
         for motor in ended {
             let opened = self.open_some(&config, &names, &[motor], carried);
             match opened.and_then(|fresh| self.start_loops(fresh)) {
                 Ok(started) => {
-                    for (motor, slot, state) in started {
+                    for Started { motor, slot, state, inputs } in started {
                         slots[motor] = slot;
+                        self.roster.inputs[motor] = inputs;
                         self.replace(motor, state);
                     }
                 }
                 Err(e) => {
-                    log::error!("{}: can't be opened again: {e}", self.models[motor].name);
-                    self.motors[motor].fault = Some(FaultKind::Closed);
+                    log::error!("{}: can't be opened again: {e}", self.book.models[motor].name);
+                    self.book.motors[motor].fault = Some(FaultKind::Closed);
                 }
             }
         }
-        self.fleet.appoint(slots);
+        self.roster.fleet.appoint(slots);
         for (&motor, carried) in motors.iter().zip(carried) {
             self.take_along(motor, carried);
         }
     }
 
     fn replace(&mut self, motor: MotorIndex, state: MotorState) {
-        let last = self.motors[motor].last.take();
-        self.motors[motor] = MotorState { last, ..state };
+        let last = self.book.motors[motor].last.take();
+        self.book.motors[motor] = MotorState { last, ..state };
     }
 
     /// From now on the new config holds.
     fn take_config(
         &mut self,
         new: Config,
-        started: Vec<(MotorIndex, usize, MotorState)>,
+        started: Vec<Started>,
         carried: &[Carried],
         difference: &Difference,
     ) {
-        let old = std::mem::replace(&mut self.config, Arc::new(new));
-        let new = self.config.clone();
-        let mut states: Vec<_> = std::mem::take(&mut self.motors).into_iter().map(Some).collect();
+        let (old, new) = (self.book.config.clone(), Arc::new(new));
+        let mut states: Vec<_> =
+            std::mem::take(&mut self.book.motors).into_iter().map(Some).collect();
+        let mut lines = std::mem::take(&mut self.roster.inputs);
+        let mut motors = Vec::with_capacity(new.motors.len());
         let mut started: Vec<_> = started.into_iter().map(Some).collect();
         let mut slots = Vec::new();
         for (number, motor) in new.motors.iter().enumerate() {
-            let fresh = started.iter_mut().find(|s| s.as_ref().is_some_and(|s| s.0 == number));
+            let fresh = started.iter_mut().find(|s| s.as_ref().is_some_and(|s| s.motor == number));
             let kept = || {
                 let before = old.motor_index(&motor.name)?;
-                Some((self.fleet.slot(before), states[before].take()?))
+                let inputs = std::mem::take(&mut lines[before]);
+                let slot = self.roster.fleet.slot(before);
+                Some(Started { motor: number, slot, state: states[before].take()?, inputs })
             };
             // Every motor has been started now, or was there before.
-            let found = fresh.and_then(Option::take).map(|s| (s.1, s.2));
-            if let Some((slot, state)) = found.or_else(kept) {
-                slots.push(slot);
-                self.motors.push(state);
+            if let Some(found) = fresh.and_then(Option::take).or_else(kept) {
+                slots.push(found.slot);
+                motors.push(found.state);
+                self.roster.inputs.push(found.inputs);
             }
         }
-        self.fleet.appoint(slots);
-        self.models = new.motors.iter().map(MotorModel::new).collect();
-        self.safe = vec![false; self.motors.len()];
-        (self.finish_patience, self.wake_slack) = patience(&new);
+        self.roster.fleet.appoint(slots);
+        self.book.take_config(new.clone(), motors);
+        self.safe = vec![false; self.book.motors.len()];
+        (self.finish_patience, self.book.wake_slack) = patience(&new);
         for carried in carried {
             if let Some(motor) = new.motor_index(&carried.name) {
                 self.take_along(motor, carried);
@@ -524,39 +530,39 @@ impl Machine {
         }
         for motor in difference.tuned.iter().filter_map(|m| new.motor_index(m)) {
             let tuning = self.tuning(&new, motor);
-            if let Err(e) = self.fleet.send(motor, Command::Tune(tuning)) {
+            if let Err(e) = self.roster.fleet.send(motor, Command::Tune(tuning)) {
                 log::error!("{e}");
-                self.motors[motor].fault.get_or_insert(FaultKind::Silent);
+                self.book.motors[motor].fault.get_or_insert(FaultKind::Silent);
             }
         }
     }
 
     /// A motor that was opened anew is where it was.
     fn take_along(&mut self, motor: MotorIndex, carried: &Carried) {
-        let state = &mut self.motors[motor];
-        if self.models[motor].steps.is_none() {
+        let state = &mut self.book.motors[motor];
+        if self.book.models[motor].steps.is_none() {
             return;
         }
         state.place = carried.place;
         state.uncounted = carried.uncounted;
         if let Some(count) = carried.count {
             state.telemetry.set_steps(count);
-            if let Err(e) = self.fleet.send(motor, Command::SetCount(count)) {
+            if let Err(e) = self.roster.fleet.send(motor, Command::SetCount(count)) {
                 log::error!("{e}");
-                self.lose_place(motor);
+                self.tell_book(|book| book.lose_place(motor));
             }
         }
     }
 
     fn tuning(&self, config: &Config, motor: MotorIndex) -> Tuning {
-        let (c, model) = (&config.motors[motor], &self.models[motor]);
-        let mut limit = max_lateness(config, self.hardware);
+        let (c, model) = (&config.motors[motor], &self.book.models[motor]);
+        let mut limit = max_lateness(config, self.roster.hardware);
         if let Drive::Servo(servo) = &c.drive {
-            limit = super::open::servo_lateness(servo, limit);
+            limit = servo_lateness(servo, limit);
         }
         Tuning {
             limits: model.motor_limits(),
-            min_interval: super::open::min_interval(model),
+            min_interval: min_interval(model),
             release_at_end: c.axis().is_some_and(|axis| axis.releases_on_stop()),
             max_lateness: limit,
         }

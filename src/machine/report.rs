@@ -1,11 +1,10 @@
 use std::time::Duration;
 
-use super::Machine;
 use super::branch::Branch;
-use super::events::between;
-use super::outcome::{Outcome, Place};
+use super::{Machine, Outcome, Place};
 use crate::config::MotorUnit;
 use crate::motor::{FaultKind, LatenessSummary};
+use crate::moves::{MotorState, between};
 
 /// How a run ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,15 +80,15 @@ impl Machine {
         branch: &Branch<'_>,
         left: Vec<String>,
     ) -> RunReport {
-        let motor = |(index, state): (usize, &super::MotorState)| {
-            let model = &self.models[index];
+        let motor = |(index, state): (usize, &MotorState)| {
+            let model = &self.book.models[index];
             let short = branch.shorts.iter().find(|s| s.motor == model.name);
             let last = short.or(state.last.as_ref());
             MotorReport {
                 motor: model.name.clone(),
                 outcome: last.map(|o| o.outcome.clone()),
                 fault: state.fault.clone(),
-                position: self.position(&model.name),
+                position: self.book.position(index),
                 unit: model.unit,
                 steps: model.steps.map(|_| state.telemetry.steps()),
                 between: state
@@ -104,7 +103,7 @@ impl Machine {
             program: program.to_string(),
             result,
             duration,
-            motors: self.motors.iter().enumerate().map(motor).collect(),
+            motors: self.book.motors.iter().enumerate().map(motor).collect(),
             complaints: branch.complaints.clone(),
             left,
         }

@@ -1,9 +1,8 @@
 //! What a program asks of its motors: how far each goes, and how close to its limits.
 
-use super::model::MotorModel;
-use super::plan::Planned;
 use crate::motion::Trajectory;
 use crate::motor::MotorIndex;
+use crate::moves::{MotorModel, Planned};
 
 /// What a program asks of one motor. In the motor's own unit: mm or degrees, and seconds.
 #[derive(Clone, Copy, PartialEq, Debug)]

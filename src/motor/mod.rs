@@ -25,6 +25,7 @@ mod telemetry;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
@@ -276,6 +277,23 @@ pub enum Input {
     Fault,
 }
 
+/// How long before an instant a motor's loop has to be told of what happens there: time to hear of it, and to wait
+/// precisely. A move goes by the slowest of its motors.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Leads {
+    /// From the barrier's release to the epoch.
+    pub start: Duration,
+    /// From the proposal of a change of plan to its instant.
+    pub change: Duration,
+}
+
+impl Default for Leads {
+    /// What a loop needs that has a thread of its own and writes its edges at once.
+    fn default() -> Leads {
+        Leads { start: Duration::from_millis(5), change: Duration::from_millis(4) }
+    }
+}
+
 /// A motor's loop.
 ///
 /// Nothing here waits, and between two edges nothing allocates, locks, formats or logs.
@@ -374,6 +392,11 @@ pub trait Motor: Send {
     /// Where the motor is commanded to be at `t`, in its native unit. Without feedback no more can be
     /// known.
     fn position_at(&self, t: Instant) -> f64;
+
+    /// How long before an instant the motor has to be told of what happens there.
+    fn leads(&self) -> Leads {
+        Leads::default()
+    }
 
     /// Last resort, after a panic of the loop: makes the hardware safe at once, waiting no longer
     /// than two periods of its signal, and drops everything it took part in.

@@ -96,6 +96,10 @@ impl Motor for Faulty {
         self.inner.on_input(input, active, at);
     }
 
+    fn leads(&self) -> crate::motor::Leads {
+        self.inner.leads()
+    }
+
     fn position_at(&self, t: Instant) -> f64 {
         self.inner.position_at(t)
     }

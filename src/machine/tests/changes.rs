@@ -158,7 +158,7 @@ fn a_full_mailbox_is_a_loop_that_does_not_answer() {
     let deaf: Lateness = Box::new(|motor, _| (motor != 0).then_some(0));
     let mut machine = late_machine(STAGE, punctual(), deaf);
     for _ in 0..16 {
-        machine.fleet.send(0, crate::motor::Command::Release).unwrap();
+        machine.roster.fleet.send(0, crate::motor::Command::Release).unwrap();
     }
     let id = machine.start(&stage_move()).unwrap();
     let outcome = machine.wait(id);

@@ -12,7 +12,7 @@ fn a_plan_that_a_motor_refuses_starts_nobody() {
     for arrive in [Arrive::Aligned, Arrive::Asap] {
         let text = support::STAGE.replace("travel =", "at-start = { assume = \"0mm\" }\ntravel =");
         let mut machine = support::virtual_machine(&text);
-        machine.models[0].limits.speed *= 2.0;
+        machine.book.models[0].limits.speed *= 2.0;
         let far = Move::new().to("x", Length(150.0)).to("z", Length(9.0)).arrive(arrive);
         let id = machine.start(&far).unwrap();
         let outcome = machine.wait(id);
@@ -28,7 +28,7 @@ fn a_plan_that_a_motor_refuses_starts_nobody() {
         assert_eq!(cause("x").word(), "limit");
         assert_eq!(cause("z"), Cause::NotStarted(vec!["x".into()]));
         // It is no fault of the motor's: the next move is followed.
-        machine.models[0].limits.speed /= 2.0;
+        machine.book.models[0].limits.speed /= 2.0;
         let id = machine.start(&Move::new().to("x", Length(1.0))).unwrap();
         assert!(machine.wait(id).all_reached());
     }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Machine, MoveError};
+use super::{MotorModel, MoveBook, MoveError};
 use crate::config::{Arrive, MotorUnit, OnFault};
 use crate::motor::MotorIndex;
 use crate::units::{Angle, Length};
@@ -26,7 +26,24 @@ impl From<Angle> for Position {
     }
 }
 
-/// A move of one or more motors, to be started with [`Machine::start`].
+impl MotorModel {
+    /// A position as a number in the motor's unit.
+    ///
+    /// # Errors
+    ///
+    /// [`MoveError::WrongUnit`].
+    pub fn number(&self, position: Position) -> Result<f64, MoveError> {
+        match (position, self.unit) {
+            (Position::Length(l), MotorUnit::Millimetre) => Ok(l.0),
+            (Position::Angle(a), MotorUnit::Degree) => Ok(a.0),
+            (_, unit) => {
+                Err(MoveError::WrongUnit { motor: self.name.clone(), unit: unit.symbol() })
+            }
+        }
+    }
+}
+
+/// A move of one or more motors, to be started with [`Machine::start`](crate::machine::Machine::start).
 ///
 /// ```
 /// use lockstep::machine::Move;
@@ -93,21 +110,14 @@ impl Move {
     }
 
     /// Names to indices, positions to numbers in each motor's unit.
-    pub(super) fn resolve(&self, machine: &Machine) -> Result<Vec<(MotorIndex, f64)>, MoveError> {
+    pub(crate) fn resolve(&self, book: &MoveBook) -> Result<Vec<(MotorIndex, f64)>, MoveError> {
         if self.targets.is_empty() {
             return Err(MoveError::Empty);
         }
         let mut targets: Vec<(MotorIndex, f64)> = Vec::with_capacity(self.targets.len());
         for (name, position) in &self.targets {
-            let index = machine.find(name)?;
-            let position = match (position, machine.models[index].unit) {
-                (Position::Length(l), MotorUnit::Millimetre) => l.0,
-                (Position::Angle(a), MotorUnit::Degree) => a.0,
-                (_, unit) => {
-                    let (motor, unit) = (name.clone(), unit.symbol());
-                    return Err(MoveError::WrongUnit { motor, unit });
-                }
-            };
+            let index = book.find(name)?;
+            let position = book.models[index].number(*position)?;
             if targets.iter().any(|t| t.0 == index) {
                 return Err(MoveError::Twice { motor: name.clone() });
             }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::MachineError;
-use super::model::MotorModel;
 use super::open::{MotorSignals, Opener};
 use crate::config::{AxisStop, ClockMode, MotorConfig, PwmClockDrive};
 use crate::hal::{Clock, HalError, Level, OutputStart, PwmChannel};
 use crate::motor::{
     Doubt, DriverLines, Motor, Outbox, PwmClock, PwmClockSetup, PwmRate, Telemetry, provable_rate,
 };
+use crate::moves::MotorModel;
 use crate::runtime::{Mailbox, measure_waits};
 use crate::units::PulseWidth;
 
@@ -73,7 +73,7 @@ impl Opener<'_> {
             wake: axis.timing.wake.into(),
             up: Level::from_bool(!axis.reverse),
             may_release: !axis.holds_load,
-            release_after: motor.release_after.map(super::shapes::nanos),
+            release_after: motor.release_after.map(crate::moves::nanos),
             release_at_end: axis.on_stop == AxisStop::Release && !axis.holds_load,
         };
         Ok(match drive.mode {

@@ -7,12 +7,12 @@ use super::plan::{Start, Track};
 use crate::config::{Keyframe, SweepAction};
 use crate::motor::MotorIndex;
 
-pub(super) fn nanos(duration: Duration) -> u64 {
+pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// How many steps a sweep takes from one end to the other.
-pub(super) fn sweep_length(sweep: &SweepAction) -> u64 {
+pub(crate) fn sweep_length(sweep: &SweepAction) -> u64 {
     let of = |m: &crate::config::SweepMotor| {
         // A step that does not fit exactly leaves a shorter last one; rounding leaves none.
         ((m.to - m.from).abs() / m.step - 1e-9).ceil().max(1.0) as u64
@@ -21,7 +21,7 @@ pub(super) fn sweep_length(sweep: &SweepAction) -> u64 {
 }
 
 /// The targets of a sweep's move number `index`: 0 goes to where it begins, then there and back.
-pub(super) fn sweep_targets(sweep: &SweepAction, index: u64) -> Option<Vec<(MotorIndex, f64)>> {
+pub(crate) fn sweep_targets(sweep: &SweepAction, index: u64) -> Option<Vec<(MotorIndex, f64)>> {
     let length = sweep_length(sweep);
     if sweep.times.is_some_and(|times| index > 2 * length * u64::from(times)) {
         return None;
@@ -37,7 +37,7 @@ pub(super) fn sweep_targets(sweep: &SweepAction, index: u64) -> Option<Vec<(Moto
 }
 
 /// Each motor's own track through the keyframes.
-pub(super) fn keyframe_tracks(
+pub(crate) fn keyframe_tracks(
     frames: &[Keyframe],
     mut start: impl FnMut(MotorIndex) -> Result<Start, MoveError>,
 ) -> Result<Vec<Track>, MoveError> {

@@ -1,25 +1,24 @@
 //! What the machine does when a motor speaks, a deadline passes, or a stop is asked for.
 
 use super::active::{Active, Aim, Leg, Stage};
-use super::orders::HALT_HEARD_WITHIN;
 use super::outcome::{Cause, Outcome, Place};
 use super::plan::Way;
-use super::{ADOPTION, CHANGE_ATTEMPTS, MOST_ENDED, Machine, STOP_PATIENCE};
+use super::{ADOPTION, Action, CHANGE_ATTEMPTS, MOST_ENDED, MoveBook, STOP_PATIENCE};
 use crate::config::OnFault;
 use crate::motor::{Command, Event, FaultKind, Limit, MotorIndex, MoveId, Report};
-use crate::runtime::{Heed, Next};
 use crate::units::Instant;
 
 /// A servo this near to its target, in degrees, is there, but for the rounding of its trajectory.
 const ROUNDING: f64 = 1e-6;
 
 /// The steps that an axis has made, at least and at most.
-pub(super) fn between(steps: i64, below: u64, above: u64) -> (i64, i64) {
+pub(crate) fn between(steps: i64, below: u64, above: u64) -> (i64, i64) {
     (steps.saturating_sub_unsigned(below), steps.saturating_add_unsigned(above))
 }
 
-impl Machine {
-    pub(super) fn on_event(&mut self, event: Event) {
+impl MoveBook {
+    /// A motor has said something.
+    pub fn on_event(&mut self, event: Event) {
         let motor = event.motor;
         match event.report {
             Report::Armed(id) => {
@@ -33,11 +32,12 @@ impl Machine {
             Report::Ended { id, at } => self.on_ended(id, motor, at),
             Report::Held { change, at } => self.on_held(motor, change, at),
             Report::Late { id, by } => {
-                log::warn!(
+                let text = format!(
                     "{}: an edge came {} us late, more than max-lateness allows",
                     self.models[motor].name,
                     by / 1000
                 );
+                self.say(log::Level::Warn, text);
                 self.come_to_rest(id, Cause::Late);
             }
             Report::Uncounted { below, above } => {
@@ -45,10 +45,11 @@ impl Machine {
                 state.doubt();
                 state.uncounted = Some((below, above));
                 state.miscounted = true;
-                log::warn!(
+                let text = format!(
                     "{}: its pulses could not be counted: up to {below} steps fewer, or {above} more",
                     self.models[motor].name
                 );
+                self.say(log::Level::Warn, text);
             }
             Report::Acknowledged { change } => self.on_acknowledged(motor, change),
             Report::Halted { id } => {
@@ -58,9 +59,8 @@ impl Machine {
             }
             Report::Released => self.on_released(motor),
             Report::Fault(kind) => self.on_fault(motor, kind),
-            Report::Safe => {
-                self.safe[motor] = true;
-            }
+            // Whoever ends the loops waits for that.
+            Report::Safe => {}
         }
     }
 
@@ -82,10 +82,12 @@ impl Machine {
             let names: Vec<_> =
                 active.legs.iter().map(|l| self.models[l.motor()].name.as_str()).collect();
             let marker = format!("{id}:{}:{}", active.kind, names.join(","));
-            self.recorder.text(self.move_signal, zero, &marker);
+            self.actions.push_back(Action::Mark(zero, marker));
             if let Some(run) = &mut active.run {
                 run.begin(zero);
-                run.tell_vertices(id, |text| self.recorder.text(self.move_signal, zero, text));
+                run.tell_vertices(id, |text| {
+                    self.actions.push_back(Action::Mark(zero, text.to_owned()));
+                });
             }
         }
         let start = active.leg(motor).map(|l| l.part.start);
@@ -93,7 +95,7 @@ impl Machine {
         state.angle = state.angle.or(state.left_at.take());
         if let Some(start) = start {
             let position = self.models[motor].to_unit(start);
-            self.recorder.real(self.motors[motor].position_signal, zero, position);
+            self.actions.push_back(Action::Position(motor, zero, position));
         }
         // A stop that came while the barrier was letting go.
         let cause = self.active.get(&id).and_then(|a| a.cause.clone());
@@ -138,19 +140,18 @@ impl Machine {
             leg.held = true;
         }
         if active.is_held() && !std::mem::replace(&mut active.held_told, true) {
-            let end = self.fleet.clock().now().max(at);
-            self.recorder.text(self.move_signal, end, &format!("{id}:held"));
+            let end = self.now.max(at);
+            self.actions.push_back(Action::Mark(end, format!("{id}:held")));
         }
         self.advance(id);
     }
 
     /// It stands still after a halt. Faster than its start-stop speed it may have slipped.
     fn on_halted(&mut self, id: MoveId, motor: MotorIndex) {
-        let now = self.now();
+        let now = self.now;
         let Some(active) = self.active.get(&id) else { return };
         let asked = active.halted.unwrap_or(now);
-        let before = if self.fleet.clock().is_virtual() { 0 } else { HALT_HEARD_WITHIN };
-        let from = Instant::from_nanos(asked.as_nanos().saturating_sub(before));
+        let from = Instant::from_nanos(asked.as_nanos().saturating_sub(self.halt_heard_within));
         let mut speed = active.leg(motor).map_or(0.0, |l| l.top_speed(from, now));
         if !active.started {
             // It may have been taking up its backlash.
@@ -180,7 +181,8 @@ impl Machine {
 
     /// A motor's loop keeps its own limits, whoever made the plan: this program has a fault.
     fn on_refused(&mut self, id: MoveId, motor: MotorIndex, change: Option<u64>, limit: Limit) {
-        log::error!("{} refuses a plan of move {id}: {limit}", self.models[motor].name);
+        let text = format!("{} refuses a plan of move {id}: {limit}", self.models[motor].name);
+        self.say(log::Level::Error, text);
         // A change that is not acknowledged is nobody's.
         if change.is_none() && self.motors[motor].busy == Some(id) {
             self.excuse(id, motor);
@@ -195,9 +197,9 @@ impl Machine {
             state.place = Place::Commanded;
             state.angle = Some(state.telemetry.position());
         }
-        let end = self.now().max(at);
-        let position = self.position(&self.models[motor].name).unwrap_or(0.0);
-        self.recorder.real(self.motors[motor].position_signal, end, position);
+        let end = self.now.max(at);
+        let position = self.position(motor).unwrap_or(0.0);
+        self.actions.push_back(Action::Position(motor, end, position));
         // Before its next target it was stopped, or it came to rest before all had agreed on that.
         let otherwise = |a: &Active| match a.leg(motor) {
             Some(leg) if leg.aim == Aim::Go && leg.next.is_some() => Cause::Missed,
@@ -207,15 +209,14 @@ impl Machine {
     }
 
     fn on_fault(&mut self, motor: MotorIndex, kind: FaultKind) {
-        log::error!("{}: {kind}", self.models[motor].name);
+        self.say(log::Level::Error, format!("{}: {kind}", self.models[motor].name));
         let state = &mut self.motors[motor];
         state.fault = Some(kind.clone());
         if self.models[motor].steps.is_some() {
             state.doubt();
         }
         let busy = state.busy;
-        let name = self.models[motor].name.clone();
-        self.fault_happened(&name, &kind.to_string());
+        self.actions.push_back(Action::Fault(motor, kind.clone()));
         let Some(id) = busy else { return };
         self.excuse(id, motor);
         self.end_part(id, motor, |_| Cause::Fault(kind));
@@ -223,7 +224,7 @@ impl Machine {
 
     /// A motor of a move does not go on: what that means for the others.
     fn excuse(&mut self, id: MoveId, motor: MotorIndex) {
-        let now = self.now();
+        let now = self.now;
         let Some(active) = self.active.get_mut(&id) else { return };
         if active.stage == Stage::Arming {
             // Its place at the barrier stays empty, or is given up: nobody starts.
@@ -286,7 +287,7 @@ impl Machine {
         }
         self.motors[motor].busy = None;
         self.motors[motor].last = Some(outcome.clone());
-        self.part_happened(&outcome);
+        self.actions.push_back(Action::Part(outcome.clone()));
         if steps.is_none() {
             // At rest it draws next to nothing.
             self.power_off(motor);
@@ -304,12 +305,9 @@ impl Machine {
     }
 
     /// A motor whose loop does not do what it was told. Should it come to itself, it shall stand still.
-    pub(super) fn give_up(&mut self, id: MoveId, motor: MotorIndex) {
-        let name = &self.models[motor].name;
-        log::error!("{name}: {}", FaultKind::Silent);
-        if let Err(e) = self.fleet.send(motor, Command::Halt) {
-            log::error!("{e}");
-        }
+    pub fn give_up(&mut self, id: MoveId, motor: MotorIndex) {
+        self.say(log::Level::Error, format!("{}: {}", self.models[motor].name, FaultKind::Silent));
+        self.tell(motor, Command::Halt);
         let state = &mut self.motors[motor];
         state.fault.get_or_insert(FaultKind::Silent);
         state.doubt();
@@ -317,17 +315,13 @@ impl Machine {
         self.end_part(id, motor, |_| Cause::NoAnswer);
     }
 
-    /// Asks every motor's loop to show that it turns. One that has not answered since the last time this
-    /// was asked is given up: it has a fault, and what it was moving in ends without it. A loop that works
-    /// answers within milliseconds, so leave more than that between two calls.
-    pub fn roll_call(&mut self) {
-        for motor in self.fleet.roll_call() {
-            let state = &mut self.motors[motor];
-            match (state.busy, &state.fault) {
-                (Some(id), _) => self.give_up(id, motor),
-                (None, None) => self.on_fault(motor, FaultKind::Silent),
-                (None, Some(_)) => {}
-            }
+    /// A motor's loop does not answer: it has a fault, and what it was moving in ends without it.
+    pub fn is_silent(&mut self, motor: MotorIndex) {
+        let state = &mut self.motors[motor];
+        match (state.busy, &state.fault) {
+            (Some(id), _) => self.give_up(id, motor),
+            (None, None) => self.on_fault(motor, FaultKind::Silent),
+            (None, Some(_)) => {}
         }
     }
 
@@ -339,9 +333,9 @@ impl Machine {
             self.leave_power_queue(id);
             if active.started {
                 // A halt may come before the epoch, for which the beginning stands in the trace.
-                let now = self.fleet.clock().now();
+                let now = self.now;
                 let at = active.epoch.get().map_or(now, |epoch| epoch.max(now));
-                self.recorder.text(self.move_signal, at, &format!("{id}:ended"));
+                self.actions.push_back(Action::Mark(at, format!("{id}:ended")));
             }
             self.ended.insert(id, active);
             // Outcomes that nobody asks for are not kept for ever.
@@ -352,7 +346,7 @@ impl Machine {
     }
 
     /// The first instant at which the machine itself has to look at a move.
-    pub(super) fn next_deadline(&self) -> Instant {
+    pub fn next_deadline(&self) -> Instant {
         let of = |a: &Active| {
             let mut first = Instant::FAR;
             match a.stage {
@@ -380,21 +374,11 @@ impl Machine {
         self.active.values().map(of).min().unwrap_or(Instant::FAR).min(self.power_deadline())
     }
 
-    /// Takes what the motors have said already. This thread may have been late itself: a motor that
-    /// has answered is not silent because its answer was not read in time.
-    pub(super) fn hear_out(&mut self) {
-        while let Next::Event(event) = self.fleet.next(self.now(), Heed::Nothing) {
-            self.on_event(event);
-        }
-    }
-
-    pub(super) fn check_deadlines(&mut self) {
-        if self.now() >= self.next_deadline() {
-            self.hear_out();
-        }
-        self.look_at_supply();
+    /// Does what is due. What the motors have said already has to be told before: who was late to read an answer
+    /// must not take it for silence.
+    pub fn check_deadlines(&mut self) {
         self.serve_power();
-        let now = self.now();
+        let now = self.now;
         let due: Vec<MoveId> = self.active.keys().copied().collect();
         for id in due {
             let Some(active) = self.active.get_mut(&id) else { continue };
@@ -438,7 +422,8 @@ impl Machine {
         } else if active.is_braking() && now >= active.patience {
             if active.attempts <= CHANGE_ATTEMPTS {
                 active.attempts = CHANGE_ATTEMPTS + 1;
-                log::error!("move {id}: not at rest in time, halting its motors");
+                let text = format!("move {id}: not at rest in time, halting its motors");
+                self.say(log::Level::Error, text);
                 self.halt_move(id);
             } else {
                 active.motors().into_iter().for_each(|m| self.give_up(id, m));

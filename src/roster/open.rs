@@ -6,12 +6,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
-use super::model::MotorModel;
-use super::outcome::Place;
-use super::preflight::start_position;
-use super::reach::pulse_map;
-use super::shapes::nanos;
-use super::{Kept, MachineError, MotorState};
+use super::{Kept, MachineError, start_position};
 use crate::board::{Pull, PwmOutput, PwmTiming};
 use crate::config::{
     AtRest, AtStart, CoilWiring, CoilsDrive, Config, Drive, LineConfig, MotorConfig, PwmClockDrive,
@@ -22,9 +17,10 @@ use crate::hal::{
     RecordedOutput, RecordedPwm, SharedLine, TimedPwm,
 };
 use crate::motor::{
-    Coils, CoilsSetup, Event, Input, Motor, Outbox, Phases, Pulses, PulsesSetup, Servo, ServoSetup,
-    SoftServo, SoftServoSetup, Stepper, StepperSetup, Telemetry,
+    Coils, CoilsSetup, Event, Input, Motor, Outbox, Phases, PulseMap, Pulses, PulsesSetup, Servo,
+    ServoSetup, SoftServo, SoftServoSetup, Stepper, StepperSetup, Telemetry,
 };
+use crate::moves::{MotorModel, MotorState, Place, nanos};
 use crate::runtime::{Mail, Mailbox, Member};
 use crate::trace::{Recorder, SignalId, SignalKind, TraceBuilder};
 
@@ -32,13 +28,13 @@ use crate::trace::{Recorder, SignalId, SignalKind, TraceBuilder};
 const INPUT_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The trace's names, in the order of the config.
-pub(super) struct Signals {
+pub(crate) struct Signals {
     pub motors: Vec<MotorSignals>,
     pub moves: SignalId,
 }
 
 #[derive(Clone)]
-pub(super) struct MotorSignals {
+pub(crate) struct MotorSignals {
     /// `pulse`, `step`, or `a`.
     pub pulse: SignalId,
     /// `a` to `d`, in the order of the config's GPIOs; else all of them as `pulse`.
@@ -102,7 +98,7 @@ impl Signals {
 }
 
 /// Opens the outputs that a config names.
-pub(super) struct Opener<'b> {
+pub(crate) struct Opener<'b> {
     pub backend: &'b mut dyn Backend,
     pub clock: Clock,
     pub recorder: Recorder,
@@ -116,11 +112,16 @@ pub(super) struct Opener<'b> {
     pub restored: Option<&'b BTreeMap<String, Kept>>,
 }
 
-/// A motor that is opened: its loop, the way to it, and what the machine knows of it.
-pub(super) type Opened = (Member, Mailbox, MotorState);
+/// A motor that is opened: its loop, the way to it, what is known of it, and its inputs.
+pub(crate) struct Opened {
+    pub member: Member,
+    pub mailbox: Mailbox,
+    pub state: MotorState,
+    pub inputs: Vec<Box<dyn InputLine>>,
+}
 
 /// The PWM outputs that these motors need.
-pub(super) fn pwm_outputs<'c>(motors: impl Iterator<Item = &'c MotorConfig>) -> Vec<PwmOutput> {
+pub(crate) fn pwm_outputs<'c>(motors: impl Iterator<Item = &'c MotorConfig>) -> Vec<PwmOutput> {
     let output = |m: &MotorConfig| match &m.drive {
         Drive::Servo(servo) => servo.pwm().cloned(),
         Drive::PwmClock(clock) => Some(PwmOutput::Gpio(clock.axis.step)),
@@ -209,13 +210,13 @@ impl Opener<'_> {
             busy: None,
             telemetry,
             last: None,
-            position_signal: signals.position,
             uncounted: None,
             miscounted: false,
             powered,
-            _inputs: std::mem::take(&mut self.inputs),
+            leads: boxed.leads(),
         };
-        Ok((Member { name: motor.name.clone(), motor: boxed }, mailbox, state))
+        let member = Member { name: motor.name.clone(), motor: boxed };
+        Ok(Opened { member, mailbox, state, inputs: std::mem::take(&mut self.inputs) })
     }
 
     /// The enable lines of these motors, as far as they are not open. They come first: a driver is not
@@ -341,7 +342,7 @@ impl Opener<'_> {
     pub(super) fn first_count(&self, motor: &MotorConfig, model: &MotorModel) -> i64 {
         let at_start = motor.axis().map_or(AtStart::Unknown, |axis| axis.at_start);
         let kept = self.kept(motor).filter(|_| at_start == AtStart::Restored);
-        let assumed = || model.to_native(start_position(at_start, model)) as i64;
+        let assumed = || model.to_native(start_position(motor, model)) as i64;
         kept.and_then(|kept| kept.steps).unwrap_or_else(assumed)
     }
 
@@ -502,7 +503,7 @@ impl Opener<'_> {
 }
 
 /// How late a servo's edges may be, nanoseconds, where the machine's limit is this.
-pub(super) fn servo_lateness(servo: &ServoDrive, limit: Option<u64>) -> Option<u64> {
+pub(crate) fn servo_lateness(servo: &ServoDrive, limit: Option<u64>) -> Option<u64> {
     match servo.pwm() {
         // Nothing tells the phase of such a chip: a width counts from some pulse of the next
         // period on, and comes over a bus that several servos share.
@@ -515,10 +516,25 @@ pub(super) fn servo_lateness(servo: &ServoDrive, limit: Option<u64>) -> Option<u
 }
 
 /// Two steps of an axis are never closer than this, nanoseconds: 1/(1.25 x its top speed).
-pub(super) fn min_interval(model: &MotorModel) -> u64 {
+pub(crate) fn min_interval(model: &MotorModel) -> u64 {
     (1e9 / (1.25 * model.native_limits(1.0).speed)) as u64
 }
 
 fn active_level(line: LineConfig) -> Level {
     Level::from_bool(!line.active_low)
+}
+
+/// Which pulse stands for which angle, as the config has it.
+pub(crate) fn pulse_map(servo: &ServoDrive) -> PulseMap {
+    let (low, high) = (servo.angle_min, servo.angle_max);
+    let (angle_at_min, angle_at_max) = if servo.reverse { (high, low) } else { (low, high) };
+    let (min, max) = servo.pulse_range();
+    PulseMap {
+        min,
+        max,
+        angle_at_min,
+        angle_at_max,
+        step: servo.grain(),
+        dead_band: servo.dead_band,
+    }
 }

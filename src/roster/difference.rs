@@ -91,13 +91,13 @@ fn is_tunable(old: &MotorConfig, new: &MotorConfig) -> bool {
 }
 
 /// The GPIO of its enable line.
-pub(super) fn enable(motor: &MotorConfig) -> Option<u8> {
+pub(crate) fn enable(motor: &MotorConfig) -> Option<u8> {
     Some(motor.drive.step_dir()?.enable?.gpio)
 }
 
 /// What all users of an enable line share: the level at which it is active, and whether a load hangs
 /// on it.
-pub(super) fn line(config: &Config, gpio: u8) -> Option<(bool, bool)> {
+pub(crate) fn line(config: &Config, gpio: u8) -> Option<(bool, bool)> {
     let axes = config.motors.iter().filter_map(|m| m.drive.step_dir());
     let users: Vec<_> =
         axes.filter_map(|axis| Some((axis.enable.filter(|l| l.gpio == gpio)?, axis))).collect();
@@ -112,7 +112,7 @@ fn changed_lines(old: &Config, new: &Config) -> BTreeSet<u8> {
 }
 
 /// The pins and channels that some motors have.
-pub(super) fn ports(config: &Config, motors: &[usize]) -> Vec<Port> {
+pub(crate) fn ports(config: &Config, motors: &[usize]) -> Vec<Port> {
     let ours = |output: &crate::config::Output| output.motors.iter().any(|m| motors.contains(m));
     let outputs = config.outputs().into_iter().filter(ours).map(|o| o.port);
     let fault = |&m: &usize| Some(Port::Gpio(config.motors[m].drive.step_dir()?.fault?.gpio));
@@ -120,7 +120,7 @@ pub(super) fn ports(config: &Config, motors: &[usize]) -> Vec<Port> {
 }
 
 /// Whether one of the two can only be had once the other is given back.
-pub(super) fn collide(one: &Port, other: &Port) -> bool {
+pub(crate) fn collide(one: &Port, other: &Port) -> bool {
     match (one, other) {
         // Two pins may have one channel.
         (Port::Pwm(PwmOutput::Gpio(_)), Port::Pwm(PwmOutput::Gpio(_))) => true,
@@ -131,6 +131,6 @@ pub(super) fn collide(one: &Port, other: &Port) -> bool {
 }
 
 /// Whether a count of steps means the same place in both: the same steps, by the same lines.
-pub(super) fn same_steps(old: &MotorConfig, new: &MotorConfig) -> bool {
+pub(crate) fn same_steps(old: &MotorConfig, new: &MotorConfig) -> bool {
     old.axis().is_some() && new.axis().is_some() && old.identity() == new.identity()
 }

@@ -108,6 +108,13 @@ pub(crate) fn check_travel(model: &MotorModel, target: f64) -> Result<(), MoveEr
     })
 }
 
+impl MotorModel {
+    /// Refuses a target outside the motor's travel.
+    pub fn check_travel(&self, target: f64) -> Result<(), MoveError> {
+        check_travel(self, target)
+    }
+}
+
 /// A plan for one target of each motor, from rest to rest.
 pub(crate) fn plan_move(
     planner: &mut Planner,

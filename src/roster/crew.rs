@@ -11,7 +11,7 @@ use crate::runtime::{Fleet, FleetEnd, Heed, Mailbox, Member, Next, SendError, Wa
 use crate::units::Instant;
 
 /// A fleet, and which motor has which of its slots.
-pub(super) struct Crew {
+pub(crate) struct Crew {
     fleet: Box<dyn Fleet>,
     /// For each motor.
     slots: Vec<usize>,

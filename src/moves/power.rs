@@ -7,18 +7,14 @@ use super::active::{Active, Stage};
 use super::outcome::Cause;
 use super::plan::{Planned, Way};
 use super::shapes::nanos;
-use super::{Machine, MoveError};
+use super::{MoveBook, MoveError};
 use crate::config::{Config, Consumer, consumers};
-use crate::hal::Supply;
 use crate::motor::{Command, MotorIndex, MoveId};
 use crate::sync::{Book, GrantId, PowerBook, PowerError, PowerRules, WaitId};
 use crate::units::Instant;
 
 /// How long a move waits for its share, where it has no time-out of its own.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How often the board is asked whether its supply is well.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Who waits for current.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,7 +24,7 @@ enum For {
 }
 
 /// The budget of a machine that has one.
-pub(super) struct Power {
+pub(crate) struct Power {
     book: PowerBook,
     consumers: Vec<Consumer>,
     /// Each motor's consumer, and each consumer's name in the book.
@@ -57,7 +53,7 @@ pub struct PowerState {
 }
 
 /// The consumers that these motors are part of, each once.
-pub(super) fn consumers_of(
+pub(crate) fn consumers_of(
     all: &[Consumer],
     motors: impl IntoIterator<Item = MotorIndex>,
 ) -> Vec<usize> {
@@ -87,11 +83,9 @@ impl Power {
         let always = consumers.iter().filter(|c| c.always);
         let always = always.fold(0u32, |sum, c| sum.saturating_add(c.current));
         if always > 0 {
+            // More than the budget is refused when the config is read.
             let taken = book.ask(&[("always", always)], Duration::ZERO, Instant::ZERO);
-            let taken = taken.ok().and_then(|id| book.take(id));
-            if !matches!(taken, Some(Ok(_))) {
-                log::error!("what is always on draws more than the power budget");
-            }
+            let _ = taken.ok().and_then(|id| book.take(id));
         }
         book.advance(now);
         Some(Power {
@@ -198,25 +192,8 @@ impl Power {
     }
 }
 
-/// The supply's voltage, as the board tells it.
-pub(super) struct Watch {
-    supply: Box<dyn Supply>,
-    next: Instant,
-}
-
-impl Watch {
-    pub fn new(supply: Box<dyn Supply>) -> Watch {
-        Watch { supply, next: Instant::ZERO }
-    }
-}
-
-impl Machine {
+impl MoveBook {
     /// How the power budget stands; `None` where the config has none.
-    ///
-    /// A motor's current is taken from its move's start, or from when it is enabled, until it has let go:
-    /// a stepper draws as much at rest. A servo gives it back when its move has ended. Drivers behind one
-    /// enable line are on while one of them is; what holds a load, or has no line that would switch it off,
-    /// is on for good.
     pub fn power(&self) -> Option<PowerState> {
         let power = self.power.as_ref()?;
         let (budget, used) = (power.book.rules().budget, power.book.used());
@@ -241,7 +218,7 @@ impl Machine {
 
     /// A move's motors get ready as soon as there is current for them.
     pub(super) fn begin(&mut self, id: MoveId) {
-        let now = self.now();
+        let now = self.now;
         let Some(active) = self.active.get_mut(&id) else { return };
         let motors = active.motors();
         let Some(power) = self.power.as_mut().filter(|_| !motors.is_empty()) else {
@@ -261,7 +238,7 @@ impl Machine {
             true => format!("{error}; the supply's voltage is low"),
             false => error.to_string(),
         };
-        log::warn!("move {id}: {why}");
+        self.say(log::Level::Warn, format!("move {id}: {why}"));
         let motors = self.active.get(&id).map(Active::motors).unwrap_or_default();
         for motor in motors {
             self.end_part(id, motor, |_| Cause::Power(why.clone()));
@@ -270,27 +247,32 @@ impl Machine {
 
     /// A move is held, or has ended, before it got its current.
     pub(super) fn leave_power_queue(&mut self, id: MoveId) {
-        let now = self.now();
+        let now = self.now;
         if let Some(power) = &mut self.power {
             power.forget(For::Move(id), now);
         }
         self.serve_power();
     }
 
-    /// Switches an axis on once there is current for it.
-    pub(super) fn enable_with_power(&mut self, motor: MotorIndex) -> Result<(), MoveError> {
-        let now = self.now();
-        let Some(power) = &mut self.power else { return self.command(motor, Command::Enable) };
+    /// Switches an axis on once there is current for it. True: there is no budget, and it can be told now.
+    pub fn enable(&mut self, motor: MotorIndex) -> Result<bool, MoveError> {
+        self.at_rest(motor)?;
+        if self.models[motor].steps.is_none() {
+            return Err(MoveError::NoCount { motor: self.models[motor].name.clone() });
+        }
+        let now = self.now;
+        let Some(power) = &mut self.power else { return Ok(true) };
         power.check(&[motor])?;
         power.forget(For::Enable(motor), now);
         power.ask(&[motor], For::Enable(motor), PATIENCE, now)?;
+        self.motors[motor].powered = true;
         self.serve_power();
-        Ok(())
+        Ok(false)
     }
 
     /// A motor is not to be switched on any more.
-    pub(super) fn forget_enable(&mut self, motor: MotorIndex) {
-        let now = self.now();
+    pub fn forget_enable(&mut self, motor: MotorIndex) {
+        let now = self.now;
         if let Some(power) = &mut self.power {
             power.forget(For::Enable(motor), now);
         }
@@ -298,7 +280,7 @@ impl Machine {
 
     /// A motor has let go.
     pub(super) fn power_off(&mut self, motor: MotorIndex) {
-        let now = self.now();
+        let now = self.now;
         if let Some(power) = &mut self.power {
             power.off(motor, now);
         }
@@ -306,7 +288,7 @@ impl Machine {
 
     /// Hands current out to those whose turn it is.
     pub(super) fn serve_power(&mut self) {
-        let now = self.now();
+        let now = self.now;
         let Some(power) = &mut self.power else { return };
         for (who, result) in power.settled(now) {
             match who {
@@ -317,7 +299,7 @@ impl Machine {
     }
 
     fn powered(&mut self, id: MoveId, result: Result<GrantId, PowerError>) {
-        let now = self.now();
+        let now = self.now;
         let motors = self.active.get(&id).map(Active::motors).unwrap_or_default();
         match result {
             Err(error) => self.without_power(id, &error),
@@ -341,45 +323,44 @@ impl Machine {
     }
 
     fn powered_to_enable(&mut self, motor: MotorIndex, result: Result<GrantId, PowerError>) {
-        let now = self.now();
+        let now = self.now;
         let name = self.models[motor].name.clone();
         match result {
-            Err(error) => log::error!("{name} is not enabled: {error}"),
+            Err(error) => {
+                self.say(log::Level::Error, format!("{name} is not enabled: {error}"));
+            }
             Ok(grant) => {
                 if let Some(power) = &mut self.power {
                     power.take(&[motor], grant, now);
                 }
-                if let Err(error) = self.command(motor, Command::Enable) {
-                    log::error!("{error}");
-                }
+                self.tell(motor, Command::Enable);
             }
         }
     }
 
-    /// Asks the board how its supply is, if it is time.
-    pub(super) fn look_at_supply(&mut self) {
-        let now = self.now();
-        let (Some(watch), Some(power)) = (&mut self.supply, &mut self.power) else { return };
-        if now < watch.next {
-            return;
-        }
-        watch.next = now + LOOK_EVERY;
-        let Some(low) = watch.supply.is_low() else { return };
+    /// Whether the supply's voltage is low, so that nothing more is switched on. It counts where there is a budget.
+    pub fn supply_is(&mut self, low: bool) {
+        let now = self.now;
+        let Some(power) = &mut self.power else { return };
         if std::mem::replace(&mut power.low, low) == low {
             return;
         }
         power.book.hold_back(low, now);
-        match low {
-            true => log::warn!("the supply's voltage is low: nothing more is switched on"),
-            false => log::info!("the supply's voltage is well again"),
-        }
+        let said = match low {
+            true => (log::Level::Warn, "the supply's voltage is low: nothing more is switched on"),
+            false => (log::Level::Info, "the supply's voltage is well again"),
+        };
+        self.say(said.0, said.1.to_owned());
         self.serve_power();
+    }
+
+    /// Whether there is a power budget.
+    pub fn has_budget(&self) -> bool {
+        self.power.is_some()
     }
 
     /// When current has to be looked after next.
     pub(super) fn power_deadline(&self) -> Instant {
-        let watch = self.supply.as_ref().filter(|_| self.power.is_some()).map(|w| w.next);
-        let book = self.power.as_ref().and_then(Power::next_deadline);
-        watch.into_iter().chain(book).min().unwrap_or(Instant::FAR)
+        self.power.as_ref().and_then(Power::next_deadline).unwrap_or(Instant::FAR)
     }
 }

@@ -3,10 +3,9 @@ use std::time::Duration;
 use super::active::{Active, Aim, Stage};
 use super::outcome::Place;
 use super::plan::Way;
-use super::{Machine, MotorState};
+use super::{MotorState, MoveBook, Ordered};
 use crate::config::MotorUnit;
 use crate::motor::{FaultKind, MotorIndex, MoveId};
-use crate::runtime::Heed;
 use crate::units::Instant;
 
 /// What a machine as a whole does.
@@ -80,17 +79,16 @@ pub struct MotorSnapshot {
     pub fault: Option<FaultKind>,
 }
 
-impl Machine {
+impl MoveBook {
     /// How the machine is now. Looking does not disturb its motion.
-    pub fn snapshot(&self) -> Snapshot {
-        let at = self.now();
+    pub fn snapshot(&self, at: Instant) -> Snapshot {
         let motor = |(index, state): (MotorIndex, &MotorState)| {
             let model = &self.models[index];
             let leg = state.busy.and_then(|id| self.active.get(&id)?.leg(index));
             let velocity = leg.map_or(0.0, |l| l.velocity_at(at));
             MotorSnapshot {
                 motor: model.name.clone(),
-                position: self.position(&model.name),
+                position: self.position(index),
                 velocity: model.to_unit(velocity),
                 unit: model.unit,
                 place: state.place,
@@ -100,7 +98,7 @@ impl Machine {
         };
         Snapshot {
             at,
-            state: self.state(),
+            state: self.state(self.stop_set, self.halt_set),
             speed_override: self.speed_override(),
             moves: self.active.keys().copied().collect(),
             motors: self.motors.iter().enumerate().map(motor).collect(),
@@ -108,8 +106,7 @@ impl Machine {
     }
 
     /// Where a motor is on its way to, in its unit; `None` where it is not, or jogs.
-    pub fn target(&self, motor: &str) -> Option<f64> {
-        let index = self.config.motor_index(motor)?;
+    pub fn target(&self, index: MotorIndex) -> Option<f64> {
         let leg = self.active.get(&self.motors[index].busy?)?.leg(index)?;
         let jogs = matches!(leg.goal().way, Way::Jog(_));
         (leg.aim != Aim::Stop && !jogs).then(|| leg.goal().target)
@@ -117,25 +114,27 @@ impl Machine {
 
     /// How long the present plan of a move still takes; before it begins, all of it. `None` for a move that
     /// has ended, is held or jogs, and for a blended path, which is planned as it goes.
-    pub fn time_left(&self, id: MoveId) -> Option<Duration> {
+    pub fn time_left(&self, id: MoveId, now: Instant) -> Option<Duration> {
         let active = self.active.get(&id)?;
         let jogs = active.legs.iter().any(|l| matches!(l.goal().way, Way::Jog(_)));
         if jogs || active.run.is_some() || active.is_holding() {
             return None;
         }
         let left = match active.end().filter(|_| active.started) {
-            Some(end) => end.nanos_since(self.now()),
+            Some(end) => end.nanos_since(now),
             None => active.legs.iter().map(|l| l.part.trajectory.duration()).max()?,
         };
         Some(Duration::from_nanos(left))
     }
 
     /// What the machine as a whole does.
-    pub fn state(&self) -> MachineState {
+    ///
+    /// `stop`, `halt`: which events are set now.
+    pub fn state(&self, stop: bool, halt: bool) -> MachineState {
         let moves = || self.active.values();
         let at_rest = moves().all(Active::is_held);
-        if self.is_stopped() {
-            return match (at_rest, self.heed == Heed::Nothing || self.halt.is_set()) {
+        if stop || halt || self.ordered != Ordered::Nothing {
+            return match (at_rest, self.ordered == Ordered::Halt || halt) {
                 (false, _) => MachineState::Stopping,
                 (true, true) => MachineState::Halted,
                 (true, false) => MachineState::Stopped,

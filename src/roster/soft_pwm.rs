@@ -8,7 +8,7 @@ use crate::runtime;
 
 /// Refuses such a servo on hardware without real-time scheduling, unless it is allowed to jitter; on the
 /// simulator it says that it will. Before any output is opened.
-pub(super) fn check(config: &Config, hardware: bool, realtime: bool) -> Result<(), MachineError> {
+pub(crate) fn check(config: &Config, hardware: bool, realtime: bool) -> Result<(), MachineError> {
     let timed = config.motors.iter().filter_map(|m| match &m.drive {
         Drive::Servo(servo) => match servo.output {
             ServoOutput::Soft { gpio, allow_jitter } => Some((&m.name, gpio, allow_jitter)),

@@ -1,18 +1,15 @@
 //! How moves end before their time: a stop, a halt, the end of the program.
 
-use std::time::Duration;
-
 use super::active::{Active, Aim, Stage};
 use super::outcome::Cause;
-use super::{CHANGE_ATTEMPTS, Machine, STOP_PATIENCE};
+use super::{CHANGE_ATTEMPTS, MoveBook, Ordered, STOP_PATIENCE};
 use crate::config::{Drive, ServoStop};
 use crate::motor::{Command, MoveId};
-use crate::runtime::Heed;
 
-impl Machine {
+impl MoveBook {
     /// Brings a move to rest: breaks its barrier, or changes its plan in two phases.
-    pub(super) fn come_to_rest(&mut self, id: MoveId, cause: Cause) {
-        let now = self.now();
+    pub fn come_to_rest(&mut self, id: MoveId, cause: Cause) {
+        let now = self.now;
         let Some(active) = self.active.get_mut(&id) else { return };
         active.cause.get_or_insert(cause);
         match active.stage {
@@ -42,7 +39,7 @@ impl Machine {
 
     /// The motors of a move stand still after their last whole pulse.
     pub(super) fn halt_move(&mut self, id: MoveId) {
-        let now = self.now();
+        let now = self.now;
         let Some(active) = self.active.get_mut(&id) else { return };
         active.cause.get_or_insert(Cause::Stopped);
         if !active.is_told() {
@@ -60,16 +57,40 @@ impl Machine {
             (leg.aim, leg.course) = (Aim::Stop, Aim::Stop);
         }
         for motor in active.motors() {
-            if let Err(e) = self.fleet.send(motor, Command::Halt) {
-                log::error!("{e}");
-            }
+            self.tell(motor, Command::Halt);
+        }
+    }
+
+    /// Whatever moves comes to rest, for good: the loops are about to end.
+    pub fn finish(&mut self) {
+        self.finished = true;
+        let ids: Vec<_> = self.active.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.come_to_rest(id, Cause::Stopped));
+    }
+
+    /// Moves may begin again: nothing moves, and nothing is set any more that would stop them.
+    pub fn clear(&mut self) {
+        (self.stop_set, self.halt_set) = (false, false);
+        self.ordered = Ordered::Nothing;
+    }
+
+    /// Servos go to their parking places: a first signal stops everything, and this belongs to the stop; a second
+    /// one ends it. What was ordered before is to be handed back.
+    pub fn park_begins(&mut self) -> Ordered {
+        std::mem::replace(&mut self.ordered, Ordered::Stop)
+    }
+
+    /// They are there.
+    pub fn park_ends(&mut self, before: Ordered) {
+        if self.ordered != Ordered::Halt {
+            self.ordered = before;
         }
     }
 
     /// A stop event is newly set: the orderly one, or the halt.
-    pub(super) fn on_stop(&mut self) {
-        if self.halt.is_set() && self.heed != Heed::Nothing {
-            self.heed = Heed::Nothing;
+    pub fn on_stop(&mut self) {
+        if self.halt_set && self.ordered != Ordered::Halt {
+            self.ordered = Ordered::Halt;
             self.end_hold();
             let ids: Vec<_> = self.active.keys().copied().collect();
             for id in ids {
@@ -79,8 +100,8 @@ impl Machine {
                 }
                 self.halt_move(id);
             }
-        } else if self.stop.is_set() && self.heed == Heed::Stop {
-            self.heed = Heed::Halt;
+        } else if self.stop_set && self.ordered == Ordered::Nothing {
+            self.ordered = Ordered::Stop;
             self.end_hold();
             let ids: Vec<_> = self.active.keys().copied().collect();
             ids.into_iter().for_each(|id| self.come_to_rest(id, Cause::Stopped));
@@ -88,7 +109,7 @@ impl Machine {
     }
 
     /// Each motor's `on-stop`, once it is at rest.
-    pub(super) fn apply_on_stop(&mut self) {
+    pub fn apply_on_stop(&mut self) {
         let config = self.config.clone();
         for (motor, c) in config.motors.iter().enumerate() {
             let release = match &c.drive {
@@ -105,56 +126,8 @@ impl Machine {
                     Some(_) => self.motors[motor].doubt(),
                 }
                 self.motors[motor].powered = false;
-                if let Err(e) = self.fleet.send(motor, Command::Release) {
-                    log::error!("{e}");
-                }
+                self.tell(motor, Command::Release);
             }
         }
-    }
-
-    /// Makes every output safe and ends the motors' loops, each wait bounded. Names the motors whose
-    /// loop did not answer.
-    ///
-    /// Servos: the pulse under way ends, width 0 for a whole period, disabled. Axes: STEP low, the
-    /// driver as its `on-stop` and `holds-load` say. Moves still running come to rest first.
-    pub fn finish(&mut self) -> Vec<String> {
-        if std::mem::replace(&mut self.finished, true) {
-            return Vec::new();
-        }
-        // This machine's moves alone: others may share the stop event.
-        let ids: Vec<_> = self.active.keys().copied().collect();
-        ids.into_iter().for_each(|id| self.come_to_rest(id, Cause::Stopped));
-        self.settle();
-        for motor in 0..self.models.len() {
-            if let Err(e) = self.fleet.send(motor, Command::Finish) {
-                log::error!("{e}");
-            }
-        }
-        let deadline = self.now() + self.finish_patience;
-        while self.safe.iter().any(|safe| !safe) && self.now() < deadline {
-            self.pump(deadline);
-        }
-        let mut left = self.fleet.end(Duration::from_secs(1)).left;
-        self.hear_out();
-        for (motor, safe) in self.safe.iter().enumerate() {
-            let name = &self.models[motor].name;
-            if !safe && !left.contains(name) {
-                left.push(name.clone());
-            }
-        }
-        if !left.is_empty() {
-            log::error!(
-                "these motors' loops did not end: {}. Their outputs are as they left them: once this \
-                 program has ended, `lockstep safe` makes them safe",
-                left.join(", ")
-            );
-        }
-        left
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        self.finish();
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::blend::{BlendRun, Work};
 use super::plan::{Part, Planned, Start, check_extremes};
 use super::spec::Position;
-use super::{Machine, MoveError};
-use crate::config::{MotorUnit, OnFault};
+use super::{MoveBook, MoveError};
+use crate::config::OnFault;
 use crate::motor::{MotorIndex, MoveId};
 use crate::units::Instant;
 
@@ -14,7 +14,7 @@ use crate::units::Instant;
 type Vertex = (Vec<(String, Position)>, Position, f64);
 
 /// A path through places, each left within a blend of its corner, to be run through without a stop:
-/// see [`Machine::start_path`].
+/// see [`Machine::start_path`](crate::machine::Machine::start_path).
 ///
 /// ```
 /// use lockstep::config::Config;
@@ -36,8 +36,8 @@ pub struct BlendedPath {
     blend: Position,
     speed: f64,
     vertices: Vec<Vertex>,
-    open: bool,
-    on_fault: OnFault,
+    pub(crate) open: bool,
+    pub(crate) on_fault: OnFault,
 }
 
 impl BlendedPath {
@@ -67,7 +67,8 @@ impl BlendedPath {
         self
     }
 
-    /// More places will follow, by [`Machine::extend_path`], up to [`Machine::end_path`].
+    /// More places will follow, by [`Machine::extend_path`](crate::machine::Machine::extend_path), up to
+    /// [`Machine::end_path`](crate::machine::Machine::end_path).
     pub fn open(mut self) -> BlendedPath {
         self.open = true;
         self
@@ -80,18 +81,8 @@ impl BlendedPath {
     }
 
     /// Names to indices, places to numbers.
-    fn resolve(&self, machine: &Machine) -> Result<Vec<Waypoint>, MoveError> {
-        let number = |motor: MotorIndex, position: &Position| {
-            let model = &machine.models[motor];
-            match (position, model.unit) {
-                (Position::Length(l), MotorUnit::Millimetre) => Ok(l.0),
-                (Position::Angle(a), MotorUnit::Degree) => Ok(a.0),
-                (_, unit) => {
-                    let motor = model.name.clone();
-                    Err(MoveError::WrongUnit { motor, unit: unit.symbol() })
-                }
-            }
-        };
+    pub(crate) fn resolve(&self, book: &MoveBook) -> Result<Vec<Waypoint>, MoveError> {
+        let number = |motor: MotorIndex, position: &Position| book.models[motor].number(*position);
         let mut places = Vec::with_capacity(self.vertices.len());
         for (place, blend, speed) in &self.vertices {
             if !(*speed > 0.0 && *speed <= 1.0) {
@@ -99,7 +90,7 @@ impl BlendedPath {
             }
             let mut targets: Vec<(MotorIndex, f64)> = Vec::with_capacity(place.len());
             for (name, position) in place {
-                let motor = machine.find(name)?;
+                let motor = book.find(name)?;
                 if targets.iter().any(|t| t.0 == motor) {
                     return Err(MoveError::Twice { motor: name.clone() });
                 }
@@ -115,67 +106,27 @@ impl BlendedPath {
 
 /// A place of a path, of some of its motors.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct Waypoint {
+pub(crate) struct Waypoint {
     pub targets: Vec<(MotorIndex, f64)>,
     pub blend: f64,
     pub speed: f64,
 }
 
-impl Machine {
-    /// Runs through the places of a path without a stop, on one time line for all its motors: near each
-    /// corner within its blend, within every motor's speed, acceleration and jerk. It rests at the last
-    /// place. What a move can be told it can be told, too: it holds, resumes, changes its speed and stops
-    /// on its path. Its time-out is 5 s more than it is planned to take.
-    ///
-    /// An open path takes more places while it runs. Where they come too late it rests at the last one
-    /// that it has, and goes on when there are more.
-    ///
-    /// # Errors
-    ///
-    /// [`MoveError`]: the path is refused whole, and nothing has moved. Among others: motors of different
-    /// units, an axis with backlash, a servo that has no signal yet, more motors than a path can have
-    /// ([`MOST_MOTORS`](crate::motion::path::MOST_MOTORS)).
-    pub fn start_path(&mut self, path: &BlendedPath) -> Result<MoveId, MoveError> {
-        let places = path.resolve(self)?;
-        let mut motors: Vec<MotorIndex> = Vec::new();
-        for place in &places {
-            for (motor, _) in &place.targets {
-                if !motors.contains(motor) {
-                    motors.push(*motor);
-                }
-            }
-        }
-        self.start_run(motors, &places, path.open, path.on_fault)
-    }
-
-    /// More places for an open path, in order. What comes in excess of what is needed soon waits.
-    ///
-    /// # Errors
-    ///
-    /// [`MoveError`]: nothing was added. Among others: the move is no path that is open, or a place names
-    /// a motor that is not part of it.
-    pub fn extend_path(&mut self, id: MoveId, more: &BlendedPath) -> Result<(), MoveError> {
-        let places = more.resolve(self)?;
-        self.extend_run(id, &places)
-    }
-
+impl MoveBook {
     /// The last place that an open path was given is its end.
-    ///
-    /// # Errors
-    ///
-    /// [`MoveError::NotOpen`].
     pub fn end_path(&mut self, id: MoveId) -> Result<(), MoveError> {
         self.open_run(id)?.close();
         Ok(())
     }
 
-    /// Whether an open path can use more places now. (It takes more all the same.)
+    /// Whether an open path can use more places now.
     pub fn path_wants(&self, id: MoveId) -> bool {
         let run = self.active.get(&id).and_then(|a| a.run.as_ref());
         run.is_some_and(BlendRun::has_room)
     }
 
-    pub(super) fn start_run(
+    /// Begins a path through these places.
+    pub fn start_run(
         &mut self,
         motors: Vec<MotorIndex>,
         places: &[Waypoint],
@@ -223,7 +174,8 @@ impl Machine {
         self.launch(planned, 1.0, None, on_fault)
     }
 
-    pub(super) fn extend_run(&mut self, id: MoveId, places: &[Waypoint]) -> Result<(), MoveError> {
+    /// More places for an open path.
+    pub fn extend_run(&mut self, id: MoveId, places: &[Waypoint]) -> Result<(), MoveError> {
         let run = self.active.get_mut(&id).and_then(|a| a.run.as_mut()).filter(|r| r.is_open());
         run.ok_or(MoveError::NotOpen { id })?.add(&self.models, places)
     }
@@ -245,8 +197,9 @@ impl Machine {
             Work::Wait => return true,
             Work::Rest => {
                 // Nothing moves until more comes, however long that takes.
-                log::info!("move {id}: rests at the last place that it has");
                 active.deadline = Instant::FAR;
+                let text = format!("move {id}: rests at the last place that it has");
+                self.say(log::Level::Info, text);
                 return true;
             }
             Work::Tell => {}

@@ -7,7 +7,7 @@ use super::active::{Active, Stage};
 use super::model::MotorModel;
 use super::plan::{self, Goal, Jogging, Part, Planned, Start, Way, plan_error};
 use super::shapes::nanos;
-use super::{Machine, MoveError, Place};
+use super::{MoveBook, MoveError, Place};
 use crate::config::{MotorUnit, OnFault};
 use crate::motion::{Limits, Planner, State, Trajectory};
 use crate::motor::{MotorIndex, MoveId};
@@ -35,7 +35,7 @@ impl From<AngularSpeed> for Velocity {
     }
 }
 
-/// Velocities of one or more motors, kept until a deadline: see [`Machine::jog`].
+/// Velocities of one or more motors, kept until a deadline: see [`Machine::jog`](crate::machine::Machine::jog).
 ///
 /// ```
 /// use std::time::Duration;
@@ -56,7 +56,7 @@ impl From<AngularSpeed> for Velocity {
 #[derive(Clone, PartialEq, Debug)]
 pub struct Jog {
     velocities: Vec<(String, Velocity)>,
-    lasts: Duration,
+    pub(crate) lasts: Duration,
 }
 
 impl Jog {
@@ -72,14 +72,14 @@ impl Jog {
     }
 
     /// Names to indices, velocities to numbers in each motor's unit a second.
-    fn resolve(&self, machine: &Machine) -> Result<Vec<(MotorIndex, f64)>, MoveError> {
+    pub(crate) fn resolve(&self, book: &MoveBook) -> Result<Vec<(MotorIndex, f64)>, MoveError> {
         if self.velocities.is_empty() {
             return Err(MoveError::Empty);
         }
         let mut all: Vec<(MotorIndex, f64)> = Vec::with_capacity(self.velocities.len());
         for (name, velocity) in &self.velocities {
-            let index = machine.find(name)?;
-            let velocity = match (velocity, machine.models[index].unit) {
+            let index = book.find(name)?;
+            let velocity = match (velocity, book.models[index].unit) {
                 (Velocity::Linear(v), MotorUnit::Millimetre) => v.0,
                 (Velocity::Angular(v), MotorUnit::Degree) => v.0,
                 (_, unit) => {
@@ -192,24 +192,9 @@ pub(super) fn plan_jogs(
     Ok(planned)
 }
 
-impl Machine {
-    /// Moves motors at velocities until the deadline, counted from the start, and brings them to rest
-    /// then, unless [`Machine::renew_jog`] or [`Machine::change_jog`] comes before. At the end of its
-    /// travel a motor comes to rest before. Either way its outcome is *reached*: it is where it was to
-    /// be. The machine's speed override holds for jogs, too.
-    ///
-    /// An axis that does not know where it is may be jogged: nothing but the deadline bounds it then.
-    ///
-    /// # Errors
-    ///
-    /// [`MoveError`]: refused whole, and nothing has moved.
-    pub fn jog(&mut self, jog: &Jog) -> Result<MoveId, MoveError> {
-        let velocities = jog.resolve(self)?;
-        self.start_jog(&velocities, jog.lasts)
-    }
-
-    /// The same, with indices, and units a second.
-    pub(super) fn start_jog(
+impl MoveBook {
+    /// Begins a jog: velocities in units a second.
+    pub fn start_jog(
         &mut self,
         velocities: &[(MotorIndex, f64)],
         lasts: Duration,
@@ -227,42 +212,20 @@ impl Machine {
         self.launch(planned, 1.0, None, OnFault::Stop)
     }
 
-    /// Keeps a jog's velocities for this long from now on. What has come to rest already, at the end of
-    /// its travel, stays there.
-    ///
-    /// # Errors
-    ///
-    /// There is no such jog under way any more: [`MoveError::NotUnderWay`].
-    pub fn renew_jog(&mut self, id: MoveId, lasts: Duration) -> Result<(), MoveError> {
-        self.reset_jog(id, None, lasts)
-    }
-
-    /// Gives a jog other velocities, kept for its new duration from now on. It has to name motors of
-    /// that jog alone; those it leaves out keep their velocity.
-    ///
-    /// # Errors
-    ///
-    /// There is no such jog under way any more, or a velocity that its motor can't have: then all of it
-    /// goes on as it was.
-    pub fn change_jog(&mut self, id: MoveId, jog: &Jog) -> Result<(), MoveError> {
-        let velocities = jog.resolve(self)?;
-        self.reset_jog(id, Some(&velocities), jog.lasts)
-    }
-
-    fn reset_jog(
+    /// Keeps a jog for this long from now on, with other velocities where there are some.
+    pub fn reset_jog(
         &mut self,
         id: MoveId,
         velocities: Option<&[(MotorIndex, f64)]>,
         lasts: Duration,
     ) -> Result<(), MoveError> {
-        self.hear_out();
         let jogs = |a: &&Active| {
             let jog = |w: &Way| matches!(w, Way::Jog(_));
             a.stage != Stage::Stopping && a.legs.iter().all(|l| jog(&l.goal().way))
         };
-        let now = self.now();
+        let now = self.now;
         let active = self.active.get(&id).filter(jogs).ok_or(MoveError::NotUnderWay { id })?;
-        if active.all_but_over(now + super::CHANGE_LEAD) {
+        if active.all_but_over(now + self.change_lead(active)) {
             return Err(MoveError::NotUnderWay { id });
         }
         let mut natives = Vec::new();

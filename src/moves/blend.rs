@@ -31,7 +31,7 @@ const MOST_WAITING: usize = 256;
 
 /// A place that a run goes through: a position for each of its motors, in its unit.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct Vertex {
+pub(crate) struct Vertex {
     pub at: Vec<f64>,
     /// How near to it the run stays.
     pub blend: f64,
@@ -67,7 +67,7 @@ pub(crate) struct BlendRun {
 
 /// What is to be done about a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Work {
+pub(crate) enum Work {
     /// The motors are to be told of more.
     Tell,
     /// There may be more places in time.
@@ -77,7 +77,7 @@ pub(super) enum Work {
 }
 
 /// How a run would go on from an instant.
-pub(super) struct RunDraft {
+pub(crate) struct RunDraft {
     path: Path,
     feed: f64,
     zero: (Instant, u64),

@@ -9,15 +9,16 @@ use super::blend::BlendRun;
 use super::plan::{self, Planned, Start, Way};
 use super::shapes::nanos;
 use super::spec::Move;
-use super::{ARMING_PATIENCE, DEFAULT_SLACK, LEAD, Machine, MoveError, Outcome, Place};
-use crate::config::OnFault;
+use super::{ARMING_PATIENCE, Action, DEFAULT_SLACK, MoveBook, MoveError, Outcome, Place};
+use crate::config::{Arrive, OnFault};
 use crate::motion::{State, Trajectory};
 use crate::motor::{Command, Epoch, Motion, MotorIndex, MoveId, Then};
 use crate::sync::StepBarrier;
 use crate::units::Instant;
 
-impl Machine {
-    pub(super) fn start_targets(
+impl MoveBook {
+    /// Plans a move and starts it.
+    pub fn start_targets(
         &mut self,
         targets: &[(MotorIndex, f64)],
         spec: &Move,
@@ -36,8 +37,22 @@ impl Machine {
         self.launch(planned, spec.speed, spec.timeout, spec.on_fault)
     }
 
+    /// Through keyframes, each at its time.
+    pub fn start_keyframes(&mut self, tracks: &[plan::Track]) -> Result<MoveId, MoveError> {
+        let planned = plan::plan_keyframes(&mut self.planner, &self.models, tracks)?;
+        self.launch(planned, 1.0, None, OnFault::Stop)
+    }
+
+    /// A servo goes to its parking place, which belongs to a stop.
+    pub fn start_parking(&mut self, target: (MotorIndex, f64)) -> Result<MoveId, MoveError> {
+        let targets = [(target.0, target.1, self.ready(target.0)?)];
+        let (models, planner) = (&self.models, &mut self.planner);
+        let planned = plan::plan_move(planner, models, &targets, Arrive::Asap, 1.0)?;
+        self.launch_even_stopped(planned, 1.0, None, OnFault::Continue)
+    }
+
     /// Whether the motor may be moved to a place now, and from where.
-    pub(super) fn ready(&self, motor: MotorIndex) -> Result<Start, MoveError> {
+    pub fn ready(&self, motor: MotorIndex) -> Result<Start, MoveError> {
         let start = self.ready_anywhere(motor)?;
         let model = &self.models[motor];
         match self.motors[motor].place {
@@ -50,7 +65,7 @@ impl Machine {
     }
 
     /// The same, also where nobody knows its place.
-    pub(super) fn ready_anywhere(&self, motor: MotorIndex) -> Result<Start, MoveError> {
+    pub fn ready_anywhere(&self, motor: MotorIndex) -> Result<Start, MoveError> {
         let (state, name) = (&self.motors[motor], &self.models[motor].name);
         if let Some(fault) = &state.fault {
             return Err(MoveError::Faulted { motor: name.clone(), fault: fault.to_string() });
@@ -62,7 +77,7 @@ impl Machine {
     }
 
     /// Where a motor stands, as a plan begins.
-    pub(super) fn stands(&self, motor: MotorIndex) -> Start {
+    pub fn stands(&self, motor: MotorIndex) -> Start {
         let state = &self.motors[motor];
         match (self.models[motor].steps, state.angle.or(state.left_at)) {
             (Some(_), _) => Start::At(state.telemetry.steps() as f64),
@@ -74,7 +89,7 @@ impl Machine {
     /// Hands a plan to its motors; while the machine is held it waits before that.
     ///
     /// `share`: the move's own share of the speed limits, before the override.
-    pub(super) fn launch(
+    pub fn launch(
         &mut self,
         planned: Planned,
         share: f64,
@@ -86,7 +101,7 @@ impl Machine {
     }
 
     /// Whether moves may begin at all.
-    pub(super) fn open(&self) -> Result<(), MoveError> {
+    pub fn open(&self) -> Result<(), MoveError> {
         match (self.finished, self.is_stopped()) {
             (true, _) => Err(MoveError::Finished),
             (_, true) => Err(MoveError::Stopped),
@@ -95,7 +110,7 @@ impl Machine {
     }
 
     /// The same, also while a stop holds: parking belongs to the stop.
-    pub(super) fn launch_even_stopped(
+    pub fn launch_even_stopped(
         &mut self,
         planned: Planned,
         share: f64,
@@ -109,7 +124,7 @@ impl Machine {
             return Err(MoveError::LongerThanTimeout { needs, timeout });
         }
         self.check_power(&planned)?;
-        let power_patience = Machine::power_patience(&planned, timeout);
+        let power_patience = MoveBook::power_patience(&planned, timeout);
         let id = self.next_move;
         self.next_move += 1;
         let slack = allowed.map_or(DEFAULT_SLACK, |t| t - needs);
@@ -143,10 +158,10 @@ impl Machine {
         };
         for (motor, target) in planned.there {
             let steps = self.models[motor].steps.map(|_| self.motors[motor].telemetry.steps());
-            let position = self.position(&self.models[motor].name).unwrap_or(target);
+            let position = self.position(motor).unwrap_or(target);
             let outcome = self.outcome(motor, id, Outcome::Reached, position, steps);
             self.motors[motor].last = Some(outcome.clone());
-            self.part_happened(&outcome);
+            self.actions.push_back(Action::Part(outcome.clone()));
             active.ended.push(outcome);
         }
         for leg in &active.legs {
@@ -166,13 +181,14 @@ impl Machine {
     /// Tells a move's motors to get ready and to meet at the barrier.
     pub(super) fn arm(&mut self, id: MoveId) {
         self.plan_anew(id);
-        let now = self.now();
+        let now = self.now;
         let Some(active) = self.active.get_mut(&id) else { return };
-        let clock = self.fleet.clock().clone();
+        let lead = active.legs.iter().map(|l| self.motors[l.motor()].leads.start).max();
+        let (lead, release) = (lead.unwrap_or_default(), self.release.clone());
         active.epoch = Arc::new(Epoch::default());
         let at_release = active.epoch.clone();
         active.barrier = StepBarrier::new(active.legs.len().max(1))
-            .with_action(move || at_release.set(clock.now() + LEAD));
+            .with_action(move || at_release.set(release() + lead));
         active.absent = active.motors().into_iter().collect();
         active.patience = now + ARMING_PATIENCE + self.wake_slack;
         active.stage = Stage::Arming;
@@ -189,10 +205,7 @@ impl Machine {
         for (motor, motion) in motions {
             self.motors[motor].miscounted = false;
             self.motors[motor].powered = true;
-            if let Err(e) = self.fleet.send(motor, Command::Arm(motion)) {
-                log::error!("{e}");
-                self.give_up(id, motor);
-            }
+            self.tell(motor, Command::Arm(motion));
         }
     }
 
@@ -243,7 +256,7 @@ impl Machine {
                     leg.part.trajectory = Arc::new(planned);
                 }
                 // The plan that it has is as good, if not as fast or as slow.
-                Err(e) => log::warn!("{e}"),
+                Err(e) => self.actions.push_back(Action::Say(log::Level::Warn, e.to_string())),
             }
         }
     }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::active::{Active, Aim, Leg, Stage};
 use super::blend::{BlendRun, RunDraft};
@@ -13,7 +14,7 @@ use super::jog::plan_jog;
 use super::model::MotorModel;
 use super::outcome::Cause;
 use super::plan::{self, Goal, Way, plan_error};
-use super::{ADOPTION, CHANGE_ATTEMPTS, CHANGE_LEAD, Machine, MoveError, NEXT_LEAD, STOP_PATIENCE};
+use super::{ADOPTION, Action, CHANGE_ATTEMPTS, MoveBook, MoveError, NEXT_LEAD, STOP_PATIENCE};
 use crate::motion::{Planner, Trajectory};
 use crate::motor::{Change, Command, Gate, MotorIndex, MoveId, Then, Verdict};
 use crate::units::Instant;
@@ -394,7 +395,7 @@ impl Proposal {
     }
 }
 
-impl Machine {
+impl MoveBook {
     /// Alters what is wished of a move, and goes about it: at once, or as soon as what was agreed on
     /// before has taken hold. A proposal that is not decided yet is taken back.
     pub(super) fn alter(&mut self, id: MoveId, wish: impl FnOnce(&mut Active)) {
@@ -412,22 +413,31 @@ impl Machine {
         self.advance(id);
     }
 
+    /// How far ahead a change of this move is set: as its motors' loops need it.
+    pub(super) fn change_lead(&self, active: &Active) -> Duration {
+        let leads = active.legs.iter().map(|l| self.motors[l.motor()].leads.change);
+        leads.max().unwrap_or_default()
+    }
+
     /// Proposes what is to be agreed on, if anything is and it is time.
     pub(super) fn advance(&mut self, id: MoveId) {
-        let now = self.now();
+        let now = self.now;
         self.leave_silent(id);
+        let Some(active) = self.active.get(&id) else { return };
+        let lead = self.change_lead(active);
         let Some(active) = self.active.get_mut(&id) else { return };
         let waits = active.settled.is_some_and(|settled| now <= settled + ADOPTION);
         if active.proposal.is_some() || !active.wants_change() || waits {
             return;
         }
         if active.attempts >= CHANGE_ATTEMPTS {
-            log::error!("move {id}: its motors did not agree in time, halting them");
+            let text = format!("move {id}: its motors did not agree in time, halting them");
+            self.say(log::Level::Error, text);
             self.halt_move(id);
             return;
         }
         let at = match active.attempts {
-            0 => now + CHANGE_LEAD,
+            0 => now + lead,
             n => now + NEXT_LEAD * (1 << (n - 1)),
         };
         // Nothing moves before the epoch, whatever the plan.
@@ -458,16 +468,16 @@ impl Machine {
         let changes = proposal.changes(id);
         active.proposal = Some(proposal);
         for (motor, change) in changes {
-            if let Err(e) = self.fleet.send(motor, Command::Change(change)) {
-                log::error!("{e}");
-            }
+            self.tell(motor, Command::Change(change));
         }
     }
 
     /// There is no plan from the state of that instant: perhaps from a later one. A wish that can't be
     /// carried out is dropped; a rest that can't be planned is a halt.
     fn no_plan(&mut self, id: MoveId, error: &MoveError) {
-        let now = self.now();
+        let now = self.now;
+        let Some(active) = self.active.get(&id) else { return };
+        let lead = self.change_lead(active);
         let Some(active) = self.active.get_mut(&id) else { return };
         let brakes = active.legs.iter().filter(|l| l.course == Aim::Hold && !l.held);
         if let Some(end) = brakes.filter_map(Leg::end).max().filter(|end| *end > now) {
@@ -477,11 +487,11 @@ impl Machine {
             return;
         }
         if active.attempts < CHANGE_ATTEMPTS {
-            log::debug!("move {id}: {error}; trying again");
-            active.settled = Some(now + CHANGE_LEAD);
+            active.settled = Some(now + lead);
+            self.say(log::Level::Debug, format!("move {id}: {error}; trying again"));
             return;
         }
-        log::error!("move {id}: {error}");
+        self.actions.push_back(Action::Say(log::Level::Error, format!("move {id}: {error}")));
         let rests = active.legs.iter().any(|l| l.needs_change() && l.aim != Aim::Go);
         if rests {
             self.halt_move(id);
@@ -510,7 +520,7 @@ impl Machine {
 
     /// Commits the proposal if no acknowledgement is missing.
     pub(super) fn commit(&mut self, id: MoveId) {
-        let now = self.now();
+        let now = self.now;
         let Some(active) = self.active.get_mut(&id) else { return };
         let complete = |p: &mut Proposal| {
             // Else: not all yet; or too late, which is seen when its instant has passed.
@@ -547,10 +557,11 @@ impl Machine {
             }
         }
         if let Some(run) = &mut active.run {
-            run.tell_vertices(id, |text| self.recorder.text(self.move_signal, at, text));
+            run.tell_vertices(id, |text| self.actions.push_back(Action::Mark(at, text.to_owned())));
         }
         for (word, names) in told {
-            self.recorder.text(self.move_signal, at, &format!("{id}:{word}:{}", names.join(",")));
+            let text = format!("{id}:{word}:{}", names.join(","));
+            self.actions.push_back(Action::Mark(at, text));
         }
         let braked = active.is_braking();
         active.adopt(proposal.number, at, proposal.draft);

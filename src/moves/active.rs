@@ -14,7 +14,7 @@ use crate::units::Instant;
 
 /// Where a move stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Stage {
+pub(crate) enum Stage {
     /// The machine is held: its motors have not been told of it yet.
     Waiting,
     /// It waits for its share of the power budget: its motors have not been told of it yet.
@@ -29,7 +29,7 @@ pub(super) enum Stage {
 
 /// What a motor is to do, and what its present plan does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Aim {
+pub(crate) enum Aim {
     /// To its goal.
     Go,
     /// To rest on its path, and on from there later.
@@ -39,7 +39,7 @@ pub(super) enum Aim {
 }
 
 /// A motor's part in a move under way.
-pub(super) struct Leg {
+pub(crate) struct Leg {
     pub part: Part,
     /// What it shall do.
     pub aim: Aim,
@@ -141,7 +141,7 @@ impl Leg {
 }
 
 /// A move that has not ended.
-pub(super) struct Active {
+pub(crate) struct Active {
     pub kind: &'static str,
     pub stage: Stage,
     /// Those whose motor has not ended.

@@ -1,0 +1,332 @@
+//! The one register of motion: whatever moves a motor, whoever asked for it, is one entry in it.
+//!
+//! [`MoveBook`] waits for nothing and has no clock. Orders, motors' reports and the time go in; [`Action`]s come out:
+//! tell a motor, mark the trace, this happened. Who has the book carries them out, in their order.
+
+mod active;
+mod blend;
+mod change;
+mod error;
+mod events;
+mod jog;
+mod launch;
+mod model;
+mod orders;
+mod outcome;
+mod path_moves;
+mod plan;
+mod power;
+mod shapes;
+mod snapshot;
+mod spec;
+mod stops;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::motion::Planner;
+use crate::motor::{Command, FaultKind, Leads, MotorIndex, MoveId, Telemetry};
+use crate::units::Instant;
+
+use active::Active;
+
+pub(crate) use blend::BlendRun;
+pub use error::MoveError;
+pub(crate) use error::at_least;
+pub(crate) use events::between;
+pub use jog::{Jog, Velocity};
+pub(crate) use model::MotorModel;
+pub use orders::OVERRIDE;
+pub use outcome::{Cause, Held, MotorOutcome, MotorPosition, MoveOutcome, Outcome, Place};
+pub use path_moves::BlendedPath;
+pub(crate) use path_moves::Waypoint;
+pub(crate) use plan::{Planned, Start, plan_keyframes, plan_move};
+pub use power::PowerState;
+pub(crate) use power::{Power, consumers_of};
+pub(crate) use shapes::{keyframe_tracks, nanos, sweep_length, sweep_targets};
+pub use snapshot::{MachineState, MotorSnapshot, Snapshot};
+pub use spec::{Move, Position};
+
+/// A change takes hold at the end of the pulse that is out at its instant. A loop that is told of the next one
+/// before has to let it pass.
+const ADOPTION: Duration = Duration::from_micros(200);
+
+/// How far ahead a change is set in the second attempt, where the first has expired; doubled for each one after that.
+const NEXT_LEAD: Duration = Duration::from_millis(10);
+
+/// How often a change is proposed before the motors are halted instead.
+const CHANGE_ATTEMPTS: u32 = 7;
+
+/// How long motors may take to come to the barrier, beyond the wake-up time of their drivers.
+const ARMING_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a stop may take beyond its braking time.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a move may take beyond its planned duration, where nobody gave it a time-out.
+const DEFAULT_SLACK: Duration = Duration::from_secs(5);
+
+/// How many ended moves are kept whose outcomes nobody has asked for yet.
+const MOST_ENDED: usize = 1000;
+
+/// What is known of a motor.
+pub(crate) struct MotorState {
+    pub place: Place,
+    /// A servo's angle, once it has a signal.
+    pub angle: Option<f64>,
+    /// The angle at which a servo let go by itself: its next move begins there.
+    pub left_at: Option<f64>,
+    pub fault: Option<FaultKind>,
+    pub busy: Option<MoveId>,
+    pub telemetry: Arc<Telemetry>,
+    pub last: Option<MotorOutcome>,
+    /// How much less, and more, its count may be than what is told, where it can't be proved.
+    pub uncounted: Option<(u64, u64)>,
+    /// That has become so, or worse, in its last move.
+    pub miscounted: bool,
+    /// Its driver was switched on, and not off again.
+    pub powered: bool,
+    /// How long before an instant its loop has to be told of it.
+    pub leads: Leads,
+}
+
+impl MotorState {
+    /// Its place is told no better than this from now on. An estimate stays one, and who knows nothing
+    /// does not know more.
+    pub fn doubt(&mut self) {
+        if !matches!(self.place, Place::Estimated | Place::Unknown) {
+            self.place = Place::Unverified;
+        }
+    }
+}
+
+/// Something that the book wants done.
+pub(crate) enum Action {
+    /// Tell a motor's loop. Where that can't be done, whoever arms a motor gives it up.
+    Tell(MotorIndex, Command),
+    /// Write this into the trace's `machine.move`.
+    Mark(Instant, String),
+    /// Write a motor's position, in its unit, into the trace.
+    Position(MotorIndex, Instant, f64),
+    /// A motor's part of a move has ended.
+    Part(MotorOutcome),
+    /// A motor has a fault.
+    Fault(MotorIndex, FaultKind),
+    /// For the log.
+    Say(log::Level, String),
+}
+
+/// What ends everything that moves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ordered {
+    /// Nothing: moves may begin.
+    Nothing,
+    /// The orderly stop: everything comes to rest on its path.
+    Stop,
+    /// Still after the last whole pulse.
+    Halt,
+}
+
+/// What fixes the epoch at the moment when the last motor has come to the barrier: that instant.
+pub(crate) type Release = Arc<dyn Fn() -> Instant + Send + Sync>;
+
+/// All that moves, and all that is known of the motors that do.
+pub(crate) struct MoveBook {
+    pub config: Arc<Config>,
+    pub models: Vec<MotorModel>,
+    pub motors: Vec<MotorState>,
+    planner: Planner,
+    active: BTreeMap<MoveId, Active>,
+    ended: BTreeMap<MoveId, Active>,
+    next_move: MoveId,
+    next_change: u64,
+    /// The speed override, as a share.
+    speed: f64,
+    /// Since when the machine is held, and how long it was before, nanoseconds.
+    held_since: Option<Instant>,
+    held_for: u64,
+    power: Option<Power>,
+    /// What has been heard of stop and halt, and what is set of them now.
+    ordered: Ordered,
+    stop_set: bool,
+    halt_set: bool,
+    /// For how long motors may have known of a halt before this book does, nanoseconds.
+    halt_heard_within: u64,
+    /// How long the slowest driver takes to wake up.
+    pub wake_slack: Duration,
+    /// The motors' loops have been told to end: nothing begins any more.
+    pub finished: bool,
+    release: Release,
+    now: Instant,
+    actions: VecDeque<Action>,
+}
+
+/// What a book is made of.
+pub(crate) struct BookSetup {
+    pub config: Arc<Config>,
+    pub motors: Vec<MotorState>,
+    pub now: Instant,
+    /// What the clock shows when the barrier lets go.
+    pub release: Release,
+    pub wake_slack: Duration,
+    pub halt_heard_within: u64,
+}
+
+impl MoveBook {
+    pub fn new(setup: BookSetup) -> MoveBook {
+        let BookSetup { config, motors, now, release, wake_slack, halt_heard_within } = setup;
+        let power = Power::new(&config, now);
+        let models = config.motors.iter().map(MotorModel::new).collect();
+        MoveBook {
+            config,
+            models,
+            motors,
+            planner: Planner::new(),
+            active: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            next_move: 1,
+            next_change: 0,
+            speed: 1.0,
+            held_since: None,
+            held_for: 0,
+            power,
+            ordered: Ordered::Nothing,
+            stop_set: false,
+            halt_set: false,
+            halt_heard_within,
+            wake_slack,
+            finished: false,
+            release,
+            now,
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// What time it is, and which stop events are set. Comes before everything else that the book is told or asked.
+    pub fn look(&mut self, now: Instant, stop: bool, halt: bool) {
+        self.now = now;
+        (self.stop_set, self.halt_set) = (stop, halt);
+    }
+
+    /// The next thing that is to be done, in their order.
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    fn tell(&mut self, motor: MotorIndex, command: Command) {
+        self.actions.push_back(Action::Tell(motor, command));
+    }
+
+    fn say(&mut self, level: log::Level, text: String) {
+        self.actions.push_back(Action::Say(level, text));
+    }
+
+    fn mark(&mut self, at: Instant, text: String) {
+        self.actions.push_back(Action::Mark(at, text));
+    }
+
+    /// Whether a stop or a halt holds.
+    pub fn is_stopped(&self) -> bool {
+        self.ordered != Ordered::Nothing || self.stop_set || self.halt_set
+    }
+
+    /// What has been heard of stop and halt.
+    pub fn ordered(&self) -> Ordered {
+        self.ordered
+    }
+
+    pub fn find(&self, name: &str) -> Result<MotorIndex, MoveError> {
+        self.config.motor_index(name).ok_or_else(|| MoveError::UnknownMotor {
+            name: name.to_string(),
+            known: self.models.iter().map(|m| m.name.as_str()).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// Where a motor is, in its unit, by the edges emitted; `None` for a servo without a signal.
+    pub fn position(&self, motor: MotorIndex) -> Option<f64> {
+        let state = &self.motors[motor];
+        match self.models[motor].steps {
+            Some(_) => Some(self.models[motor].to_unit(state.telemetry.steps() as f64)),
+            None if state.busy.is_some() => state.angle.map(|_| state.telemetry.position()),
+            None => state.angle,
+        }
+    }
+
+    /// Whether a move has not ended yet; also while it waits, or is held.
+    pub fn is_active(&self, id: MoveId) -> bool {
+        self.active.contains_key(&id)
+    }
+
+    /// Whether nothing moves and nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.active.is_empty()
+    }
+
+    /// Whether nothing of a move moves: it has ended, or is held and has come to rest.
+    pub fn is_at_rest(&self, id: MoveId) -> bool {
+        self.active.get(&id).is_none_or(Active::is_held)
+    }
+
+    /// Whether nothing moves: what is held waits for its resume.
+    pub fn all_at_rest(&self) -> bool {
+        self.active.values().all(Active::is_held)
+    }
+
+    /// How many moves there have been.
+    pub fn count(&self) -> u64 {
+        self.next_move - 1
+    }
+
+    /// The next outcome of a move that was not handed out.
+    pub fn take_outcome(&mut self, id: MoveId) -> Option<MotorOutcome> {
+        let running = self.active.contains_key(&id);
+        let active = self.active.get_mut(&id).or_else(|| self.ended.get_mut(&id))?;
+        let outcome = active.ended.get(active.told).cloned();
+        match outcome {
+            Some(_) => active.told += 1,
+            None if !running => {
+                self.ended.remove(&id);
+            }
+            None => {}
+        }
+        outcome
+    }
+
+    /// The same, of a move that is remembered until [`MoveBook::take_ended`].
+    pub fn peek_outcome(&mut self, id: MoveId) -> Option<MotorOutcome> {
+        let active = self.active.get_mut(&id).or_else(|| self.ended.get_mut(&id))?;
+        let outcome = active.ended.get(active.told).cloned()?;
+        active.told += 1;
+        Some(outcome)
+    }
+
+    /// How the motors of a move ended so far, while it is held: a move that is held can't end. `None`: it moves.
+    pub fn ended_while_held(&self, id: MoveId) -> Option<Vec<MotorOutcome>> {
+        self.active.get(&id).filter(|a| a.is_held()).map(|a| a.ended.clone())
+    }
+
+    /// How the motors of a move ended that is over. Once: then it is forgotten.
+    pub fn take_ended(&mut self, id: MoveId) -> Vec<MotorOutcome> {
+        self.ended.remove(&id).map(|a| a.ended).unwrap_or_default()
+    }
+
+    fn outcome(
+        &self,
+        motor: MotorIndex,
+        id: MoveId,
+        outcome: Outcome,
+        position: f64,
+        steps: Option<i64>,
+    ) -> MotorOutcome {
+        let model = &self.models[motor];
+        MotorOutcome { id, motor: model.name.clone(), outcome, position, steps, unit: model.unit }
+    }
+
+    /// Another config holds, with these motors in its order.
+    pub fn take_config(&mut self, config: Arc<Config>, motors: Vec<MotorState>) {
+        self.models = config.motors.iter().map(MotorModel::new).collect();
+        (self.config, self.motors) = (config, motors);
+    }
+}
