@@ -1,14 +1,12 @@
 //! A service on the simulator, in a folder of its own.
 #![allow(clippy::unwrap_used, dead_code)]
 
-#[path = "../cli_common/mod.rs"]
-pub mod cli_common;
-
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::cli_common;
 use lockstep::client::Client;
 use lockstep::protocol::{Incoming, Request};
 

@@ -3,6 +3,6 @@ mod late_fleet;
 mod late_loops;
 mod own_limits;
 #[allow(dead_code, missing_docs)]
-#[path = "../../../tests/machine_virtual/support.rs"]
+#[path = "../../../tests/machine/support.rs"]
 mod support;
 mod threads;

@@ -1,0 +1,9 @@
+//! The change of plan while a machine moves: hold, resume, override, retarget, jog, stop, halt.
+
+mod holds;
+mod jogs;
+mod machine;
+mod retargets;
+mod sequences;
+mod stops;
+mod threads;
