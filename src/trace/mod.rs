@@ -31,6 +31,7 @@
 //! ```
 
 mod file;
+mod mark;
 mod read;
 mod record;
 mod recording;
@@ -45,6 +46,7 @@ use std::sync::Arc;
 use crate::units::Instant;
 
 pub use file::VcdFile;
+pub use mark::{GRAMMAR, Mark, MarkError, Motors, MoveKind, Owner, PlanChange, Reserved};
 pub use read::{Change, TraceError, VcdReader};
 pub use record::{Recorder, Trace, TraceBuilder};
 pub use recording::Recording;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError, bounded};
 use log::warn;
 
-use super::{HIGH, LOW, Recording, Signal, SignalId, SignalKind, Store, text};
+use super::{HIGH, LOW, Mark, Recording, Signal, SignalId, SignalKind, Store, text};
 use crate::units::Instant;
 
 /// How often the collector empties the queue. At 100,000 records a second 500 come in between.
@@ -151,6 +151,14 @@ impl Recorder {
         let value: Arc<str> = value.replace('\0', "").into();
         let at = at.nanos_since(shared.start);
         shared.keep(|store| store.text(at, id, value));
+    }
+
+    /// The text `id` is this mark from `at` on. Like [`Recorder::text`], and nothing is written where
+    /// nothing is recorded.
+    pub fn mark(&self, id: SignalId, at: Instant, mark: &Mark<'_>) {
+        if self.is_on() {
+            self.text(id, at, &mark.to_string());
+        }
     }
 
     #[inline]
