@@ -83,6 +83,8 @@ struct Carried {
     uncounted: Option<(u64, u64)>,
     /// Its driver has power, and keeps it.
     powered: bool,
+    /// The phase that its rotor is in, where its coils are switched one by one.
+    phase: Option<u8>,
     /// A load hangs on it from now on: the levels of its lines are taken over as they are.
     adopted: bool,
 }
@@ -257,6 +259,7 @@ impl Machine {
             place: Place::Unknown,
             uncounted: None,
             powered: false,
+            phase: state.telemetry.phase(),
             adopted: false,
         };
         let Some(after) = new.motor(&old.name) else { return carried };
@@ -328,8 +331,10 @@ impl Machine {
             let mut fresh = Vec::new();
             for (&motor, &slot) in motors.iter().zip(&slots) {
                 let c = &config.motors[motor];
-                let powered = carried.iter().any(|old| old.name == c.name && old.powered);
-                let opened = opener.open_motor(c, &names.motors[motor], slot, powered)?;
+                let old = carried.iter().find(|old| old.name == c.name);
+                let powered = old.is_some_and(|old| old.powered);
+                let phase = old.and_then(|old| old.phase);
+                let opened = opener.open_motor(c, &names.motors[motor], slot, powered, phase)?;
                 fresh.push(Fresh { motor, slot, opened });
             }
             Ok(fresh)

@@ -14,6 +14,9 @@ pub struct CoilsSetup {
     pub reverse: bool,
     /// From power to the first step, nanoseconds.
     pub settle: u64,
+    /// The phase that the rotor is in, as far as anybody knows: the coils that are on in it, the first the
+    /// lowest bit. Coils that are found on tell it better.
+    pub phase: Option<u8>,
 }
 
 /// The states that coils go through, one for each step, and from the last on to the first.
@@ -29,14 +32,17 @@ impl Phases {
     pub const HALF: Phases =
         Phases(&[0b0001, 0b0011, 0b0010, 0b0110, 0b0100, 0b1100, 0b1000, 0b1001]);
 
-    fn at(self, index: i64) -> u8 {
-        self.0[index.rem_euclid(self.0.len() as i64) as usize]
+    /// The index of the state after that one, or before it.
+    #[inline]
+    fn beside(self, index: usize, onward: bool) -> usize {
+        let step = if onward { 1 } else { self.0.len() - 1 };
+        (index + step) % self.0.len()
     }
 
     /// The index of the state that shares most with `on`.
-    fn nearest(self, on: u8) -> i64 {
+    fn nearest(self, on: u8) -> usize {
         let changes = |&i: &usize| (self.0[i] ^ on).count_ones();
-        (0..self.0.len()).min_by_key(changes).map_or(0, |i| i as i64)
+        (0..self.0.len()).min_by_key(changes).unwrap_or(0)
     }
 }
 
@@ -49,17 +55,21 @@ fn is_forbidden(on: u8) -> bool {
 ///
 /// From one phase to the next, what goes off goes off before anything goes on: no two coils that pull
 /// against each other are ever on together, and no bridge has both of its inputs high.
+///
+/// The phase is a state of its own and hangs on no count: it moves with the steps that are made, and with
+/// nothing else. So the coils take the rotor up where they let it go, whatever was said of its place since.
 pub struct Coils {
     s: CoilsSetup,
     /// The coils that are on.
     on: u8,
-    /// The index of the state that it began in.
-    offset: i64,
+    /// The index of the state that the rotor is in, also while no coil is on.
+    phase: usize,
 }
 
 impl Coils {
     /// Takes the coils as their lines were opened. Where they hold a load, they begin in the phase that
-    /// they stand in.
+    /// they stand in; else in the one that the rotor is said to be in, or in the first where nobody knows: then
+    /// it may be pulled by up to half a turn of the sequence when they get their power.
     ///
     /// # Errors
     ///
@@ -69,18 +79,18 @@ impl Coils {
         for (i, line) in setup.lines.iter().enumerate() {
             on |= u8::from(line.level().is_high()) << i;
         }
-        let mut coils = Coils { s: setup, on, offset: 0 };
+        let mut coils = Coils { s: setup, on, phase: 0 };
         if is_forbidden(on) {
             coils.set(0)?;
         }
-        if coils.on != 0 {
-            coils.offset = coils.s.phases.nearest(coils.on);
-        }
+        let stands = Some(coils.on).filter(|&on| on != 0).or(coils.s.phase);
+        coils.phase = stands.map_or(0, |on| coils.s.phases.nearest(on));
         Ok(coils)
     }
 
-    fn phase(&self, turned: i64) -> u8 {
-        self.s.phases.at(self.offset + if self.s.reverse { -turned } else { turned })
+    /// The coils that are on in the phase that the rotor is in.
+    fn pulling(&self) -> u8 {
+        self.s.phases.0[self.phase]
     }
 
     /// Switches to a state: off before on. Says when the last line was written; `None`: none was.
@@ -100,8 +110,8 @@ impl Coils {
 }
 
 impl StepOutput for Coils {
-    fn energise(&mut self, turned: i64) -> Result<Instant, HalError> {
-        let phase = self.phase(turned);
+    fn energise(&mut self) -> Result<Instant, HalError> {
+        let phase = self.pulling();
         let mut at = self.set(phase)?;
         for (i, line) in self.s.lines.iter_mut().enumerate() {
             if at.is_none() && phase >> i & 1 == 1 {
@@ -147,9 +157,16 @@ impl StepOutput for Coils {
     }
 
     #[inline]
-    fn step(&mut self, turned: i64) -> Result<Instant, HalError> {
-        let phase = self.phase(turned);
-        Ok(self.set(phase)?.unwrap_or(Instant::ZERO))
+    fn step(&mut self, up: bool) -> Result<Instant, HalError> {
+        let next = self.s.phases.beside(self.phase, up != self.s.reverse);
+        let at = self.set(self.s.phases.0[next])?;
+        self.phase = next;
+        Ok(at.unwrap_or(Instant::ZERO))
+    }
+
+    #[inline]
+    fn phase(&self) -> Option<u8> {
+        Some(self.pulling())
     }
 
     fn abandon(&mut self) {}
@@ -208,7 +225,7 @@ mod tests {
         coils: Coils,
     }
 
-    fn bench(phases: Phases, reverse: bool, on: u8) -> Bench {
+    fn bench(phases: Phases, reverse: bool, on: u8, phase: Option<u8>) -> Bench {
         let (log, all) = (Log::default(), Arc::new(Mutex::new(on)));
         let refuse = Arc::new(Mutex::new(u32::MAX));
         let line = |coil: usize| -> Box<dyn OutputLine> {
@@ -217,7 +234,7 @@ mod tests {
             Box::new(Line { coil, level, all, log, refuse })
         };
         let lines = [line(0), line(1), line(2), line(3)];
-        let setup = CoilsSetup { lines, phases, reverse, settle: 1_000 };
+        let setup = CoilsSetup { lines, phases, reverse, settle: 1_000, phase };
         Bench { coils: Coils::new(setup).unwrap(), log, refuse }
     }
 
@@ -231,8 +248,9 @@ mod tests {
     #[test]
     fn phases_are_neighbours_that_nothing_forbids() {
         for phases in ALL {
-            for i in 0..phases.0.len() as i64 {
-                let (a, b) = (phases.at(i), phases.at(i + 1));
+            for i in 0..phases.0.len() {
+                let (a, b) = (phases.0[i], phases.0[phases.beside(i, true)]);
+                assert_eq!(phases.beside(phases.beside(i, true), false), i);
                 assert!(!against(a) && a != 0);
                 let changed = (a ^ b).count_ones();
                 assert_eq!(changed, if phases == Phases::HALF { 1 } else { 2 });
@@ -245,30 +263,31 @@ mod tests {
 
     proptest! {
         /// No write ever leaves two coils on that pull against each other, however the steps go, are
-        /// let go, taken up again, or refused; and the phase is always that of the count.
+        /// let go, taken up again, or refused; and the phase is always that of the steps made since the first.
         #[test]
         fn no_forbidden_state_ever_stands(
             which in 0usize..3, reverse: bool,
-            deeds in prop::collection::vec((0u8..8, 0u32..6), 1..200),
+            deeds in prop::collection::vec((0u8..8, 0u32..6), 1..200), first in 0usize..8,
         ) {
-            let mut b = bench(ALL[which], reverse, 0);
-            let mut count = 0;
-            b.coils.energise(count).unwrap();
+            let n = ALL[which].0.len();
+            let mut b = bench(ALL[which], reverse, 0, Some(ALL[which].0[first % n]));
+            let mut count = (first % n) as i64;
+            b.coils.energise().unwrap();
             for (deed, refuse) in deeds {
                 if refuse > 0 && deed == 7 {
                     *b.refuse.lock().unwrap() = refuse;
                 }
                 let _ = match deed {
-                    0..=2 => b.coils.step(count + 1).map(|_| count += 1),
-                    3..=5 => b.coils.step(count - 1).map(|_| count -= 1),
+                    0..=2 => b.coils.step(true).map(|_| count += if reverse { -1 } else { 1 }),
+                    3..=5 => b.coils.step(false).map(|_| count -= if reverse { -1 } else { 1 }),
                     6 => b.coils.release(),
                     _ => Ok(()),
                 };
                 if deed < 6 && *b.refuse.lock().unwrap() > 100 {
-                    let again = b.coils.energise(count);
+                    let again = b.coils.energise();
                     prop_assert!(again.is_ok());
-                    let turns = if reverse { -count } else { count };
-                    prop_assert_eq!(b.coils.on, ALL[which].at(turns));
+                    prop_assert_eq!(b.coils.on, ALL[which].0[count.rem_euclid(n as i64) as usize]);
+                    prop_assert_eq!(b.coils.phase(), Some(b.coils.on));
                 }
             }
             let log = b.log.lock().unwrap();
@@ -277,14 +296,16 @@ mod tests {
 
         /// Coils that are found on hold on, in their phase; those that are found fighting are let go.
         #[test]
-        fn what_holds_is_adopted(which in 0usize..3, reverse: bool, on in 0u8..16) {
+        fn what_holds_is_adopted(
+            which in 0usize..3, reverse: bool, on in 0u8..16, said in prop::option::of(1u8..10),
+        ) {
             let phases = ALL[which];
-            let mut b = bench(phases, reverse, on);
+            let mut b = bench(phases, reverse, on, said);
             if against(on) {
                 prop_assert_eq!(b.coils.on, 0);
                 return Ok(());
             }
-            let awake = b.coils.energise(0).unwrap();
+            let awake = b.coils.energise().unwrap();
             prop_assert_eq!(awake, Instant::from_nanos(1_007));
             if phases.0.contains(&on) {
                 prop_assert!(b.coils.on == on && b.log.lock().unwrap().iter().all(|l| *l == on));
@@ -298,22 +319,22 @@ mod tests {
 
     #[test]
     fn a_turn_of_the_half_sequence_writes_each_line_twice() {
-        let mut b = bench(Phases::HALF, false, 0);
-        b.coils.energise(0).unwrap();
-        (1..=8).for_each(|count| drop(b.coils.step(count)));
+        let mut b = bench(Phases::HALF, false, 0, None);
+        b.coils.energise().unwrap();
+        (1..=8).for_each(|_| drop(b.coils.step(true)));
         let seen = b.log.lock().unwrap().clone();
         assert_eq!(seen, [1, 3, 2, 6, 4, 12, 8, 9, 1]);
         b.coils.release().unwrap();
         assert_eq!(b.coils.on, 0);
         // Let go and taken up again: the same phase.
-        b.coils.energise(8).unwrap();
+        b.coils.energise().unwrap();
         assert_eq!(b.coils.on, 1);
     }
 
     #[test]
     fn whatever_can_be_let_go_is() {
-        let mut b = bench(Phases::FULL, false, 0);
-        b.coils.energise(0).unwrap();
+        let mut b = bench(Phases::FULL, false, 0, None);
+        b.coils.energise().unwrap();
         *b.refuse.lock().unwrap() = 1;
         assert_eq!(b.coils.release(), Err(HalError::Refused { output: 0.into() }));
         assert_eq!(b.coils.on, 0b0001);

@@ -57,7 +57,7 @@ impl Pulses {
 }
 
 impl StepOutput for Pulses {
-    fn energise(&mut self, _turned: i64) -> Result<Instant, HalError> {
+    fn energise(&mut self) -> Result<Instant, HalError> {
         let mut since = None;
         if let Some((line, asleep)) = &mut self.s.sleep
             && line.level() == *asleep
@@ -116,7 +116,7 @@ impl StepOutput for Pulses {
     }
 
     #[inline]
-    fn step(&mut self, _turned: i64) -> Result<Instant, HalError> {
+    fn step(&mut self, _up: bool) -> Result<Instant, HalError> {
         let rose = self.s.step.set(Level::High)?;
         self.until = Some(rose.plus_nanos(self.s.step_high));
         Ok(rose)

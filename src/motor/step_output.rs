@@ -6,12 +6,12 @@ use crate::units::Instant;
 /// Nothing here waits, and from [`StepOutput::turn`] to the end of a pulse nothing allocates, locks,
 /// formats or logs.
 pub trait StepOutput: Send {
-    /// Gives the motor its power, in the phase that it has after `turned` steps up. Says from when on it may step.
+    /// Gives the motor its power, in the phase that it is in. Says from when on it may step.
     ///
     /// # Errors
     ///
     /// The back end refused.
-    fn energise(&mut self, turned: i64) -> Result<Instant, HalError>;
+    fn energise(&mut self) -> Result<Instant, HalError>;
 
     /// Takes the motor's power away. The phase is kept.
     ///
@@ -40,13 +40,19 @@ pub trait StepOutput: Send {
     /// The earliest instant of the next step, as far as the outputs go.
     fn ready_from(&self) -> Instant;
 
-    /// Makes one step, in the direction turned to, after which it has made `turned` steps up (those down
-    /// taken off) since it was opened. Says when.
+    /// Makes one step, up or down, in the direction turned to. Says when.
     ///
     /// # Errors
     ///
-    /// The back end refused.
-    fn step(&mut self, turned: i64) -> Result<Instant, HalError>;
+    /// The back end refused: the step is not made, and may be made again.
+    fn step(&mut self, up: bool) -> Result<Instant, HalError>;
+
+    /// The coils that are on in the phase that the motor is in, the first the lowest bit, also while it has no
+    /// power; `None` where a driver keeps that to itself.
+    #[inline]
+    fn phase(&self) -> Option<u8> {
+        None
+    }
 
     /// An output was refused: no wait on a pulse that can no longer be ended.
     fn abandon(&mut self);

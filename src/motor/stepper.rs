@@ -45,8 +45,6 @@ pub struct Stepper<O> {
     part: Part<StepTimes>,
     /// The axis' count: what is moved, behind the play.
     count: i64,
-    /// The steps that the motor has turned since it was opened.
-    turned: i64,
     /// Of the play's steps those that lie below: all of them while it goes up, none while it goes down.
     below: i64,
     /// The play is being taken up before a move.
@@ -92,9 +90,9 @@ impl<O: StepOutput> Stepper<O> {
     /// A motor at rest, its outputs as they were opened.
     pub fn new(setup: StepperSetup, drive: O, out: Outbox) -> Stepper<O> {
         setup.telemetry.set_steps(setup.count);
+        setup.telemetry.set_phase(drive.phase());
         Stepper {
             count: setup.count,
-            turned: 0,
             below: setup.backlash,
             take_up: None,
             placed: true,
@@ -122,7 +120,7 @@ impl<O: StepOutput> Stepper<O> {
     ///
     /// The back end refused an output.
     pub fn take_over(&mut self) -> Result<(), HalError> {
-        self.awake_from = self.drive.energise(self.turned)?;
+        self.awake_from = self.drive.energise()?;
         self.powered = true;
         Ok(())
     }
@@ -187,7 +185,7 @@ impl<O: StepOutput> Stepper<O> {
         }
         self.let_go = false;
         if self.enabled && !self.powered && !self.closed {
-            self.awake_from = self.drive.energise(self.count)?;
+            self.awake_from = self.drive.energise()?;
             self.powered = true;
         }
         if std::mem::take(&mut self.finish) {
@@ -199,7 +197,7 @@ impl<O: StepOutput> Stepper<O> {
 
     fn prepare(&mut self, now: Instant) -> Result<Wake, HalError> {
         if !self.powered {
-            self.awake_from = self.drive.energise(self.turned)?;
+            self.awake_from = self.drive.energise()?;
             self.powered = true;
         }
         if let Some(wake) = self.take_up(now)? {
@@ -301,8 +299,8 @@ impl<O: StepOutput> Stepper<O> {
         if self.placed && !in_play && !(least..=most).contains(&(count as f64)) {
             return Ok(Step::Barred);
         }
-        let at = self.drive.step(self.turned + step)?;
-        self.turned += step;
+        let at = self.drive.step(up)?;
+        self.s.telemetry.set_phase(self.drive.phase());
         if in_play {
             self.below = below;
         }

@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
 
 use crate::trace::{Recorder, SignalId};
 use crate::units::Instant;
@@ -121,6 +121,8 @@ pub struct Telemetry {
     pub jitter: Lateness,
     position: AtomicU64,
     steps: AtomicI64,
+    /// 0: it has none that anybody knows.
+    phase: AtomicU8,
     traced: Option<TracedLateness>,
 }
 
@@ -175,6 +177,13 @@ impl Telemetry {
     }
 
     #[inline]
+    pub(crate) fn set_phase(&self, phase: Option<u8>) {
+        if let Some(phase) = phase {
+            self.phase.store(phase, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
     pub(crate) fn set_position(&self, position: f64) {
         self.position.store(position.to_bits(), Ordering::Relaxed);
     }
@@ -182,6 +191,12 @@ impl Telemetry {
     /// Steps emitted, as a position on the axis' grid: the count at position 0 is 0.
     pub fn steps(&self) -> i64 {
         self.steps.load(Ordering::Relaxed)
+    }
+
+    /// The phase of a motor whose coils are switched one by one: those that are on in it, the first in the
+    /// order in which they pull the lowest bit. Also while they are let go.
+    pub fn phase(&self) -> Option<u8> {
+        Some(self.phase.load(Ordering::Relaxed)).filter(|&phase| phase != 0)
     }
 
     /// A servo's commanded angle, in degrees.

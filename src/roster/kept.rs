@@ -18,6 +18,10 @@ pub struct Kept {
     pub angle: Option<f64>,
     /// Whether its count was beyond doubt.
     pub sure: bool,
+    /// An axis whose coils are switched one by one: the phase that its rotor is in, as the coils that are on
+    /// in it, the first in the order in which they pull the lowest bit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<u8>,
 }
 
 impl Kept {
@@ -44,8 +48,13 @@ pub(crate) fn kept_places(models: &[MotorModel], motors: &[MotorState]) -> BTree
         let angle = state.angle.or(state.left_at);
         let kept = match (model.steps, state.place, angle) {
             (Some(_), Place::Unknown | Place::Estimated, _) => continue,
-            (Some(_), ..) => Kept { steps: Some(state.telemetry.steps()), angle: None, sure },
-            (None, _, Some(angle)) => Kept { steps: None, angle: Some(angle), sure: true },
+            (Some(_), ..) => {
+                let (steps, phase) = (state.telemetry.steps(), state.telemetry.phase());
+                Kept { steps: Some(steps), angle: None, sure, phase }
+            }
+            (None, _, Some(angle)) => {
+                Kept { steps: None, angle: Some(angle), sure: true, phase: None }
+            }
             (None, ..) => continue,
         };
         places.insert(model.name.clone(), kept);

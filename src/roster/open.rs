@@ -145,17 +145,23 @@ impl Opener<'_> {
         let motors: Vec<_> = (0..config.motors.len()).collect();
         self.open_enables(config, signals, &motors)?;
         let motors = motors.into_iter();
-        motors.map(|i| self.open_motor(&config.motors[i], &signals.motors[i], i, false)).collect()
+        let motors = motors.map(|i| {
+            let motor = &config.motors[i];
+            let phase = self.kept(motor).and_then(|kept| kept.phase);
+            self.open_motor(motor, &signals.motors[i], i, false, phase)
+        });
+        motors.collect()
     }
 
     /// One motor, whose enable line is open. Its loop will have that slot of the fleet. `powered`: its
-    /// driver has its power already, and is taken over.
+    /// driver has its power already, and is taken over. `phase`: the one that its rotor is in, where that is known.
     pub fn open_motor(
         &mut self,
         motor: &MotorConfig,
         signals: &MotorSignals,
         slot: usize,
         powered: bool,
+        phase: Option<u8>,
     ) -> Result<Opened, MachineError> {
         let telemetry = Arc::new(match signals.lateness.filter(|_| self.recorder.is_on()) {
             Some(signal) => Telemetry::traced(self.recorder.clone(), signal),
@@ -185,7 +191,7 @@ impl Opener<'_> {
                 let mut setup = self.stepper(motor, &telemetry);
                 setup.release_at_rest = axis.at_rest == AtRest::Release && !axis.holds_load;
                 setup.settle = axis.settle.into();
-                let coils = self.coils(motor, axis, signals).map_err(hal)?;
+                let coils = self.coils(motor, axis, signals, phase).map_err(hal)?;
                 Box::new(Stepper::new(setup, coils, out))
             }
         };
@@ -193,6 +199,10 @@ impl Opener<'_> {
             (None, _) => Place::Unknown,
             (Some(_), _) if motor.drive.is_rate_only() => Place::Estimated,
             (Some(AtStart::Restored), Some(_)) => match self.kept(motor) {
+                // In another phase than the one that it stood in its rotor is pulled away from where it was.
+                Some(kept) if kept.steps.is_some() && kept.phase != telemetry.phase() => {
+                    Place::Unverified
+                }
                 Some(Kept { steps: Some(_), sure: true, .. }) => Place::Restored,
                 Some(Kept { steps: Some(_), .. }) => Place::Unverified,
                 _ => Place::Unknown,
@@ -446,6 +456,7 @@ impl Opener<'_> {
         motor: &MotorConfig,
         axis: &CoilsDrive,
         signals: &MotorSignals,
+        phase: Option<u8>,
     ) -> Result<Coils, HalError> {
         let mut open = |n: usize, counterpart: Level| {
             let start = match counterpart {
@@ -472,7 +483,7 @@ impl Opener<'_> {
             Sequence::Half => Phases::HALF,
         };
         let (reverse, settle) = (axis.reverse, axis.settle.into());
-        Coils::new(CoilsSetup { lines, phases, reverse, settle })
+        Coils::new(CoilsSetup { lines, phases, reverse, settle, phase })
     }
 
     /// Watches a driver's fault line; its edges go to the motor's own mailbox.

@@ -216,8 +216,8 @@ mod tests {
     }
 
     fn stand(steps: i64, angle: f64) -> BTreeMap<String, Kept> {
-        let x = Kept { steps: Some(steps), angle: None, sure: true };
-        let pan = Kept { steps: None, angle: Some(angle), sure: true };
+        let x = Kept { steps: Some(steps), angle: None, sure: true, phase: None };
+        let pan = Kept { steps: None, angle: Some(angle), sure: true, phase: None };
         [("x".to_owned(), x), ("pan".to_owned(), pan)].into()
     }
 

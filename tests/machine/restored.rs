@@ -94,7 +94,7 @@ proptest! {
             let mut next = restored(kept.clone());
             match kept.get("x") {
                 Some(kept) => {
-                    prop_assert_eq!(*kept, Kept { steps: Some(steps), angle: None, sure: known });
+                    prop_assert_eq!(*kept, Kept { steps: Some(steps), angle: None, sure: known, phase: None });
                     prop_assert_eq!(next.steps("x"), Some(steps));
                     let wanted = if known { Place::Restored } else { Place::Unverified };
                     prop_assert_eq!(next.place("x"), Some(wanted));
