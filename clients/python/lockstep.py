@@ -30,7 +30,7 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "NotAllowed",
     "Outcome",
     "PageMotor",
+    "PageSignal",
     "PageView",
     "ProgramFailed",
     "Refused",
@@ -701,7 +702,7 @@ class Lockstep:
         ...     except Refused as refused:
         ...         print(refused.code)
         ...     m.clear()
-        fault
+        stopped
         'ready'
         """
         return self._request("halt", patience=None)["motors"]
@@ -916,7 +917,10 @@ class Lockstep:
 
 @dataclass(frozen=True)
 class PageMotor:
-    """A motor on the status page: `velocity` is its plan's, in unit/s; lateness is in nanoseconds."""
+    """A motor on the status page: `velocity` is its plan's, in unit/s; lateness is in nanoseconds.
+
+    `owner` is who moves it: `none`, `client`, `program`, `start-up`, `park`, `procedure` or `stream`.
+    """
 
     name: str
     unit: str
@@ -928,23 +932,47 @@ class PageMotor:
     edges: int
     late_p99_ns: int
     late_max_ns: int
+    owner: str = "none"
+
+
+@dataclass(frozen=True)
+class PageSignal:
+    """An input, or an output that is no motor's, on the status page; `active` is None where nobody knows.
+
+    `share` is an output's share of its power in percent, where it has one.
+    """
+
+    name: str
+    active: Optional[bool]
+    since_ns: int
+    changes: int
+    share: Optional[float]
 
 
 @dataclass(frozen=True)
 class PageView:
-    """The status page at one instant: `at_ns` on the monotonic clock, as `time.monotonic_ns()` has it."""
+    """The status page at one instant: `at_ns` on the monotonic clock, as `time.monotonic_ns()` has it.
+
+    `override_percent` is that of moves at their own speed, `rapid_percent` that of moves at top speed.
+    """
 
     at_ns: int
     state: str
     override_percent: float
     moves: int
     motors: Dict[str, PageMotor]
+    held: bool = False
+    rapid_percent: float = 100.0
+    jog_percent: float = 100.0
+    inputs: Dict[str, PageSignal] = field(default_factory=dict)
+    outputs: Dict[str, PageSignal] = field(default_factory=dict)
 
 
 class StatusPage:
     """Where all motors are, from a page of memory that the service keeps, without asking it.
 
-    It costs the service nothing, however often it is read. Its layout is in docs/protocol.md.
+    It costs the service nothing, however often it is read. Its layout is in docs/protocol.md; that of release 0.1 is
+    read, too.
 
     >>> with Lockstep() as m, m.page() as page:
     ...     outcomes = m.move(x="8mm")
@@ -954,9 +982,14 @@ class StatusPage:
     """
 
     _STATES = ("idle", "moving", "holding", "held", "stopping", "stopped", "halted", "fault")
-    _PLACES = ("unknown", "assumed", "commanded", "unverified", "estimated")
-    _HEADER = struct.Struct("<8sIIQQIIdQ8x")
-    _MOTOR = struct.Struct("<64s8sddQIIQQQ")
+    _PLACES = ("unknown", "assumed", "commanded", "unverified", "estimated", "restored")
+    _OWNERS = ("none", "client", "program", "start-up", "park", "procedure", "stream")
+    _HEAD = struct.Struct("<8sII")
+    _HEADER_1 = struct.Struct("<QIIdQ")
+    _HEADER_2 = struct.Struct("<QIIdddQII")
+    _SECTION = struct.Struct("<IIII")
+    _MOTOR = struct.Struct("<64s8sddQIIQQQI")
+    _SIGNAL = struct.Struct("<64sI4xQQd")
     _ATTEMPTS = 10_000
 
     def __init__(self, path: str) -> None:
@@ -967,12 +1000,15 @@ class StatusPage:
             raise NoService(f"no service runs: there is no status page {path}") from error
         except (OSError, ValueError) as error:
             raise LockstepError(f"the status page {path} can't be read: {error}") from error
-        head = self._HEADER.unpack_from(self._map) if len(self._map) >= self._HEADER.size else (b"",)
-        length = self._HEADER.size + self._MOTOR.size * (head[6] if len(head) > 6 else 0)
-        if head[0] != b"LOCKSTEP" or head[1] != 1 or head[2] != length or len(self._map) < length:
+        head = self._HEAD.unpack_from(self._map) if len(self._map) >= 64 else (b"", 0, 0)
+        mark, self._version, self._length = head
+        try:
+            good = mark == b"LOCKSTEP" and self._version in (1, 2) and 64 <= self._length <= len(self._map)
+            if not good or self._view(self._map[: self._length]) is None:
+                raise ValueError
+        except (ValueError, struct.error) as error:
             self._map.close()
-            raise LockstepError(f"{path} is no status page of version 1")
-        self._length = length
+            raise LockstepError(f"{path} is no status page of version 1 or 2") from error
 
     def read(self) -> PageView:
         """What it says now. Where `at_ns` stands still, the service has ended: it writes ten times a second at least."""
@@ -989,16 +1025,46 @@ class StatusPage:
         return struct.unpack_from("<Q", self._map, 16)[0]
 
     def _view(self, page: bytes) -> PageView:
-        _, _, _, _, at, state, count, override, moves = self._HEADER.unpack_from(page)
+        if self._version == 1:
+            at, state, count, override, moves = self._HEADER_1.unpack_from(page, 24)
+            entries = self._entries(page, 64, 128, count)
+            word = self._word(self._STATES, state)
+            held = word in ("holding", "held")
+            return PageView(at, word, override, moves, self._motors(entries), held, override, override)
+        at, state, held, feed, rapid, jog, moves, table, count = self._HEADER_2.unpack_from(page, 24)
+        sections: Dict[int, List[bytes]] = {}
+        for line in self._entries(page, table, self._SECTION.size, count):
+            kind, first, size, number = self._SECTION.unpack(line)
+            sections[kind] = self._entries(page, first, size, number)
+        motors, signals = self._motors(sections.get(1, [])), [self._signals(sections.get(kind, [])) for kind in (2, 3)]
+        return PageView(at, self._word(self._STATES, state), feed, moves, motors, bool(held), rapid, jog, *signals)
+
+    @staticmethod
+    def _entries(page: bytes, first: int, size: int, count: int) -> List[bytes]:
+        if first + size * count > len(page):
+            raise ValueError
+        return [page[first + size * n : first + size * (n + 1)] for n in range(count)]
+
+    def _motors(self, entries: List[bytes]) -> Dict[str, PageMotor]:
         motors = {}
-        for index in range(count):
-            motor = self._MOTOR.unpack_from(page, self._HEADER.size + index * self._MOTOR.size)
-            name, unit, position, velocity, move, place, fault, edges, p99, latest = motor
-            name = _text(name)
+        for entry in entries:
+            # What another release has not, is 0; what it has beyond that is passed over.
+            whole = entry[: self._MOTOR.size].ljust(self._MOTOR.size, b"\0")
+            name, unit, position, velocity, move, place, fault, edges, p99, latest, owner = self._MOTOR.unpack(whole)
+            name, place, owner = _text(name), self._word(self._PLACES, place), self._word(self._OWNERS, owner)
             known = None if math.isnan(position) else position
-            place = self._word(self._PLACES, place)
-            motors[name] = PageMotor(name, _text(unit), known, velocity, move or None, place, bool(fault), edges, p99, latest)
-        return PageView(at, self._word(self._STATES, state), override, moves, motors)
+            fault, move = bool(fault), move or None
+            motors[name] = PageMotor(name, _text(unit), known, velocity, move, place, fault, edges, p99, latest, owner)
+        return motors
+
+    def _signals(self, entries: List[bytes]) -> Dict[str, PageSignal]:
+        signals = {}
+        for entry in entries:
+            whole = entry[: self._SIGNAL.size].ljust(self._SIGNAL.size, b"\0")
+            name, state, since, changes, share = self._SIGNAL.unpack(whole)
+            name, active = _text(name), {0: False, 1: True}.get(state)
+            signals[name] = PageSignal(name, active, since, changes, None if math.isnan(share) else share)
+        return signals
 
     @staticmethod
     def _word(words: Tuple[str, ...], number: int) -> str:

@@ -1,9 +1,11 @@
 """What the examples in lockstep.py do not show, against the service on $LOCKSTEP_SOCKET: the simulator's."""
 
 import doctest
+import json
 import os
 import pickle
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -247,6 +249,24 @@ class Others(Service):
                 self.assertRaises(LockstepError, lockstep.StatusPage, file.name)
 
 
+    def test_the_page_of_another_release_is_read(self):
+        motor = struct.pack("<64s8sddQIIQQQ", b"x", b"mm", 12.5, 0.0, 7, 1, 0, 5000, 0, 0)
+        head = struct.pack("<8sIIQQIIdQ8x", b"LOCKSTEP", 1, 192, 14, 5_000_000, 3, 1, 50.0, 7)
+        # A later one: more in the header, in each motor, and a section of a kind of its own.
+        later = struct.pack("<8sIIQQIIdddQII", b"LOCKSTEP", 2, 360, 14, 6, 1, 0, 75.0, 100.0, 90.0, 7, 136, 2)
+        table = struct.pack("<IIIIIIII", 9, 180, 20, 1, 1, 200, 160, 1)
+        later = (later.ljust(136) + table).ljust(200, b"\0") + motor + struct.pack("<I28s", 6, b"more")
+        for content, state, owner, override in ((head + motor, "held", "none", 50.0), (later, "moving", "stream", 75.0)):
+            with tempfile.NamedTemporaryFile() as file:
+                file.write(content)
+                file.flush()
+                with lockstep.StatusPage(file.name) as page:
+                    view = page.read()
+                    x = view.motors["x"]
+                    self.assertEqual((x.position, x.move, x.place, x.owner), (12.5, 7, "assumed", owner))
+                    self.assertEqual((view.state, view.override_percent, view.inputs), (state, override, {}))
+
+
 class NoGoodService(unittest.TestCase):
     """Against something that is no service, or none that answers."""
 
@@ -296,6 +316,26 @@ class NoGoodService(unittest.TestCase):
 
         with Lockstep(self.serve(answer)) as m:
             self.assertTrue(m.move(x="1mm")["x"].reached)
+
+    def test_a_service_of_release_0_1_can_be_stopped(self):
+        with open(here("..", "..", "tests", "releases", "0.1", "session.txt")) as file:
+            replies = {}
+            for line in file:
+                if line.startswith("<- "):
+                    reply = json.loads(line[3:])
+                    replies.setdefault(reply.get("do"), reply)
+
+        def answer(client):
+            for line in client.makefile("r"):
+                request = json.loads(line)
+                reply = {**replies[request["do"]], "id": request["id"]}
+                client.sendall(json.dumps(reply).encode() + b"\n")
+
+        with Lockstep(self.serve(answer)) as m:
+            self.assertEqual(m.hold()["x"]["place"], "assumed")
+            self.assertEqual(m.stop("x")["x"]["unit"], "mm")
+            self.assertIn("pan", m.halt())
+            self.assertEqual(m.status()["state"], "ready")
 
 
 if __name__ == "__main__":

@@ -79,7 +79,8 @@ pub enum MoveError {
     /// Nobody told where the axis is.
     #[error(
         "{motor} does not know where it is: an absolute move could run into its end; \
-         bring it to a known place and say so with `at-start = {{ assume = \"0mm\" }}`"
+         bring it to a known place and say which it is: `lockstep set-position {motor}=...` while the \
+         service runs, `at-start = {{ assume = ... }}` in its config otherwise"
     )]
     UnknownPlace {
         /// The axis.

@@ -1,6 +1,6 @@
 //! What the service says when it did not do what was asked.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::values::is_false;
 
@@ -103,13 +103,22 @@ codes! {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct ErrorReply {
-    /// For programs.
+    /// For programs. A word that a later service uses, and this program does not know, is read as
+    /// [`ErrorCode::Internal`].
+    #[serde(deserialize_with = "code")]
     pub code: ErrorCode,
     /// For people: what is wrong, and where there is something to do, what.
+    #[serde(default)]
     pub message: String,
     /// What else some codes say, in the same object.
     #[serde(flatten)]
     pub facts: Box<ErrorFacts>,
+}
+
+fn code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ErrorCode, D::Error> {
+    let word = String::deserialize(deserializer)?;
+    let known = ErrorCode::ALL.iter().copied().find(|code| code.word() == word);
+    Ok(known.unwrap_or(ErrorCode::Internal))
 }
 
 /// The further fields of an [`ErrorReply`].

@@ -12,6 +12,10 @@ use super::request::Request;
 /// The version of the protocol: the `v` of every line.
 pub const VERSION: u32 = 1;
 
+/// What this service can do that others of the same version of the protocol can't, as the reply to
+/// `hello` lists it. `docs/protocol.md` says what each word means.
+pub const FEATURES: &[&str] = &["page-2"];
+
 /// A request as it comes: `{"v":1,"id":7,"do":"move",...}`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Incoming {

@@ -43,7 +43,7 @@ pub use event::{
     Closing, Event, LeaseChanged, LeaseState, Lost, MachineChanged, MotorChange, MotorEnded,
     MotorsChanged, MoveEnded, MoveStarted, PowerChanged, ProgramChanged, Reloaded, Triggered,
 };
-pub use line::{EventLine, Incoming, Outgoing, Refusal, VERSION};
+pub use line::{EventLine, FEATURES, Incoming, Outgoing, Refusal, VERSION};
 pub use lines::{LineBuffer, MAX_LINE};
 pub use node::MAX_DEPTH;
 pub use reply::{

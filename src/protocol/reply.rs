@@ -94,15 +94,30 @@ pub struct HelloReply {
     /// The program: `lockstep`.
     pub service: String,
     /// Its release: `0.2.0`.
+    #[serde(default)]
     pub release: String,
     /// The versions of the protocol that it speaks.
+    #[serde(default)]
     pub versions: Vec<u32>,
     /// The machine's name, from its config.
+    #[serde(default)]
     pub machine: String,
     /// What drives the motors: `rppal` or `sim`.
+    #[serde(default)]
     pub backend: String,
     /// The number of this client, as it stands in the status.
+    #[serde(default)]
     pub client: u64,
+    /// Now, in seconds on the machine's monotonic clock; none from release 0.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_s: Option<f64>,
+    /// The same instant on the machine's wall clock, in seconds since 1970, UTC; none from release 0.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wall_s: Option<f64>,
+    /// What this service can do that others of this version of the protocol can't: see
+    /// [`FEATURES`](super::FEATURES).
+    #[serde(default)]
+    pub features: Vec<String>,
 }
 
 /// How far a move has come.
@@ -198,20 +213,28 @@ pub struct MotorOutcome {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MotorPlace {
     /// The position by its emitted edges, in `unit`; `null` if it is not known.
+    #[serde(default)]
     pub position: Option<f64>,
     /// `mm` or `deg`.
+    #[serde(default)]
     pub unit: String,
     /// Steps from position 0; none for a servo.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<i64>,
     /// What is known of the place: `assumed`, `commanded`, `unverified`, `unknown`, ...
+    #[serde(default = "unknown")]
     pub place: String,
+}
+
+fn unknown() -> String {
+    "unknown".to_owned()
 }
 
 /// Fields of [`Reply::Hold`], [`Reply::Stop`], [`Reply::Halt`] and [`Reply::SetPosition`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AtRest {
     /// Where each motor has come to rest. Those that were at rest already are there, too.
+    #[serde(default)]
     pub motors: Named<MotorPlace>,
 }
 

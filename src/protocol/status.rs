@@ -32,6 +32,7 @@ pub struct StatusReply {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The motors, in the order of the config.
+    #[serde(default)]
     pub motors: Named<MotorStatus>,
     /// The moves that have not ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -49,8 +50,10 @@ pub struct StatusReply {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub threads: Vec<ThreadStatus>,
     /// How many clients are connected, this one included.
+    #[serde(default)]
     pub clients: u32,
     /// How many positions are saved.
+    #[serde(default)]
     pub saved: u64,
 }
 
@@ -74,6 +77,7 @@ pub enum MotorState {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MotorStatus {
     /// `servo` or `axis`.
+    #[serde(default)]
     pub kind: String,
     /// What it does.
     pub state: MotorState,
@@ -93,13 +97,20 @@ pub struct MotorStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
     /// Whether its thread is alive.
+    #[serde(default = "yes")]
     pub alive: bool,
     /// How late its edges were.
+    #[serde(default)]
     pub lateness_us: Lateness,
 }
 
+fn yes() -> bool {
+    true
+}
+
 /// How late edges were since the service started, in microseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Lateness {
     /// The median.
     pub p50: f64,

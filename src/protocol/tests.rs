@@ -54,6 +54,63 @@ fn the_manual_is_right() {
     assert!(open.is_none(), "the last request has no reply");
 }
 
+/// Whether everything that `old` says stands in `new`, too.
+fn says_as_much(new: &Value, old: &Value) -> bool {
+    match (new, old) {
+        (Value::Object(new), Value::Object(old)) => {
+            old.iter().all(|(key, o)| new.get(key).is_some_and(|n| says_as_much(n, o)))
+        }
+        _ => new == old,
+    }
+}
+
+/// What release 0.1 said, and its clients, is understood to the last field.
+#[test]
+fn lines_of_release_0_1_are_read() {
+    let session = include_str!("../../tests/releases/0.1/session.txt");
+    let mut replies = 0;
+    for line in session.lines().filter(|line| !line.starts_with('#')) {
+        if let Some(line) = line.strip_prefix("-> ") {
+            assert_eq!(value(&Incoming::parse(line).unwrap().to_line()), value(line));
+        } else {
+            let line = line.strip_prefix("<- ").unwrap();
+            let read = Outgoing::parse(line).unwrap_or_else(|e| panic!("{e}: {line}")).unwrap();
+            assert!(says_as_much(&value(&read.to_line()), &value(line)), "{line}");
+            replies += 1;
+        }
+    }
+    assert!(replies > 15);
+}
+
+/// What a service leaves out, or says in words that this release does not know, keeps no client from
+/// stopping its motors.
+#[test]
+fn replies_that_say_less_are_understood() {
+    let place = r#"{"position":1.0}"#;
+    for verb in ["stop", "hold", "halt"] {
+        for motors in ["", &format!(r#","motors":{{"x":{place}}}"#), r#","motors":{"x":{}}"#] {
+            let line = format!(r#"{{"v":1,"id":1,"ok":true,"do":"{verb}"{motors}}}"#);
+            let read = Outgoing::parse(&line).unwrap().unwrap();
+            assert!(matches!(read, Outgoing::Reply { result: Ok(_), .. }), "{line}");
+        }
+    }
+    let line = r#"{"v":1,"id":1,"ok":true,"do":"status","at_s":1.5,"state":"ready","motors":{"x":{"state":"idle"}}}"#;
+    let Outgoing::Reply { result: Ok(Reply::Status(status)), .. } =
+        Outgoing::parse(line).unwrap().unwrap()
+    else {
+        panic!("{line}")
+    };
+    let x = status.motors.get("x").unwrap();
+    assert!(x.alive && x.at.position.is_none() && x.at.place == "unknown");
+    let line = r#"{"v":1,"id":1,"ok":true,"do":"hello","service":"lockstep"}"#;
+    assert!(Outgoing::parse(line).unwrap().is_some());
+    let line = r#"{"v":1,"id":1,"ok":false,"code":"sulking","message":"no, not now"}"#;
+    let Outgoing::Reply { result: Err(error), .. } = Outgoing::parse(line).unwrap().unwrap() else {
+        panic!("{line}")
+    };
+    assert_eq!((error.code, error.message.as_str()), (ErrorCode::Internal, "no, not now"));
+}
+
 /// Nothing that can be said is missing in the manual.
 #[test]
 fn the_manual_is_complete() {
@@ -80,6 +137,10 @@ fn the_manual_is_complete() {
             MANUAL.contains(&format!("\n| `{event}` | ")),
             "the event `{event}` is not explained"
         );
+    }
+    for feature in FEATURES {
+        let explained = MANUAL.contains(&format!("\n| `{feature}` | "));
+        assert!(explained, "the feature `{feature}` is not explained");
     }
     for code in ErrorCode::ALL {
         let word = code.word();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::line_up::{Answer, LineUp};
 use super::moves::{Moves, News};
-use super::page::StatusPage;
+use super::page::{PageCounts, PageFacts, PageOwner, StatusPage};
 use super::reload::{ConfigFile, Generations, Reload};
 use super::wire::{ClientId, FromClient, LONGEST_LINE, Wire};
 use super::words;
@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::machine::{
     Difference, Machine, MachineState, ProgramEnd, ProgramRun, ProgramTurn, RunResult,
 };
+use crate::motor::MoveId;
 use crate::protocol::{
     self, ErrorCode, ErrorReply, Event, EventLine, Incoming, MachineChanged, MotorEnded, MoveEnded,
     MoveStarted, Outgoing, PowerChanged, ProgramChanged, Reply, Topic, Triggered,
@@ -516,7 +517,7 @@ impl<'c> Desk<'c> {
         if std::mem::replace(&mut self.low_power, low) != low {
             self.tell(&Event::Power(PowerChanged { low }));
         }
-        let state = words::state(snapshot.state, self.fault.is_some());
+        let state = words::state(snapshot.state, self.fault.as_deref());
         if self.state.replace(state) != Some(state) {
             let reason = self.fault.clone();
             self.tell(&Event::Machine(MachineChanged { state, reason }));
@@ -547,6 +548,7 @@ impl<'c> Desk<'c> {
         }
         self.page_at = now + PAGE_EVERY;
         let mut snapshot = self.machine.snapshot();
+        let owners: Vec<_> = snapshot.motors.iter().map(|m| self.owner_of(m.busy)).collect();
         // The numbers that clients know.
         for motor in &mut snapshot.motors {
             motor.busy = motor.busy.and_then(|id| self.moves.number_of(id));
@@ -557,7 +559,16 @@ impl<'c> Desk<'c> {
                 .iter()
                 .map(|m| self.machine.lateness(&m.motor).unwrap_or_default())
                 .collect();
-            if let Err(e) = page.write(&snapshot, self.moves.count(), &lateness) {
+            let facts = PageFacts {
+                moves: self.moves.count(),
+                lateness: &lateness,
+                owners: &owners,
+                overrides: [snapshot.speed_override; 3],
+                held: matches!(snapshot.state, MachineState::Holding | MachineState::Held),
+                inputs: &[],
+                outputs: &[],
+            };
+            if let Err(e) = page.write(&snapshot, &facts) {
                 log::warn!("the status page can't be written any more: {e}");
                 self.page = None;
             }
@@ -565,11 +576,21 @@ impl<'c> Desk<'c> {
         self.tell_motors(now);
     }
 
+    /// Who moves a motor that is part of that move.
+    fn owner_of(&self, busy: Option<MoveId>) -> PageOwner {
+        match busy {
+            None => PageOwner::None,
+            Some(id) if self.moves.is_own(id) => PageOwner::Client,
+            Some(_) if self.programs.is_empty() => PageOwner::StartUp,
+            Some(_) => PageOwner::Program,
+        }
+    }
+
     /// Another page, where the motors are others.
     pub fn renew_page(&mut self, difference: &Difference) {
         let others = difference.added.len() + difference.removed.len() > 0;
         let Some(page) = self.page.as_mut().filter(|_| others) else { return };
-        if let Err(e) = page.renew(self.config.motors.len()) {
+        if let Err(e) = page.renew(page_counts(self.config)) {
             log::warn!("the status page can't be made anew: {e}");
             self.page = None;
         }
@@ -592,6 +613,11 @@ impl<'c> Desk<'c> {
             self.wire.event(id, &Outgoing::Event(line).to_line());
         }
     }
+}
+
+/// What the status page of a config has.
+pub(super) fn page_counts(config: &Config) -> PageCounts {
+    PageCounts { motors: config.motors.len(), ..PageCounts::default() }
 }
 
 /// What a request comes to.

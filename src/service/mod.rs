@@ -9,6 +9,7 @@ mod motion;
 mod moves;
 mod notify;
 mod page;
+mod page_view;
 mod pulses;
 mod reload;
 mod serve;
@@ -17,7 +18,8 @@ mod wire;
 mod words;
 
 pub use journal::Journal;
-pub use page::{PageMotor, PageView, StatusPage, read_page, state_number};
+pub use page::{PageCounts, PageFacts, PageOwner, PageSignal, StatusPage, state_number};
+pub use page_view::{PageMotor, PageView, read_page};
 pub use reload::ConfigFile;
 pub use serve::{Places, ServeError, runtime_folder, serve};
 pub use wire::{ClientId, FromClient, LONGEST_LINE, MOST_CLIENTS, Wire};

@@ -25,7 +25,7 @@ impl Desk<'_> {
                 // All of them: a halt is for when something goes wrong, and half of it helps nobody.
                 self.moves.drop_waiting(None);
                 self.machine.halt();
-                self.fault.get_or_insert_with(|| "the machine was halted".to_owned());
+                self.fault.get_or_insert_with(|| words::HALTED.to_owned());
                 Reply::Halt(self.places(&[]))
             }
             Request::SetPosition(set) => {
@@ -249,10 +249,7 @@ impl Desk<'_> {
 
     /// Moves to positions that were saved.
     pub(super) fn go_back(&mut self, saved: Saved, back: &protocol::Return) -> Result<u64> {
-        if let Some(fault) = &self.fault {
-            let text = format!("{fault}; nothing moves until `lockstep clear`");
-            return Err(ErrorReply::new(ErrorCode::Fault, text));
-        }
+        self.not_held_back()?;
         let mut order = Move::new();
         let motors: Vec<String> = saved.iter().map(|s| s.0.clone()).collect();
         self.not_by_pulses(&motors)?;

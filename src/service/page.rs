@@ -1,5 +1,5 @@
 //! The status page: where every motor is, in a file of fixed layout that any process may map and read
-//! without asking.
+//! without asking. This is layout 2; `page_view` reads layout 1, too.
 //!
 //! The file is as long as its header says and never changes its length. Numbers are little-endian. A
 //! sequence lock guards it: whoever writes makes the sequence odd, writes, and makes it even again;
@@ -7,19 +7,32 @@
 //! two differ or are odd. Where the sequence stays odd, the page is another file by now, since the motors
 //! are others ([a reload](super::ConfigFile)): open it anew.
 //!
+//! The page says itself where its parts are, so that a later release can add to each of them: a reader
+//! goes by the offsets and sizes in the page, passes over sections that it does not know, and over what
+//! an entry has beyond the fields that it knows. A field is never moved, and never means something else.
+//!
 //! | offset | type | what |
 //! |---|---|---|
 //! | 0 | 8 bytes | `LOCKSTEP` |
-//! | 8 | u32 | version of the layout: 1 |
+//! | 8 | u32 | version of the layout: 2 |
 //! | 12 | u32 | length of the file in bytes |
 //! | 16 | u64 | sequence |
 //! | 24 | u64 | when: nanoseconds on the monotonic clock |
 //! | 32 | u32 | state: see [`state_number`] |
-//! | 36 | u32 | how many motors follow |
-//! | 40 | f64 | speed override, percent |
-//! | 48 | u64 | moves that have been started since the service began |
-//! | 56 | 8 bytes | 0 |
-//! | 64 | 128 bytes for each motor | see below |
+//! | 36 | u32 | 1 where the machine is held, or comes to rest for that |
+//! | 40 | f64 | override of moves at their own speed (feed), percent |
+//! | 48 | f64 | override of moves at top speed (rapid), percent |
+//! | 56 | f64 | override of jogs, percent |
+//! | 64 | u64 | moves that have been started since the service began |
+//! | 72 | u32 | where the table of sections begins: 80 |
+//! | 76 | u32 | how many sections there are |
+//!
+//! | offset in the table | type | what, for each section |
+//! |---|---|---|
+//! | 0 | u32 | kind: 1 motors, 2 inputs, 3 outputs |
+//! | 4 | u32 | where its first entry begins |
+//! | 8 | u32 | bytes from one entry to the next |
+//! | 12 | u32 | how many entries |
 //!
 //! | offset in a motor | type | what |
 //! |---|---|---|
@@ -27,12 +40,23 @@
 //! | 64 | 8 bytes | unit: `mm` or `deg`, filled up with 0 |
 //! | 72 | f64 | position in that unit; not a number for a servo without a signal |
 //! | 80 | f64 | velocity that its plan has, unit/s |
-//! | 88 | u64 | the move that it is part of, by the number that clients know; 0: none, or a program's |
+//! | 88 | u64 | the number of the move that it is part of; 0: none, or one without a number |
 //! | 96 | u32 | place: 0 unknown, 1 assumed, 2 commanded, 3 unverified, 4 estimated, 5 restored |
 //! | 100 | u32 | 1 where it has a fault |
 //! | 104 | u64 | edges so far |
 //! | 112 | u64 | lateness of its edges so far, 99th percentile, nanoseconds |
 //! | 120 | u64 | the greatest lateness, nanoseconds |
+//! | 128 | u32 | who moves it: see [`PageOwner`] |
+//! | 132 | 12 bytes | 0 |
+//!
+//! | offset in an input or output | type | what |
+//! |---|---|---|
+//! | 0 | 64 bytes | name, UTF-8, filled up with 0 |
+//! | 64 | u32 | 0 inactive, 1 active, 2 nobody knows |
+//! | 68 | 4 bytes | 0 |
+//! | 72 | u64 | since when: nanoseconds on the monotonic clock |
+//! | 80 | u64 | how often it has changed since the service began |
+//! | 88 | f64 | an output's share of its power, percent; not a number where it has none |
 //!
 //! A name longer than 64 bytes is cut at a character.
 
@@ -44,15 +68,23 @@ use std::path::{Path, PathBuf};
 use crate::machine::{MachineState, Place, Snapshot};
 use crate::motor::LatenessSummary;
 
-const MAGIC: &[u8; 8] = b"LOCKSTEP";
-const VERSION: u32 = 1;
-const HEADER: usize = 64;
-const MOTOR: usize = 128;
-const NAME: usize = 64;
-const SEQUENCE: u64 = 16;
+pub(super) const MAGIC: &[u8; 8] = b"LOCKSTEP";
+pub(super) const VERSION: u32 = 2;
+/// Where the table of sections begins.
+const TABLE: usize = 80;
+/// A line of that table.
+pub(super) const SECTION: usize = 16;
+const SECTIONS: usize = 3;
+const HEADER: usize = TABLE + SECTION * SECTIONS;
+const MOTOR: usize = 144;
+const SIGNAL: usize = 96;
+pub(super) const NAME: usize = 64;
+pub(super) const SEQUENCE: u64 = 16;
 
-/// How often a reader starts over before it gives up: the page is written within microseconds.
-const READ_ATTEMPTS: u32 = 10_000;
+/// The kinds of sections.
+pub(super) const MOTORS: u32 = 1;
+pub(super) const INPUTS: u32 = 2;
+pub(super) const OUTPUTS: u32 = 3;
 
 /// A machine's state as the page has it: 0 idle, 1 moving, 2 holding, 3 held, 4 stopping, 5 stopped,
 /// 6 halted, 7 fault.
@@ -80,72 +112,162 @@ fn place_number(place: Place) -> u32 {
     }
 }
 
+/// Who moves a motor, as the page has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum PageOwner {
+    /// Nobody, or nobody knows.
+    #[default]
+    None = 0,
+    /// A client.
+    Client = 1,
+    /// A program.
+    Program = 2,
+    /// The service's start.
+    StartUp = 3,
+    /// It goes to its parking place.
+    Park = 4,
+    /// A procedure, such as homing.
+    Procedure = 5,
+    /// A stream of targets.
+    Stream = 6,
+}
+
+/// How many entries a page has of each kind: fixed for its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PageCounts {
+    /// Motors.
+    pub motors: usize,
+    /// Inputs.
+    pub inputs: usize,
+    /// Outputs that are no motor's.
+    pub outputs: usize,
+}
+
+/// An input, or an output that is no motor's, as the page has it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PageSignal {
+    /// Its name.
+    pub name: String,
+    /// 0 inactive, 1 active, 2 nobody knows.
+    pub state: u32,
+    /// Since when: nanoseconds on the monotonic clock.
+    pub since: u64,
+    /// How often it has changed since the service began.
+    pub changes: u64,
+    /// An output's share of its power, percent.
+    pub share: Option<f64>,
+}
+
+/// What the page says beside the machine's snapshot. What has fewer entries than the snapshot leaves the
+/// rest at 0.
+#[derive(Clone, Copy, Debug)]
+pub struct PageFacts<'a> {
+    /// Moves that have been started since the service began.
+    pub moves: u64,
+    /// How late each motor's edges were.
+    pub lateness: &'a [LatenessSummary],
+    /// Who moves each motor.
+    pub owners: &'a [PageOwner],
+    /// The overrides in percent: feed, rapid, jog.
+    pub overrides: [f64; 3],
+    /// Whether the machine is held.
+    pub held: bool,
+    /// The inputs.
+    pub inputs: &'a [PageSignal],
+    /// The outputs.
+    pub outputs: &'a [PageSignal],
+}
+
 /// The page, for the one who writes it.
 pub struct StatusPage {
     file: File,
     path: PathBuf,
     sequence: u64,
+    counts: PageCounts,
     bytes: Vec<u8>,
 }
 
+impl PageCounts {
+    /// Kind, first byte, entry's size and count of each section, and the length of it all.
+    fn sections(self) -> ([(u32, usize, usize, usize); SECTIONS], usize) {
+        let inputs = HEADER + MOTOR * self.motors;
+        let outputs = inputs + SIGNAL * self.inputs;
+        let sections = [
+            (MOTORS, HEADER, MOTOR, self.motors),
+            (INPUTS, inputs, SIGNAL, self.inputs),
+            (OUTPUTS, outputs, SIGNAL, self.outputs),
+        ];
+        (sections, outputs + SIGNAL * self.outputs)
+    }
+
+    /// The empty page.
+    fn bytes(self) -> Vec<u8> {
+        let word = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
+        let (sections, length) = self.sections();
+        let mut bytes = vec![0; length];
+        bytes[..8].copy_from_slice(MAGIC);
+        put(&mut bytes, 8, &VERSION.to_le_bytes());
+        put(&mut bytes, 12, &word(length));
+        put(&mut bytes, 72, &word(TABLE));
+        put(&mut bytes, 76, &word(SECTIONS));
+        for (n, (kind, first, size, count)) in sections.into_iter().enumerate() {
+            let line = [kind.to_le_bytes(), word(first), word(size), word(count)].concat();
+            put(&mut bytes, TABLE + SECTION * n, &line);
+        }
+        bytes
+    }
+}
+
 impl StatusPage {
-    /// Makes the file, readable for everybody, for this many motors. One that is there is replaced:
+    /// Makes the file, readable for everybody, for so many entries. One that is there is replaced:
     /// whoever has it mapped keeps the old one.
     ///
     /// # Errors
     ///
     /// The file could not be made.
-    pub fn create(path: &Path, motors: usize) -> io::Result<StatusPage> {
-        let length = HEADER + MOTOR * motors;
-        let mut bytes = vec![0; length];
-        bytes[..8].copy_from_slice(MAGIC);
-        put(&mut bytes, 8, &VERSION.to_le_bytes());
-        put(&mut bytes, 12, &u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
-        put(&mut bytes, 36, &u32::try_from(motors).unwrap_or(u32::MAX).to_le_bytes());
+    pub fn create(path: &Path, counts: PageCounts) -> io::Result<StatusPage> {
+        let bytes = counts.bytes();
         let new = path.with_extension("new");
         let _ = std::fs::remove_file(&new);
         let file =
             OpenOptions::new().read(true).write(true).create_new(true).mode(0o644).open(&new)?;
         file.write_all_at(&bytes, 0)?;
         std::fs::rename(&new, path)?;
-        Ok(StatusPage { file, path: path.to_owned(), sequence: 0, bytes })
+        Ok(StatusPage { file, path: path.to_owned(), sequence: 0, counts, bytes })
     }
 
-    /// Makes another page in its place, for this many motors. Whoever has the old one mapped finds its
+    /// Makes another page in its place, for so many entries. Whoever has the old one mapped finds its
     /// sequence odd from then on, and opens the file anew.
     ///
     /// # Errors
     ///
     /// The file could not be made; the old page is the page.
-    pub fn renew(&mut self, motors: usize) -> io::Result<()> {
-        let mut old = StatusPage::create(&self.path, motors)?;
+    pub fn renew(&mut self, counts: PageCounts) -> io::Result<()> {
+        let mut old = StatusPage::create(&self.path, counts)?;
         std::mem::swap(self, &mut old);
         // The path is the new page's.
         old.path = PathBuf::new();
         old.file.write_all_at(&(old.sequence | 1).to_le_bytes(), SEQUENCE)
     }
 
-    /// Writes what is now. `lateness` has one for each motor of the snapshot.
+    /// Writes what is now.
     ///
     /// # Errors
     ///
     /// The file could not be written. Readers then see an odd sequence, and nothing wrong.
-    pub fn write(
-        &mut self,
-        snapshot: &Snapshot,
-        moves: u64,
-        lateness: &[LatenessSummary],
-    ) -> io::Result<()> {
+    pub fn write(&mut self, snapshot: &Snapshot, facts: &PageFacts) -> io::Result<()> {
         let b = &mut self.bytes;
         put(b, 24, &snapshot.at.as_nanos().to_le_bytes());
         put(b, 32, &state_number(snapshot.state).to_le_bytes());
-        put(b, 40, &snapshot.speed_override.to_le_bytes());
-        put(b, 48, &moves.to_le_bytes());
+        put(b, 36, &u32::from(facts.held).to_le_bytes());
+        for (n, percent) in facts.overrides.into_iter().enumerate() {
+            put(b, 40 + 8 * n, &percent.to_le_bytes());
+        }
+        put(b, 64, &facts.moves.to_le_bytes());
+        let (sections, _) = self.counts.sections();
         for (index, motor) in snapshot.motors.iter().enumerate() {
-            let Some(m) = b.get_mut(HEADER + MOTOR * index..HEADER + MOTOR * (index + 1)) else {
-                break;
-            };
-            m.fill(0);
+            let Some(m) = entry(b, sections[0], index) else { break };
             text(&mut m[..NAME], &motor.motor);
             text(&mut m[NAME..NAME + 8], motor.unit.symbol());
             put(m, 72, &motor.position.unwrap_or(f64::NAN).to_le_bytes());
@@ -153,10 +275,22 @@ impl StatusPage {
             put(m, 88, &motor.busy.unwrap_or(0).to_le_bytes());
             put(m, 96, &place_number(motor.place).to_le_bytes());
             put(m, 100, &u32::from(motor.fault.is_some()).to_le_bytes());
-            let late = lateness.get(index).copied().unwrap_or_default();
+            let late = facts.lateness.get(index).copied().unwrap_or_default();
             put(m, 104, &late.count.to_le_bytes());
             put(m, 112, &late.p99.to_le_bytes());
             put(m, 120, &late.max.to_le_bytes());
+            let owner = facts.owners.get(index).copied().unwrap_or_default();
+            put(m, 128, &(owner as u32).to_le_bytes());
+        }
+        for (section, signals) in [(sections[1], facts.inputs), (sections[2], facts.outputs)] {
+            for (index, signal) in signals.iter().enumerate() {
+                let Some(s) = entry(b, section, index) else { break };
+                text(&mut s[..NAME], &signal.name);
+                put(s, 64, &signal.state.to_le_bytes());
+                put(s, 72, &signal.since.to_le_bytes());
+                put(s, 80, &signal.changes.to_le_bytes());
+                put(s, 88, &signal.share.unwrap_or(f64::NAN).to_le_bytes());
+            }
         }
         // Each write is a system call: none is seen before the one before it.
         self.sequence += 1;
@@ -174,6 +308,18 @@ impl Drop for StatusPage {
     }
 }
 
+/// An entry of a section, empty; `None` behind its last.
+fn entry(
+    bytes: &mut [u8],
+    (_, first, size, count): (u32, usize, usize, usize),
+    index: usize,
+) -> Option<&mut [u8]> {
+    let at = first + size * index;
+    let entry = bytes.get_mut(at..at + size).filter(|_| index < count)?;
+    entry.fill(0);
+    Some(entry)
+}
+
 fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
     if let Some(place) = bytes.get_mut(at..at + value.len()) {
         place.copy_from_slice(value);
@@ -189,129 +335,24 @@ fn text(place: &mut [u8], text: &str) {
     place[..length].copy_from_slice(&text.as_bytes()[..length]);
 }
 
-/// A motor as the page has it.
-#[derive(Clone, PartialEq, Debug)]
-pub struct PageMotor {
-    /// Its name.
-    pub name: String,
-    /// Its unit: `mm` or `deg`.
-    pub unit: String,
-    /// Where it is; `None` for a servo without a signal.
-    pub position: Option<f64>,
-    /// The velocity that its plan has, unit/s.
-    pub velocity: f64,
-    /// The move that it is part of.
-    pub busy: Option<u64>,
-    /// What is known of its place, as a number.
-    pub place: u32,
-    /// Whether it has a fault.
-    pub fault: bool,
-    /// Edges so far.
-    pub edges: u64,
-    /// The greatest lateness so far, nanoseconds.
-    pub latest: u64,
-}
-
-/// The page as a reader sees it.
-#[derive(Clone, PartialEq, Debug)]
-pub struct PageView {
-    /// When: nanoseconds on the monotonic clock.
-    pub at: u64,
-    /// The machine's state, as a number.
-    pub state: u32,
-    /// The speed override, percent.
-    pub speed_override: f64,
-    /// Moves started since the service began.
-    pub moves: u64,
-    /// One for each motor, in the order of the config.
-    pub motors: Vec<PageMotor>,
-}
-
-/// Reads the page once, whole.
-///
-/// # Errors
-///
-/// The file can't be read, is no status page, or was being written each time that it was looked at.
-pub fn read_page(path: &Path) -> io::Result<PageView> {
-    let file = File::open(path)?;
-    let wrong =
-        || io::Error::new(io::ErrorKind::InvalidData, "it is no status page of this version");
-    let mut header = [0; HEADER];
-    file.read_exact_at(&mut header, 0)?;
-    if &header[..8] != MAGIC || u32_at(&header, 8) != VERSION {
-        return Err(wrong());
-    }
-    let (length, motors) = (u32_at(&header, 12) as usize, u32_at(&header, 36) as usize);
-    if length != HEADER + MOTOR * motors {
-        return Err(wrong());
-    }
-    let mut bytes = vec![0; length];
-    for _ in 0..READ_ATTEMPTS {
-        let mut sequence = [0; 8];
-        file.read_exact_at(&mut sequence, SEQUENCE)?;
-        file.read_exact_at(&mut bytes, 0)?;
-        let before = u64::from_le_bytes(sequence);
-        file.read_exact_at(&mut sequence, SEQUENCE)?;
-        if before.is_multiple_of(2) && before == u64::from_le_bytes(sequence) {
-            return Ok(view(&bytes, motors));
-        }
-        std::thread::yield_now();
-    }
-    Err(io::Error::new(io::ErrorKind::TimedOut, "it was being written each time"))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(array(bytes, at))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(array(bytes, at))
-}
-
-fn f64_at(bytes: &[u8], at: usize) -> f64 {
-    f64::from_le_bytes(array(bytes, at))
-}
-
-/// Zeros where the bytes end before.
-fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    let mut all = [0; N];
-    if let Some(part) = bytes.get(at..at + N) {
-        all.copy_from_slice(part);
-    }
-    all
-}
-
-fn view(bytes: &[u8], motors: usize) -> PageView {
-    let name = |b: &[u8]| String::from_utf8_lossy(b).trim_end_matches('\0').to_owned();
-    let motor = |index: usize| {
-        let m = &bytes[HEADER + MOTOR * index..HEADER + MOTOR * (index + 1)];
-        PageMotor {
-            name: name(&m[..NAME]),
-            unit: name(&m[NAME..NAME + 8]),
-            position: Some(f64_at(m, 72)).filter(|p| !p.is_nan()),
-            velocity: f64_at(m, 80),
-            busy: Some(u64_at(m, 88)).filter(|&id| id > 0),
-            place: u32_at(m, 96),
-            fault: u32_at(m, 100) != 0,
-            edges: u64_at(m, 104),
-            latest: u64_at(m, 120),
-        }
-    };
-    PageView {
-        at: u64_at(bytes, 24),
-        state: u32_at(bytes, 32),
-        speed_override: f64_at(bytes, 40),
-        moves: u64_at(bytes, 48),
-        motors: (0..motors).map(motor).collect(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::page_view::read_page;
     use super::*;
     use crate::config::Config;
     use crate::machine::{Machine, Move};
     use crate::units::Angle;
+
+    const TWO: PageCounts = PageCounts { motors: 2, inputs: 0, outputs: 0 };
+    const NOTHING: PageFacts<'static> = PageFacts {
+        moves: 0,
+        lateness: &[],
+        owners: &[],
+        overrides: [100.0; 3],
+        held: false,
+        inputs: &[],
+        outputs: &[],
+    };
 
     fn machine() -> Machine {
         let text =
@@ -325,17 +366,36 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("status");
         let mut machine = machine();
-        let mut page = StatusPage::create(&path, 2).unwrap();
+        let counts = PageCounts { inputs: 1, outputs: 2, ..TWO };
+        let mut page = StatusPage::create(&path, counts).unwrap();
         let id = machine.start(&Move::new().to("pan", Angle(30.0))).unwrap();
         assert!(machine.wait(id).all_reached());
         let snapshot = machine.snapshot();
-        page.write(&snapshot, 1, &[]).unwrap();
+        let signal = |name: &str, share| PageSignal {
+            name: name.to_owned(),
+            state: 1,
+            since: 5,
+            changes: 3,
+            share,
+        };
+        let facts = PageFacts {
+            moves: 1,
+            owners: &[PageOwner::Program, PageOwner::None],
+            overrides: [90.0, 50.0, 110.0],
+            held: true,
+            inputs: &[signal("door", None)],
+            outputs: &[signal("lamp", Some(40.0)), signal("pump", None)],
+            ..NOTHING
+        };
+        page.write(&snapshot, &facts).unwrap();
         let seen = read_page(&path).unwrap();
         assert_eq!((seen.at, seen.state, seen.moves), (snapshot.at.as_nanos(), 0, 1));
+        assert_eq!((seen.overrides, seen.held), ([90.0, 50.0, 110.0], true));
         assert_eq!(seen.motors[0].position, Some(30.0));
-        assert_eq!(seen.motors[0].unit, "deg");
+        assert_eq!((seen.motors[0].unit.as_str(), seen.motors[0].owner), ("deg", 2));
         assert_eq!(seen.motors[1].name, "the-one-that-tilts");
         assert_eq!(seen.motors[1].position, None);
+        assert_eq!((&seen.inputs[..], &seen.outputs[..]), (facts.inputs, facts.outputs));
         drop(page);
         assert!(!path.exists());
     }
@@ -345,8 +405,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("status");
         let snapshot = machine().snapshot();
-        let mut page = StatusPage::create(&path, 2).unwrap();
-        page.write(&snapshot, 0, &[]).unwrap();
+        let mut page = StatusPage::create(&path, TWO).unwrap();
+        page.write(&snapshot, &NOTHING).unwrap();
         let reading = path.clone();
         let reader = std::thread::spawn(move || {
             let mut last = 0;
@@ -362,7 +422,8 @@ mod tests {
         while !reader.is_finished() {
             moves += 1;
             let late = LatenessSummary { count: moves, ..LatenessSummary::default() };
-            page.write(&snapshot, moves, &[late, late]).unwrap();
+            let lateness = [late, late];
+            page.write(&snapshot, &PageFacts { moves, lateness: &lateness, ..NOTHING }).unwrap();
             // Still twenty times as often as the service writes.
             std::thread::sleep(std::time::Duration::from_micros(50));
         }
@@ -373,10 +434,33 @@ mod tests {
     fn another_file_is_no_page() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("status");
-        for content in [vec![0; 20], vec![7; 500], Vec::new()] {
+        let good = TWO.bytes();
+        let with = |at: usize, value: u32| {
+            let mut page = good.clone();
+            put(&mut page, at, &value.to_le_bytes());
+            page
+        };
+        let (last, word) = (good.len() - 1, u32::MAX);
+        let wrong = [
+            vec![0; 20],
+            vec![7; 500],
+            Vec::new(),
+            good[..last].to_vec(),
+            // Another version, and parts that lie outside.
+            with(8, 3),
+            with(12, word),
+            with(72, word),
+            with(76, word),
+            with(TABLE + 4, word),
+            with(TABLE + 8, word),
+            with(TABLE + 12, word),
+        ];
+        for (n, content) in wrong.into_iter().enumerate() {
             std::fs::write(&path, content).unwrap();
-            assert!(read_page(&path).is_err());
+            assert!(read_page(&path).is_err(), "{n}");
         }
+        std::fs::write(&path, good).unwrap();
+        assert_eq!(read_page(&path).unwrap().motors.len(), 2);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::desk::Desk;
+use super::desk::{Desk, page_counts};
 use super::group;
 use super::heartbeat::Heartbeat;
 use super::journal::Journal;
@@ -18,6 +18,7 @@ use super::notify::Notify;
 use super::page::StatusPage;
 use super::reload::{ConfigFile, Generations};
 use super::wire::{MOST_CLIENTS, Wire};
+use super::words;
 use crate::machine::{Kept, Machine, MachineState};
 use crate::protocol::{
     Closing, ErrorCode, ErrorFacts, ErrorReply, Event, EventLine, Lost, Outgoing,
@@ -117,7 +118,7 @@ pub fn serve(mut machine: Machine, places: &Places, stop: &StopEvent) -> Result<
     let wire = Wire::start(listener, machine.waker(), refusal, lost).map_err(ServeError::Wire)?;
     let page = match &places.page {
         Some(path) => Some(
-            StatusPage::create(path, machine.config().motors.len())
+            StatusPage::create(path, page_counts(machine.config()))
                 .map_err(|error| place("the status page", path, error))?,
         ),
         None => None,
@@ -223,6 +224,7 @@ impl Desk<'_> {
     /// A line for `systemctl status`.
     fn status_line(&self) -> String {
         let state = match (&self.fault, self.machine.state()) {
+            (Some(why), _) if why == words::HALTED => return why.clone(),
             (Some(fault), _) => return format!("fault: {fault}"),
             (None, MachineState::Idle) => "idle".to_owned(),
             (None, state) => state.word().to_owned(),

@@ -1,7 +1,7 @@
 //! What the service does when it is asked to: everything but motion.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::desk::{Desk, Handled, MOTORS_EVERY, Waiting};
 use super::line_up::Answer;
@@ -145,6 +145,7 @@ impl Desk<'_> {
         if let (Some(c), Some(name)) = (self.clients.get_mut(&client), hello.client) {
             c.name = Some(name.chars().take(80).collect());
         }
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         Reply::Hello(HelloReply {
             service: "lockstep".to_owned(),
             release: env!("CARGO_PKG_VERSION").to_owned(),
@@ -152,6 +153,9 @@ impl Desk<'_> {
             machine: self.config.machine.name.clone(),
             backend: self.machine.backend().to_owned(),
             client,
+            at_s: Some(self.machine.now().as_nanos() as f64 / 1e9),
+            wall_s: wall.ok().map(|since| since.as_secs_f64()),
+            features: protocol::FEATURES.iter().map(|&f| f.to_owned()).collect(),
         })
     }
 
@@ -184,7 +188,7 @@ impl Desk<'_> {
         if std::mem::take(&mut self.start_up_waits) {
             self.start_up();
         }
-        let state = words::state(self.machine.state(), false);
+        let state = words::state(self.machine.state(), None);
         Ok(Reply::Clear(ClearReply { state }))
     }
 
@@ -272,15 +276,10 @@ impl Desk<'_> {
 
     /// Whether nothing holds the machine back.
     pub(super) fn not_held_back(&self) -> Result<()> {
-        if let Some(fault) = &self.fault {
-            let text = format!("{fault}; nothing moves until `lockstep clear`");
-            return Err(ErrorReply::new(ErrorCode::Fault, text));
-        }
-        if self.machine.state() == MachineState::Halted {
-            let text = "the machine was halted; nothing moves until `lockstep clear`";
-            return Err(ErrorReply::new(ErrorCode::Stopped, text));
-        }
-        Ok(())
+        let halted = || (self.machine.state() == MachineState::Halted).then_some(words::HALTED);
+        let Some(why) = self.fault.as_deref().or_else(halted) else { return Ok(()) };
+        let code = if why == words::HALTED { ErrorCode::Stopped } else { ErrorCode::Fault };
+        Err(ErrorReply::new(code, format!("{why}; nothing moves until `lockstep clear`")))
     }
 
     /// Whether nobody else has a lease on these motors.
@@ -458,7 +457,7 @@ impl Desk<'_> {
         });
         Ok(StatusReply {
             at_s: snapshot.at.as_nanos() as f64 / 1e9,
-            state: words::state(snapshot.state, self.fault.is_some()),
+            state: words::state(snapshot.state, self.fault.as_deref()),
             reason: self.fault.clone(),
             motors: snapshot.motors.iter().filter(named).map(status).collect::<Named<_>>(),
             moves: moves.collect(),

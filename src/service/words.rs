@@ -137,11 +137,15 @@ pub(super) fn result(result: RunResult) -> EndResult {
     }
 }
 
-/// The machine's state as clients see it; `fault` is why it waits for `clear`, if it does.
-pub(super) fn state(state: MachineState, fault: bool) -> protocol::MachineState {
+/// Why nothing moves after a halt, until `clear`.
+pub(super) const HALTED: &str = "the machine was halted";
+
+/// The machine's state as clients see it; `reason` is why it waits for `clear`, if it does.
+pub(super) fn state(state: MachineState, reason: Option<&str>) -> protocol::MachineState {
     match state {
         MachineState::Fault => protocol::MachineState::Fault,
-        _ if fault => protocol::MachineState::Fault,
+        _ if reason == Some(HALTED) => protocol::MachineState::Halted,
+        _ if reason.is_some() => protocol::MachineState::Fault,
         MachineState::Idle => protocol::MachineState::Ready,
         MachineState::Moving | MachineState::Holding | MachineState::Stopping => {
             protocol::MachineState::Moving
