@@ -191,7 +191,7 @@ impl<'c> Branch<'c> {
             if self.frames.is_empty() {
                 return Turn::Done;
             }
-            if machine.is_held() {
+            if machine.is_program_held() {
                 // The next step waits for the resume.
                 self.waits += 1;
                 return Turn::Wait(Instant::FAR);
@@ -335,7 +335,7 @@ impl<'c> Branch<'c> {
                         && !(self.is_root && self.frames.is_empty())
                     {
                         let name = format!("program.{}.done", program.name);
-                        machine.happens(name, "null".to_owned(), None);
+                        machine.happens(name, "null".to_owned());
                     }
                 }
                 Some(step) => {
@@ -419,7 +419,7 @@ impl<'c> Branch<'c> {
                     self.fail(true);
                 }
             },
-            Action::Trigger(name) => machine.happens(name.clone(), "null".to_owned(), None),
+            Action::Trigger(name) => machine.happens(name.clone(), "null".to_owned()),
             Action::Repeat(left, steps) => {
                 self.frames.push(Frame::Repeat { steps, left: *left, turn_began: None });
             }
@@ -493,7 +493,7 @@ impl<'c> Branch<'c> {
 
     fn start_keyframes(&mut self, machine: &mut Machine, frames: &[Keyframe]) {
         let started = keyframe_tracks(frames, |motor| machine.ready(motor))
-            .and_then(|tracks| machine.tell_book(|book| book.start_keyframes(&tracks)));
+            .and_then(|tracks| machine.start_keyframes(&tracks));
         self.follow(started, None);
     }
 

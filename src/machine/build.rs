@@ -5,7 +5,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::stand::Watch;
-use super::{Kept, Machine, MachineError};
+use super::{Kept, Machine, MachineError, Owner};
 use crate::config::{Config, Drive, MotorConfig};
 use crate::hal::{Backend, Clock, SimBackend, Supply};
 use crate::motor::Event;
@@ -13,7 +13,7 @@ use crate::moves::{BookSetup, MotorModel, MoveBook};
 use crate::roster::{Crew, Opener, Roster, Signals, check_soft_pwm};
 use crate::runtime::{Fleet, Mailbox, Member, TestFault, ThreadFleet, ThreadOptions, VirtualFleet};
 use crate::sync::{EventBook, EventRules, StopEvent};
-use crate::trace::{Recorder, TraceBuilder};
+use crate::trace::{GRAMMAR, Mark, Recorder, TraceBuilder};
 
 /// For how long motors may have known of a halt before the machine does, nanoseconds.
 const HALT_HEARD_WITHIN: u64 = 5_000_000;
@@ -163,6 +163,8 @@ impl MachineBuilder {
                 (recorder, Some(trace))
             }
         };
+        let grammar = Mark::Grammar(GRAMMAR).to_string();
+        recorder.text(names.moves, trace_start, &grammar);
         let hardware = backend.is_hardware();
         let (event_tx, event_rx) = crossbeam_channel::bounded(16 * self.config.motors.len() + 16);
         let mut opener = Opener {
@@ -217,6 +219,7 @@ impl MachineBuilder {
             supply,
             events: EventBook::new(EventRules::default()),
             served: None,
+            acting: Owner::Client,
             stop: self.stop,
             halt: self.halt,
             recorder,

@@ -18,7 +18,8 @@ impl Machine {
     /// [`MoveError`]: refused whole, and nothing has moved.
     pub fn jog(&mut self, jog: &Jog) -> Result<MoveId, MoveError> {
         let velocities = jog.resolve(&self.book)?;
-        self.tell_book(|book| book.start_jog(&velocities, jog.lasts))
+        let owner = self.acting.clone();
+        self.tell_book(|book| book.start_jog(&velocities, jog.lasts, &owner))
     }
 
     /// Keeps a jog's velocities for this long from now on. What has come to rest already, at the end of
@@ -68,7 +69,7 @@ impl Machine {
                 }
             }
         }
-        self.tell_book(|book| book.start_run(motors, &places, path.open, path.on_fault))
+        self.start_run(motors, &places, path.open, path.on_fault)
     }
 
     /// More places for an open path, in order. What comes in excess of what is needed soon waits.

@@ -23,7 +23,9 @@ use std::time::Duration;
 
 use crate::config::{Config, OnFault};
 use crate::motor::{Command, LatenessSummary, MotorIndex, MoveId, Report};
-use crate::moves::{Action, MoveBook, Ordered, Start, Waypoint};
+use crate::moves::{
+    Action, ClaimState, IfBusy, MoveBook, OpenMove, Order, Ordered, Start, Touched, Waypoint, Which,
+};
 use crate::roster::{Roster, kept_places};
 use crate::runtime::{Heed, Next, Waker};
 use crate::sync::{EventBook, StopEvent};
@@ -33,8 +35,8 @@ use crate::units::Instant;
 use stand::Watch;
 
 pub use crate::moves::{
-    BlendedPath, Cause, Held, Jog, MachineState, MotorOutcome, MotorPosition, MotorSnapshot, Move,
-    MoveError, MoveOutcome, OVERRIDE, Outcome, Place, Position, PowerState, Snapshot, Velocity,
+    BlendedPath, Cause, Class, EndResult, Held, Jog, MachineState, MotorOutcome, MotorPosition, MotorSnapshot, Move,
+    MoveError, MoveOutcome, OVERRIDE, Outcome, Owner, Place, Position, PowerState, Snapshot, Velocity,
 };
 pub use crate::roster::{Difference, Kept, MachineError};
 pub use build::MachineBuilder;
@@ -64,8 +66,10 @@ pub struct Machine {
     roster: Roster,
     supply: Option<Watch>,
     events: EventBook,
-    /// What happened that has a name, where somebody else tells of it: see `serve_events`.
-    served: Option<Vec<(String, String, Option<MoveId>)>>,
+    /// What happened, where somebody else tells of it: see `serve_events`.
+    served: Option<Vec<Happened>>,
+    /// For whom moves are begun now.
+    acting: Owner,
     stop: StopEvent,
     halt: StopEvent,
     recorder: Recorder,
@@ -188,11 +192,15 @@ impl Machine {
                         }
                     }
                 }
-                Action::Mark(at, text) => self.recorder.text(self.move_signal, at, &text),
+                Action::Mark(at, mark) => {
+                    self.recorder.text(self.move_signal, at, &mark.to_string());
+                }
+                Action::Began(id) => self.note(Happened::Began(id)),
+                Action::Over(id) => self.note(Happened::Over(id)),
                 Action::Position(motor, at, position) => {
                     self.recorder.real(self.position_signals[motor], at, position);
                 }
-                Action::Part(outcome) => self.part_happened(&outcome),
+                Action::Part(outcome) => self.part_happened(outcome),
                 Action::Fault(motor, kind) => {
                     let name = self.book.models[motor].name.clone();
                     self.fault_happened(&name, &kind.to_string());
@@ -227,7 +235,16 @@ impl Machine {
         targets: &[(MotorIndex, f64)],
         spec: &Move,
     ) -> Result<MoveId, MoveError> {
-        self.tell_book(|book| book.start_targets(targets, spec))
+        let owner = self.acting.clone();
+        self.tell_book(|book| book.start_targets(targets, spec, &owner))
+    }
+
+    pub(crate) fn start_keyframes(
+        &mut self,
+        tracks: &[crate::moves::Track],
+    ) -> Result<MoveId, MoveError> {
+        let owner = self.acting.clone();
+        self.tell_book(|book| book.start_keyframes(tracks, &owner))
     }
 
     /// Begins a path, or gives it more places, by the motors' numbers.
@@ -238,7 +255,8 @@ impl Machine {
         open: bool,
         on_fault: OnFault,
     ) -> Result<MoveId, MoveError> {
-        self.tell_book(|book| book.start_run(motors, places, open, on_fault))
+        let owner = self.acting.clone();
+        self.tell_book(|book| book.start_run(motors, places, open, on_fault, &owner))
     }
 
     pub(crate) fn extend_run(&mut self, id: MoveId, places: &[Waypoint]) -> Result<(), MoveError> {
@@ -247,17 +265,85 @@ impl Machine {
 
     /// Whether the motor may be moved to a place now, and from where.
     pub(crate) fn ready(&self, motor: MotorIndex) -> Result<Start, MoveError> {
-        self.book.ready(motor)
+        self.book.ready(motor, &self.acting)
     }
 
-    /// The program's clock: it stands still while the machine is held.
+    /// From now on moves are begun for this owner. Says for whom they were before.
+    pub(crate) fn acts_for(&mut self, owner: Owner) -> Owner {
+        std::mem::replace(&mut self.acting, owner)
+    }
+
+    /// The clock of the program that is carried out: it stands still while that is held.
     pub(crate) fn program_now(&self) -> Instant {
-        self.book.program_now(self.now())
+        let now = self.now();
+        self.acting.program().map_or(now, |program| self.book.clock_of(program, now))
     }
 
     /// When the machine's clock will show what the program's clock shows at `at`.
     pub(crate) fn machine_time_of(&self, at: Instant) -> Instant {
-        self.book.machine_time_of(at)
+        self.acting.program().map_or(at, |program| self.book.time_of(program, at))
+    }
+
+    /// Whether the program that is carried out is held.
+    pub(crate) fn is_program_held(&self) -> bool {
+        let state = self.acting.program().and_then(|program| self.book.claim_state(program));
+        state == Some(ClaimState::Held)
+    }
+
+    /// Takes an order in, for whoever is not at work in this program: see [`IfBusy`].
+    pub(crate) fn ask(
+        &mut self,
+        order: Order,
+        if_busy: IfBusy,
+        after: Option<Duration>,
+    ) -> Result<MoveId, MoveError> {
+        self.hear_out();
+        let owner = self.acting.clone();
+        self.tell_book(|book| book.ask(&owner, order, if_busy, after))
+    }
+
+    /// Feed hold of what has to do with these motors; of everything where none is named.
+    pub(crate) fn hold_those(&mut self, motors: &[MotorIndex]) -> Touched {
+        self.hear_out();
+        self.tell_book(|book| book.hold_which(which(motors)))
+    }
+
+    /// On from a hold.
+    pub(crate) fn resume_those(&mut self, motors: &[MotorIndex]) -> Result<Touched, MoveError> {
+        self.hear_out();
+        self.tell_book(|book| book.resume_which(which(motors)))
+    }
+
+    /// Brings to rest what has to do with these motors, and drops the rest of it.
+    pub(crate) fn stop_those(&mut self, motors: &[MotorIndex]) -> Touched {
+        self.hear_out();
+        self.tell_book(|book| book.stop_which(which(motors)))
+    }
+
+    /// Brings to rest what belongs to a program, and ends it.
+    pub(crate) fn stop_program(&mut self, program: &str) -> Touched {
+        self.hear_out();
+        self.tell_book(|book| book.stop_program(program))
+    }
+
+    /// Whether what a verb was for has come to what was wanted.
+    pub(crate) fn is_settled(&self, touched: &Touched) -> bool {
+        self.book.is_settled(touched)
+    }
+
+    /// Takes a move back that has not begun. False: there is none of that number that waits.
+    pub(crate) fn cancel(&mut self, id: MoveId) -> bool {
+        self.tell_book(|book| book.cancel(id))
+    }
+
+    /// The moves that have not ended, whoever asked for them, in the order of their numbers.
+    pub(crate) fn open_moves(&self) -> Vec<OpenMove> {
+        self.book.open()
+    }
+
+    /// The register, to be read.
+    pub(crate) fn register(&self) -> &MoveBook {
+        &self.book
     }
 
     /// Runs the machine until `until`, or until something happened that may interest a waiter.
@@ -371,7 +457,7 @@ impl Machine {
             let mut running = false;
             for &id in ids {
                 running |= self.book.is_active(id) && !self.book.is_at_rest(id);
-                if let Some(outcome) = self.book.peek_outcome(id) {
+                if let Some(outcome) = self.book.take_outcome(id) {
                     return Some(outcome);
                 }
             }
@@ -383,6 +469,25 @@ impl Machine {
             }
             self.pump(Instant::FAR);
         }
+    }
+}
+
+/// What happened, for a service that tells its clients.
+pub(crate) enum Happened {
+    /// A move has begun.
+    Began(MoveId),
+    /// A motor's part of a move has ended.
+    Part(MotorOutcome),
+    /// A move is over, also one that never began.
+    Over(MoveId),
+    /// A named event, with its data as JSON.
+    Named(String, String),
+}
+
+fn which(motors: &[MotorIndex]) -> Which<'_> {
+    match motors {
+        [] => Which::All,
+        motors => Which::Motors(motors),
     }
 }
 

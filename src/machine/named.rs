@@ -1,7 +1,6 @@
 //! Named events: those that motors and programs trigger themselves, and those that programs wait for.
 
-use super::{Machine, MotorOutcome, Outcome};
-use crate::motor::MoveId;
+use super::{Happened, Machine, MotorOutcome, Outcome};
 use crate::sync::{Book, Delivery, EventError, Triggered, WaitId};
 use crate::units::Instant;
 
@@ -41,48 +40,55 @@ impl Machine {
         self.events.kept()
     }
 
-    /// From now on whoever drives the machine tells what its motors did, by numbers of its own: what
-    /// programs trigger is noted for it.
+    /// From now on whoever drives the machine tells what happened: it is noted for it.
     #[cfg(all(feature = "service", unix))]
     pub(crate) fn serve_events(&mut self) {
         self.served = Some(Vec::new());
     }
 
-    /// What happened since this was asked last, as named events: those of programs, and those of motors in
-    /// moves of programs.
+    /// What happened since this was asked last, in its order.
     #[cfg(all(feature = "service", unix))]
-    pub(crate) fn happened(&mut self) -> Vec<(String, String, Option<MoveId>)> {
+    pub(crate) fn happened(&mut self) -> Vec<Happened> {
         self.served.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Something happened that has a name. `of`: in which move.
-    pub(super) fn happens(&mut self, name: String, data: String, of: Option<MoveId>) {
+    /// Notes what happened, where somebody asks for it.
+    pub(super) fn note(&mut self, what: Happened) {
         if let Some(noted) = &mut self.served {
-            noted.push((name, data, of));
+            noted.push(what);
+        }
+    }
+
+    /// Something happened that has a name.
+    pub(super) fn happens(&mut self, name: String, data: String) {
+        if let Some(noted) = &mut self.served {
+            noted.push(Happened::Named(name, data));
         } else if let Err(error) = self.trigger(&name, &data) {
             log::debug!("{name}: {error}");
         }
     }
 
-    /// A motor's part of a move has ended.
-    pub(super) fn part_happened(&mut self, done: &MotorOutcome) {
+    /// A motor's part of a move has ended. A service makes its own event of that.
+    pub(super) fn part_happened(&mut self, done: MotorOutcome) {
+        if self.served.is_some() {
+            return self.note(Happened::Part(done));
+        }
         let word = match done.outcome {
             Outcome::Reached => "reached",
             Outcome::Short { .. } => "short",
         };
-        let id = if self.served.is_some() { "null".to_owned() } else { done.id.to_string() };
         let position =
             if done.position.is_finite() { format!("{:?}", done.position) } else { "null".into() };
-        let unit = quoted(done.unit.symbol());
+        let (id, unit) = (done.id, quoted(done.unit.symbol()));
         let data = format!("{{\"move\":{id},\"position\":{position},\"unit\":{unit}}}");
-        self.happens(format!("{}.{word}", done.motor), data, Some(done.id));
+        self.happens(format!("{}.{word}", done.motor), data);
     }
 
     /// A motor has a fault. A service tells of that itself.
     pub(super) fn fault_happened(&mut self, motor: &str, fault: &str) {
         if self.served.is_none() {
             let data = format!("{{\"fault\":{}}}", quoted(fault));
-            self.happens(format!("{motor}.fault"), data, None);
+            self.happens(format!("{motor}.fault"), data);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a machine that moves can be told: hold, resume, faster or slower, elsewhere, stop, halt.
 
-use super::{Held, Machine, MotorIndex, Move, MoveError, Position};
+use super::{Class, Held, Machine, MotorIndex, Move, MoveError, Position};
 use crate::motor::{Command, MoveId};
 use crate::moves::Ordered;
 use crate::units::Instant;
@@ -17,8 +17,7 @@ impl Machine {
     ///   sweeps, the next step. A jog's deadline does not.
     /// - A second hold changes nothing. A stop or a halt ends it.
     pub fn hold(&mut self) {
-        self.hear_out();
-        self.tell_book(|book| book.hold());
+        self.hold_those(&[]);
     }
 
     /// The same for the move that a motor is part of; nothing where it is at rest.
@@ -48,8 +47,8 @@ impl Machine {
     /// on by the hold, and by as much more as the slowest motor needs to be in its next one, since it
     /// begins at rest. They come to rest before they go on.
     pub fn resume(&mut self) {
-        self.hear_out();
-        self.tell_book(|book| book.resume());
+        // Of everything it is never refused.
+        let _ = self.resume_those(&[]);
     }
 
     /// The same for one move.
@@ -92,7 +91,7 @@ impl Machine {
 
     /// The speed override in percent: 100 unless [`Machine::set_override`] says else.
     pub fn speed_override(&self) -> f64 {
-        self.book.speed_override()
+        self.book.speed_override(Class::Feed)
     }
 
     /// Scales the speed of everything that moves, and of what will: from 1 % to 200 % of what each move
@@ -106,7 +105,17 @@ impl Machine {
     /// [`MoveError::Override`]: out of range. Nothing has changed.
     pub fn set_override(&mut self, percent: f64) -> Result<(), MoveError> {
         self.hear_out();
-        self.tell_book(|book| book.set_override(percent))
+        self.tell_book(|book| book.set_override(None, percent))
+    }
+
+    /// The same for one class of moves alone.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Machine::set_override`].
+    pub fn set_class_override(&mut self, class: Class, percent: f64) -> Result<(), MoveError> {
+        self.hear_out();
+        self.tell_book(|book| book.set_override(Some(class), percent))
     }
 
     /// The same for one move alone, beside what holds for all: of 50 % here and 50 % there a quarter is left.

@@ -1,10 +1,11 @@
 //! Runs a config's programs from their start-up moves to the safe end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::branch::{Branch, Turn};
 use super::report::{RunReport, RunResult};
-use super::{Machine, MachineError, MachineState, Move, MoveError};
+use super::{Machine, MachineError, MachineState, Move, MoveError, Owner};
 use crate::config::{Config, Drive, MotorConfig, ProgramConfig, Startup};
 use crate::motor::{MotorIndex, MoveId};
 use crate::units::Instant;
@@ -80,9 +81,17 @@ impl Machine {
             self.refuse_unknown_places(&config, program)?;
         }
         let begun = self.now();
+        let name: Arc<str> = program.name.as_str().into();
+        let uses = super::preflight(&config, &program.name).motors;
         let end = options.duration.map_or(Instant::FAR, |d| begun + d);
         let mut failed = !self.start_up(&config);
         let mut root = Branch::root(program);
+        // From here on its motors are its own.
+        let claim = self.tell_book(|book| book.claim(&name, uses));
+        if claim.is_err() && !self.is_stopped() {
+            failed = true;
+        }
+        let client = self.acts_for(Owner::Program(name.clone()));
         let mut deeds = std::mem::take(&mut options.deeds);
         deeds.sort_by_key(|deed| std::cmp::Reverse(deed.0));
         let mut timed_out = false;
@@ -124,6 +133,9 @@ impl Machine {
             self.pump(until);
         }
         failed |= root.failed;
+        self.acts_for(client);
+        self.tell_book(|book| book.unclaim(&name));
+        drop(claim);
         self.tell_book(|book| book.end_hold());
         self.settle();
         // A driver may fail at rest, too. What fell short because it was told to end has not failed.
@@ -151,7 +163,7 @@ impl Machine {
             Deed::Resume => self.resume(),
             Deed::Override(percent) => self.set_override(*percent)?,
             Deed::StopMotor(motor) => self.stop_motor(motor)?,
-            Deed::Trigger(name) => self.happens(name.clone(), "null".to_owned(), None),
+            Deed::Trigger(name) => self.happens(name.clone(), "null".to_owned()),
             Deed::Stop => {
                 self.stop.set();
                 self.on_stop();
@@ -187,16 +199,19 @@ impl Machine {
     /// refused is handed back.
     pub fn start_up_moves(&mut self) -> Vec<MoveError> {
         let config = self.book.config.clone();
+        let before = self.acts_for(Owner::StartUp);
         let mut refused = Vec::new();
         for (motor, angle) in self.start_ups(&config) {
             refused.extend(self.start_targets(&[(motor, angle)], &Move::new()).err());
         }
+        self.acts_for(before);
         refused
     }
 
     /// Servos that have a start-up position go there. Says whether all did.
     fn start_up(&mut self, config: &Config) -> bool {
         let (mut ids, mut refused) = (Vec::new(), false);
+        let before = self.acts_for(Owner::StartUp);
         for (motor, angle) in self.start_ups(config) {
             match self.start_targets(&[(motor, angle)], &Move::new()) {
                 Ok(id) => ids.push(id),
@@ -206,6 +221,7 @@ impl Machine {
                 }
             }
         }
+        self.acts_for(before);
         self.wait_all(&ids).iter().all(super::MoveOutcome::all_reached) && !refused
     }
 

@@ -1,15 +1,17 @@
 //! A program as one of the things a machine does: it runs while the machine is waited on, beside moves
 //! that others start, and the machine goes on after it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::branch::{Branch, Turn};
 use super::preflight::preflight_from;
 use super::program::choose_program;
 use super::report::RunResult;
-use super::{Machine, MachineError, MotorOutcome, MoveError, Place, Start};
+use super::{Machine, MachineError, MotorOutcome, MoveError, Owner, Place, Start};
 use crate::config::Config;
 use crate::motor::{Command, MotorIndex, MoveId};
+use crate::moves::{Alive, ClaimState};
 use crate::units::Instant;
 
 /// A program under way. Ask it to go on ([`ProgramRun::poll`]) whenever the machine has worked.
@@ -22,7 +24,7 @@ use crate::units::Instant;
 ///     [program.wave]\nsteps = [ { move = { pan = \"30deg\" } }, { move = { pan = \"0deg\" } } ]\n";
 /// let mut machine = Machine::builder(Config::from_str(text, "demo")?.config).virtual_time().build()?;
 /// let config = machine.shared_config();
-/// let mut wave = ProgramRun::start(&machine, &config, "wave")?;
+/// let mut wave = ProgramRun::start(&mut machine, &config, "wave")?;
 /// let end = loop {
 ///     match wave.poll(&mut machine) {
 ///         ProgramTurn::Wait(until) => machine.work(until),
@@ -34,10 +36,12 @@ use crate::units::Instant;
 /// ```
 pub struct ProgramRun<'c> {
     config: &'c Config,
-    name: String,
+    name: Arc<str>,
     branch: Branch<'c>,
     begun: Instant,
     stopped: bool,
+    /// Its motors are its own as long as this lives.
+    _claim: Alive,
 }
 
 /// What a program answers when it is asked to go on.
@@ -72,7 +76,7 @@ impl<'c> ProgramRun<'c> {
     ///
     /// There is no such program, or it cannot run as it is written and the motors stand: nothing moves.
     pub fn start(
-        machine: &Machine,
+        machine: &mut Machine,
         config: &'c Config,
         name: &str,
     ) -> Result<ProgramRun<'c>, MachineError> {
@@ -84,14 +88,18 @@ impl<'c> ProgramRun<'c> {
             if model.steps.is_some() && state.place == Place::Unknown {
                 return Err(MoveError::UnknownPlace { motor: model.name.clone() }.into());
             }
-            machine.book.ready_anywhere(motor).map_err(MachineError::from)?;
+            machine.book.ready_anywhere(motor, &Owner::Client).map_err(MachineError::from)?;
         }
         if let Some(first) = preflight.problems.first() {
             return Err(MachineError::Preflight(first.error.to_string()));
         }
         let branch = Branch::root(program);
-        let name = program.name.clone();
-        Ok(ProgramRun { config, name, branch, begun: machine.now(), stopped: false })
+        let name: Arc<str> = program.name.as_str().into();
+        let motors = preflight.motors;
+        let claim = machine.tell_book(|book| book.claim(&name, motors));
+        let claim = claim.map_err(MachineError::from)?;
+        let begun = machine.now();
+        Ok(ProgramRun { config, name, branch, begun, stopped: false, _claim: claim })
     }
 
     /// Its name.
@@ -107,17 +115,26 @@ impl<'c> ProgramRun<'c> {
     /// No further step; what moves of it comes to rest. Poll it until it has ended.
     pub fn stop(&mut self, machine: &mut Machine) {
         self.stopped = true;
+        machine.stop_program(&self.name);
         self.branch.cancel(machine);
     }
 
     /// Goes on as far as it can. A stop of the machine stops it, too.
     pub fn poll(&mut self, machine: &mut Machine) -> ProgramTurn {
-        if machine.is_stopped() && !self.stopped {
+        // Also where a verb for one of its motors has stopped it.
+        let over = machine.book.claim_state(&self.name) == Some(ClaimState::Ending);
+        if (over || machine.is_stopped()) && !self.stopped {
             self.stop(machine);
         }
-        match self.branch.poll(machine, self.config) {
+        let before = machine.acts_for(Owner::Program(self.name.clone()));
+        let turn = self.branch.poll(machine, self.config);
+        machine.acts_for(before);
+        match turn {
             Turn::Wait(until) => ProgramTurn::Wait(until),
-            Turn::Done => ProgramTurn::Ended(self.end(machine)),
+            Turn::Done => {
+                machine.tell_book(|book| book.unclaim(&self.name));
+                ProgramTurn::Ended(self.end(machine))
+            }
         }
     }
 
@@ -130,7 +147,7 @@ impl<'c> ProgramRun<'c> {
             RunResult::Done
         };
         ProgramEnd {
-            program: self.name.clone(),
+            program: self.name.to_string(),
             result,
             duration: machine.now().since(self.begun),
             shorts: std::mem::take(&mut self.branch.shorts),

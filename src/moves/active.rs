@@ -6,10 +6,12 @@ use super::blend::BlendRun;
 use super::change::Proposal;
 use super::outcome::{Cause, MotorOutcome};
 use super::plan::{Goal, Line, Part, Way};
+use super::{Class, Owner};
 use crate::config::OnFault;
 use crate::motion::{State, Trajectory};
 use crate::motor::{Epoch, MotorIndex};
 use crate::sync::StepBarrier;
+use crate::trace::MoveKind;
 use crate::units::Instant;
 
 /// Where a move stands.
@@ -142,7 +144,12 @@ impl Leg {
 
 /// A move that has not ended.
 pub(crate) struct Active {
-    pub kind: &'static str,
+    pub owner: Owner,
+    pub kind: MoveKind,
+    pub class: Class,
+    /// When it was taken in, and all the motors that it was asked for.
+    pub began: Instant,
+    pub all: Vec<MotorIndex>,
     pub stage: Stage,
     /// Those whose motor has not ended.
     pub legs: Vec<Leg>,
@@ -221,6 +228,11 @@ impl Active {
             }
             Stage::Queued | Stage::Arming | Stage::Stopping => false,
         }
+    }
+
+    /// It comes to rest before its target.
+    pub fn is_stopping(&self) -> bool {
+        self.stage == Stage::Stopping
     }
 
     /// Its motors know of it.

@@ -14,6 +14,7 @@ use super::plan::{Goal, Way, check_travel};
 use crate::motion::path::{Advance, Path, PathError, PathMotor};
 use crate::motion::{Limits, Trajectory};
 use crate::motor::{MotorIndex, MoveId, Then};
+use crate::trace::Mark;
 use crate::units::Instant;
 
 /// How far ahead a path is planned, nanoseconds, and how many ticks at least.
@@ -62,7 +63,7 @@ pub(crate) struct BlendRun {
     /// The last vertex that the path knows.
     last: Vec<f64>,
     /// Vertices that the trace has not been told yet.
-    untold: Vec<String>,
+    untold: Vec<(f64, Vec<f64>)>,
 }
 
 /// What is to be done about a run.
@@ -179,8 +180,7 @@ impl BlendRun {
         }
         // Numbers were looked at when it came.
         if self.path.push(&at, vertex.blend, vertex.speed).is_ok() {
-            let places: Vec<_> = at.iter().map(f64::to_string).collect();
-            self.untold.push(format!("{}:{}", vertex.blend, places.join(",")));
+            self.untold.push((vertex.blend, at));
             self.last = at;
         }
     }
@@ -333,9 +333,9 @@ impl BlendRun {
     }
 
     /// The vertices that the path has got since the last time, for the trace.
-    pub fn tell_vertices(&mut self, id: MoveId, mut tell: impl FnMut(&str)) {
-        for vertex in self.untold.drain(..) {
-            tell(&format!("{id}:corner:{vertex}"));
+    pub fn tell_vertices(&mut self, id: MoveId, mut tell: impl FnMut(Mark<'static>)) {
+        for (blend, at) in self.untold.drain(..) {
+            tell(Mark::corner(id, blend, at));
         }
     }
 

@@ -17,6 +17,7 @@ use super::plan::{self, Goal, Way, plan_error};
 use super::{ADOPTION, Action, CHANGE_ATTEMPTS, MoveBook, MoveError, NEXT_LEAD, STOP_PATIENCE};
 use crate::motion::{Planner, Trajectory};
 use crate::motor::{Change, Command, Gate, MotorIndex, MoveId, Then, Verdict};
+use crate::trace::{Mark, PlanChange};
 use crate::units::Instant;
 
 /// How far past the end of a line, as a share of it, rounding may bring a plan.
@@ -55,7 +56,7 @@ struct Item {
     course: Aim,
     goal: Option<Goal>,
     /// What the trace calls it.
-    word: &'static str,
+    word: PlanChange,
 }
 
 /// What plans are made with.
@@ -131,11 +132,11 @@ impl Active {
         let (aim, course) = (first.aim, first.course);
         let (drafted, trajectories) = run.draft(aim, course, at, means.speed);
         let word = match (aim, course) {
-            (Aim::Hold, _) => "hold",
-            (Aim::Stop, _) => "stop",
-            (Aim::Go, Aim::Hold) => "resume",
-            _ if drafted.is_override() => "override",
-            _ => "path",
+            (Aim::Hold, _) => PlanChange::Hold,
+            (Aim::Stop, _) => PlanChange::Stop,
+            (Aim::Go, Aim::Hold) => PlanChange::Resume,
+            _ if drafted.is_override() => PlanChange::Override,
+            _ => PlanChange::Path,
         };
         let mut draft = Draft::default();
         for leg in &self.legs {
@@ -262,19 +263,19 @@ impl Active {
 impl Leg {
     fn item(&self, trajectory: Trajectory, goal: Option<Goal>) -> Item {
         let word = match (self.aim, self.course, &self.next) {
-            (Aim::Hold, ..) => "hold",
-            (Aim::Stop, ..) => "stop",
-            (Aim::Go, _, Some(Goal { way: Way::Jog(_), .. })) => "renew",
-            (Aim::Go, _, Some(_)) => "retarget",
-            (Aim::Go, Aim::Hold, None) => "resume",
-            (Aim::Go, _, None) => "override",
+            (Aim::Hold, ..) => PlanChange::Hold,
+            (Aim::Stop, ..) => PlanChange::Stop,
+            (Aim::Go, _, Some(Goal { way: Way::Jog(_), .. })) => PlanChange::Renew,
+            (Aim::Go, _, Some(_)) => PlanChange::Retarget,
+            (Aim::Go, Aim::Hold, None) => PlanChange::Resume,
+            (Aim::Go, _, None) => PlanChange::Override,
         };
         let trajectory = Arc::new(trajectory);
         Item { motor: self.motor(), trajectory, course: self.aim, goal, word }
     }
 
     /// It is told to hold, and to go elsewhere from there: its present goal is not its end.
-    fn rests_on_the_way(&self) -> bool {
+    pub(super) fn rests_on_the_way(&self) -> bool {
         self.aim == Aim::Hold && self.next.is_some()
     }
 
@@ -447,7 +448,7 @@ impl MoveBook {
         active.attempts += 1;
         self.next_change += 1;
         let number = self.next_change;
-        let speed = self.speed * active.own_speed;
+        let speed = self.overrides[active.class as usize] * active.own_speed;
         let mut means = Means { planner: &mut self.planner, models: &self.models, speed };
         let draft = match active.draft(&mut means, at) {
             Ok(draft) => draft,
@@ -548,7 +549,7 @@ impl MoveBook {
     fn adopt(&mut self, id: MoveId, proposal: Proposal) {
         let Some(active) = self.active.get_mut(&id) else { return };
         let (at, lasts) = (proposal.at(), proposal.duration());
-        let mut told: Vec<(&str, Vec<&str>)> = Vec::new();
+        let mut told: Vec<(PlanChange, Vec<&str>)> = Vec::new();
         for item in &proposal.draft.items {
             let name = self.models[item.motor].name.as_str();
             match told.iter_mut().find(|t| t.0 == item.word) {
@@ -557,11 +558,10 @@ impl MoveBook {
             }
         }
         if let Some(run) = &mut active.run {
-            run.tell_vertices(id, |text| self.actions.push_back(Action::Mark(at, text.to_owned())));
+            run.tell_vertices(id, |mark| self.actions.push_back(Action::Mark(at, mark)));
         }
         for (word, names) in told {
-            let text = format!("{id}:{word}:{}", names.join(","));
-            self.actions.push_back(Action::Mark(at, text));
+            self.actions.push_back(Action::Mark(at, Mark::changed(id, word, names)));
         }
         let braked = active.is_braking();
         active.adopt(proposal.number, at, proposal.draft);

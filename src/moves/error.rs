@@ -68,6 +68,28 @@ pub enum MoveError {
         /// The motor.
         motor: String,
     },
+    /// A program under way will still use the motor.
+    #[error("{motor} belongs to the program {program}, which runs: stop it, or wait for its end")]
+    Kept {
+        /// The motor.
+        motor: String,
+        /// The program.
+        program: String,
+    },
+    /// A move that was asked for before waits for the motor.
+    #[error("{motor} is promised to move {number}, which was asked for before: queue behind it, or cancel it")]
+    Awaited {
+        /// The motor.
+        motor: String,
+        /// The number of that move.
+        number: MoveId,
+    },
+    /// Too many moves wait already.
+    #[error("{most} moves wait already: wait for one of them, or cancel it")]
+    TooManyWait {
+        /// How many may wait.
+        most: usize,
+    },
     /// The motor has a fault.
     #[error("{motor} has a fault: {fault}; mend it and start again")]
     Faulted {

@@ -3,9 +3,10 @@
 use super::active::{Active, Aim, Leg, Stage};
 use super::outcome::{Cause, Outcome, Place};
 use super::plan::Way;
-use super::{ADOPTION, Action, CHANGE_ATTEMPTS, MOST_ENDED, MoveBook, STOP_PATIENCE};
+use super::{ADOPTION, Action, CHANGE_ATTEMPTS, EndResult, Ended, MoveBook, STOP_PATIENCE};
 use crate::config::OnFault;
 use crate::motor::{Command, Event, FaultKind, Limit, MotorIndex, MoveId, Report};
+use crate::trace::Mark;
 use crate::units::Instant;
 
 /// A servo this near to its target, in degrees, is there, but for the rounding of its trajectory.
@@ -81,13 +82,11 @@ impl MoveBook {
             active.deadline = active.end().unwrap_or(zero).plus_nanos(active.slack);
             let names: Vec<_> =
                 active.legs.iter().map(|l| self.models[l.motor()].name.as_str()).collect();
-            let marker = format!("{id}:{}:{}", active.kind, names.join(","));
-            self.actions.push_back(Action::Mark(zero, marker));
+            let mark = Mark::begins(id, active.kind, names, active.owner.mark());
+            self.actions.push_back(Action::Mark(zero, mark));
             if let Some(run) = &mut active.run {
                 run.begin(zero);
-                run.tell_vertices(id, |text| {
-                    self.actions.push_back(Action::Mark(zero, text.to_owned()));
-                });
+                run.tell_vertices(id, |mark| self.actions.push_back(Action::Mark(zero, mark)));
             }
         }
         let start = active.leg(motor).map(|l| l.part.start);
@@ -141,7 +140,7 @@ impl MoveBook {
         }
         if active.is_held() && !std::mem::replace(&mut active.held_told, true) {
             let end = self.now.max(at);
-            self.actions.push_back(Action::Mark(end, format!("{id}:held")));
+            self.actions.push_back(Action::Mark(end, Mark::Held(id)));
         }
         self.advance(id);
     }
@@ -335,13 +334,12 @@ impl MoveBook {
                 // A halt may come before the epoch, for which the beginning stands in the trace.
                 let now = self.now;
                 let at = active.epoch.get().map_or(now, |epoch| epoch.max(now));
-                self.actions.push_back(Action::Mark(at, format!("{id}:ended")));
+                self.actions.push_back(Action::Mark(at, Mark::Ended(id)));
             }
-            self.ended.insert(id, active);
-            // Outcomes that nobody asks for are not kept for ever.
-            while self.ended.len() > MOST_ENDED {
-                self.ended.pop_first();
-            }
+            let (outcomes, told) = (active.ended, active.told);
+            let result = EndResult::of(&outcomes);
+            let (took, owner) = (Some(self.now.since(active.began)), active.owner);
+            self.keep_ended(id, Ended { owner, outcomes, told, taken: false, took, result });
         }
     }
 
@@ -371,12 +369,17 @@ impl MoveBook {
             }
             first
         };
-        self.active.values().map(of).min().unwrap_or(Instant::FAR).min(self.power_deadline())
+        self.active.values().map(of).min().unwrap_or(Instant::FAR).min(self.power_deadline()).min(self.next_waiting())
     }
 
     /// Does what is due. What the motors have said already has to be told before: who was late to read an answer
     /// must not take it for silence.
     pub fn check_deadlines(&mut self) {
+        self.check_moves();
+        self.serve_waiting();
+    }
+
+    fn check_moves(&mut self) {
         self.serve_power();
         let now = self.now;
         let due: Vec<MoveId> = self.active.keys().copied().collect();

@@ -7,10 +7,11 @@ use super::active::{Active, Stage};
 use super::model::MotorModel;
 use super::plan::{self, Goal, Jogging, Part, Planned, Start, Way, plan_error};
 use super::shapes::nanos;
-use super::{MoveBook, MoveError, Place};
+use super::{Class, MoveBook, MoveError, Owner, Place};
 use crate::config::{MotorUnit, OnFault};
 use crate::motion::{Limits, Planner, State, Trajectory};
 use crate::motor::{MotorIndex, MoveId};
+use crate::trace::MoveKind;
 use crate::units::{AngularSpeed, Speed};
 
 /// A velocity with its unit: [`Speed`] for a linear axis, [`AngularSpeed`] for a rotary axis or a
@@ -171,7 +172,7 @@ pub(super) fn plan_jogs(
     share: f64,
 ) -> Result<Planned, MoveError> {
     let (parts, there) = (vec![], vec![]);
-    let mut planned = Planned { parts, there, line: None, run: None, duration: 0, kind: "jog" };
+    let mut planned = Planned { parts, there, line: None, run: None, duration: 0, kind: MoveKind::Jog };
     for &(motor, velocity, start, bounded) in jogs {
         let model = &models[motor];
         let velocity = native_velocity(model, velocity)?;
@@ -198,18 +199,31 @@ impl MoveBook {
         &mut self,
         velocities: &[(MotorIndex, f64)],
         lasts: Duration,
+        owner: &Owner,
     ) -> Result<MoveId, MoveError> {
-        self.open()?;
+        self.jog_numbered(velocities, lasts, owner, None)
+    }
+
+    /// The same, with the number that it may have already.
+    pub(super) fn jog_numbered(
+        &mut self,
+        velocities: &[(MotorIndex, f64)],
+        lasts: Duration,
+        owner: &Owner,
+        number: Option<MoveId>,
+    ) -> Result<MoveId, MoveError> {
+        self.may_begin(owner)?;
         let mut jogs = Vec::with_capacity(velocities.len());
         for &(motor, velocity) in velocities {
-            let start = self.ready_anywhere(motor)?;
+            let start = self.ready_anywhere(motor, owner)?;
             let known =
                 self.motors[motor].place != Place::Unknown || self.models[motor].steps.is_none();
             jogs.push((motor, velocity, start, known));
         }
-        let (planner, share) = (&mut self.planner, self.speed.min(1.0));
+        let share = self.speed(Class::Jog).min(1.0);
+        let planner = &mut self.planner;
         let planned = plan_jogs(planner, &self.models, &jogs, nanos(lasts), share)?;
-        self.launch(planned, 1.0, None, OnFault::Stop)
+        self.launch(planned, 1.0, None, OnFault::Stop, (owner, number))
     }
 
     /// Keeps a jog for this long from now on, with other velocities where there are some.

@@ -9,11 +9,14 @@ use super::blend::BlendRun;
 use super::plan::{self, Planned, Start, Way};
 use super::shapes::nanos;
 use super::spec::Move;
-use super::{ARMING_PATIENCE, Action, DEFAULT_SLACK, MoveBook, MoveError, Outcome, Place};
+use super::{
+    ARMING_PATIENCE, Action, Class, DEFAULT_SLACK, MoveBook, MoveError, Outcome, Owner, Place,
+};
 use crate::config::{Arrive, OnFault};
 use crate::motion::{State, Trajectory};
 use crate::motor::{Command, Epoch, Motion, MotorIndex, MoveId, Then};
 use crate::sync::StepBarrier;
+use crate::trace::MoveKind;
 use crate::units::Instant;
 
 impl MoveBook {
@@ -22,38 +25,52 @@ impl MoveBook {
         &mut self,
         targets: &[(MotorIndex, f64)],
         spec: &Move,
+        owner: &Owner,
     ) -> Result<MoveId, MoveError> {
-        self.open()?;
+        self.start_numbered(targets, spec, owner, None)
+    }
+
+    /// The same, with the number that it may have already.
+    pub(super) fn start_numbered(
+        &mut self,
+        targets: &[(MotorIndex, f64)],
+        spec: &Move,
+        owner: &Owner,
+        number: Option<MoveId>,
+    ) -> Result<MoveId, MoveError> {
+        self.may_begin(owner)?;
         let mut starts = Vec::with_capacity(targets.len());
         for &(motor, target) in targets {
-            starts.push((motor, target, self.ready(motor)?));
+            starts.push((motor, target, self.ready(motor, owner)?));
         }
-        if !(spec.speed > 0.0 && spec.speed <= 1.0) {
-            return Err(MoveError::Speed { percent: spec.speed * 100.0 });
-        }
-        let share = (spec.speed * self.speed).min(1.0);
+        spec.check()?;
+        let share = (spec.speed * self.speed(Class::Feed)).min(1.0);
         let (planner, models) = (&mut self.planner, &self.models);
         let planned = plan::plan_move(planner, models, &starts, spec.arrive, share)?;
-        self.launch(planned, spec.speed, spec.timeout, spec.on_fault)
+        self.launch(planned, spec.speed, spec.timeout, spec.on_fault, (owner, number))
     }
 
     /// Through keyframes, each at its time.
-    pub fn start_keyframes(&mut self, tracks: &[plan::Track]) -> Result<MoveId, MoveError> {
+    pub fn start_keyframes(
+        &mut self,
+        tracks: &[plan::Track],
+        owner: &Owner,
+    ) -> Result<MoveId, MoveError> {
         let planned = plan::plan_keyframes(&mut self.planner, &self.models, tracks)?;
-        self.launch(planned, 1.0, None, OnFault::Stop)
+        self.launch(planned, 1.0, None, OnFault::Stop, (owner, None))
     }
 
     /// A servo goes to its parking place, which belongs to a stop.
     pub fn start_parking(&mut self, target: (MotorIndex, f64)) -> Result<MoveId, MoveError> {
-        let targets = [(target.0, target.1, self.ready(target.0)?)];
+        let targets = [(target.0, target.1, self.ready(target.0, &Owner::Park)?)];
         let (models, planner) = (&self.models, &mut self.planner);
         let planned = plan::plan_move(planner, models, &targets, Arrive::Asap, 1.0)?;
-        self.launch_even_stopped(planned, 1.0, None, OnFault::Continue)
+        self.launch_even_stopped(planned, 1.0, None, OnFault::Continue, (&Owner::Park, None))
     }
 
     /// Whether the motor may be moved to a place now, and from where.
-    pub fn ready(&self, motor: MotorIndex) -> Result<Start, MoveError> {
-        let start = self.ready_anywhere(motor)?;
+    pub fn ready(&self, motor: MotorIndex, owner: &Owner) -> Result<Start, MoveError> {
+        let start = self.ready_anywhere(motor, owner)?;
         let model = &self.models[motor];
         match self.motors[motor].place {
             Place::Estimated => Err(MoveError::NoPosition { motor: model.name.clone() }),
@@ -65,7 +82,7 @@ impl MoveBook {
     }
 
     /// The same, also where nobody knows its place.
-    pub fn ready_anywhere(&self, motor: MotorIndex) -> Result<Start, MoveError> {
+    pub fn ready_anywhere(&self, motor: MotorIndex, owner: &Owner) -> Result<Start, MoveError> {
         let (state, name) = (&self.motors[motor], &self.models[motor].name);
         if let Some(fault) = &state.fault {
             return Err(MoveError::Faulted { motor: name.clone(), fault: fault.to_string() });
@@ -73,7 +90,13 @@ impl MoveBook {
         if state.busy.is_some() {
             return Err(MoveError::Busy { motor: name.clone() });
         }
-        Ok(self.stands(motor))
+        match self.keeper(motor).filter(|p| owner.program() != Some(p)) {
+            // A stop ends programs, too, before anything parks.
+            Some(program) if *owner != Owner::Park => {
+                Err(MoveError::Kept { motor: name.clone(), program: program.to_string() })
+            }
+            _ => Ok(self.stands(motor)),
+        }
     }
 
     /// Where a motor stands, as a plan begins.
@@ -95,13 +118,21 @@ impl MoveBook {
         share: f64,
         timeout: Option<Duration>,
         on_fault: OnFault,
+        who: (&Owner, Option<MoveId>),
     ) -> Result<MoveId, MoveError> {
-        self.open()?;
-        self.launch_even_stopped(planned, share, timeout, on_fault)
+        self.may_begin(who.0)?;
+        self.launch_even_stopped(planned, share, timeout, on_fault, who)
+    }
+
+    /// Whether a move of this owner may begin.
+    pub fn may_begin(&self, owner: &Owner) -> Result<(), MoveError> {
+        self.is_open_for_moves()?;
+        let claim = owner.program().and_then(|p| self.claims.get(p));
+        if claim.is_some_and(|c| c.ending) { Err(MoveError::Stopped) } else { Ok(()) }
     }
 
     /// Whether moves may begin at all.
-    pub fn open(&self) -> Result<(), MoveError> {
+    pub fn is_open_for_moves(&self) -> Result<(), MoveError> {
         match (self.finished, self.is_stopped()) {
             (true, _) => Err(MoveError::Finished),
             (_, true) => Err(MoveError::Stopped),
@@ -116,20 +147,25 @@ impl MoveBook {
         share: f64,
         timeout: Option<Duration>,
         on_fault: OnFault,
+        (owner, number): (&Owner, Option<MoveId>),
     ) -> Result<MoveId, MoveError> {
+        let class = if planned.kind == MoveKind::Jog { Class::Jog } else { Class::Feed };
         let needs = Duration::from_nanos(planned.duration);
         // At half the speed a move may take twice as long.
-        let allowed = timeout.map(|t| t.div_f64(self.speed.min(1.0)));
+        let allowed = timeout.map(|t| t.div_f64(self.speed(class).min(1.0)));
         if let (Some(timeout), Some(_)) = (timeout, allowed.filter(|t| *t < needs)) {
             return Err(MoveError::LongerThanTimeout { needs, timeout });
         }
         self.check_power(&planned)?;
         let power_patience = MoveBook::power_patience(&planned, timeout);
-        let id = self.next_move;
-        self.next_move += 1;
+        let id = number.unwrap_or_else(|| self.new_number());
         let slack = allowed.map_or(DEFAULT_SLACK, |t| t - needs);
         let mut active = Active {
+            owner: owner.clone(),
             kind: planned.kind,
+            class,
+            began: self.now,
+            all: Vec::new(),
             stage: Stage::Waiting,
             legs: planned.parts.into_iter().map(Leg::new).collect(),
             line: planned.line,
@@ -156,7 +192,10 @@ impl MoveBook {
             ended: Vec::new(),
             told: 0,
         };
+        active.all = active.motors();
+        self.actions.push_back(Action::Began(id));
         for (motor, target) in planned.there {
+            active.all.push(motor);
             let steps = self.models[motor].steps.map(|_| self.motors[motor].telemetry.steps());
             let position = self.position(motor).unwrap_or(target);
             let outcome = self.outcome(motor, id, Outcome::Reached, position, steps);
@@ -167,12 +206,11 @@ impl MoveBook {
         for leg in &active.legs {
             self.motors[leg.motor()].busy = Some(id);
         }
-        if self.is_held() {
-            active.aim(Aim::Hold);
-        }
         self.active.insert(id, active);
-        if !self.is_held() {
+        if !self.keeps_back(id) {
             self.begin(id);
+        } else if let Some(active) = self.active.get_mut(&id) {
+            active.aim(Aim::Hold);
         }
         self.retire(id);
         Ok(id)
@@ -212,7 +250,7 @@ impl MoveBook {
     /// A move that has waited may have got another speed, or other targets.
     fn plan_anew(&mut self, id: MoveId) {
         let Some(active) = self.active.get_mut(&id) else { return };
-        let speed = self.speed * active.own_speed;
+        let speed = self.overrides[active.class as usize] * active.own_speed;
         let share = (active.share * speed).min(1.0);
         if !active.legs.iter().any(|l| l.stale) {
             return;

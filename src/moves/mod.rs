@@ -6,6 +6,7 @@
 mod active;
 mod blend;
 mod change;
+mod claims;
 mod error;
 mod events;
 mod jog;
@@ -13,6 +14,7 @@ mod launch;
 mod model;
 mod orders;
 mod outcome;
+mod owner;
 mod path_moves;
 mod plan;
 mod power;
@@ -20,34 +22,45 @@ mod shapes;
 mod snapshot;
 mod spec;
 mod stops;
+mod verbs;
+mod waiting;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Config;
 use crate::motion::Planner;
 use crate::motor::{Command, FaultKind, Leads, MotorIndex, MoveId, Telemetry};
+use crate::trace::Mark;
 use crate::units::Instant;
 
 use active::Active;
+use claims::Claim;
+use waiting::Waiting;
 
 pub(crate) use blend::BlendRun;
+pub(crate) use claims::{Alive, ClaimState};
 pub use error::MoveError;
 pub(crate) use error::at_least;
 pub(crate) use events::between;
 pub use jog::{Jog, Velocity};
 pub(crate) use model::MotorModel;
 pub use orders::OVERRIDE;
-pub use outcome::{Cause, Held, MotorOutcome, MotorPosition, MoveOutcome, Outcome, Place};
+pub use outcome::{
+    Cause, EndResult, Held, MotorOutcome, MotorPosition, MoveOutcome, Outcome, Place,
+};
+pub use owner::Owner;
+pub(crate) use owner::{Touched, Which};
 pub use path_moves::BlendedPath;
 pub(crate) use path_moves::Waypoint;
-pub(crate) use plan::{Planned, Start, plan_keyframes, plan_move};
+pub(crate) use plan::{Planned, Start, Track, plan_keyframes, plan_move};
 pub use power::PowerState;
 pub(crate) use power::{Power, consumers_of};
 pub(crate) use shapes::{keyframe_tracks, nanos, sweep_length, sweep_targets};
 pub use snapshot::{MachineState, MotorSnapshot, Snapshot};
 pub use spec::{Move, Position};
+pub(crate) use waiting::{IfBusy, Order};
 
 /// A change takes hold at the end of the pulse that is out at its instant. A loop that is told of the next one
 /// before has to let it pass.
@@ -70,6 +83,29 @@ const DEFAULT_SLACK: Duration = Duration::from_secs(5);
 
 /// How many ended moves are kept whose outcomes nobody has asked for yet.
 const MOST_ENDED: usize = 1000;
+
+/// Where each of some motors shall go, in its unit.
+pub(crate) type Targets = Vec<(MotorIndex, f64)>;
+
+/// At what velocity each of some motors shall go, in its unit a second.
+pub(crate) type Jogs = Vec<(MotorIndex, f64)>;
+
+/// What a speed override is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Class {
+    /// Moves at the speed that they were given.
+    Feed,
+    /// Moves that go as fast as they can on the way to where something is done.
+    Rapid,
+    /// Jogs.
+    Jog,
+}
+
+impl Class {
+    /// All of them.
+    pub const ALL: [Class; 3] = [Class::Feed, Class::Rapid, Class::Jog];
+}
 
 /// What is known of a motor.
 pub(crate) struct MotorState {
@@ -102,16 +138,57 @@ impl MotorState {
     }
 }
 
+/// A move that has ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub owner: Owner,
+    /// How its motors ended, in the order they came, and how many of those have been handed out.
+    pub outcomes: Vec<MotorOutcome>,
+    told: usize,
+    /// They have been handed out as a whole.
+    taken: bool,
+    /// How long it took; `None`: it never began.
+    pub took: Option<Duration>,
+    pub result: EndResult,
+}
+
+/// A move that has not ended.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenMove {
+    pub id: MoveId,
+    pub owner: Owner,
+    /// The motors that it was asked for.
+    pub motors: Vec<MotorIndex>,
+    pub stand: Stand,
+}
+
+/// How a move stands that has not ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stand {
+    /// It waits for its time.
+    Delayed,
+    /// It waits for its motors.
+    Queued,
+    /// It moves, or is about to.
+    Running,
+    /// At rest by a hold, on its way or before it began.
+    Held,
+}
+
 /// Something that the book wants done.
 pub(crate) enum Action {
     /// Tell a motor's loop. Where that can't be done, whoever arms a motor gives it up.
     Tell(MotorIndex, Command),
     /// Write this into the trace's `machine.move`.
-    Mark(Instant, String),
+    Mark(Instant, Mark<'static>),
     /// Write a motor's position, in its unit, into the trace.
     Position(MotorIndex, Instant, f64),
+    /// A move has begun: its motors have been told, or will be once nothing holds them back.
+    Began(MoveId),
     /// A motor's part of a move has ended.
     Part(MotorOutcome),
+    /// A move is over, also one that never began.
+    Over(MoveId),
     /// A motor has a fault.
     Fault(MotorIndex, FaultKind),
     /// For the log.
@@ -138,15 +215,20 @@ pub(crate) struct MoveBook {
     pub models: Vec<MotorModel>,
     pub motors: Vec<MotorState>,
     planner: Planner,
+    /// Moves that have been asked for and have not begun.
+    waiting: BTreeMap<MoveId, Waiting>,
     active: BTreeMap<MoveId, Active>,
-    ended: BTreeMap<MoveId, Active>,
+    ended: BTreeMap<MoveId, Ended>,
+    /// Programs under way.
+    claims: BTreeMap<Arc<str>, Claim>,
     next_move: MoveId,
     next_change: u64,
-    /// The speed override, as a share.
-    speed: f64,
-    /// Since when the machine is held, and how long it was before, nanoseconds.
+    /// The speed overrides, as shares, by class.
+    overrides: [f64; Class::ALL.len()],
+    /// Since when everything is held.
     held_since: Option<Instant>,
-    held_for: u64,
+    /// Motors that are held by themselves.
+    holds: BTreeSet<MotorIndex>,
     power: Option<Power>,
     /// What has been heard of stop and halt, and what is set of them now.
     ordered: Ordered,
@@ -184,13 +266,15 @@ impl MoveBook {
             models,
             motors,
             planner: Planner::new(),
+            waiting: BTreeMap::new(),
             active: BTreeMap::new(),
             ended: BTreeMap::new(),
+            claims: BTreeMap::new(),
             next_move: 1,
             next_change: 0,
-            speed: 1.0,
+            overrides: [1.0; Class::ALL.len()],
             held_since: None,
-            held_for: 0,
+            holds: BTreeSet::new(),
             power,
             ordered: Ordered::Nothing,
             stop_set: false,
@@ -223,8 +307,8 @@ impl MoveBook {
         self.actions.push_back(Action::Say(level, text));
     }
 
-    fn mark(&mut self, at: Instant, text: String) {
-        self.actions.push_back(Action::Mark(at, text));
+    fn mark(&mut self, at: Instant, mark: Mark<'static>) {
+        self.actions.push_back(Action::Mark(at, mark));
     }
 
     /// Whether a stop or a halt holds.
@@ -254,14 +338,51 @@ impl MoveBook {
         }
     }
 
-    /// Whether a move has not ended yet; also while it waits, or is held.
+    /// Whether a move has begun and has not ended yet; also while it is held.
     pub fn is_active(&self, id: MoveId) -> bool {
         self.active.contains_key(&id)
     }
 
-    /// Whether nothing moves and nothing waits.
+    /// Whether a move has not ended yet; also while it waits for its time or its motors.
+    pub fn is_open(&self, id: MoveId) -> bool {
+        self.active.contains_key(&id) || self.waiting.contains_key(&id)
+    }
+
+    /// Whether nothing moves and nothing is held.
     pub fn is_empty(&self) -> bool {
         self.active.is_empty()
+    }
+
+    /// A move that has ended, as long as it is remembered.
+    pub fn ended(&self, id: MoveId) -> Option<&Ended> {
+        self.ended.get(&id)
+    }
+
+    /// Who asked for a move.
+    pub fn owner(&self, id: MoveId) -> Option<&Owner> {
+        let active = self.active.get(&id).map(|a| &a.owner);
+        active
+            .or_else(|| self.waiting.get(&id).map(|w| &w.owner))
+            .or_else(|| self.ended.get(&id).map(|e| &e.owner))
+    }
+
+    /// The moves that have not ended: their numbers, motors, and how they stand.
+    pub fn open(&self) -> Vec<OpenMove> {
+        let waiting = self.waiting.iter().map(|(&id, w)| OpenMove {
+            id,
+            owner: w.owner.clone(),
+            motors: w.motors().collect(),
+            stand: if w.is_due(self.now) { Stand::Queued } else { Stand::Delayed },
+        });
+        let active = self.active.iter().map(|(&id, a)| OpenMove {
+            id,
+            owner: a.owner.clone(),
+            motors: a.all.clone(),
+            stand: if a.is_held() { Stand::Held } else { Stand::Running },
+        });
+        let mut all: Vec<_> = waiting.chain(active).collect();
+        all.sort_by_key(|m| m.id);
+        all
     }
 
     /// Whether nothing of a move moves: it has ended, or is held and has come to rest.
@@ -281,24 +402,12 @@ impl MoveBook {
 
     /// The next outcome of a move that was not handed out.
     pub fn take_outcome(&mut self, id: MoveId) -> Option<MotorOutcome> {
-        let running = self.active.contains_key(&id);
-        let active = self.active.get_mut(&id).or_else(|| self.ended.get_mut(&id))?;
-        let outcome = active.ended.get(active.told).cloned();
-        match outcome {
-            Some(_) => active.told += 1,
-            None if !running => {
-                self.ended.remove(&id);
-            }
-            None => {}
-        }
-        outcome
-    }
-
-    /// The same, of a move that is remembered until [`MoveBook::take_ended`].
-    pub fn peek_outcome(&mut self, id: MoveId) -> Option<MotorOutcome> {
-        let active = self.active.get_mut(&id).or_else(|| self.ended.get_mut(&id))?;
-        let outcome = active.ended.get(active.told).cloned()?;
-        active.told += 1;
+        let active = self.active.get_mut(&id).map(|a| (&a.ended, &mut a.told));
+        let ended = self.ended.get_mut(&id).filter(|e| !e.taken);
+        let ended = ended.map(|e| (&e.outcomes, &mut e.told));
+        let (outcomes, told) = active.or(ended)?;
+        let outcome = outcomes.get(*told).cloned()?;
+        *told += 1;
         Some(outcome)
     }
 
@@ -307,9 +416,12 @@ impl MoveBook {
         self.active.get(&id).filter(|a| a.is_held()).map(|a| a.ended.clone())
     }
 
-    /// How the motors of a move ended that is over. Once: then it is forgotten.
+    /// How the motors of a move ended that is over. Once: then its outcomes have been handed out.
     pub fn take_ended(&mut self, id: MoveId) -> Vec<MotorOutcome> {
-        self.ended.remove(&id).map(|a| a.ended).unwrap_or_default()
+        match self.ended.get_mut(&id) {
+            Some(ended) if !std::mem::replace(&mut ended.taken, true) => ended.outcomes.clone(),
+            _ => Vec::new(),
+        }
     }
 
     fn outcome(

@@ -4,41 +4,26 @@ use super::active::{Active, Aim, Stage};
 use super::outcome::{Cause, Held, MotorPosition, Place};
 use super::plan::{self, Goal, Way};
 use super::spec::Position;
-use super::{ADOPTION, Action, MoveBook, MoveError};
+use super::{ADOPTION, Action, Class, MoveBook, MoveError};
 use crate::motor::{MotorIndex, MoveId};
+use crate::trace::{Mark, MoveKind};
 use crate::units::Instant;
 
 /// The range of the speed override, in percent.
 pub const OVERRIDE: std::ops::RangeInclusive<f64> = 1.0..=200.0;
 
 impl MoveBook {
-    /// Feed hold of everything.
-    pub fn hold(&mut self) {
-        if self.held_since.is_none() && !self.is_stopped() {
-            self.held_since = Some(self.now);
-        }
-        let ids: Vec<_> = self.active.keys().copied().collect();
-        ids.into_iter().for_each(|id| self.aim(id, Aim::Hold));
-    }
-
-    /// The same for one move.
+    /// Feed hold of one move.
     pub fn hold_move(&mut self, id: MoveId) -> Result<(), MoveError> {
         self.under_way(id)?;
         self.aim(id, Aim::Hold);
         Ok(())
     }
 
-    /// On from a hold of everything.
-    pub fn resume(&mut self) {
-        self.end_hold();
-        let ids: Vec<_> = self.active.keys().copied().collect();
-        ids.into_iter().for_each(|id| self.aim(id, Aim::Go));
-    }
-
-    /// The same for one move.
+    /// On from a hold of one move.
     pub fn resume_move(&mut self, id: MoveId) -> Result<(), MoveError> {
         self.under_way(id)?;
-        if self.is_held() {
+        if self.keeps_back(id) {
             return Err(MoveError::Held);
         }
         self.aim(id, Aim::Go);
@@ -83,7 +68,7 @@ impl MoveBook {
         if fine { Ok(()) } else { Err(MoveError::NotUnderWay { id }) }
     }
 
-    fn aim(&mut self, id: MoveId, aim: Aim) {
+    pub(super) fn aim(&mut self, id: MoveId, aim: Aim) {
         let Some(active) = self.active.get(&id) else { return };
         let same = active.legs.iter().all(|l| l.aim == aim || l.aim == Aim::Stop);
         match active.stage {
@@ -104,46 +89,36 @@ impl MoveBook {
         }
     }
 
-    /// The machine's hold is over: the program's clock goes on.
+    /// The hold of everything is over.
     pub fn end_hold(&mut self) {
-        if let Some(since) = self.held_since.take() {
-            self.held_for += self.now.nanos_since(since);
-        }
+        self.held_since = None;
     }
 
-    /// The program's clock: it stands still while the machine is held.
-    pub fn program_now(&self, now: Instant) -> Instant {
-        let now = self.held_since.unwrap_or(now);
-        Instant::from_nanos(now.nanos_since(Instant::from_nanos(self.held_for)))
+    /// The speed override of a class of moves, in percent.
+    pub fn speed_override(&self, class: Class) -> f64 {
+        self.overrides[class as usize] * 100.0
     }
 
-    /// When the machine's clock will show what the program's clock shows at `at`.
-    pub fn machine_time_of(&self, at: Instant) -> Instant {
-        match self.held_since {
-            Some(_) => Instant::FAR,
-            None => at.plus_nanos(self.held_for),
-        }
-    }
-
-    /// The speed override in percent.
-    pub fn speed_override(&self) -> f64 {
-        self.speed * 100.0
-    }
-
-    /// Scales the speed of everything that moves, and of what will, in percent.
-    pub fn set_override(&mut self, percent: f64) -> Result<(), MoveError> {
+    /// Scales the speed of everything that moves, and of what will, in percent; `None`: of every class.
+    pub fn set_override(&mut self, class: Option<Class>, percent: f64) -> Result<(), MoveError> {
         if !OVERRIDE.contains(&percent) {
             return Err(MoveError::Override { percent });
         }
-        if percent / 100.0 == self.speed {
-            return Ok(());
-        }
-        self.speed = percent / 100.0;
-        let ids: Vec<_> = self.active.keys().copied().collect();
-        for id in ids {
-            self.alter(id, Active::other_speed);
+        let share = percent / 100.0;
+        let new = |c: Class| class.is_none_or(|only| only == c);
+        for c in Class::ALL {
+            if new(c) && std::mem::replace(&mut self.overrides[c as usize], share) != share {
+                let of = |a: &Active| a.class == c;
+                let ids: Vec<_> = self.active.iter().filter(|a| of(a.1)).map(|a| *a.0).collect();
+                ids.into_iter().for_each(|id| self.alter(id, Active::other_speed));
+            }
         }
         Ok(())
+    }
+
+    /// The speed override of a class, as a share.
+    pub(super) fn speed(&self, class: Class) -> f64 {
+        self.overrides[class as usize]
     }
 
     /// The same for one move alone, beside what holds for all.
@@ -186,7 +161,7 @@ impl MoveBook {
                 return Err(MoveError::Arrived { motor: name });
             }
         }
-        let share = (active.share * self.speed * active.own_speed).min(1.0);
+        let share = (active.share * self.speed(active.class) * active.own_speed).min(1.0);
         let mut goals = Vec::with_capacity(active.legs.len());
         for leg in &active.legs {
             let (motor, model) = (leg.motor(), &self.models[leg.motor()]);
@@ -230,7 +205,7 @@ impl MoveBook {
                 }
             }
             if !started && !told {
-                (active.kind, active.line) = ("asap", None);
+                (active.kind, active.line) = (MoveKind::Asap, None);
             }
         });
         Ok(())
@@ -280,7 +255,7 @@ impl MoveBook {
         state.place = Place::Assumed;
         // What was not known of the old count is not of the new one.
         state.uncounted = None;
-        self.mark(self.now, format!("set:{}", self.models[index].name));
+        self.mark(self.now, Mark::Set(self.models[index].name.clone().into()));
         self.actions.push_back(Action::Position(index, self.now, place));
     }
 
@@ -300,6 +275,6 @@ impl MoveBook {
             return;
         }
         self.motors[motor].place = Place::Unknown;
-        self.mark(self.now, format!("unknown:{}", self.models[motor].name));
+        self.mark(self.now, Mark::Unknown(self.models[motor].name.clone().into()));
     }
 }

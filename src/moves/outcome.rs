@@ -105,6 +105,38 @@ impl Outcome {
     }
 }
 
+/// How a move ended, as a whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum EndResult {
+    /// Every motor reached its target.
+    Done,
+    /// It was stopped.
+    Stopped,
+    /// A motor failed.
+    Failed,
+    /// It was taken back before it began.
+    Cancelled,
+}
+
+impl EndResult {
+    /// What these outcomes come to.
+    pub(crate) fn of(outcomes: &[MotorOutcome]) -> EndResult {
+        let reached = |o: &MotorOutcome| o.outcome.is_reached();
+        let stopped = |o: &MotorOutcome| match &o.outcome {
+            Outcome::Short { cause, .. } => *cause == Cause::Stopped,
+            Outcome::Reached => true,
+        };
+        if outcomes.iter().all(reached) {
+            EndResult::Done
+        } else if outcomes.iter().all(stopped) {
+            EndResult::Stopped
+        } else {
+            EndResult::Failed
+        }
+    }
+}
+
 /// What is known of a motor's place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Place {

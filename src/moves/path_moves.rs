@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::blend::{BlendRun, Work};
 use super::plan::{Part, Planned, Start, check_extremes};
 use super::spec::Position;
-use super::{MoveBook, MoveError};
+use super::{Class, MoveBook, MoveError, Owner};
 use crate::config::OnFault;
 use crate::motor::{MotorIndex, MoveId};
+use crate::trace::MoveKind;
 use crate::units::Instant;
 
 /// The motors' targets, how far from the corner the path may pass, and the share of the speed limits.
@@ -132,8 +133,9 @@ impl MoveBook {
         places: &[Waypoint],
         open: bool,
         on_fault: OnFault,
+        owner: &Owner,
     ) -> Result<MoveId, MoveError> {
-        self.open()?;
+        self.may_begin(owner)?;
         let Some(first) = motors.first() else { return Err(MoveError::Empty) };
         let unit = self.models[*first].unit;
         let mut starts = Vec::with_capacity(motors.len());
@@ -148,7 +150,7 @@ impl MoveBook {
             if model.backlash > 0 {
                 return Err(MoveError::Turns { motor: model.name.clone() });
             }
-            match self.ready(motor)? {
+            match self.ready(motor, owner)? {
                 Start::At(at) => starts.push(at),
                 Start::Anywhere => {
                     return Err(MoveError::NoSignal { motor: model.name.clone() });
@@ -156,7 +158,7 @@ impl MoveBook {
             }
         }
         let blend = places.first().map_or(0.0, |p| p.blend);
-        let mut run = BlendRun::new(&self.models, motors, &starts, blend, self.speed, open)?;
+        let mut run = BlendRun::new(&self.models, motors, &starts, blend, self.speed(Class::Feed), open)?;
         run.add(&self.models, places)?;
         let trajectories = run.first(&self.models);
         let mut parts = Vec::with_capacity(starts.len());
@@ -170,8 +172,9 @@ impl MoveBook {
             parts.push(Part { motor, start, goal: run.goal(n, model), trajectory });
         }
         let run = Some(run);
-        let planned = Planned { parts, there: vec![], line: None, run, duration, kind: "blend" };
-        self.launch(planned, 1.0, None, on_fault)
+        let kind = MoveKind::Blend;
+        let planned = Planned { parts, there: vec![], line: None, run, duration, kind };
+        self.launch(planned, 1.0, None, on_fault, (owner, None))
     }
 
     /// More places for an open path.

@@ -6,6 +6,7 @@ use super::model::MotorModel;
 use crate::config::Arrive;
 use crate::motion::{Limits, PlanError, Planner, Trajectory, line_limits};
 use crate::motor::MotorIndex;
+use crate::trace::MoveKind;
 use crate::units::Instant;
 
 /// Where a motor is, as far as anyone knows, in its native unit.
@@ -85,7 +86,7 @@ pub(crate) struct Planned {
     pub run: Option<super::blend::BlendRun>,
     /// The longest part, nanoseconds.
     pub duration: u64,
-    pub kind: &'static str,
+    pub kind: MoveKind,
 }
 
 /// Relative excess over a limit that rounding may cause and no motor can feel.
@@ -127,7 +128,7 @@ pub(crate) fn plan_move(
         return Err(MoveError::Speed { percent: speed * 100.0 });
     }
     let aligned = arrive == Arrive::Aligned;
-    let kind = if aligned { "aligned" } else { "asap" };
+    let kind = if aligned { MoveKind::Aligned } else { MoveKind::Asap };
     let mut planned =
         Planned { parts: vec![], there: vec![], line: None, run: None, duration: 0, kind };
     for &(motor, target, start) in targets {
@@ -200,7 +201,7 @@ pub(crate) fn plan_keyframes(
 ) -> Result<Planned, MoveError> {
     let (parts, there) = (vec![], vec![]);
     let mut planned =
-        Planned { parts, there, line: None, run: None, duration: 0, kind: "keyframes" };
+        Planned { parts, there, line: None, run: None, duration: 0, kind: MoveKind::Keyframes };
     for (motor, start, frames) in tracks {
         let model = &models[*motor];
         let Some(&(_, target)) = frames.last() else { continue };

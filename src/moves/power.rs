@@ -11,6 +11,7 @@ use super::{MoveBook, MoveError};
 use crate::config::{Config, Consumer, consumers};
 use crate::motor::{Command, MotorIndex, MoveId};
 use crate::sync::{Book, GrantId, PowerBook, PowerError, PowerRules, WaitId};
+use crate::trace::MoveKind;
 use crate::units::Instant;
 
 /// How long a move waits for its share, where it has no time-out of its own.
@@ -308,7 +309,7 @@ impl MoveBook {
                 let fresh = power.take(&motors, grant, now);
                 let Some(active) = self.active.get_mut(&id) else { return };
                 active.legs.iter_mut().for_each(|leg| leg.after = 0);
-                if active.kind == "asap" {
+                if active.kind == MoveKind::Asap {
                     for (n, motor) in fresh.iter().enumerate() {
                         let after = nanos(power.stagger).saturating_mul(n as u64);
                         active.legs.iter_mut().filter(|l| l.motor() == *motor).for_each(|leg| {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::active::{Active, Aim, Stage};
 use super::outcome::Place;
 use super::plan::Way;
-use super::{MotorState, MoveBook, Ordered};
+use super::{Class, MotorState, MoveBook, Ordered, Owner};
 use crate::config::MotorUnit;
 use crate::motor::{FaultKind, MotorIndex, MoveId};
 use crate::units::Instant;
@@ -52,8 +52,14 @@ pub struct Snapshot {
     pub at: Instant,
     /// What it does.
     pub state: MachineState,
-    /// The speed override, percent.
+    /// The speed override of moves, percent.
     pub speed_override: f64,
+    /// The same of rapids.
+    pub rapid_override: f64,
+    /// The same of jogs.
+    pub jog_override: f64,
+    /// Everything is held.
+    pub held: bool,
     /// The moves that have not ended, in the order of their numbers.
     pub moves: Vec<MoveId>,
     /// One for each motor, in the order of the config.
@@ -75,6 +81,10 @@ pub struct MotorSnapshot {
     pub place: Place,
     /// The move that it is part of.
     pub busy: Option<MoveId>,
+    /// Who asked for that move; or the program that keeps the motor for later.
+    pub owner: Option<Owner>,
+    /// It is held: what begins with it waits for `resume`.
+    pub held: bool,
     /// The fault that it has.
     pub fault: Option<FaultKind>,
 }
@@ -93,13 +103,21 @@ impl MoveBook {
                 unit: model.unit,
                 place: state.place,
                 busy: state.busy,
+                owner: state
+                    .busy
+                    .and_then(|id| self.owner(id).cloned())
+                    .or_else(|| self.keeper(index).map(|p| Owner::Program(p.clone()))),
+                held: self.is_motor_held(index),
                 fault: state.fault.clone(),
             }
         };
         Snapshot {
             at,
             state: self.state(self.stop_set, self.halt_set),
-            speed_override: self.speed_override(),
+            speed_override: self.speed_override(Class::Feed),
+            rapid_override: self.speed_override(Class::Rapid),
+            jog_override: self.speed_override(Class::Jog),
+            held: self.is_held(),
             moves: self.active.keys().copied().collect(),
             motors: self.motors.iter().enumerate().map(motor).collect(),
         }

@@ -109,6 +109,14 @@ impl Move {
         self
     }
 
+    /// Refuses what no machine could do.
+    pub(crate) fn check(&self) -> Result<(), MoveError> {
+        if self.speed > 0.0 && self.speed <= 1.0 {
+            return Ok(());
+        }
+        Err(MoveError::Speed { percent: self.speed * 100.0 })
+    }
+
     /// Names to indices, positions to numbers in each motor's unit.
     pub(crate) fn resolve(&self, book: &MoveBook) -> Result<Vec<(MotorIndex, f64)>, MoveError> {
         if self.targets.is_empty() {

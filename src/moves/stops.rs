@@ -2,7 +2,7 @@
 
 use super::active::{Active, Aim, Stage};
 use super::outcome::Cause;
-use super::{CHANGE_ATTEMPTS, MoveBook, Ordered, STOP_PATIENCE};
+use super::{CHANGE_ATTEMPTS, MoveBook, Ordered, STOP_PATIENCE, Which};
 use crate::config::{Drive, ServoStop};
 use crate::motor::{Command, MoveId};
 
@@ -91,7 +91,7 @@ impl MoveBook {
     pub fn on_stop(&mut self) {
         if self.halt_set && self.ordered != Ordered::Halt {
             self.ordered = Ordered::Halt;
-            self.end_hold();
+            self.end_everything();
             let ids: Vec<_> = self.active.keys().copied().collect();
             for id in ids {
                 if let Some(active) = self.active.get_mut(&id) {
@@ -102,9 +102,19 @@ impl MoveBook {
             }
         } else if self.stop_set && self.ordered == Ordered::Nothing {
             self.ordered = Ordered::Stop;
-            self.end_hold();
+            self.end_everything();
             let ids: Vec<_> = self.active.keys().copied().collect();
             ids.into_iter().for_each(|id| self.come_to_rest(id, Cause::Stopped));
+        }
+    }
+
+    /// What waits never begins, programs end, and holds are over.
+    fn end_everything(&mut self) {
+        self.drop_waiting(Which::All);
+        self.end_hold();
+        self.holds.clear();
+        for claim in self.claims.values_mut() {
+            (claim.ending, claim.held_since) = (true, None);
         }
     }
 

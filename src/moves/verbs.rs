@@ -1,0 +1,189 @@
+//! Hold, resume and stop: of everything, or of what has to do with some motors, whoever asked for it.
+
+use std::sync::Arc;
+
+use super::active::{Active, Aim};
+use super::outcome::Cause;
+use super::{MotorIndex, MoveBook, MoveError, Touched, Which};
+use crate::motor::MoveId;
+
+impl MoveBook {
+    /// The programs that keep one of these motors, or move it.
+    fn programs_of(&self, which: Which<'_>) -> Vec<Arc<str>> {
+        let keeps = |motors: &std::collections::BTreeSet<MotorIndex>| match which {
+            Which::All => true,
+            Which::Motors(_) => motors.iter().any(|&m| which.has(m)),
+        };
+        let claims = self.claims.iter().filter(|c| keeps(&c.1.motors)).map(|c| c.0.clone());
+        let mut programs: Vec<Arc<str>> = claims.collect();
+        let moving = self.active.values().filter(|a| a.legs.iter().any(|l| which.has(l.motor())));
+        for program in moving.filter_map(|a| a.owner.program()) {
+            if self.claims.contains_key(program) && !programs.contains(program) {
+                programs.push(program.clone());
+            }
+        }
+        programs
+    }
+
+    fn moves_of(&self, which: Which<'_>, programs: &[Arc<str>]) -> Vec<MoveId> {
+        let meant = |a: &Active| {
+            a.legs.iter().any(|l| which.has(l.motor()))
+                || a.owner.program().is_some_and(|p| programs.contains(p))
+        };
+        self.active.iter().filter(|a| meant(a.1)).map(|a| *a.0).collect()
+    }
+
+    /// Feed hold. Of some motors: the moves that they are part of, as a whole, and the programs that keep them; what
+    /// begins with them from now on waits at its start.
+    pub fn hold_which(&mut self, which: Which<'_>) -> Touched {
+        let programs = self.programs_of(which);
+        match which {
+            Which::All => {
+                if !self.is_stopped() {
+                    self.held_since.get_or_insert(self.now);
+                }
+            }
+            Which::Motors(motors) => self.holds.extend(motors),
+        }
+        programs.iter().for_each(|p| self.hold_claim(p));
+        let ids = self.moves_of(which, &programs);
+        for &id in &ids {
+            // One that is on its way to a stop goes on to that.
+            let _ = self.hold_move(id);
+        }
+        let moves = ids.into_iter().map(|id| (id, self.legs_of(id))).collect();
+        Touched { moves, programs, dropped: Vec::new() }
+    }
+
+    /// On from a hold. Of some motors: the moves and the programs that they are part of, as a whole; a hold of
+    /// everything goes on holding the others.
+    pub fn resume_which(&mut self, which: Which<'_>) -> Result<Touched, MoveError> {
+        let programs = self.programs_of(which);
+        let ids = self.moves_of(which, &programs);
+        let motors = match which {
+            Which::All => {
+                self.end_hold();
+                self.holds.clear();
+                for program in &programs {
+                    self.resume_claim(program);
+                }
+                ids.iter().for_each(|&id| self.aim(id, Aim::Go));
+                let moves = ids.into_iter().map(|id| (id, self.legs_of(id))).collect();
+                return Ok(Touched { moves, programs, dropped: Vec::new() });
+            }
+            Which::Motors(motors) => motors,
+        };
+        let mut free: Vec<MotorIndex> = motors.to_vec();
+        ids.iter().for_each(|&id| free.extend(self.legs_of(id)));
+        for program in &programs {
+            free.extend(self.claims.get(program).into_iter().flat_map(|c| &c.motors));
+        }
+        if self.held_since.is_some() {
+            // The hold of everything becomes one of everything else.
+            self.end_hold();
+            self.holds = (0..self.models.len()).collect();
+        }
+        free.iter().for_each(|m| {
+            self.holds.remove(m);
+        });
+        programs.iter().for_each(|p| self.resume_claim(p));
+        for &id in &ids {
+            if !self.keeps_back(id) {
+                self.aim(id, Aim::Go);
+            }
+        }
+        let moves = ids.into_iter().map(|id| (id, self.legs_of(id))).collect();
+        Ok(Touched { moves, programs, dropped: Vec::new() })
+    }
+
+    /// Brings to rest what has to do with these motors, and drops the rest of it: their moves, those that wait, and
+    /// the programs that keep them. It ends holds, too.
+    pub fn stop_which(&mut self, which: Which<'_>) -> Touched {
+        let dropped = self.drop_waiting(which);
+        let programs = self.programs_of(which);
+        let mut touched = Touched { programs, dropped, ..Touched::default() };
+        for program in &touched.programs {
+            if let Some(claim) = self.claims.get_mut(program) {
+                claim.ending = true;
+            }
+            self.resume_claim(program);
+        }
+        for id in self.moves_of(which, &touched.programs) {
+            let Some(active) = self.active.get(&id) else { continue };
+            let whole = active.owner.program().is_some_and(|p| touched.programs.contains(p));
+            match which {
+                Which::Motors(motors) if !whole => {
+                    let legs: Vec<_> = self.legs_of(id);
+                    for motor in legs.iter().copied().filter(|m| motors.contains(m)) {
+                        self.stop_motor(motor);
+                    }
+                    // What lies on a line comes to rest as a whole.
+                    let on_line = self.active.get(&id).is_some_and(|a| a.is_stopping());
+                    let rest = |m: &MotorIndex| on_line || motors.contains(m);
+                    touched.moves.push((id, legs.into_iter().filter(rest).collect()));
+                }
+                _ => {
+                    touched.moves.push((id, self.legs_of(id)));
+                    self.come_to_rest(id, Cause::Stopped);
+                }
+            }
+        }
+        match which {
+            Which::All => {
+                self.end_hold();
+                self.holds.clear();
+            }
+            Which::Motors(motors) => motors.iter().for_each(|m| {
+                self.holds.remove(m);
+            }),
+        }
+        touched
+    }
+
+    /// Stops a program, and all that it moves.
+    pub fn stop_program(&mut self, program: &str) -> Touched {
+        let Some((name, claim)) = self.claims.get_key_value(program) else {
+            return Touched::default();
+        };
+        let (name, motors) = (name.clone(), claim.motors.clone());
+        if let Some(claim) = self.claims.get_mut(program) {
+            claim.ending = true;
+        }
+        self.resume_claim(program);
+        let ids = self.moves_of(Which::Motors(&[]), std::slice::from_ref(&name));
+        let moves = ids.iter().map(|&id| (id, self.legs_of(id))).collect();
+        ids.into_iter().for_each(|id| self.come_to_rest(id, Cause::Stopped));
+        motors.iter().for_each(|m| {
+            self.holds.remove(m);
+        });
+        Touched { moves, programs: vec![name], dropped: Vec::new() }
+    }
+
+    /// Whether what a verb was for has come to what was wanted: those motors of those moves rest.
+    pub fn is_settled(&self, touched: &Touched) -> bool {
+        touched.moves.iter().all(|(id, motors)| {
+            self.active.get(id).is_none_or(|active| {
+                active.is_held() || !active.legs.iter().any(|l| motors.contains(&l.motor()))
+            })
+        })
+    }
+
+    fn legs_of(&self, id: MoveId) -> Vec<MotorIndex> {
+        self.active.get(&id).map(Active::motors).unwrap_or_default()
+    }
+
+    /// Whether a hold keeps a move from going on.
+    pub(super) fn keeps_back(&self, id: MoveId) -> bool {
+        let Some(active) = self.active.get(&id) else { return false };
+        let held = |l: &super::active::Leg| self.holds.contains(&l.motor());
+        let claim = active.owner.program().and_then(|p| self.claims.get(p));
+        self.is_held()
+            || active.legs.iter().any(held)
+            || claim.is_some_and(|c| c.held_since.is_some())
+    }
+
+    /// Whether a motor is held: what begins with it waits.
+    pub fn is_motor_held(&self, motor: MotorIndex) -> bool {
+        self.held_since.is_some() || self.holds.contains(&motor)
+    }
+}

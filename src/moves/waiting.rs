@@ -1,0 +1,215 @@
+//! Moves that have been asked for and have not begun: they wait for their time, or for their motors. First come,
+//! first served, motor by motor.
+
+use std::time::Duration;
+
+use super::{
+    Action, Ended, EndResult, Jogs, Move, MotorIndex, MoveBook, MoveError, Owner, Targets, Which,
+};
+use crate::motor::MoveId;
+use crate::units::Instant;
+
+/// How many moves may wait for motors that others have, or for their time.
+const MOST_WAITING: usize = 32;
+
+/// What can be asked for, to begin now or later.
+#[derive(Clone, Debug)]
+pub(crate) enum Order {
+    Move(Targets, Move),
+    Jog(Jogs, Duration),
+}
+
+/// What becomes of an order whose motors are not free.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum IfBusy {
+    /// It is refused.
+    Refuse,
+    /// It begins once they are.
+    Queue,
+    /// What has them is stopped, and then it begins.
+    Replace,
+}
+
+/// A move that has not begun.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub owner: Owner,
+    order: Order,
+    /// Not before this.
+    from: Option<Instant>,
+}
+
+impl Order {
+    pub fn motors(&self) -> impl Iterator<Item = MotorIndex> {
+        let of = match self {
+            Order::Move(targets, _) => targets,
+            Order::Jog(jogs, _) => jogs,
+        };
+        of.iter().map(|one| one.0)
+    }
+}
+
+impl Waiting {
+    pub fn motors(&self) -> impl Iterator<Item = MotorIndex> {
+        self.order.motors()
+    }
+
+    /// Whether its time has come.
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.from.is_none_or(|from| from <= now)
+    }
+}
+
+impl MoveBook {
+    /// Takes an order in: it begins at once where it can, else as `if_busy` says. `after`: no earlier than so long from
+    /// now.
+    ///
+    /// # Errors
+    ///
+    /// [`MoveError`]: it is refused, and nothing of it will be done. What it was to replace goes on.
+    pub fn ask(
+        &mut self,
+        owner: &Owner,
+        order: Order,
+        if_busy: IfBusy,
+        after: Option<Duration>,
+    ) -> Result<MoveId, MoveError> {
+        self.is_open_for_moves()?;
+        if let Order::Move(targets, spec) = &order {
+            spec.check()?;
+            for &(motor, target) in targets {
+                self.models[motor].check_travel(target)?;
+            }
+        }
+        let motors: Vec<MotorIndex> = order.motors().collect();
+        for &motor in &motors {
+            let (state, name) = (&self.motors[motor], &self.models[motor].name);
+            if let Some(fault) = &state.fault {
+                return Err(MoveError::Faulted { motor: name.clone(), fault: fault.to_string() });
+            }
+        }
+        let mut free = Ok(());
+        for &motor in &motors {
+            match self.is_free(motor, owner) {
+                Ok(()) => {}
+                // One that rests at its target, and has only to say so, is free in a moment.
+                Err(_) if if_busy == IfBusy::Refuse && self.is_all_but_free(motor, owner) => {
+                    free = Err(MoveError::Busy { motor: self.models[motor].name.clone() });
+                }
+                Err(MoveError::Kept { motor, program }) if if_busy == IfBusy::Queue => {
+                    return Err(MoveError::Kept { motor, program });
+                }
+                Err(error) if if_busy == IfBusy::Refuse && after.is_none() => return Err(error),
+                Err(error) => free = Err(error),
+            }
+        }
+        let waits = after.is_some() || free.is_err();
+        if waits && self.waiting.len() >= MOST_WAITING {
+            return Err(MoveError::TooManyWait { most: MOST_WAITING });
+        }
+        if free.is_err() && if_busy == IfBusy::Replace && after.is_none() {
+            self.stop_which(Which::Motors(&motors));
+        }
+        if !waits {
+            return self.begin_order(owner, &order, None);
+        }
+        let (id, from) = (self.new_number(), after.map(|after| self.now + after));
+        self.waiting.insert(id, Waiting { owner: owner.clone(), order, from });
+        Ok(id)
+    }
+
+    pub(super) fn new_number(&mut self) -> MoveId {
+        let id = self.next_move;
+        self.next_move += 1;
+        id
+    }
+
+    /// Whether what moves a motor is over by its plan, so that no change of it can take hold any more.
+    fn is_all_but_free(&self, motor: MotorIndex, owner: &Owner) -> bool {
+        let other = self.keeper(motor).is_some_and(|p| owner.program() != Some(p));
+        let active = self.motors[motor].busy.and_then(|id| self.active.get(&id));
+        let awaited = self.waiting.values().any(|w| w.motors().any(|m| m == motor));
+        let over = active.is_some_and(|a| {
+            let at = self.now + self.change_lead(a) + super::ADOPTION;
+            let leg = a.leg(motor);
+            a.all_but_over(at) || leg.is_some_and(|l| l.fixed && !l.rests_on_the_way())
+        });
+        over && !other && !awaited
+    }
+
+    fn begin_order(
+        &mut self,
+        owner: &Owner,
+        order: &Order,
+        number: Option<MoveId>,
+    ) -> Result<MoveId, MoveError> {
+        match order {
+            Order::Move(targets, spec) => self.start_numbered(targets, spec, owner, number),
+            Order::Jog(jogs, lasts) => self.jog_numbered(jogs, *lasts, owner, number),
+        }
+    }
+
+    /// Begins what can begin, in the order in which it was asked for; what waits keeps its motors from what comes
+    /// later.
+    pub(super) fn serve_waiting(&mut self) {
+        if self.waiting.is_empty() || self.is_stopped() {
+            return;
+        }
+        let mut taken: Vec<MotorIndex> = Vec::new();
+        for id in self.waiting.keys().copied().collect::<Vec<_>>() {
+            let Some(waiting) = self.waiting.get(&id).filter(|w| w.is_due(self.now)) else {
+                continue;
+            };
+            let kept = |m| self.keeper(m).is_some_and(|p| waiting.owner.program() != Some(p));
+            let in_the_way =
+                |m: MotorIndex| taken.contains(&m) || self.motors[m].busy.is_some() || kept(m);
+            if waiting.motors().any(in_the_way) {
+                taken.extend(waiting.motors());
+                continue;
+            }
+            let Some(waiting) = self.waiting.remove(&id) else { continue };
+            if let Err(error) = self.begin_order(&waiting.owner, &waiting.order, Some(id)) {
+                self.say(log::Level::Warn, format!("move {id}: {error}"));
+                self.over_unbegun(id, waiting.owner, EndResult::Failed);
+            }
+        }
+    }
+
+    /// When the next move's time comes.
+    pub(super) fn next_waiting(&self) -> Instant {
+        let from = |w: &Waiting| w.from.filter(|from| *from > self.now);
+        self.waiting.values().filter_map(from).min().unwrap_or(Instant::FAR)
+    }
+
+    /// Takes a move back that has not begun. False: there is none of that number that waits.
+    pub fn cancel(&mut self, id: MoveId) -> bool {
+        let Some(waiting) = self.waiting.remove(&id) else { return false };
+        self.over_unbegun(id, waiting.owner, EndResult::Cancelled);
+        true
+    }
+
+    /// Takes back every move that waits and has to do with these motors.
+    pub(super) fn drop_waiting(&mut self, which: Which<'_>) -> Vec<MoveId> {
+        let meant = |w: &Waiting| w.motors().any(|m| which.has(m));
+        let ids: Vec<_> = self.waiting.iter().filter(|w| meant(w.1)).map(|w| *w.0).collect();
+        ids.iter().for_each(|&id| {
+            self.cancel(id);
+        });
+        ids
+    }
+
+    fn over_unbegun(&mut self, id: MoveId, owner: Owner, result: EndResult) {
+        let ended = Ended { owner, outcomes: Vec::new(), told: 0, taken: false, took: None, result };
+        self.keep_ended(id, ended);
+    }
+
+    /// A move is over: it is remembered for whoever asks.
+    pub(super) fn keep_ended(&mut self, id: MoveId, ended: Ended) {
+        self.ended.insert(id, ended);
+        // Outcomes that nobody asks for are not kept for ever.
+        while self.ended.len() > super::MOST_ENDED {
+            self.ended.pop_first();
+        }
+        self.actions.push_back(Action::Over(id));
+    }
+}
