@@ -17,6 +17,7 @@ mod reload;
 mod report;
 mod stand;
 mod usage;
+mod uses;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,8 +36,9 @@ use crate::units::Instant;
 use stand::Watch;
 
 pub use crate::moves::{
-    BlendedPath, Cause, Class, EndResult, Held, Jog, MachineState, MotorOutcome, MotorPosition, MotorSnapshot, Move,
-    MoveError, MoveOutcome, OVERRIDE, Outcome, Owner, Place, Position, PowerState, Snapshot, Velocity,
+    BlendedPath, Cause, Class, EndResult, Held, Jog, MachineState, MotorOutcome, MotorPosition,
+    MotorSnapshot, Move, MoveError, MoveOutcome, OVERRIDE, Outcome, Owner, Place, Position,
+    PowerState, Snapshot, Velocity,
 };
 pub use crate::roster::{Difference, Kept, MachineError};
 pub use build::MachineBuilder;
@@ -47,6 +49,7 @@ pub use reach::REACH;
 pub use reload::{ReloadError, Reloaded};
 pub use report::{MotorReport, RunReport, RunResult};
 pub use usage::MotorUsage;
+pub(crate) use uses::motors_of;
 
 /// A machine with its motors running.
 ///
@@ -334,6 +337,21 @@ impl Machine {
     /// Takes a move back that has not begun. False: there is none of that number that waits.
     pub(crate) fn cancel(&mut self, id: MoveId) -> bool {
         self.tell_book(|book| book.cancel(id))
+    }
+
+    /// Takes back every move that waits for one of these motors; all of them where none is named.
+    pub(crate) fn drop_waiting(&mut self, motors: &[MotorIndex]) {
+        self.tell_book(|book| book.drop_waiting(which(motors)));
+    }
+
+    /// A move of these targets, with names made numbers.
+    pub(crate) fn order(&self, spec: &Move) -> Result<Order, MoveError> {
+        Ok(Order::Move(spec.resolve(&self.book)?, spec.clone()))
+    }
+
+    /// The same of a jog.
+    pub(crate) fn jog_order(&self, jog: &Jog) -> Result<Order, MoveError> {
+        Ok(Order::Jog(jog.resolve(&self.book)?, jog.lasts))
     }
 
     /// The moves that have not ended, whoever asked for them, in the order of their numbers.

@@ -82,7 +82,7 @@ impl Machine {
         }
         let begun = self.now();
         let name: Arc<str> = program.name.as_str().into();
-        let uses = super::preflight(&config, &program.name).motors;
+        let uses = super::motors_of(&config, &program.name);
         let end = options.duration.map_or(Instant::FAR, |d| begun + d);
         let mut failed = !self.start_up(&config);
         let mut root = Branch::root(program);

@@ -95,7 +95,7 @@ impl<'c> ProgramRun<'c> {
         }
         let branch = Branch::root(program);
         let name: Arc<str> = program.name.as_str().into();
-        let motors = preflight.motors;
+        let motors = super::motors_of(config, &name);
         let claim = machine.tell_book(|book| book.claim(&name, motors));
         let claim = claim.map_err(MachineError::from)?;
         let begun = machine.now();
@@ -228,6 +228,25 @@ impl Machine {
         if self.tell_book(|book| book.enable(index))? {
             self.command(index, Command::Enable)?;
             self.book.motors[index].powered = true;
+        }
+        Ok(())
+    }
+
+    /// Whether a motor could be switched on, or let go, now: what [`Machine::enable`] and [`Machine::release`] look at
+    /// before they do anything.
+    ///
+    /// # Errors
+    ///
+    /// As theirs.
+    pub(crate) fn may_switch(&self, motor: &str, on: bool) -> Result<(), MoveError> {
+        let index = self.at_rest(motor)?;
+        if let Some(program) = self.book.keeper(index) {
+            let (motor, program) = (motor.to_owned(), program.to_string());
+            return Err(MoveError::Kept { motor, program });
+        }
+        let axis = self.book.config.motors[index].axis();
+        if !on && axis.is_some_and(|axis| axis.holds_load) {
+            return Err(MoveError::HoldsLoad { motor: motor.to_owned() });
         }
         Ok(())
     }

@@ -180,7 +180,7 @@ impl BlendRun {
         }
         // Numbers were looked at when it came.
         if self.path.push(&at, vertex.blend, vertex.speed).is_ok() {
-            self.untold.push((vertex.blend, at));
+            self.untold.push((vertex.blend, at.clone()));
             self.last = at;
         }
     }

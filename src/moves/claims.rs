@@ -54,8 +54,7 @@ impl MoveBook {
         let held_since = self.held_since.map(|_| self.now);
         let alive = Arc::new(());
         let (ending, held_for) = (false, 0);
-        let claim =
-            Claim { motors, ending, held_since, held_for, alive: Arc::downgrade(&alive) };
+        let claim = Claim { motors, ending, held_since, held_for, alive: Arc::downgrade(&alive) };
         self.claims.insert(program.clone(), claim);
         Ok(alive)
     }

@@ -77,7 +77,9 @@ pub enum MoveError {
         program: String,
     },
     /// A move that was asked for before waits for the motor.
-    #[error("{motor} is promised to move {number}, which was asked for before: queue behind it, or cancel it")]
+    #[error(
+        "{motor} is promised to move {number}, which was asked for before: queue behind it, or cancel it"
+    )]
     Awaited {
         /// The motor.
         motor: String,

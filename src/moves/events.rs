@@ -369,7 +369,13 @@ impl MoveBook {
             }
             first
         };
-        self.active.values().map(of).min().unwrap_or(Instant::FAR).min(self.power_deadline()).min(self.next_waiting())
+        self.active
+            .values()
+            .map(of)
+            .min()
+            .unwrap_or(Instant::FAR)
+            .min(self.power_deadline())
+            .min(self.next_waiting())
     }
 
     /// Does what is due. What the motors have said already has to be told before: who was late to read an answer

@@ -172,7 +172,8 @@ pub(super) fn plan_jogs(
     share: f64,
 ) -> Result<Planned, MoveError> {
     let (parts, there) = (vec![], vec![]);
-    let mut planned = Planned { parts, there, line: None, run: None, duration: 0, kind: MoveKind::Jog };
+    let mut planned =
+        Planned { parts, there, line: None, run: None, duration: 0, kind: MoveKind::Jog };
     for &(motor, velocity, start, bounded) in jogs {
         let model = &models[motor];
         let velocity = native_velocity(model, velocity)?;

@@ -8,6 +8,7 @@ mod blend;
 mod change;
 mod claims;
 mod error;
+mod error_codes;
 mod events;
 mod jog;
 mod launch;
@@ -43,6 +44,7 @@ pub(crate) use blend::BlendRun;
 pub(crate) use claims::{Alive, ClaimState};
 pub use error::MoveError;
 pub(crate) use error::at_least;
+pub use error_codes::Refusal;
 pub(crate) use events::between;
 pub use jog::{Jog, Velocity};
 pub(crate) use model::MotorModel;
@@ -418,10 +420,11 @@ impl MoveBook {
 
     /// How the motors of a move ended that is over. Once: then its outcomes have been handed out.
     pub fn take_ended(&mut self, id: MoveId) -> Vec<MotorOutcome> {
-        match self.ended.get_mut(&id) {
-            Some(ended) if !std::mem::replace(&mut ended.taken, true) => ended.outcomes.clone(),
-            _ => Vec::new(),
+        let Some(ended) = self.ended.get_mut(&id) else { return Vec::new() };
+        if std::mem::replace(&mut ended.taken, true) {
+            return Vec::new();
         }
+        ended.outcomes.clone()
     }
 
     fn outcome(
@@ -433,7 +436,8 @@ impl MoveBook {
         steps: Option<i64>,
     ) -> MotorOutcome {
         let model = &self.models[motor];
-        MotorOutcome { id, motor: model.name.clone(), outcome, position, steps, unit: model.unit }
+        let (motor, place) = (model.name.clone(), self.motors[motor].place);
+        MotorOutcome { id, motor, outcome, position, steps, unit: model.unit, place }
     }
 
     /// Another config holds, with these motors in its order.

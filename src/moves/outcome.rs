@@ -207,6 +207,8 @@ pub struct MotorOutcome {
     pub steps: Option<i64>,
     /// Its unit.
     pub unit: MotorUnit,
+    /// What was known of its place then.
+    pub place: Place,
 }
 
 /// A move's end: one outcome for each of its motors, in the order they came.

@@ -158,7 +158,8 @@ impl MoveBook {
             }
         }
         let blend = places.first().map_or(0.0, |p| p.blend);
-        let mut run = BlendRun::new(&self.models, motors, &starts, blend, self.speed(Class::Feed), open)?;
+        let mut run =
+            BlendRun::new(&self.models, motors, &starts, blend, self.speed(Class::Feed), open)?;
         run.add(&self.models, places)?;
         let trajectories = run.first(&self.models);
         let mut parts = Vec::with_capacity(starts.len());

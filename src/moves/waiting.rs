@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{
-    Action, Ended, EndResult, Jogs, Move, MotorIndex, MoveBook, MoveError, Owner, Targets, Which,
+    Action, EndResult, Ended, Jogs, MotorIndex, Move, MoveBook, MoveError, Owner, Targets, Which,
 };
 use crate::motor::MoveId;
 use crate::units::Instant;
@@ -189,7 +189,7 @@ impl MoveBook {
     }
 
     /// Takes back every move that waits and has to do with these motors.
-    pub(super) fn drop_waiting(&mut self, which: Which<'_>) -> Vec<MoveId> {
+    pub fn drop_waiting(&mut self, which: Which<'_>) -> Vec<MoveId> {
         let meant = |w: &Waiting| w.motors().any(|m| which.has(m));
         let ids: Vec<_> = self.waiting.iter().filter(|w| meant(w.1)).map(|w| *w.0).collect();
         ids.iter().for_each(|&id| {
@@ -199,7 +199,8 @@ impl MoveBook {
     }
 
     fn over_unbegun(&mut self, id: MoveId, owner: Owner, result: EndResult) {
-        let ended = Ended { owner, outcomes: Vec::new(), told: 0, taken: false, took: None, result };
+        let ended =
+            Ended { owner, outcomes: Vec::new(), told: 0, taken: false, took: None, result };
         self.keep_ended(id, ended);
     }
 

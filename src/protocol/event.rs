@@ -64,6 +64,9 @@ pub struct MoveStarted {
     pub number: u64,
     /// Its motors.
     pub motors: Vec<String>,
+    /// Who asked for it: `client`, `program.NAME`, `start-up`, `park`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// How long its plan takes, in seconds; none for a jog.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_s: Option<f64>,

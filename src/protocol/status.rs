@@ -90,6 +90,13 @@ pub struct MotorStatus {
     /// The number of the move that it is part of.
     #[serde(default, rename = "move", skip_serializing_if = "Option::is_none")]
     pub number: Option<u64>,
+    /// Who asked for that move; or the program that runs and will still use the motor: `client`, `program.NAME`,
+    /// `start-up`, `park`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Whether it is held: what begins with it waits for `resume`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub held: bool,
     /// Who has a lease on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<String>,
@@ -130,6 +137,9 @@ pub struct MoveStatus {
     pub state: MoveState,
     /// Its motors.
     pub motors: Vec<String>,
+    /// Who asked for it: `client`, `program.NAME`, `start-up`, `park`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// In how many seconds its plan ends; none before it starts, and while it is held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_s: Option<f64>,

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::line_up::{Answer, LineUp};
-use super::moves::{Moves, News};
 use super::page::{PageCounts, PageFacts, PageOwner, StatusPage};
 use super::reload::{ConfigFile, Generations, Reload};
 use super::wire::{ClientId, FromClient, LONGEST_LINE, Wire};
 use super::words;
 use crate::config::Config;
 use crate::machine::{
-    Difference, Machine, MachineState, ProgramEnd, ProgramRun, ProgramTurn, RunResult,
+    Difference, Happened, Machine, MachineState, MotorSnapshot, Owner, ProgramEnd, ProgramRun,
+    ProgramTurn, RunResult,
 };
-use crate::motor::MoveId;
+use crate::moves::Touched;
 use crate::protocol::{
-    self, ErrorCode, ErrorReply, Event, EventLine, Incoming, MachineChanged, MotorEnded, MoveEnded,
-    MoveStarted, Outgoing, PowerChanged, ProgramChanged, Reply, Topic, Triggered,
+    self, ErrorCode, ErrorReply, Event, EventLine, Incoming, MachineChanged, Outgoing,
+    PowerChanged, ProgramChanged, Reply, Topic, Triggered,
 };
 use crate::sync::{
     Book, LeaseBook, LeaseRules, PositionBook, RendezvousBook, RendezvousRules, WaitId,
@@ -56,9 +56,10 @@ pub(super) enum Waiting {
         left: Vec<String>,
         stopped: Vec<String>,
     },
-    /// Until nothing of these moves moves; then the motors' places are told.
+    /// Until what the verb was for rests, which its moves' own patience bounds; then the motors' places are told.
+    /// What begins later has nothing to do with it.
     Rest {
-        moves: Vec<u64>,
+        touched: Touched,
         motors: Vec<String>,
         verb: RestVerb,
     },
@@ -105,6 +106,12 @@ pub(super) struct Client {
 /// Positions that were saved: motors' names with their positions, in their units.
 pub(super) type Saved = Vec<(String, f64)>;
 
+/// A program that begins once the start-up moves are over, unless a stop comes before.
+pub(super) struct StartProgram {
+    pub name: String,
+    pub motors: BTreeSet<String>,
+}
+
 /// The service.
 pub(super) struct Desk<'c> {
     pub machine: &'c mut Machine,
@@ -115,7 +122,6 @@ pub(super) struct Desk<'c> {
     pub reload: Reload,
     pub wire: &'c Wire,
     pub clients: BTreeMap<ClientId, Client>,
-    pub moves: Moves,
     pub programs: Vec<ProgramRun<'c>>,
     pub leases: LeaseBook,
     pub meetings: RendezvousBook,
@@ -132,7 +138,7 @@ pub(super) struct Desk<'c> {
     /// The start-up moves and the start program wait for `clear`.
     pub start_up_waits: bool,
     /// The program to begin with, once the start-up moves have ended.
-    pub start_when_ready: Option<String>,
+    pub start_when_ready: Option<StartProgram>,
     /// How programs ended that somebody waits for.
     ended: Vec<ProgramEnd>,
     /// Jogs, with who asked for them last.
@@ -159,7 +165,6 @@ impl<'c> Desk<'c> {
             reload: Reload::default(),
             wire,
             clients: BTreeMap::new(),
-            moves: Moves::default(),
             programs: Vec::new(),
             leases: LeaseBook::new(LeaseRules::default()),
             meetings: RendezvousBook::new(RendezvousRules::default()),
@@ -196,9 +201,7 @@ impl<'c> Desk<'c> {
 
     /// Lets moves, programs and books go on. Says when it has to be looked after again.
     fn go_on(&mut self) -> Instant {
-        let (news, mut next) = self.moves.go_on(self.machine);
-        next = next.min(self.begin_program());
-        news.into_iter().for_each(|n| self.tell_move(n));
+        let mut next = self.begin_program();
         self.tell_what_happened();
         let mut programs = std::mem::take(&mut self.programs);
         programs.retain_mut(|program| match program.poll(self.machine) {
@@ -240,9 +243,9 @@ impl<'c> Desk<'c> {
             _ => {}
         }
         if let Some(program) = self.start_when_ready.take()
-            && let Err(e) = self.start_program(&program)
+            && let Err(e) = self.start_program(&program.name)
         {
-            log::error!("the program {program} did not begin: {e}");
+            log::error!("the program {} did not begin: {e}", program.name);
         }
         Instant::FAR
     }
@@ -327,9 +330,7 @@ impl<'c> Desk<'c> {
         let jogs: Vec<u64> = self.jogs.iter().filter(|j| *j.1 == client).map(|j| *j.0).collect();
         for number in jogs {
             self.jogs.remove(&number);
-            if let Some(id) = self.moves.id(number) {
-                self.machine.stop_move(id);
-            }
+            self.machine.stop_move(number);
         }
     }
 
@@ -360,14 +361,14 @@ impl<'c> Desk<'c> {
     fn settled(&mut self, waiting: &mut Waiting) -> Option<Result<Reply, ErrorReply>> {
         match waiting {
             Waiting::Move { number, until, verb } => {
-                let reply = |verb: MoveVerb, moves: &Moves| match verb {
-                    MoveVerb::Move => Reply::Move(moves.reply(*number)),
-                    MoveVerb::Wait => Reply::Wait(moves.reply(*number)),
-                    MoveVerb::Return => Reply::Return(moves.reply(*number)),
-                    MoveVerb::Pulse => Reply::Pulse(moves.reply(*number)),
-                };
-                if self.moves.has_ended(*number) {
-                    return Some(Ok(reply(*verb, &self.moves)));
+                if self.has_ended(*number) {
+                    let reply = self.move_reply(*number);
+                    return Some(Ok(match verb {
+                        MoveVerb::Move => Reply::Move(reply),
+                        MoveVerb::Wait => Reply::Wait(reply),
+                        MoveVerb::Return => Reply::Return(reply),
+                        MoveVerb::Pulse => Reply::Pulse(reply),
+                    }));
                 }
                 (self.machine.now() >= *until).then(|| {
                     let text = format!("move {number} has not ended yet");
@@ -383,15 +384,8 @@ impl<'c> Desk<'c> {
                 let stopped = std::mem::take(left.is_empty().then_some(stopped)?);
                 Some(Ok(Reply::ProgramStop(protocol::ProgramStopReply { stopped })))
             }
-            Waiting::Rest { moves, motors, verb } => {
-                let moving =
-                    |n: &u64| self.moves.id(*n).is_some_and(|id| !self.machine.is_at_rest(id));
-                let all_moving = motors.is_empty()
-                    && matches!(
-                        self.machine.state(),
-                        MachineState::Moving | MachineState::Stopping | MachineState::Holding
-                    );
-                if moves.iter().any(moving) || all_moving {
+            Waiting::Rest { touched, motors, verb } => {
+                if !self.machine.is_settled(touched) {
                     return None;
                 }
                 let at_rest = self.places(motors);
@@ -426,7 +420,7 @@ impl<'c> Desk<'c> {
                         *waiting = Waiting::Move { number, until, verb };
                         None
                     }
-                    Ok(number) => Some(Ok(Reply::Return(self.moves.reply(number)))),
+                    Ok(number) => Some(Ok(Reply::Return(self.move_reply(number)))),
                     Err(e) => Some(Err(e)),
                 },
                 Err(e) => {
@@ -453,44 +447,19 @@ impl<'c> Desk<'c> {
         self.ended.push(end);
     }
 
-    /// The named events of programs, and of motors that programs move. What clients' moves came to is told
-    /// with the move's number.
+    /// What happened to moves, and the named events of programs.
     fn tell_what_happened(&mut self) {
-        for (name, data, of) in self.machine.happened() {
-            if of.is_none_or(|id| !self.moves.is_own(id)) {
+        for what in self.machine.happened() {
+            match what {
+                Happened::Began(number) => self.move_began(number),
+                Happened::Part(done) => self.part_ended(&done),
+                Happened::Over(number) => self.move_over(number),
                 // It is JSON that the machine has written itself.
-                self.trigger(&name, serde_json::from_str(&data).unwrap_or_default());
+                Happened::Named(name, data) => {
+                    self.trigger(&name, serde_json::from_str(&data).unwrap_or_default());
+                }
             }
         }
-    }
-
-    fn tell_move(&mut self, news: News) {
-        match news {
-            News::Started { number, motors } => {
-                let duration_s = self.plan_lasts(number);
-                self.tell(&Event::MoveStarted(MoveStarted { number, motors, duration_s }));
-            }
-            News::MotorEnded { number, motor, outcome } => {
-                let word = match outcome.outcome {
-                    protocol::OutcomeWord::Reached => "reached",
-                    protocol::OutcomeWord::Short => "short",
-                };
-                let data = serde_json::json!({
-                    "move": number, "position": outcome.at.position, "unit": outcome.at.unit
-                });
-                self.trigger(&format!("{motor}.{word}"), data);
-                self.tell(&Event::MotorEnded(MotorEnded { number, motor, outcome }));
-            }
-            News::Ended { number, outcome } => {
-                self.tell(&Event::MoveEnded(MoveEnded { number, outcome }));
-            }
-        }
-    }
-
-    /// How long the plan of a move that has just begun takes, in seconds.
-    pub fn plan_lasts(&self, number: u64) -> Option<f64> {
-        let left = self.machine.time_left(self.moves.id(number)?)?;
-        Some(left.as_secs_f64())
     }
 
     /// The service's own named events. They have no namesakes: a client's may replace them, as any.
@@ -511,6 +480,9 @@ impl<'c> Desk<'c> {
                 let data = serde_json::json!({ "fault": fault.to_string() });
                 self.trigger(&format!("{}.fault", motor.motor), data);
                 self.fault.get_or_insert_with(|| format!("{}: {fault}", motor.motor));
+                // Nothing more begins until `clear`.
+                self.machine.drop_waiting(&[]);
+                self.start_when_ready = None;
             }
         }
         let low = self.machine.power().is_some_and(|power| power.low);
@@ -547,12 +519,15 @@ impl<'c> Desk<'c> {
             return;
         }
         self.page_at = now + PAGE_EVERY;
-        let mut snapshot = self.machine.snapshot();
-        let owners: Vec<_> = snapshot.motors.iter().map(|m| self.owner_of(m.busy)).collect();
-        // The numbers that clients know.
-        for motor in &mut snapshot.motors {
-            motor.busy = motor.busy.and_then(|id| self.moves.number_of(id));
-        }
+        let snapshot = self.machine.snapshot();
+        let owner = |m: &MotorSnapshot| match &m.owner {
+            None => PageOwner::None,
+            Some(Owner::Client) => PageOwner::Client,
+            Some(Owner::Program(_)) => PageOwner::Program,
+            Some(Owner::StartUp) => PageOwner::StartUp,
+            Some(Owner::Park) => PageOwner::Park,
+        };
+        let owners: Vec<_> = snapshot.motors.iter().map(owner).collect();
         if let Some(page) = &mut self.page {
             let lateness: Vec<_> = snapshot
                 .motors
@@ -560,11 +535,15 @@ impl<'c> Desk<'c> {
                 .map(|m| self.machine.lateness(&m.motor).unwrap_or_default())
                 .collect();
             let facts = PageFacts {
-                moves: self.moves.count(),
+                moves: self.machine.register().count(),
                 lateness: &lateness,
                 owners: &owners,
-                overrides: [snapshot.speed_override; 3],
-                held: matches!(snapshot.state, MachineState::Holding | MachineState::Held),
+                overrides: [
+                    snapshot.speed_override,
+                    snapshot.rapid_override,
+                    snapshot.jog_override,
+                ],
+                held: snapshot.held,
                 inputs: &[],
                 outputs: &[],
             };
@@ -574,16 +553,6 @@ impl<'c> Desk<'c> {
             }
         }
         self.tell_motors(now);
-    }
-
-    /// Who moves a motor that is part of that move.
-    fn owner_of(&self, busy: Option<MoveId>) -> PageOwner {
-        match busy {
-            None => PageOwner::None,
-            Some(id) if self.moves.is_own(id) => PageOwner::Client,
-            Some(_) if self.programs.is_empty() => PageOwner::StartUp,
-            Some(_) => PageOwner::Program,
-        }
     }
 
     /// Another page, where the motors are others.

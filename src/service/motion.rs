@@ -2,12 +2,14 @@
 
 use super::desk::{Desk, Handled, MoveVerb, RestVerb, Saved, Waiting};
 use super::line_up::Answer;
-use super::moves::{Order, unknown};
+use super::told::unknown;
 use super::wire::ClientId;
 use super::words;
 use crate::config::{Arrive, MotorUnit, OnFault};
 use crate::machine::{Jog, Move};
-use crate::protocol::{self, Done, ErrorCode, ErrorReply, IfBusy, Reply, Request};
+use crate::motor::MotorIndex;
+use crate::moves::{IfBusy, Touched};
+use crate::protocol::{self, Done, ErrorCode, ErrorReply, Reply, Request};
 use crate::units::{Angle, Instant, Length};
 
 type Result<T> = std::result::Result<T, ErrorReply>;
@@ -23,7 +25,7 @@ impl Desk<'_> {
             Request::Stop(stop) => return self.stop(stop.motors.as_deref()),
             Request::Halt(_) => {
                 // All of them: a halt is for when something goes wrong, and half of it helps nobody.
-                self.moves.drop_waiting(None);
+                self.start_when_ready = None;
                 self.machine.halt();
                 self.fault.get_or_insert_with(|| words::HALTED.to_owned());
                 Reply::Halt(self.places(&[]))
@@ -31,14 +33,14 @@ impl Desk<'_> {
             Request::SetPosition(set) => {
                 let motors: Vec<_> = set.to.names().map(str::to_owned).collect();
                 self.leased(client, &motors, set.token.as_deref())?;
-                for (motor, target) in &set.to.0 {
-                    let done = self.machine.set_position(motor, words::position(*target));
-                    done.map_err(|e| words::refused(&e))?;
-                }
+                let places = set.to.0.iter();
+                let places: Vec<_> =
+                    places.map(|(m, target)| (m.as_str(), words::position(*target))).collect();
+                self.machine.set_positions(&places).map_err(|e| words::refused(&e))?;
                 Reply::SetPosition(self.places(&motors))
             }
             Request::Wait(wait) => {
-                if !self.moves.is_known(wait.number) {
+                if !self.is_known(wait.number) {
                     return Err(unknown(wait.number));
                 }
                 let until = wait.timeout.map_or(Instant::FAR, |t| self.machine.now() + t.0);
@@ -52,11 +54,10 @@ impl Desk<'_> {
                         self.machine.set_override(speed.speed.0)
                     }
                     Some(number) => {
-                        let id = self.moves.id(number).ok_or_else(|| unknown(number))?;
-                        let own = self.moves.open().find(|m| m.0 == number);
-                        let motors = own.map(|m| m.2.to_vec()).unwrap_or_default();
+                        let open = self.open_move(number).ok_or_else(|| unknown(number))?;
+                        let motors = self.motors_of(&open);
                         self.leased(client, &motors, speed.token.as_deref())?;
-                        self.machine.set_override_of(id, speed.speed.0)
+                        self.machine.set_override_of(number, speed.speed.0)
                     }
                 };
                 done.map_err(|e| words::refused(&e))?;
@@ -65,26 +66,33 @@ impl Desk<'_> {
             Request::Retarget(retarget) => {
                 let motors: Vec<_> = retarget.to.names().map(str::to_owned).collect();
                 self.allowed(client, &motors, retarget.token.as_deref())?;
-                let id = self.moves.id(retarget.number).ok_or_else(|| unknown(retarget.number))?;
+                let number = retarget.number;
+                let open = self.open_move(number).ok_or_else(|| unknown(number))?;
+                if let Some(program) = open.owner.program() {
+                    let text = format!(
+                        "move {number} belongs to the program {program}: its targets are the program's"
+                    );
+                    return Err(ErrorReply::new(ErrorCode::Busy, text).about(&motors));
+                }
                 let to = retarget.to.0.iter();
                 let spec = to.fold(Move::new(), |m, (name, t)| m.to(name, words::position(*t)));
-                self.machine.retarget(id, &spec).map_err(|e| words::refused(&e))?;
+                self.machine.retarget(number, &spec).map_err(|e| words::refused(&e))?;
                 Reply::Retarget(Done {})
             }
-            Request::Cancel(cancel) => Reply::Cancel(self.moves.cancel(cancel.number)?),
+            Request::Cancel(cancel) => Reply::Cancel(self.cancel(cancel.number)?),
             Request::Enable(motors) => {
                 self.allowed(client, &motors.motors, motors.token.as_deref())?;
-                self.each(&motors.motors, false, |machine, motor| machine.enable(motor))?;
+                self.each(&motors.motors, false, true, |machine, motor| machine.enable(motor))?;
                 Reply::Enable(Done {})
             }
             Request::Disable(motors) => {
                 self.leased(client, &motors.motors, motors.token.as_deref())?;
-                self.each(&motors.motors, false, |machine, motor| machine.release(motor))?;
+                self.each(&motors.motors, false, false, |machine, motor| machine.release(motor))?;
                 Reply::Disable(Done {})
             }
             Request::Release(motors) => {
                 self.leased(client, &motors.motors, motors.token.as_deref())?;
-                self.each(&motors.motors, true, |machine, motor| machine.release(motor))?;
+                self.each(&motors.motors, true, false, |machine, motor| machine.release(motor))?;
                 Reply::Release(Done {})
             }
             other => {
@@ -100,6 +108,7 @@ impl Desk<'_> {
         &mut self,
         motors: &[String],
         servos: bool,
+        on: bool,
         mut act: impl FnMut(
             &mut crate::machine::Machine,
             &str,
@@ -116,10 +125,7 @@ impl Desk<'_> {
                 let text = format!("{motor} is a {is}: use {verbs}").replace("a axis", "an axis");
                 return Err(ErrorReply::new(ErrorCode::WrongMotor, text).about([motor]));
             }
-            if self.machine.is_busy(motor) {
-                let text = format!("{motor} is moving: wait for its end, or stop it");
-                return Err(ErrorReply::new(ErrorCode::Busy, text).about([motor]));
-            }
+            self.machine.may_switch(motor, on).map_err(|e| words::refused(&e))?;
         }
         for motor in motors {
             act(self.machine, motor).map_err(|e| words::refused(&e))?;
@@ -144,29 +150,19 @@ impl Desk<'_> {
         }
         order = spec.speed.iter().fold(order, |m, s| m.speed(s.0 / 100.0));
         order = spec.timeout.iter().fold(order, |m, t| m.timeout(t.0));
-        // What is wrong with it however long it waits is said at once.
-        self.machine.check(&order).map_err(|e| words::refused(&e))?;
-        let busy = motors.iter().any(|m| self.machine.is_busy(m));
-        if busy && spec.if_busy == IfBusy::Replace {
-            self.stop_motors(Some(&motors));
-        }
-        let waits = spec.after.is_some() || (busy && spec.if_busy != IfBusy::Refuse);
-        let number = if waits {
-            let at = spec.after.map(|after| self.machine.now() + after.0);
-            self.moves.add(Order::Move(order), motors, at)?
-        } else {
-            let started = self.moves.start(self.machine, Order::Move(order), motors.clone());
-            let number = started.map_err(|e| words::refused(&e))?;
-            let duration_s = self.plan_lasts(number);
-            let started = protocol::MoveStarted { number, motors, duration_s };
-            self.tell(&protocol::Event::MoveStarted(started));
-            number
+        let if_busy = match spec.if_busy {
+            protocol::IfBusy::Refuse => IfBusy::Refuse,
+            protocol::IfBusy::Queue => IfBusy::Queue,
+            protocol::IfBusy::Replace => IfBusy::Replace,
         };
+        let order = self.machine.order(&order).map_err(|e| words::refused(&e))?;
+        let asked = self.machine.ask(order, if_busy, spec.after.map(|after| after.0));
+        let number = asked.map_err(|e| words::refused(&e))?;
         if spec.wait {
             let (until, verb) = (Instant::FAR, MoveVerb::Move);
             return Ok(Answer::Later(Waiting::Move { number, until, verb }));
         }
-        Ok(Answer::Now(Ok(Reply::Move(self.moves.reply(number)))))
+        Ok(Answer::Now(Ok(Reply::Move(self.move_reply(number)))))
     }
 
     /// Begins a jog; or keeps the one that these motors are on, with these velocities.
@@ -177,74 +173,85 @@ impl Desk<'_> {
         let order = rates.fold(Jog::lasting(jog.duration.0), |j, (name, rate)| {
             j.at(name, words::velocity(*rate))
         });
-        if let Some((number, id)) = self.moves.jog_of(&motors)
-            && self.machine.change_jog(id, &order).is_ok()
+        let same = |m: &crate::moves::OpenMove| {
+            let mut of = self.motors_of(m);
+            let mut asked = motors.clone();
+            of.sort();
+            asked.sort();
+            self.jogs.contains_key(&m.id) && of == asked
+        };
+        if let Some(number) = self.machine.open_moves().iter().find(|m| same(m)).map(|m| m.id)
+            && self.machine.change_jog(number, &order).is_ok()
         {
             self.jogs.insert(number, client);
-            return Ok(Reply::Jog(self.moves.reply(number)));
+            return Ok(Reply::Jog(self.move_reply(number)));
         }
-        let started = self.moves.start(self.machine, Order::Jog(order), motors);
-        let number = started.map_err(|e| words::refused(&e))?;
-        self.jogs.retain(|&number, _| !self.moves.has_ended(number));
+        let order = self.machine.jog_order(&order).map_err(|e| words::refused(&e))?;
+        let asked = self.machine.ask(order, IfBusy::Refuse, None);
+        let number = asked.map_err(|e| words::refused(&e))?;
         self.jogs.insert(number, client);
-        Ok(Reply::Jog(self.moves.reply(number)))
+        Ok(Reply::Jog(self.move_reply(number)))
+    }
+
+    /// Takes a move back that has not begun.
+    fn cancel(&mut self, number: u64) -> Result<protocol::MoveReply> {
+        if self.machine.cancel(number) {
+            return Ok(self.move_reply(number));
+        }
+        if !self.is_known(number) {
+            return Err(unknown(number));
+        }
+        let text = match self.has_ended(number) {
+            true => format!("move {number} has ended: there is nothing to take back"),
+            false => format!("move {number} has begun: stop it"),
+        };
+        Err(ErrorReply::new(ErrorCode::NothingToDo, text))
+    }
+
+    /// The numbers of motors that a request names; none where it means all of them.
+    fn numbers(&self, motors: Option<&[String]>) -> Result<Vec<MotorIndex>> {
+        let motors = motors.unwrap_or_default();
+        self.known(motors)?;
+        Ok(motors.iter().filter_map(|m| self.config.motor_index(m)).collect())
     }
 
     fn hold(&mut self, motors: Option<&[String]>) -> Result<Handled> {
-        let motors = motors.filter(|m| !m.is_empty());
-        self.known(motors.unwrap_or_default())?;
-        let moves = self.moves.running(motors);
-        match motors {
-            None => self.machine.hold(),
-            Some(_) => {
-                for (_, id) in &moves {
-                    // One that is about to end ends.
-                    let _ = self.machine.hold_move(*id);
-                }
-            }
-        }
-        let moves = moves.into_iter().map(|m| m.0).collect();
+        let touched = self.machine.hold_those(&self.numbers(motors)?);
         let motors = motors.unwrap_or_default().to_vec();
-        Ok(Answer::Later(Waiting::Rest { moves, motors, verb: RestVerb::Hold }))
+        Ok(Answer::Later(Waiting::Rest { touched, motors, verb: RestVerb::Hold }))
     }
 
     fn resume(&mut self, client: ClientId, selection: &protocol::Selection) -> Result<Reply> {
         let motors = selection.motors.as_deref();
         self.allowed(client, motors.unwrap_or_default(), selection.token.as_deref())?;
-        match motors {
-            None => self.machine.resume(),
-            Some(_) => {
-                for (_, id) in self.moves.running(motors) {
-                    self.machine.resume_move(id).map_err(|e| words::refused(&e))?;
-                }
-            }
-        }
+        let numbers = self.numbers(motors)?;
+        self.machine.resume_those(&numbers).map_err(|e| words::refused(&e))?;
         Ok(Reply::Resume(Done {}))
     }
 
     fn stop(&mut self, motors: Option<&[String]>) -> Result<Handled> {
+        self.numbers(motors)?;
         let motors = motors.filter(|m| !m.is_empty());
-        self.known(motors.unwrap_or_default())?;
-        let moves = self.moves.running(motors).into_iter().map(|m| m.0).collect();
-        self.stop_motors(motors);
+        let touched = self.stop_motors(motors);
         let motors = motors.unwrap_or_default().to_vec();
-        Ok(Answer::Later(Waiting::Rest { moves, motors, verb: RestVerb::Stop }))
+        Ok(Answer::Later(Waiting::Rest { touched, motors, verb: RestVerb::Stop }))
     }
 
-    /// Brings motors to rest and drops what they still had to do; `None`: all of them, programs, too.
-    pub(super) fn stop_motors(&mut self, motors: Option<&[String]>) {
-        self.moves.drop_waiting(motors);
+    /// Brings motors to rest and drops what they still had to do, with the programs that keep them; `None`: all of
+    /// them. Nothing begins after it that was asked for before.
+    pub(super) fn stop_motors(&mut self, motors: Option<&[String]>) -> Touched {
+        let meant = |m: &String| motors.is_none_or(|all| all.contains(m));
+        if self.start_when_ready.as_ref().is_some_and(|p| p.motors.iter().any(meant)) {
+            self.start_when_ready = None;
+        }
+        let named = motors.unwrap_or_default().iter();
+        let numbers: Vec<_> = named.filter_map(|m| self.config.motor_index(m)).collect();
         if motors.is_none() {
-            for program in &mut self.programs {
-                program.stop(self.machine);
-            }
-            self.moves.running(None).iter().for_each(|(_, id)| self.machine.stop_move(*id));
+            self.start_when_ready = None;
+        } else if numbers.is_empty() {
+            return Touched::default();
         }
-        for motor in motors.unwrap_or_default() {
-            if let Err(e) = self.machine.stop_motor(motor) {
-                log::warn!("{motor}: {e}");
-            }
-        }
+        self.machine.stop_those(&numbers)
     }
 
     /// Moves to positions that were saved.
@@ -261,7 +268,9 @@ impl Desk<'_> {
         }
         order = back.speed.iter().fold(order, |m, s| m.speed(s.0 / 100.0));
         let now = self.machine.now();
-        match self.moves.start(self.machine, Order::Move(order), motors) {
+        let asked =
+            self.machine.order(&order).and_then(|o| self.machine.ask(o, IfBusy::Refuse, None));
+        match asked {
             Ok(number) => Ok(number),
             Err(e) => {
                 // It stays saved, for when the way is free.

@@ -2,11 +2,11 @@
 
 use super::desk::{Desk, Handled, MoveVerb, Waiting};
 use super::line_up::Answer;
-use super::moves::Order;
 use super::wire::ClientId;
 use super::words;
 use crate::config::Arrive;
 use crate::machine::{Move, REACH};
+use crate::moves::IfBusy;
 use crate::protocol::{self, ErrorCode, ErrorReply};
 use crate::units::{Angle, Instant, PulseWidth};
 
@@ -36,10 +36,9 @@ impl Desk<'_> {
             let angle = self.machine.angle_of(name, *width).unwrap_or(f64::NAN);
             order = order.to(name, Angle(angle));
         }
-        let started = self.moves.start(self.machine, Order::Move(order), motors.clone());
-        let number = started.map_err(|e| words::refused(&e))?;
-        let started = protocol::MoveStarted { number, motors, duration_s: None };
-        self.tell(&protocol::Event::MoveStarted(started));
+        let asked =
+            self.machine.order(&order).and_then(|o| self.machine.ask(o, IfBusy::Refuse, None));
+        let number = asked.map_err(|e| words::refused(&e))?;
         let (until, verb) = (Instant::FAR, MoveVerb::Pulse);
         Ok(Answer::Later(Waiting::Move { number, until, verb }))
     }

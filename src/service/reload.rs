@@ -13,8 +13,8 @@ use crossbeam_channel::{Receiver, TryRecvError, bounded};
 
 use super::desk::{Desk, Handled, Waiting};
 use super::line_up::Answer;
-use crate::config::{Action, Config, StepConfig};
-use crate::machine::{Difference, ReloadError};
+use crate::config::Config;
+use crate::machine::{Difference, ReloadError, motors_of};
 use crate::protocol::{ErrorCode, ErrorFacts, ErrorReply, Event, ReloadReply, Reloaded, Reply};
 use crate::units::Instant;
 
@@ -264,48 +264,10 @@ impl<'c> Desk<'c> {
         let mut used = BTreeSet::new();
         for program in &self.programs {
             let config = program.config();
-            let mut uses =
-                Uses { seen: vec![false; config.programs.len()], motors: BTreeSet::new() };
-            if let Some(number) = config.programs.iter().position(|p| p.name == program.name()) {
-                uses.program(config, number);
-            }
-            used.extend(uses.motors.into_iter().map(|m| config.motors[m].name.clone()));
+            let uses = motors_of(config, program.name());
+            used.extend(uses.into_iter().map(|m| config.motors[m].name.clone()));
         }
         used
-    }
-}
-
-/// Collects what a program needs, whatever becomes of its moves.
-struct Uses {
-    seen: Vec<bool>,
-    motors: BTreeSet<usize>,
-}
-
-impl Uses {
-    fn program(&mut self, config: &Config, number: usize) {
-        if !std::mem::replace(&mut self.seen[number], true) {
-            self.steps(config, &config.programs[number].steps);
-        }
-    }
-
-    fn steps(&mut self, config: &Config, steps: &[StepConfig]) {
-        for step in steps {
-            match &step.action {
-                Action::Move(action) => {
-                    self.motors.extend(action.targets.iter().map(|t| t.motor));
-                    action.on_short.iter().for_each(|s| self.program(config, s.1));
-                }
-                Action::Sweep(sweep) => self.motors.extend(sweep.motors.iter().map(|m| m.motor)),
-                Action::Keyframes(frames) => {
-                    let targets = frames.iter().flat_map(|f| &f.targets);
-                    self.motors.extend(targets.map(|t| t.motor));
-                }
-                Action::Repeat(_, steps) => self.steps(config, steps),
-                Action::Run(number) => self.program(config, *number),
-                Action::Together(branches) => branches.iter().for_each(|b| self.steps(config, b)),
-                _ => {}
-            }
-        }
     }
 }
 

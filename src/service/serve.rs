@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::desk::{Desk, page_counts};
+use super::desk::{Desk, StartProgram, page_counts};
 use super::group;
 use super::heartbeat::Heartbeat;
 use super::journal::Journal;
@@ -216,8 +216,10 @@ impl Desk<'_> {
         for refused in self.machine.start_up_moves() {
             log::error!("{refused}");
         }
-        if let Some(program) = self.config.machine.start_program.clone() {
-            self.start_when_ready = Some(program);
+        if let Some(name) = self.config.machine.start_program.clone() {
+            let motors = crate::machine::motors_of(self.config, &name).into_iter();
+            let motors = motors.map(|m| self.config.motors[m].name.clone()).collect();
+            self.start_when_ready = Some(StartProgram { name, motors });
         }
     }
 

@@ -5,16 +5,16 @@ use std::time::{Duration, SystemTime};
 
 use super::desk::{Desk, Handled, MOTORS_EVERY, Waiting};
 use super::line_up::Answer;
-use super::moves::Order;
 use super::wire::ClientId;
 use super::words;
 use crate::config::{Drive, LostLease, MotorUnit};
 use crate::machine::{MachineState, Move, ProgramEnd, ProgramRun};
+use crate::moves::IfBusy;
 use crate::protocol::{
     self, AtRest, ClearReply, Done, ErrorCode, ErrorReply, EventsReply, HelloReply,
     LeaseReleaseReply, LeaseReply, MotorChange, MotorPlace, MotorState, MotorStatus, MotorsChanged,
-    MoveStatus, Named, ProgramListReply, ProgramReply, ProgramState, Reply, Request, SaveReply,
-    StatusReply, SubscribeReply, ThreadStatus, Topic, TriggerReply, WaitEventsReply,
+    Named, ProgramListReply, ProgramReply, ProgramState, Reply, Request, SaveReply, StatusReply,
+    SubscribeReply, ThreadStatus, Topic, TriggerReply, WaitEventsReply,
 };
 use crate::sync::{Delivery, LeaseGrant, LeaseId, LeaseRequest, LeaseToken, StackFull};
 use crate::units::{Angle, Instant, Length, Time};
@@ -233,7 +233,8 @@ impl Desk<'_> {
         let (hold, stop): (Vec<String>, Vec<String>) =
             motors.iter().cloned().partition(|motor| says(motor) == LostLease::Hold);
         if !hold.is_empty() {
-            self.moves.drop_waiting(Some(&hold));
+            let numbers: Vec<_> = hold.iter().filter_map(|m| self.config.motor_index(m)).collect();
+            self.machine.drop_waiting(&numbers);
             for motor in &hold {
                 // One that is about to end ends.
                 let _ = self.machine.hold_motor(motor);
@@ -255,8 +256,10 @@ impl Desk<'_> {
                 _ => Move::new().to(motor, Angle(position)),
             };
             // It begins once the motor has come to rest.
-            if let Err(e) = self.moves.add(Order::Move(order), vec![motor.clone()], None) {
-                log::error!("{motor} is not parked: {}", e.message);
+            let asked =
+                self.machine.order(&order).and_then(|o| self.machine.ask(o, IfBusy::Queue, None));
+            if let Err(e) = asked {
+                log::error!("{motor} is not parked: {e}");
             }
         }
     }
@@ -431,7 +434,9 @@ impl Desk<'_> {
                 state: self.motor_state(m),
                 at: self.place(&m.motor),
                 target: self.machine.target(&m.motor),
-                number: m.busy.and_then(|id| self.moves.number_of(id)),
+                number: m.busy,
+                owner: m.owner.as_ref().map(ToString::to_string),
+                held: m.held,
                 holder: holder(&m.motor),
                 fault: m.fault.as_ref().map(ToString::to_string),
                 alive: !matches!(
@@ -444,12 +449,6 @@ impl Desk<'_> {
         };
         let named =
             |m: &&crate::machine::MotorSnapshot| motors.is_none_or(|all| all.contains(&m.motor));
-        let moves = self.moves.open().map(|(number, state, motors, id)| {
-            let held = id.is_some_and(|id| self.machine.is_at_rest(id));
-            let state = if held { protocol::MoveState::Held } else { state };
-            let left_s = id.and_then(|id| self.machine.time_left(id)).map(|t| t.as_secs_f64());
-            MoveStatus { number, state, motors: motors.to_vec(), left_s }
-        });
         let leases = self.leases.leases().map(|(id, holder, motors)| protocol::LeaseStatus {
             lease: id.number(),
             holder: holder.to_owned(),
@@ -460,7 +459,7 @@ impl Desk<'_> {
             state: words::state(snapshot.state, self.fault.as_deref()),
             reason: self.fault.clone(),
             motors: snapshot.motors.iter().filter(named).map(status).collect::<Named<_>>(),
-            moves: moves.collect(),
+            moves: self.move_status(),
             programs: self.programs.iter().map(|p| p.name().to_owned()).collect(),
             leases: leases.collect(),
             power: self.machine.power().map(|power| protocol::PowerStatus {

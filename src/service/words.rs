@@ -4,46 +4,31 @@ use crate::config::MotorUnit;
 use crate::machine::{
     self, MachineError, MachineState, MotorOutcome, MoveError, Outcome, Place, RunResult,
 };
+use crate::moves::Refusal;
 use crate::protocol::{self, EndResult, ErrorCode, ErrorReply, MotorPlace, OutcomeWord};
 use crate::sync::{EventError, HeldBy, LeaseError, RendezvousError};
 use crate::units::{Angle, AngularSpeed, Dimension, Length, Speed};
 
 /// A refusal by the machine.
 pub(super) fn refused(error: &MoveError) -> ErrorReply {
-    let code = match error {
-        MoveError::Empty | MoveError::Twice { .. } | MoveError::WrongUnit { .. } => {
-            ErrorCode::BadValue
-        }
-        MoveError::UnknownMotor { .. } => ErrorCode::UnknownMotor,
-        MoveError::Busy { .. } => ErrorCode::Busy,
-        MoveError::Faulted { .. } => ErrorCode::Fault,
-        MoveError::UnknownPlace { .. } | MoveError::NoSignal { .. } => ErrorCode::PlaceUnknown,
-        MoveError::Stopped => ErrorCode::Stopped,
-        MoveError::Finished => ErrorCode::Closing,
-        MoveError::NotUnderWay { .. } => ErrorCode::UnknownMove,
-        MoveError::NotInMove { .. } | MoveError::NoCount { .. } | MoveError::NoPulses { .. } => {
-            ErrorCode::WrongMotor
-        }
-        MoveError::Arrived { .. } | MoveError::Held => ErrorCode::NothingToDo,
-        MoveError::NoAnswer { .. } => ErrorCode::Hardware,
-        MoveError::Power(crate::sync::PowerError::TooMany { .. }) => ErrorCode::TooMany,
-        MoveError::Power(_) | MoveError::KeptPower { .. } => ErrorCode::Power,
-        _ => ErrorCode::Limit,
+    let code = match error.code() {
+        Refusal::BadValue => ErrorCode::BadValue,
+        Refusal::UnknownMotor => ErrorCode::UnknownMotor,
+        Refusal::UnknownMove => ErrorCode::UnknownMove,
+        Refusal::WrongMotor => ErrorCode::WrongMotor,
+        Refusal::Busy => ErrorCode::Busy,
+        Refusal::QueueFull => ErrorCode::QueueFull,
+        Refusal::Limit => ErrorCode::Limit,
+        Refusal::PlaceUnknown => ErrorCode::PlaceUnknown,
+        Refusal::NothingToDo => ErrorCode::NothingToDo,
+        Refusal::Fault => ErrorCode::Fault,
+        Refusal::Stopped => ErrorCode::Stopped,
+        Refusal::Closing => ErrorCode::Closing,
+        Refusal::Hardware => ErrorCode::Hardware,
+        Refusal::Power => ErrorCode::Power,
+        Refusal::TooMany => ErrorCode::TooMany,
     };
-    let motor = match error {
-        MoveError::Twice { motor }
-        | MoveError::WrongUnit { motor, .. }
-        | MoveError::OutsideTravel { motor, .. }
-        | MoveError::Busy { motor }
-        | MoveError::Faulted { motor, .. }
-        | MoveError::UnknownPlace { motor }
-        | MoveError::NoSignal { motor }
-        | MoveError::NoCount { motor }
-        | MoveError::Arrived { motor }
-        | MoveError::TooFastToTurn { motor } => Some(motor),
-        _ => None,
-    };
-    ErrorReply::new(code, error.to_string()).about(motor)
+    ErrorReply::new(code, error.to_string()).about(error.motors())
 }
 
 /// A program that can't begin.

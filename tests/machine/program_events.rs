@@ -119,7 +119,7 @@ fn programs_are_triggered_from_code() {
     let config = config(&format!("{MOTORS}{WAITS}"));
     let mut machine = Machine::builder(config).virtual_time().build().unwrap();
     let config = machine.shared_config();
-    let mut program = ProgramRun::start(&machine, &config, "p").unwrap();
+    let mut program = ProgramRun::start(&mut machine, &config, "p").unwrap();
     let mut turns = 0;
     let end = loop {
         match program.poll(&mut machine) {
