@@ -9,7 +9,7 @@ use super::plan::{Goal, Line, Part, Way};
 use super::{Class, Owner};
 use crate::config::OnFault;
 use crate::motion::{State, Trajectory};
-use crate::motor::{Epoch, MotorIndex};
+use crate::motor::{Epoch, MotorIndex, MoveId};
 use crate::sync::StepBarrier;
 use crate::trace::MoveKind;
 use crate::units::Instant;
@@ -17,7 +17,7 @@ use crate::units::Instant;
 /// Where a move stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stage {
-    /// The machine is held: its motors have not been told of it yet.
+    /// A hold keeps it back: its motors have not been told of it yet.
     Waiting,
     /// It waits for its share of the power budget: its motors have not been told of it yet.
     Queued,
@@ -188,6 +188,9 @@ pub(crate) struct Active {
     pub halted: Option<Instant>,
     /// That it is held has been said.
     pub held_told: bool,
+    /// It has given its motors up for others while it is held, and the move that brings them back.
+    pub aside: bool,
+    pub back: Option<MoveId>,
     /// How its motors ended, in the order they came, and how many of those have been handed out.
     pub ended: Vec<MotorOutcome>,
     pub told: usize,

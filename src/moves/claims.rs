@@ -87,11 +87,17 @@ impl MoveBook {
         self.claims.iter().find(|c| keeps(c.1)).map(|c| c.0)
     }
 
+    pub(super) fn is_claim_held(&self, program: &str) -> bool {
+        self.claims.get(program).is_some_and(|c| c.held_since.is_some() && !c.ending)
+    }
+
     /// Whether a motor may be had by this owner: nothing moves it, no move that was asked for before waits for it, and
     /// no program of another keeps it.
     pub fn is_free(&self, motor: MotorIndex, owner: &Owner) -> Result<(), MoveError> {
         let name = || self.models[motor].name.clone();
-        if let Some(program) = self.keeper(motor).filter(|p| owner.program() != Some(p)) {
+        // A held program lets others have its motors meanwhile.
+        let other = |p: &&Arc<str>| owner.program() != Some(*p) && !self.is_claim_held(p);
+        if let Some(program) = self.keeper(motor).filter(other) {
             return Err(MoveError::Kept { motor: name(), program: program.to_string() });
         }
         if self.motors[motor].busy.is_some() {

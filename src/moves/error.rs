@@ -92,6 +92,14 @@ pub enum MoveError {
         /// How many may wait.
         most: usize,
     },
+    /// A program can't go on from where it was held.
+    #[error("the program can't go on from where it was held: {far}, and can't go back: {why}")]
+    CannotGoBack {
+        /// How far each motor is from there.
+        far: String,
+        /// Why it can't go back.
+        why: String,
+    },
     /// The motor has a fault.
     #[error("{motor} has a fault: {fault}; mend it and start again")]
     Faulted {

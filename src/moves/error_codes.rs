@@ -70,6 +70,7 @@ impl MoveError {
             | MoveError::TooFastToTurn { .. }
             | MoveError::JogSpeed { .. }
             | MoveError::Path(_)
+            | MoveError::CannotGoBack { .. }
             | MoveError::Unsafe { .. } => Refusal::Limit,
             MoveError::UnknownPlace { .. } | MoveError::NoSignal { .. } => Refusal::PlaceUnknown,
             MoveError::Arrived { .. } | MoveError::Held => Refusal::NothingToDo,
@@ -120,6 +121,7 @@ impl MoveError {
             | MoveError::NotOpen { .. }
             | MoveError::Path(_)
             | MoveError::Held
+            | MoveError::CannotGoBack { .. }
             | MoveError::Override { .. }
             | MoveError::NoAnswer { .. }
             | MoveError::Power(_)

@@ -54,7 +54,9 @@ impl MoveBook {
             }
             Report::Acknowledged { change } => self.on_acknowledged(motor, change),
             Report::Halted { id } => {
-                if let Some(id) = id.filter(|&id| self.motors[motor].busy == Some(id)) {
+                if let Some(id) = id.filter(|&id| self.motors[motor].busy == Some(id))
+                    && !self.is_aside(id, motor)
+                {
                     self.on_halted(id, motor);
                 }
             }
@@ -284,7 +286,9 @@ impl MoveBook {
             // The next move begins where this one left it.
             self.motors[motor].angle = Some(position);
         }
-        self.motors[motor].busy = None;
+        if self.motors[motor].busy == Some(id) {
+            self.motors[motor].busy = None;
+        }
         self.motors[motor].last = Some(outcome.clone());
         self.actions.push_back(Action::Part(outcome.clone()));
         if steps.is_none() {
@@ -340,6 +344,7 @@ impl MoveBook {
             let result = EndResult::of(&outcomes);
             let (took, owner) = (Some(self.now.since(active.began)), active.owner);
             self.keep_ended(id, Ended { owner, outcomes, told, taken: false, took, result });
+            self.is_back(id, result);
         }
     }
 

@@ -92,7 +92,7 @@ impl MoveBook {
         }
         match self.keeper(motor).filter(|p| owner.program() != Some(p)) {
             // A stop ends programs, too, before anything parks.
-            Some(program) if *owner != Owner::Park => {
+            Some(program) if *owner != Owner::Park && !self.is_claim_held(program) => {
                 Err(MoveError::Kept { motor: name.clone(), program: program.to_string() })
             }
             _ => Ok(self.stands(motor)),
@@ -189,6 +189,8 @@ impl MoveBook {
             silent: BTreeSet::new(),
             halted: None,
             held_told: false,
+            aside: false,
+            back: None,
             ended: Vec::new(),
             told: 0,
         };
@@ -264,6 +266,15 @@ impl MoveBook {
         if let (Some(Ok(s)), Some(line)) = (s, &mut active.line) {
             line.s = Arc::new(s);
         }
+        let mut late = 0;
+        for leg in active.legs.iter().filter(|l| l.stale) {
+            let Way::Frames(frames) = &leg.part.goal.way else { continue };
+            let Some(&(time, place)) = frames.first() else { continue };
+            let (model, from) = (&self.models[leg.motor()], leg.part.trajectory.start().position);
+            if let Ok(fastest) = plan::fastest(&mut self.planner, model, from, place) {
+                late = late.max(fastest.duration().saturating_sub(time));
+            }
+        }
         for leg in active.legs.iter_mut().filter(|l| l.stale) {
             leg.stale = false;
             let model = &self.models[leg.motor()];
@@ -278,6 +289,14 @@ impl MoveBook {
             let from = State::at_rest(leg.part.trajectory.start().position);
             let planned = match (&leg.part.goal.way, &active.line) {
                 (Way::Line, Some(line)) => Ok(leg.part.to_goal(&line.s)),
+                (Way::Frames(frames), _) => {
+                    // As late as the slowest motor needs it that begins at rest.
+                    let frames: Vec<_> = frames.iter().map(|f| (f.0 + late, f.1)).collect();
+                    let way =
+                        plan::through_frames(&mut self.planner, model, from.position, &frames);
+                    leg.part.goal.way = Way::Frames(frames);
+                    way.map(|t| t.unwrap_or_else(|| Trajectory::rest(from.position)))
+                }
                 (Way::Jog(jog), _) => {
                     let planner = &mut self.planner;
                     super::jog::plan_jog(planner, model, from, *jog, jog.lasts, share)

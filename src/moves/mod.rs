@@ -4,6 +4,7 @@
 //! tell a motor, mark the trace, this happened. Who has the book carries them out, in their order.
 
 mod active;
+mod aside;
 mod blend;
 mod change;
 mod claims;

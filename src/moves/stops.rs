@@ -33,7 +33,11 @@ impl MoveBook {
     fn never_begin(&mut self, id: MoveId) {
         let motors = self.active.get(&id).map(Active::motors).unwrap_or_default();
         for motor in motors {
-            self.end_part(id, motor, |_| Cause::NotStarted(Vec::new()));
+            // One that stepped aside had begun.
+            self.end_part(id, motor, |a| match a.aside {
+                true => Cause::Stopped,
+                false => Cause::NotStarted(Vec::new()),
+            });
         }
     }
 

@@ -6,6 +6,7 @@ use super::active::{Active, Aim};
 use super::outcome::Cause;
 use super::{MotorIndex, MoveBook, MoveError, Touched, Which};
 use crate::motor::MoveId;
+use crate::trace::MoveKind;
 
 impl MoveBook {
     /// The programs that keep one of these motors, or move it.
@@ -43,7 +44,12 @@ impl MoveBook {
                     self.held_since.get_or_insert(self.now);
                 }
             }
-            Which::Motors(motors) => self.holds.extend(motors),
+            // Those of a program are held with it, and may be moved meanwhile.
+            Which::Motors(motors) => {
+                let own = motors.iter().filter(|&&m| self.keeper(m).is_none());
+                let own: Vec<_> = own.copied().collect();
+                self.holds.extend(own);
+            }
         }
         programs.iter().for_each(|p| self.hold_claim(p));
         let ids = self.moves_of(which, &programs);
@@ -67,7 +73,11 @@ impl MoveBook {
                 for program in &programs {
                     self.resume_claim(program);
                 }
-                ids.iter().for_each(|&id| self.aim(id, Aim::Go));
+                let mut done = Ok(());
+                for &id in &ids {
+                    done = done.and(self.go_on(id));
+                }
+                done?;
                 let moves = ids.into_iter().map(|id| (id, self.legs_of(id))).collect();
                 return Ok(Touched { moves, programs, dropped: Vec::new() });
             }
@@ -89,11 +99,19 @@ impl MoveBook {
         programs.iter().for_each(|p| self.resume_claim(p));
         for &id in &ids {
             if !self.keeps_back(id) {
-                self.aim(id, Aim::Go);
+                self.go_on(id)?;
             }
         }
         let moves = ids.into_iter().map(|id| (id, self.legs_of(id))).collect();
         Ok(Touched { moves, programs, dropped: Vec::new() })
+    }
+
+    fn go_on(&mut self, id: MoveId) -> Result<(), MoveError> {
+        if self.active.get(&id).is_some_and(|a| a.aside) {
+            return self.come_back(id);
+        }
+        self.aim(id, Aim::Go);
+        Ok(())
     }
 
     /// Brings to rest what has to do with these motors, and drops the rest of it: their moves, those that wait, and
@@ -177,6 +195,10 @@ impl MoveBook {
         let Some(active) = self.active.get(&id) else { return false };
         let held = |l: &super::active::Leg| self.holds.contains(&l.motor());
         let claim = active.owner.program().and_then(|p| self.claims.get(p));
+        // Somebody keeps asking for a jog, and it ends by itself: it is for the hand at the machine.
+        if active.kind == MoveKind::Jog && !active.is_told() {
+            return false;
+        }
         self.is_held()
             || active.legs.iter().any(held)
             || claim.is_some_and(|c| c.held_since.is_some())

@@ -92,6 +92,10 @@ impl MoveBook {
         for &motor in &motors {
             match self.is_free(motor, owner) {
                 Ok(()) => {}
+                // It is free once that has stepped aside.
+                Err(MoveError::Busy { motor: name }) if self.may_step_aside(motor).is_some() => {
+                    free = Err(MoveError::Busy { motor: name });
+                }
                 // One that rests at its target, and has only to say so, is free in a moment.
                 Err(_) if if_busy == IfBusy::Refuse && self.is_all_but_free(motor, owner) => {
                     free = Err(MoveError::Busy { motor: self.models[motor].name.clone() });
@@ -107,8 +111,11 @@ impl MoveBook {
         if waits && self.waiting.len() >= MOST_WAITING {
             return Err(MoveError::TooManyWait { most: MOST_WAITING });
         }
+        let aside: Vec<_> = motors.iter().filter_map(|&m| self.may_step_aside(m)).collect();
         if free.is_err() && if_busy == IfBusy::Replace && after.is_none() {
             self.stop_which(Which::Motors(&motors));
+        } else if after.is_none() {
+            aside.into_iter().for_each(|id| self.step_aside(id));
         }
         if !waits {
             return self.begin_order(owner, &order, None);
@@ -160,7 +167,10 @@ impl MoveBook {
             let Some(waiting) = self.waiting.get(&id).filter(|w| w.is_due(self.now)) else {
                 continue;
             };
-            let kept = |m| self.keeper(m).is_some_and(|p| waiting.owner.program() != Some(p));
+            let kept = |m| {
+                let other = |p: &&std::sync::Arc<str>| waiting.owner.program() != Some(*p);
+                self.keeper(m).filter(other).is_some_and(|p| !self.is_claim_held(p))
+            };
             let in_the_way =
                 |m: MotorIndex| taken.contains(&m) || self.motors[m].busy.is_some() || kept(m);
             if waiting.motors().any(in_the_way) {

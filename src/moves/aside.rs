@@ -1,0 +1,166 @@
+//! A held program's motors may be moved meanwhile: a jam has to be freed. Their move steps aside, and before it goes
+//! on they come back to where it left them, on a straight line and gently.
+
+use std::sync::Arc;
+
+use super::active::{Aim, Leg, Stage};
+use super::outcome::{Cause, EndResult, Place};
+use super::plan::{self, Line};
+use super::{Action, MotorIndex, MoveBook, MoveError, Start};
+use crate::config::{Arrive, OnFault};
+use crate::motion::{Trajectory, line_limits};
+use crate::motor::{Command, MoveId};
+use crate::trace::Mark;
+
+/// The share of their speed limits with which motors come back.
+const GENTLE: f64 = 0.25;
+
+impl MoveBook {
+    /// The move of a held program that keeps a motor, and may step aside for it.
+    pub(super) fn may_step_aside(&self, motor: MotorIndex) -> Option<MoveId> {
+        let id = self.motors[motor].busy?;
+        let active = self.active.get(&id)?;
+        let claim = self.claims.get(active.owner.program()?)?;
+        // A path can't be taken up again in the middle.
+        let can = active.is_held() && !active.aside && active.run.is_none();
+        (can && claim.held_since.is_some() && !claim.ending).then_some(id)
+    }
+
+    /// A move that is held gives its motors up, for now. It becomes one that has not begun, from where they stand.
+    pub(super) fn step_aside(&mut self, id: MoveId) {
+        let now = self.now;
+        let Some(active) = self.active.get_mut(&id) else { return };
+        active.aside = true;
+        let told = active.is_told();
+        let (started, ended) = (std::mem::take(&mut active.started), Mark::Ended(id));
+        active.stage = Stage::Waiting;
+        active.held_told = false;
+        for leg in &mut active.legs {
+            let motor = leg.motor();
+            if !told {
+                self.motors[motor].busy = None;
+                continue;
+            }
+            let telemetry = &self.motors[motor].telemetry;
+            let stands = match self.models[motor].steps {
+                Some(_) => telemetry.steps() as f64,
+                None => leg.part.trajectory.end(),
+            };
+            leg.begin_anew(stands);
+            let position = self.models[motor].to_unit(stands);
+            self.actions.push_back(Action::Position(motor, now, position));
+            // At rest it is still at once, and drops what it had left to do.
+            self.actions.push_back(Action::Tell(motor, Command::Halt));
+        }
+        if let Some(line) = &mut active.line {
+            // What is left of the line is a line.
+            let models = &self.models;
+            let on_line = active.legs.iter().filter(|l| l.on_line());
+            let shares = on_line.map(|l| (l.part.distance(), models[l.motor()].native_limits(1.0)));
+            if let Some(limits) = line_limits(shares) {
+                *line = Line { s: Arc::new(Trajectory::rest(0.0)), limits };
+            }
+        }
+        if started {
+            self.mark(now, ended);
+        }
+    }
+
+    /// A motor of a move that steps aside is still, and free.
+    pub(super) fn is_aside(&mut self, id: MoveId, motor: MotorIndex) -> bool {
+        let aside = self.active.get(&id).is_some_and(|a| a.aside);
+        if aside && self.motors[motor].busy == Some(id) {
+            self.motors[motor].busy = None;
+        }
+        aside
+    }
+
+    /// A move that has stepped aside goes on: its motors come back first, where they were moved.
+    ///
+    /// # Errors
+    ///
+    /// One of them moves, has a fault, or can't go back: it says how far it is from there.
+    pub(super) fn come_back(&mut self, id: MoveId) -> Result<(), MoveError> {
+        let Some(active) = self.active.get(&id) else { return Ok(()) };
+        if active.back.is_some() {
+            return Ok(());
+        }
+        let (owner, mut targets) = (active.owner.clone(), Vec::new());
+        for leg in &active.legs {
+            let (motor, model) = (leg.motor(), &self.models[leg.motor()]);
+            let start = self.ready_anywhere(motor, &owner)?;
+            let left = leg.part.trajectory.start().position;
+            let Start::At(stands) = start else { continue };
+            if (stands - left).abs() < model.tolerance() {
+                continue;
+            }
+            if self.motors[motor].place == Place::Unknown && model.steps.is_some() {
+                return Err(MoveError::UnknownPlace { motor: model.name.clone() });
+            }
+            targets.push((motor, model.to_unit(left), start));
+        }
+        if targets.is_empty() {
+            self.go_on_from_aside(id);
+            return Ok(());
+        }
+        let (models, planner) = (&self.models, &mut self.planner);
+        let planned = plan::plan_move(planner, models, &targets, Arrive::Aligned, GENTLE);
+        let back = planned
+            .and_then(|p| self.launch(p, GENTLE, None, OnFault::Stop, (&owner, None)))
+            .map_err(|error| self.cannot_go_back(&targets, &error))?;
+        if let Some(active) = self.active.get_mut(&id) {
+            active.back = Some(back);
+        }
+        Ok(())
+    }
+
+    fn cannot_go_back(&self, targets: &[(MotorIndex, f64, Start)], error: &MoveError) -> MoveError {
+        let of = |&(motor, target, start): &(MotorIndex, f64, Start)| {
+            let model = &self.models[motor];
+            let by = match start {
+                Start::At(at) => (model.to_unit(at) - target).abs(),
+                Start::Anywhere => 0.0,
+            };
+            format!("{} is {} from there", model.name, model.show(by))
+        };
+        let far = targets.iter().map(of).collect::<Vec<_>>().join(", ");
+        MoveError::CannotGoBack { far, why: error.to_string() }
+    }
+
+    /// The way back of a move is over, if this was one.
+    pub(super) fn is_back(&mut self, back: MoveId, result: EndResult) {
+        let found = self.active.iter().find(|a| a.1.back == Some(back));
+        let Some((&id, active)) = found else { return };
+        if result == EndResult::Done {
+            return self.go_on_from_aside(id);
+        }
+        for motor in active.motors() {
+            self.end_part(id, motor, |_| Cause::Stopped);
+        }
+    }
+
+    fn go_on_from_aside(&mut self, id: MoveId) {
+        let Some(active) = self.active.get_mut(&id) else { return };
+        (active.aside, active.back) = (false, None);
+        for motor in active.motors() {
+            self.motors[motor].busy = Some(id);
+        }
+        if !self.keeps_back(id) {
+            self.aim(id, Aim::Go);
+        }
+    }
+}
+
+impl Leg {
+    /// As if it had not begun: from rest, here.
+    fn begin_anew(&mut self, stands: f64) {
+        self.part.start = stands;
+        self.part.trajectory = Arc::new(Trajectory::rest(stands));
+        (self.course, self.aim) = (Aim::Go, Aim::Hold);
+        (self.held, self.fixed, self.stale, self.change) = (false, false, true, 0);
+        (self.since, self.before) = (None, None);
+        if let Some(goal) = self.next.take() {
+            self.part.goal = goal;
+        }
+    }
+}
