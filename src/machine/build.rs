@@ -11,6 +11,7 @@ use super::power::{Power, Watch};
 use super::{Kept, Machine, MachineError, soft_pwm};
 use crate::config::{Config, Drive, MotorConfig};
 use crate::hal::{Backend, Clock, SimBackend, Supply};
+use crate::inputs::Watcher;
 use crate::motion::Planner;
 use crate::motor::Event;
 use crate::runtime::{
@@ -166,6 +167,7 @@ impl MachineBuilder {
         };
         let hardware = backend.is_hardware();
         let (event_tx, event_rx) = crossbeam_channel::bounded(16 * self.config.motors.len() + 16);
+        let mut inputs = Watcher::new(clock.clone());
         let mut opener = Opener {
             backend: &mut *backend,
             clock: clock.clone(),
@@ -174,7 +176,8 @@ impl MachineBuilder {
             spin: self.config.machine.spin,
             max_lateness: max_lateness(&self.config, hardware),
             events: event_tx.clone(),
-            inputs: Vec::new(),
+            inputs: &mut inputs,
+            fault_line: None,
             restored: self.restored.as_ref(),
         };
         let opened = opener.open(&self.config, &names)?;
@@ -221,6 +224,8 @@ impl MachineBuilder {
             hardware,
             header: backend,
             enables,
+            inputs,
+            loops: None,
             reports,
             realtime: self.realtime,
             restored: self.restored,

@@ -58,6 +58,7 @@ impl Machine {
             }
             Report::Released => self.on_released(motor),
             Report::Fault(kind) => self.on_fault(motor, kind),
+            Report::Recovered => self.on_recovered(motor),
             Report::Safe => {
                 self.safe[motor] = true;
             }
@@ -322,12 +323,17 @@ impl Machine {
     /// answers within milliseconds, so leave more than that between two calls.
     pub fn roll_call(&mut self) {
         for motor in self.fleet.roll_call() {
-            let state = &mut self.motors[motor];
-            match (state.busy, &state.fault) {
-                (Some(id), _) => self.give_up(id, motor),
-                (None, None) => self.on_fault(motor, FaultKind::Silent),
-                (None, Some(_)) => {}
-            }
+            self.lose_loop(motor);
+        }
+    }
+
+    /// A motor's loop does not answer any more.
+    pub(super) fn lose_loop(&mut self, motor: MotorIndex) {
+        let state = &mut self.motors[motor];
+        match (state.busy, &state.fault) {
+            (Some(id), _) => self.give_up(id, motor),
+            (None, None) => self.on_fault(motor, FaultKind::Silent),
+            (None, Some(_)) => {}
         }
     }
 

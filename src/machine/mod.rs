@@ -9,6 +9,7 @@ mod blend;
 mod branch;
 mod build;
 mod change;
+mod clear;
 mod crew;
 mod difference;
 mod error;
@@ -16,6 +17,7 @@ mod events;
 mod jog;
 mod kept;
 mod launch;
+mod loops;
 mod model;
 mod named;
 mod open;
@@ -45,7 +47,8 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 
 use crate::config::Config;
-use crate::hal::{Backend, InputLine, SharedLine};
+use crate::hal::{Backend, SharedLine};
+use crate::inputs::Watcher;
 use crate::motion::Planner;
 use crate::motor::{Event, FaultKind, LatenessSummary, MotorIndex, MoveId, Telemetry};
 use crate::runtime::{Heed, Next, Waker};
@@ -54,11 +57,14 @@ use crate::trace::{Recorder, Recording, SignalId, Trace};
 use crate::units::Instant;
 
 use active::Active;
+use clear::FaultLine;
 use crew::Crew;
+use loops::LoopWatch;
 use model::MotorModel;
 use power::{Power, Watch};
 
 pub use build::MachineBuilder;
+pub use clear::ClearError;
 pub use difference::Difference;
 pub use error::{MachineError, MoveError};
 pub use jog::{Jog, Velocity};
@@ -124,7 +130,7 @@ struct MotorState {
     /// Its driver was switched on, and not off again.
     powered: bool,
     /// Its driver's fault line: it is watched as long as this lives.
-    _inputs: Vec<Box<dyn InputLine>>,
+    fault_line: Option<FaultLine>,
 }
 
 impl MotorState {
@@ -184,6 +190,9 @@ pub struct Machine {
     /// What outputs are opened with, also later: see [`Machine::reload`].
     header: Box<dyn Backend>,
     enables: BTreeMap<u8, SharedLine>,
+    inputs: Watcher,
+    /// While it looks after its motors' loops itself.
+    loops: Option<LoopWatch>,
     reports: Sender<Event>,
     realtime: bool,
     /// Where motors stood when the machine before ended; `None`: nobody keeps that.
@@ -265,7 +274,7 @@ impl Machine {
         self.fleet.waker()
     }
 
-    /// A driver's fault in a motor at `at` from now, as if its fault line had become active.
+    /// A driver's fault in a motor `after` from now, as if its fault line had been active for a moment.
     pub fn inject_fault(&mut self, motor: &str, after: Duration) -> Result<(), MoveError> {
         let index = self.find(motor)?;
         let at = self.now() + after;
@@ -336,12 +345,13 @@ impl Machine {
 
     /// Runs the machine until `until`, or until something happened that may interest a waiter.
     fn pump(&mut self, until: Instant) {
-        let deadline = self.next_deadline().min(until);
+        let deadline = self.next_deadline().min(until).min(self.loops_due());
         match self.fleet.next(deadline, self.heed) {
             Next::Event(event) => self.on_event(event),
             Next::Stop => self.on_stop(),
             Next::Deadline => {}
         }
+        self.look_at_loops();
         self.check_deadlines();
     }
 

@@ -1,35 +1,32 @@
 //! Opens what a config names: outputs, channels and inputs, and the motors' loops over them.
 
+use crossbeam_channel::Sender;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crossbeam_channel::Sender;
-
+use super::clear::FaultLine;
 use super::model::MotorModel;
 use super::outcome::Place;
 use super::preflight::start_position;
 use super::reach::pulse_map;
 use super::shapes::nanos;
 use super::{Kept, MachineError, MotorState};
-use crate::board::{Pull, PwmOutput, PwmTiming};
+use crate::board::{PwmOutput, PwmTiming};
 use crate::config::{
     AtRest, AtStart, CoilWiring, CoilsDrive, Config, Drive, LineConfig, MotorConfig, PwmClockDrive,
     Sequence, ServoDrive, ServoOutput, StepDirDrive,
 };
 use crate::hal::{
-    Backend, Clock, HalError, InputLine, Level, OutputLine, OutputStart, PwmChannel,
-    RecordedOutput, RecordedPwm, SharedLine, TimedPwm,
+    Backend, Clock, HalError, Level, OutputLine, OutputStart, PwmChannel, RecordedOutput,
+    RecordedPwm, SharedLine, TimedPwm,
 };
+use crate::inputs::Watcher;
 use crate::motor::{
-    Coils, CoilsSetup, Event, Input, Motor, Outbox, Phases, Pulses, PulsesSetup, Servo, ServoSetup,
+    Coils, CoilsSetup, Event, Motor, Outbox, Phases, Pulses, PulsesSetup, Servo, ServoSetup,
     SoftServo, SoftServoSetup, Stepper, StepperSetup, Telemetry,
 };
-use crate::runtime::{Mail, Mailbox, Member};
+use crate::runtime::{Mailbox, Member};
 use crate::trace::{Recorder, SignalId, SignalKind, TraceBuilder};
-
-/// How long a fault line's thread waits for room in its motor's mailbox.
-const INPUT_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The trace's names, in the order of the config.
 pub(super) struct Signals {
@@ -111,7 +108,9 @@ pub(super) struct Opener<'b> {
     /// How much of the time between two edges may be spun away.
     pub spin: f64,
     pub events: Sender<Event>,
-    pub inputs: Vec<Box<dyn InputLine>>,
+    pub inputs: &'b mut Watcher,
+    /// The fault line of the motor that is being opened.
+    pub fault_line: Option<FaultLine>,
     /// Where motors stood when the machine before ended; `None`: nobody keeps that.
     pub restored: Option<&'b BTreeMap<String, Kept>>,
 }
@@ -223,7 +222,7 @@ impl Opener<'_> {
             uncounted: None,
             miscounted: false,
             powered,
-            _inputs: std::mem::take(&mut self.inputs),
+            fault_line: self.fault_line.take(),
         };
         Ok((Member { name: motor.name.clone(), motor: boxed }, mailbox, state))
     }
@@ -485,29 +484,15 @@ impl Opener<'_> {
         Coils::new(CoilsSetup { lines, phases, reverse, settle, phase })
     }
 
-    /// Watches a driver's fault line; its edges go to the motor's own mailbox.
+    /// Watches a driver's fault line; what is confirmed goes to the motor's own loop.
     pub(super) fn fault_line(
         &mut self,
         motor: &MotorConfig,
         line: LineConfig,
         mailbox: &Mailbox,
     ) -> Result<(), MachineError> {
-        let hal = |error| MachineError::Hal { motor: motor.name.clone(), error };
-        let active = active_level(line);
-        // Drivers' fault outputs are open drains: without a pull the line would float.
-        let pull = if line.active_low { Pull::Up } else { Pull::Down };
-        let sender = mailbox.sender.clone();
-        let on_edge = Box::new(move |edge: crate::hal::InputEdge| {
-            let mail = Mail::Input(Input::Fault, edge.level == active, edge.at);
-            let _ = sender.send_timeout(mail, INPUT_PATIENCE);
-        });
-        let who = format!("{}'s fault line", motor.name);
-        let mut input = self.backend.open_input(line.gpio, pull, &who, on_edge).map_err(hal)?;
-        if input.level().map_err(hal)? == active {
-            let (motor, gpio) = (motor.name.clone(), line.gpio);
-            return Err(MachineError::FaultAtStart { motor, gpio });
-        }
-        self.inputs.push(input);
+        let opened = FaultLine::open(self.inputs, self.backend, motor, line, mailbox.fault.clone());
+        self.fault_line = Some(opened?);
         Ok(())
     }
 }
@@ -530,6 +515,6 @@ pub(super) fn min_interval(model: &MotorModel) -> u64 {
     (1e9 / (1.25 * model.native_limits(1.0).speed)) as u64
 }
 
-fn active_level(line: LineConfig) -> Level {
+pub(super) fn active_level(line: LineConfig) -> Level {
     Level::from_bool(!line.active_low)
 }

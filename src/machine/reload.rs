@@ -307,7 +307,8 @@ impl Machine {
             spin: config.machine.spin,
             max_lateness: max_lateness(config, self.hardware),
             events: self.reports.clone(),
-            inputs: Vec::new(),
+            inputs: &mut self.inputs,
+            fault_line: None,
             // Motors that come with a new config have no place that was kept for them.
             restored: nowhere.as_ref(),
         };
@@ -397,7 +398,7 @@ impl Machine {
                 stuck = Some(self.models[motor].name.clone());
             }
             self.forget_pwm(&config, motor);
-            self.motors[motor]._inputs.clear();
+            self.motors[motor].fault_line = None;
         }
         match stuck {
             Some(motor) => Err(MachineError::Threads(format!("the loop of {motor} does not end"))),
