@@ -41,6 +41,7 @@ pub mod config;
 #[cfg(feature = "cli")]
 mod doctor;
 pub mod hal;
+pub mod inputs;
 pub mod machine;
 mod monotonic;
 pub mod motion;

@@ -330,4 +330,6 @@ pub struct InputEdge {
     pub level: Level,
     /// When it happened.
     pub at: Instant,
+    /// Its number on this line, where the back end counts: a gap says that edges were lost.
+    pub number: Option<u32>,
 }

@@ -8,6 +8,7 @@ use super::stand::Watch;
 use super::{Kept, Machine, MachineError, Owner};
 use crate::config::{Config, Drive, MotorConfig};
 use crate::hal::{Backend, Clock, SimBackend, Supply};
+use crate::inputs::Watcher;
 use crate::motor::Event;
 use crate::moves::{BookSetup, MotorModel, MoveBook};
 use crate::roster::{Crew, Opener, Roster, Signals, check_soft_pwm};
@@ -167,6 +168,7 @@ impl MachineBuilder {
         recorder.text(names.moves, trace_start, &grammar);
         let hardware = backend.is_hardware();
         let (event_tx, event_rx) = crossbeam_channel::bounded(16 * self.config.motors.len() + 16);
+        let mut inputs = Watcher::new(clock.clone());
         let mut opener = Opener {
             backend: &mut *backend,
             clock: clock.clone(),
@@ -175,16 +177,17 @@ impl MachineBuilder {
             spin: self.config.machine.spin,
             max_lateness: max_lateness(&self.config, hardware),
             events: event_tx.clone(),
-            inputs: Vec::new(),
+            inputs: &mut inputs,
+            fault_line: None,
             restored: self.restored.as_ref(),
         };
         let opened = opener.open(&self.config, &names)?;
         let enables = opener.enables;
-        let (mut members, mut motors, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut members, mut motors, mut fault_lines) = (Vec::new(), Vec::new(), Vec::new());
         for opened in opened {
             members.push((opened.member, opened.mailbox));
             motors.push(opened.state);
-            inputs.push(opened.inputs);
+            fault_lines.push(opened.fault_line);
         }
         let (finish_patience, wake_slack) = patience(&self.config);
         let safe = vec![false; motors.len()];
@@ -208,8 +211,9 @@ impl MachineBuilder {
             hardware,
             header: backend,
             enables,
-            reports,
             inputs,
+            reports,
+            fault_lines,
             realtime: self.realtime,
             restored: self.restored,
         };
@@ -226,6 +230,7 @@ impl MachineBuilder {
             trace,
             trace_start,
             move_signal: names.moves,
+            loops: None,
             position_signals: names.motors.iter().map(|m| m.position).collect(),
             safe,
             finish_patience,

@@ -6,7 +6,9 @@
 mod ahead;
 mod branch;
 mod build;
+mod clear;
 mod jogs_and_paths;
+mod loops;
 mod named;
 mod orders;
 mod preflight;
@@ -33,6 +35,7 @@ use crate::sync::{EventBook, StopEvent};
 use crate::trace::{Recorder, Recording, SignalId, Trace};
 use crate::units::Instant;
 
+use loops::LoopWatch;
 use stand::Watch;
 
 pub use crate::moves::{
@@ -42,6 +45,7 @@ pub use crate::moves::{
 };
 pub use crate::roster::{Difference, Kept, MachineError};
 pub use build::MachineBuilder;
+pub use clear::ClearError;
 pub use preflight::{Preflight, Problem, preflight};
 pub use program::{Deed, Progress, ProgressFn, RunOptions, choose_program};
 pub use program_run::{ProgramEnd, ProgramRun, ProgramTurn};
@@ -82,6 +86,8 @@ pub struct Machine {
     move_signal: SignalId,
     /// Each motor's position in the trace.
     position_signals: Vec<SignalId>,
+    /// While it looks after its motors' loops itself.
+    loops: Option<LoopWatch>,
     /// Motors that have said that their hardware is safe.
     safe: Vec<bool>,
     finish_patience: Duration,
@@ -152,7 +158,7 @@ impl Machine {
         self.roster.fleet.waker()
     }
 
-    /// A driver's fault in a motor at `at` from now, as if its fault line had become active.
+    /// A driver's fault in a motor `after` from now, as if its fault line had been active for a moment.
     pub fn inject_fault(&mut self, motor: &str, after: Duration) -> Result<(), MoveError> {
         let index = self.book.find(motor)?;
         let at = self.now() + after;
@@ -367,12 +373,14 @@ impl Machine {
     /// Runs the machine until `until`, or until something happened that may interest a waiter.
     fn pump(&mut self, until: Instant) {
         let watch = self.supply.as_ref().filter(|_| self.book.has_budget()).map(|w| w.next);
-        let deadline = self.book.next_deadline().min(until).min(watch.unwrap_or(Instant::FAR));
+        let watch = watch.unwrap_or(Instant::FAR).min(self.loops_due());
+        let deadline = self.book.next_deadline().min(until).min(watch);
         match self.roster.fleet.next(deadline, self.heed()) {
             Next::Event(event) => self.on_event(event),
             Next::Stop => self.on_stop(),
             Next::Deadline => {}
         }
+        self.look_at_loops();
         if self.now() >= self.book.next_deadline() {
             self.hear_out();
         }

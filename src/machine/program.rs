@@ -80,6 +80,7 @@ impl Machine {
         if self.is_hardware() {
             self.refuse_unknown_places(&config, program)?;
         }
+        self.watch_loops();
         let begun = self.now();
         let name: Arc<str> = program.name.as_str().into();
         let uses = super::motors_of(&config, &program.name);
@@ -109,7 +110,8 @@ impl Machine {
                 log::warn!("held, and nothing is to come that would resume it: the run ends here");
                 self.carry_out(&Deed::Stop)?;
             }
-            if self.is_stopped() {
+            // Where a loop has died nothing goes on: its motor does what nobody knows.
+            if self.is_stopped() || self.has_dead_loop() {
                 root.cancel(self);
             } else if self.now() >= end && !timed_out {
                 timed_out = true;

@@ -10,11 +10,11 @@ use thiserror::Error;
 use super::build::{max_lateness, patience};
 use super::{Difference, Machine, MachineError, Place};
 use crate::config::{AtRest, Config, Drive, MotorConfig};
-use crate::hal::{InputLine, SharedLine};
+use crate::hal::SharedLine;
 use crate::motor::{Command, FaultKind, MotorIndex, Tuning};
 use crate::moves::{MotorModel, MotorState};
 use crate::roster::{
-    Opened, Opener, Signals, check_soft_pwm, collide, enable, line, min_interval, ports,
+    FaultLine, Opened, Opener, Signals, check_soft_pwm, collide, enable, line, min_interval, ports,
     pwm_outputs, same_steps, servo_lateness,
 };
 use crate::trace::TraceBuilder;
@@ -72,7 +72,7 @@ struct Started {
     motor: MotorIndex,
     slot: usize,
     state: MotorState,
-    inputs: Vec<Box<dyn InputLine>>,
+    fault_line: Option<FaultLine>,
 }
 
 /// What a motor that is opened anew takes along.
@@ -318,7 +318,8 @@ impl Machine {
             spin: config.machine.spin,
             max_lateness,
             events: self.roster.reports.clone(),
-            inputs: Vec::new(),
+            inputs: &mut self.roster.inputs,
+            fault_line: None,
             // Motors that come with a new config have no place that was kept for them.
             restored: nowhere.as_ref(),
         };
@@ -410,7 +411,7 @@ impl Machine {
                 stuck = Some(self.book.models[motor].name.clone());
             }
             self.roster.forget_pwm(&config, motor);
-            self.roster.inputs[motor].clear();
+            self.roster.fault_lines[motor] = None;
         }
         match stuck {
             Some(motor) => Err(MachineError::Threads(format!("the loop of {motor} does not end"))),
@@ -433,13 +434,13 @@ impl Machine {
         let mut started = Vec::new();
         let mut failed = None;
         for Fresh { motor, slot, opened } in fresh {
-            let Opened { member, mailbox, state, inputs } = opened;
+            let Opened { member, mailbox, state, fault_line } = opened;
             if failed.is_some() {
                 self.roster.fleet.give_back(slot);
                 continue;
             }
             match self.roster.fleet.add(slot, member, mailbox) {
-                Ok(()) => started.push(Started { motor, slot, state, inputs }),
+                Ok(()) => started.push(Started { motor, slot, state, fault_line }),
                 Err(e) => {
                     self.roster.fleet.give_back(slot);
                     failed = Some(MachineError::Threads(e.to_string()));
@@ -471,9 +472,9 @@ impl Machine {
             let opened = self.open_some(&config, &names, &[motor], carried);
             match opened.and_then(|fresh| self.start_loops(fresh)) {
                 Ok(started) => {
-                    for Started { motor, slot, state, inputs } in started {
+                    for Started { motor, slot, state, fault_line } in started {
                         slots[motor] = slot;
-                        self.roster.inputs[motor] = inputs;
+                        self.roster.fault_lines[motor] = fault_line;
                         self.replace(motor, state);
                     }
                 }
@@ -505,7 +506,7 @@ impl Machine {
         let (old, new) = (self.book.config.clone(), Arc::new(new));
         let mut states: Vec<_> =
             std::mem::take(&mut self.book.motors).into_iter().map(Some).collect();
-        let mut lines = std::mem::take(&mut self.roster.inputs);
+        let mut lines = std::mem::take(&mut self.roster.fault_lines);
         let mut motors = Vec::with_capacity(new.motors.len());
         let mut started: Vec<_> = started.into_iter().map(Some).collect();
         let mut slots = Vec::new();
@@ -513,15 +514,15 @@ impl Machine {
             let fresh = started.iter_mut().find(|s| s.as_ref().is_some_and(|s| s.motor == number));
             let kept = || {
                 let before = old.motor_index(&motor.name)?;
-                let inputs = std::mem::take(&mut lines[before]);
+                let fault_line = lines[before].take();
                 let slot = self.roster.fleet.slot(before);
-                Some(Started { motor: number, slot, state: states[before].take()?, inputs })
+                Some(Started { motor: number, slot, state: states[before].take()?, fault_line })
             };
             // Every motor has been started now, or was there before.
             if let Some(found) = fresh.and_then(Option::take).or_else(kept) {
                 slots.push(found.slot);
                 motors.push(found.state);
-                self.roster.inputs.push(found.inputs);
+                self.roster.fault_lines.push(found.fault_line);
             }
         }
         self.roster.fleet.appoint(slots);

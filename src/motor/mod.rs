@@ -13,6 +13,7 @@
 mod change;
 mod coils;
 mod limits;
+mod orders;
 mod part;
 mod pulses;
 mod pwm_clock;
@@ -117,6 +118,9 @@ pub enum Command {
         /// Which pulse stands for which angle.
         map: PulseMap,
     },
+    /// At rest, after a fault that has been seen to: take orders again, and say [`Report::Recovered`]. Nothing
+    /// is switched on or off. Where the driver's fault line is active again it says [`Report::Fault`] instead.
+    Recover,
     /// Make the hardware safe for the end of the program, then say [`Report::Safe`].
     Finish,
 }
@@ -149,6 +153,19 @@ pub enum FaultKind {
     Silent,
     /// Its outputs were closed for another config, and could not be opened again.
     Closed,
+}
+
+impl FaultKind {
+    /// Whether its motor can be taken back once the cause has gone: the loop lives, and knows what its outputs
+    /// do. After a refused write nobody knows what a pin shows, and a loop that panicked or hangs is no more.
+    pub fn can_be_cleared(&self) -> bool {
+        match self {
+            FaultKind::Driver | FaultKind::Limit(_) => true,
+            FaultKind::Output(_) | FaultKind::Panic | FaultKind::Silent | FaultKind::Closed => {
+                false
+            }
+        }
+    }
 }
 
 impl std::fmt::Display for FaultKind {
@@ -224,8 +241,10 @@ pub enum Report {
     /// It has let go, by itself or since it was told to: a servo's signal has ended, or its driver or its
     /// coils are off.
     Released,
-    /// Still, because of a fault.
+    /// Still, because of a fault. It takes no orders for moves from here on, until it has recovered.
     Fault(FaultKind),
+    /// It takes orders again, after [`Command::Recover`].
+    Recovered,
     /// The hardware is in the state it shall be left in.
     Safe,
 }
@@ -332,6 +351,8 @@ impl Default for Leads {
 ///                 self.out.say(Report::Halted { id });
 ///             }
 ///             Command::Enable | Command::Release | Command::SetCount(_) => {}
+///             // It never has a fault.
+///             Command::Recover => self.out.say(Report::Recovered),
 ///             Command::Reach { .. } | Command::Tune(_) => {}
 ///             Command::Finish => {
 ///                 self.make_safe();
@@ -386,7 +407,8 @@ pub trait Motor: Send {
     /// Does what is due at `now` and says when to be asked again.
     fn poll(&mut self, now: Instant) -> Wake;
 
-    /// An input changed: `active` says whether its meaning holds, `at` when it changed.
+    /// An input changed, and that is confirmed: `active` says whether its meaning holds, `at` when its first edge
+    /// was.
     fn on_input(&mut self, input: Input, active: bool, at: Instant);
 
     /// Where the motor is commanded to be at `t`, in its native unit. Without feedback no more can be

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::orders::Orders;
 use super::part::{Met, Part, Stage};
 use super::{
     Command, FaultKind, Input, Limit, Motor, MotorLimits, Outbox, Report, Telemetry, Verdict, Wake,
@@ -113,7 +114,7 @@ pub struct Servo {
     /// When it was last known to be part of a move.
     rests_since: Instant,
     finish: bool,
-    closed: bool,
+    orders: Orders,
 }
 
 impl Servo {
@@ -130,12 +131,12 @@ impl Servo {
             angle: 0.0,
             rests_since: Instant::ZERO,
             finish: false,
-            closed: false,
+            orders: Orders::default(),
         }
     }
 
     fn fail(&mut self, kind: FaultKind) {
-        self.closed = true;
+        self.orders.fail();
         // Said before the barrier breaks, so that the others' 'not started' comes after it.
         self.out.say(Report::Fault(kind));
         self.part.drop_move();
@@ -288,12 +289,12 @@ impl Motor for Servo {
         match command {
             Command::Arm(motion) => {
                 let started = matches!(self.signal, Signal::On { .. }).then_some(self.angle);
-                if self.part.is_free(self.closed)
+                if self.part.is_free(self.orders.are_refused())
                     && let Err(limit) = check(&self.s.limits, &motion.trajectory, started)
                 {
                     return self.part.refuse(&motion, limit, &mut self.out);
                 }
-                self.part.arm(motion, self.closed, &mut self.out);
+                self.part.arm(motion, self.orders.are_refused(), &mut self.out);
                 if matches!(self.signal, Signal::Off | Signal::On { .. }) {
                     self.part.arrive(&mut self.out);
                 }
@@ -322,9 +323,10 @@ impl Motor for Servo {
                 (self.s.limits, self.s.map) = (limits, map);
             }
             Command::Enable | Command::SetCount(_) | Command::Reach { .. } => {}
+            Command::Recover => self.orders.recover(&mut self.out),
             Command::Finish => {
                 self.part.drop_move();
-                self.closed = true;
+                self.orders.end();
                 self.finish = true;
                 self.begin_end(now);
             }
@@ -354,7 +356,7 @@ impl Motor for Servo {
 
     fn on_input(&mut self, input: Input, active: bool, _at: Instant) {
         match input {
-            Input::Fault if active && !self.closed => self.fail(FaultKind::Driver),
+            Input::Fault if self.orders.hear_line(active) => self.fail(FaultKind::Driver),
             Input::Fault => {}
         }
     }
@@ -365,7 +367,7 @@ impl Motor for Servo {
 
     fn make_safe(&mut self) {
         self.part.drop_move();
-        self.closed = true;
+        self.orders.end();
         if !matches!(self.signal, Signal::Off) {
             let _ = end_signal(&mut *self.s.channel, self.s.period, &self.s.clock);
             self.signal = Signal::Off;

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::orders::Orders;
 use super::part::{Met, Part, Stage};
 use super::servo::check;
 use super::{
@@ -72,7 +73,7 @@ pub struct SoftServo {
     /// When it was last known to be part of a move.
     rests_since: Instant,
     finish: bool,
-    closed: bool,
+    orders: Orders,
 }
 
 impl SoftServo {
@@ -91,7 +92,7 @@ impl SoftServo {
             ending: false,
             rests_since: Instant::ZERO,
             finish: false,
-            closed: false,
+            orders: Orders::default(),
         }
     }
 
@@ -106,7 +107,7 @@ impl SoftServo {
     }
 
     fn fail(&mut self, kind: FaultKind) {
-        self.closed = true;
+        self.orders.fail();
         // Said before the barrier breaks, so that the others' 'not started' comes after it.
         self.out.say(Report::Fault(kind));
         self.drop_move();
@@ -250,12 +251,12 @@ impl Motor for SoftServo {
                 // One that is on its way out has no place that a new one would jump from.
                 let runs = !matches!(self.signal, Signal::Off) && !self.ending;
                 let started = runs.then_some(self.angle);
-                if self.part.is_free(self.closed)
+                if self.part.is_free(self.orders.are_refused())
                     && let Err(limit) = check(&self.s.limits, &motion.trajectory, started)
                 {
                     return self.part.refuse(&motion, limit, &mut self.out);
                 }
-                self.part.arm(motion, self.closed, &mut self.out);
+                self.part.arm(motion, self.orders.are_refused(), &mut self.out);
                 if !self.ending {
                     self.part.arrive(&mut self.out);
                 }
@@ -282,9 +283,10 @@ impl Motor for SoftServo {
                 (self.s.limits, self.s.map) = (limits, map);
             }
             Command::Enable | Command::SetCount(_) | Command::Reach { .. } => {}
+            Command::Recover => self.orders.recover(&mut self.out),
             Command::Finish => {
                 self.drop_move();
-                self.closed = true;
+                self.orders.end();
                 self.finish = true;
                 self.ending = !matches!(self.signal, Signal::Off);
             }
@@ -313,7 +315,7 @@ impl Motor for SoftServo {
 
     fn on_input(&mut self, input: Input, active: bool, _at: Instant) {
         match input {
-            Input::Fault if active && !self.closed => self.fail(FaultKind::Driver),
+            Input::Fault if self.orders.hear_line(active) => self.fail(FaultKind::Driver),
             Input::Fault => {}
         }
     }
@@ -324,7 +326,7 @@ impl Motor for SoftServo {
 
     fn make_safe(&mut self) {
         self.drop_move();
-        self.closed = true;
+        self.orders.end();
         if self.s.line.level().is_high() {
             let fall = match self.signal {
                 Signal::High { fall, .. } => fall,

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use super::orders::Orders;
 use super::part::{Met, Part, Stage};
 use super::step_output::{StepOutput, Turn};
 use super::{
@@ -66,8 +67,7 @@ pub struct Stepper<O> {
     halted: Option<Option<MoveId>>,
     fault: Option<FaultKind>,
     finish: bool,
-    /// A fault or the end of the program: takes no more moves.
-    closed: bool,
+    orders: Orders,
 }
 
 /// A turn of the motor alone, until the play is behind it.
@@ -110,7 +110,7 @@ impl<O: StepOutput> Stepper<O> {
             halted: None,
             fault: None,
             finish: false,
-            closed: false,
+            orders: Orders::default(),
         }
     }
 
@@ -131,7 +131,7 @@ impl<O: StepOutput> Stepper<O> {
     }
 
     fn fail(&mut self, kind: FaultKind) {
-        self.closed = true;
+        self.orders.fail();
         if self.drive.in_pulse() {
             self.fault = Some(kind);
         } else {
@@ -184,7 +184,7 @@ impl<O: StepOutput> Stepper<O> {
             self.out.say(Report::Released);
         }
         self.let_go = false;
-        if self.enabled && !self.powered && !self.closed {
+        if self.enabled && !self.powered && !self.orders.are_refused() {
             self.awake_from = self.drive.energise()?;
             self.powered = true;
         }
@@ -401,14 +401,14 @@ impl<O: StepOutput> Motor for Stepper<O> {
     fn command(&mut self, command: Command, now: Instant) {
         match command {
             Command::Arm(motion) => {
-                if !self.part.is_free(self.closed) {
-                    self.part.arm(motion, self.closed, &mut self.out);
+                if !self.part.is_free(self.orders.are_refused()) {
+                    self.part.arm(motion, self.orders.are_refused(), &mut self.out);
                     return;
                 }
                 match self.accept(&motion) {
                     Ok(take_up) => {
                         (self.take_up, self.placed, self.let_go) = (take_up, motion.placed, false);
-                        self.part.arm(motion, self.closed, &mut self.out);
+                        self.part.arm(motion, self.orders.are_refused(), &mut self.out);
                     }
                     Err(limit) => self.part.refuse(&motion, limit, &mut self.out),
                 }
@@ -429,7 +429,7 @@ impl<O: StepOutput> Motor for Stepper<O> {
                 self.let_go = self.part.is_idle() && !self.drive.in_pulse();
                 self.enabled &= !self.let_go;
             }
-            Command::Enable => self.enabled |= self.part.is_idle() && !self.closed,
+            Command::Enable => self.enabled |= self.part.is_idle() && !self.orders.are_refused(),
             // It has no pulses of different widths.
             Command::Reach { .. } => {}
             Command::SetCount(count) => {
@@ -444,9 +444,10 @@ impl<O: StepOutput> Motor for Stepper<O> {
                 self.s.release_at_end = tuning.release_at_end;
                 self.s.max_lateness = tuning.max_lateness;
             }
+            Command::Recover => self.orders.recover(&mut self.out),
             Command::Finish => {
                 self.part.drop_move();
-                self.closed = true;
+                self.orders.end();
                 self.finish = true;
             }
         }
@@ -478,7 +479,7 @@ impl<O: StepOutput> Motor for Stepper<O> {
 
     fn on_input(&mut self, input: Input, active: bool, _at: Instant) {
         match input {
-            Input::Fault if active && !self.closed => self.fail(FaultKind::Driver),
+            Input::Fault if self.orders.hear_line(active) => self.fail(FaultKind::Driver),
             Input::Fault => {}
         }
     }
@@ -489,7 +490,7 @@ impl<O: StepOutput> Motor for Stepper<O> {
 
     fn make_safe(&mut self) {
         self.part.drop_move();
-        self.closed = true;
+        self.orders.end();
         self.drive.make_safe();
         if self.powered && self.s.may_release && self.s.release_at_end {
             self.powered = false;

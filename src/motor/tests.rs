@@ -361,3 +361,35 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_motor_that_recovers_takes_orders_again() {
+    let mut b = bench(16);
+    b.motor.command(Command::Recover, at(0));
+    assert_eq!(b.said(), [Report::Recovered]);
+    b.motor.on_input(Input::Fault, true, at(0));
+    // Said once, however often the line comes and goes.
+    b.motor.on_input(Input::Fault, false, at(1));
+    b.motor.on_input(Input::Fault, true, at(2));
+    assert_eq!(b.said(), [Report::Fault(FaultKind::Driver)]);
+    // The line is active: it has not recovered, whatever was read of it a moment ago.
+    b.motor.command(Command::Recover, at(3));
+    b.motor.command(Command::Arm(motion(1, 5.0, 1)), at(3));
+    assert_eq!(b.said(), [Report::Fault(FaultKind::Driver), Report::NotStarted(1)]);
+    b.motor.on_input(Input::Fault, false, at(4));
+    b.motor.command(Command::Recover, at(4));
+    b.motor.command(Command::Arm(motion(2, 5.0, 1)), at(4));
+    b.poll(4);
+    assert_eq!(b.said(), [Report::Recovered, Report::Armed(2), Report::Started(2)]);
+    // A plan that broke a limit of its own is no reason to stay away for ever, either.
+    b.motor.set_limits(MotorLimits { travel: (0.0, 0.0), ..ANY });
+    b.poll(5_000);
+    b.motor.command(Command::Recover, at(5_001));
+    let fault = Report::Fault(FaultKind::Limit(Limit::Travel));
+    assert_eq!(b.said(), [fault, Report::Recovered]);
+    // What is about to end does not come back.
+    b.motor.command(Command::Finish, at(7_000));
+    b.motor.command(Command::Recover, at(7_000));
+    b.poll(7_000);
+    assert_eq!(b.said(), [Report::Safe]);
+}

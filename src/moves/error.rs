@@ -101,7 +101,7 @@ pub enum MoveError {
         why: String,
     },
     /// The motor has a fault.
-    #[error("{motor} has a fault: {fault}; mend it and start again")]
+    #[error("{motor} has a fault: {fault}; mend it, then clear it")]
     Faulted {
         /// The motor.
         motor: String,

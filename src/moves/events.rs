@@ -62,6 +62,7 @@ impl MoveBook {
             }
             Report::Released => self.on_released(motor),
             Report::Fault(kind) => self.on_fault(motor, kind),
+            Report::Recovered => self.on_recovered(motor),
             // Whoever ends the loops waits for that.
             Report::Safe => {}
         }
@@ -316,6 +317,13 @@ impl MoveBook {
         state.doubt();
         self.excuse(id, motor);
         self.end_part(id, motor, |_| Cause::NoAnswer);
+    }
+
+    /// It takes orders again.
+    fn on_recovered(&mut self, motor: MotorIndex) {
+        let text = format!("{}: back in service, after a fault", self.models[motor].name);
+        self.say(log::Level::Info, text);
+        self.motors[motor].fault = None;
     }
 
     /// A motor's loop does not answer: it has a fault, and what it was moving in ends without it.

@@ -4,6 +4,7 @@
 mod crew;
 mod difference;
 mod error;
+mod fault_line;
 mod kept;
 mod open;
 mod soft_pwm;
@@ -14,7 +15,8 @@ use std::collections::BTreeMap;
 use crossbeam_channel::Sender;
 
 use crate::config::{AtStart, Config, MotorConfig};
-use crate::hal::{Backend, InputLine, SharedLine};
+use crate::hal::{Backend, SharedLine};
+use crate::inputs::Watcher;
 use crate::motor::{Event, MotorIndex};
 use crate::moves::MotorModel;
 
@@ -22,6 +24,7 @@ pub(crate) use crew::Crew;
 pub use difference::Difference;
 pub(crate) use difference::{collide, enable, line, ports, same_steps};
 pub use error::MachineError;
+pub(crate) use fault_line::FaultLine;
 pub use kept::Kept;
 pub(crate) use kept::kept_places;
 pub(crate) use open::{
@@ -38,7 +41,9 @@ pub(crate) struct Roster {
     /// Where the motors' loops speak into.
     pub reports: Sender<Event>,
     /// For each motor: its driver's fault line. It is watched as long as this lives.
-    pub inputs: Vec<Vec<Box<dyn InputLine>>>,
+    pub fault_lines: Vec<Option<FaultLine>>,
+    /// Who watches them.
+    pub inputs: Watcher,
     pub backend: &'static str,
     pub hardware: bool,
     pub realtime: bool,

@@ -1,31 +1,28 @@
 //! Opens what a config names: outputs, channels and inputs, and the motors' loops over them.
 
+use crossbeam_channel::Sender;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crossbeam_channel::Sender;
-
+use super::fault_line::FaultLine;
 use super::{Kept, MachineError, start_position};
-use crate::board::{Pull, PwmOutput, PwmTiming};
+use crate::board::{PwmOutput, PwmTiming};
 use crate::config::{
     AtRest, AtStart, CoilWiring, CoilsDrive, Config, Drive, LineConfig, MotorConfig, PwmClockDrive,
     Sequence, ServoDrive, ServoOutput, StepDirDrive,
 };
 use crate::hal::{
-    Backend, Clock, HalError, InputLine, Level, OutputLine, OutputStart, PwmChannel,
-    RecordedOutput, RecordedPwm, SharedLine, TimedPwm,
+    Backend, Clock, HalError, Level, OutputLine, OutputStart, PwmChannel, RecordedOutput,
+    RecordedPwm, SharedLine, TimedPwm,
 };
+use crate::inputs::Watcher;
 use crate::motor::{
-    Coils, CoilsSetup, Event, Input, Motor, Outbox, Phases, PulseMap, Pulses, PulsesSetup, Servo,
+    Coils, CoilsSetup, Event, Motor, Outbox, Phases, PulseMap, Pulses, PulsesSetup, Servo,
     ServoSetup, SoftServo, SoftServoSetup, Stepper, StepperSetup, Telemetry,
 };
 use crate::moves::{MotorModel, MotorState, Place, nanos};
-use crate::runtime::{Mail, Mailbox, Member};
+use crate::runtime::{Mailbox, Member};
 use crate::trace::{Recorder, SignalId, SignalKind, TraceBuilder};
-
-/// How long a fault line's thread waits for room in its motor's mailbox.
-const INPUT_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The trace's names, in the order of the config.
 pub(crate) struct Signals {
@@ -107,7 +104,9 @@ pub(crate) struct Opener<'b> {
     /// How much of the time between two edges may be spun away.
     pub spin: f64,
     pub events: Sender<Event>,
-    pub inputs: Vec<Box<dyn InputLine>>,
+    pub inputs: &'b mut Watcher,
+    /// The fault line of the motor that is being opened.
+    pub fault_line: Option<FaultLine>,
     /// Where motors stood when the machine before ended; `None`: nobody keeps that.
     pub restored: Option<&'b BTreeMap<String, Kept>>,
 }
@@ -117,7 +116,7 @@ pub(crate) struct Opened {
     pub member: Member,
     pub mailbox: Mailbox,
     pub state: MotorState,
-    pub inputs: Vec<Box<dyn InputLine>>,
+    pub fault_line: Option<FaultLine>,
 }
 
 /// The PWM outputs that these motors need.
@@ -226,7 +225,7 @@ impl Opener<'_> {
             leads: boxed.leads(),
         };
         let member = Member { name: motor.name.clone(), motor: boxed };
-        Ok(Opened { member, mailbox, state, inputs: std::mem::take(&mut self.inputs) })
+        Ok(Opened { member, mailbox, state, fault_line: self.fault_line.take() })
     }
 
     /// The enable lines of these motors, as far as they are not open. They come first: a driver is not
@@ -486,29 +485,15 @@ impl Opener<'_> {
         Coils::new(CoilsSetup { lines, phases, reverse, settle, phase })
     }
 
-    /// Watches a driver's fault line; its edges go to the motor's own mailbox.
+    /// Watches a driver's fault line; what is confirmed goes to the motor's own loop.
     pub(super) fn fault_line(
         &mut self,
         motor: &MotorConfig,
         line: LineConfig,
         mailbox: &Mailbox,
     ) -> Result<(), MachineError> {
-        let hal = |error| MachineError::Hal { motor: motor.name.clone(), error };
-        let active = active_level(line);
-        // Drivers' fault outputs are open drains: without a pull the line would float.
-        let pull = if line.active_low { Pull::Up } else { Pull::Down };
-        let sender = mailbox.sender.clone();
-        let on_edge = Box::new(move |edge: crate::hal::InputEdge| {
-            let mail = Mail::Input(Input::Fault, edge.level == active, edge.at);
-            let _ = sender.send_timeout(mail, INPUT_PATIENCE);
-        });
-        let who = format!("{}'s fault line", motor.name);
-        let mut input = self.backend.open_input(line.gpio, pull, &who, on_edge).map_err(hal)?;
-        if input.level().map_err(hal)? == active {
-            let (motor, gpio) = (motor.name.clone(), line.gpio);
-            return Err(MachineError::FaultAtStart { motor, gpio });
-        }
-        self.inputs.push(input);
+        let opened = FaultLine::open(self.inputs, self.backend, motor, line, mailbox.fault.clone());
+        self.fault_line = Some(opened?);
         Ok(())
     }
 }
@@ -531,7 +516,7 @@ pub(crate) fn min_interval(model: &MotorModel) -> u64 {
     (1e9 / (1.25 * model.native_limits(1.0).speed)) as u64
 }
 
-fn active_level(line: LineConfig) -> Level {
+pub(crate) fn active_level(line: LineConfig) -> Level {
     Level::from_bool(!line.active_low)
 }
 

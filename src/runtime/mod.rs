@@ -2,6 +2,7 @@
 //!
 //! Both stand behind [`Fleet`]; the machine above does not know which it has.
 
+mod lane;
 #[cfg(feature = "cli")]
 mod probe;
 mod scheduling;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+pub use lane::{Lane, LaneEnd};
 #[cfg(feature = "cli")]
 pub(crate) use probe::probe_lateness;
 pub use scheduling::Granted;
@@ -27,7 +29,7 @@ pub use virtual_time::VirtualFleet;
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::hal::Clock;
-use crate::motor::{Command, Event, Input, Motor, MotorIndex};
+use crate::motor::{Command, Event, Motor, MotorIndex};
 use crate::units::Instant;
 
 /// Asks for the calling thread what the motors' threads ask for: SCHED_FIFO at their priority. Says
@@ -97,25 +99,28 @@ pub struct Member {
 pub enum Mail {
     /// A command of the machine.
     Command(Command),
-    /// An input that changed: whether its meaning holds, and when it changed.
-    Input(Input, bool, Instant),
     /// A question of [`Fleet::roll_call`]: a loop that turns notes its number.
     RollCall(u64),
 }
 
-/// Both ends of a motor's mailbox. It is bounded: a command that finds it full is an error for the
-/// machine, an input waits for room in its own thread.
+/// Both ends of what leads to a motor's loop. The mailbox is bounded: a command that finds it full is an error
+/// for the machine. Inputs have a lane of their own, which is never full.
 pub struct Mailbox {
-    /// For the machine, and for the inputs' threads.
+    /// For the machine.
     pub sender: Sender<Mail>,
     /// For the loop.
     pub receiver: Receiver<Mail>,
+    /// For whoever watches the driver's fault line.
+    pub fault: Lane,
+    /// For the loop.
+    pub fault_end: LaneEnd,
 }
 
 impl Default for Mailbox {
     fn default() -> Self {
         let (sender, receiver) = crossbeam_channel::bounded(16);
-        Mailbox { sender, receiver }
+        let (fault, fault_end) = Lane::pair();
+        Mailbox { sender, receiver, fault, fault_end }
     }
 }
 
@@ -200,7 +205,8 @@ pub trait Fleet: Send {
         Vec::new()
     }
 
-    /// A driver's fault, as if its line had become active: for tests of what follows.
+    /// A driver's fault, as if its line had been active for a moment, and that had been confirmed: for tests of
+    /// what follows.
     fn inject_fault(&mut self, motor: MotorIndex, at: Instant);
 
     /// Starts the loop of one more motor, in the slot of that number: one whose motor was

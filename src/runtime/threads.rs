@@ -9,7 +9,7 @@ use log::{info, warn};
 
 use super::scheduling::{self, Granted};
 use super::wait::{PreciseWait, sleep_until};
-use super::{Fleet, FleetEnd, Heed, Mail, Mailbox, Member, Next, SendError, Waker};
+use super::{Fleet, FleetEnd, Heed, Lane, LaneEnd, Mail, Mailbox, Member, Next, SendError, Waker};
 use crate::hal::Clock;
 use crate::motor::{Command, Event, FaultKind, Input, Motor, MotorIndex, Report};
 use crate::sync::{Gather, StopEvent};
@@ -50,6 +50,7 @@ pub struct ThreadFleet {
 struct Handle {
     name: String,
     mail: Sender<Mail>,
+    fault: Lane,
     quit: StopEvent,
     /// Its last word.
     done: Receiver<()>,
@@ -98,6 +99,7 @@ impl NewLoop {
             motor: member.motor,
             clock: Clock::monotonic(),
             mail: mailbox.receiver,
+            fault: mailbox.fault_end,
             events: self.events.clone(),
             halt: self.halt.clone(),
             quit: quit.clone(),
@@ -119,7 +121,7 @@ impl NewLoop {
             let _ = done_tx.try_send(());
         })?;
         let (name, mail, thread) = (member.name, mailbox.sender, Some(thread));
-        Ok(Handle { name, mail, quit, done, thread, asked: 0, answered })
+        Ok(Handle { name, mail, fault: mailbox.fault, quit, done, thread, asked: 0, answered })
     }
 }
 
@@ -201,10 +203,8 @@ impl ThreadFleet {
         let now = self.clock.now();
         while let Some(i) = self.faults.iter().position(|f| f.0 <= now) {
             let (at, motor) = self.faults.swap_remove(i);
-            let member = &self.members[motor];
-            if member.mail.try_send(Mail::Input(Input::Fault, true, at)).is_err() {
-                warn!("{}: the injected fault found no room in the mailbox", member.name);
-            }
+            self.members[motor].fault.tell(true, at);
+            self.members[motor].fault.tell(false, at.plus_nanos(1));
         }
         self.faults.iter().map(|f| f.0).min().unwrap_or(Instant::FAR)
     }
@@ -327,6 +327,7 @@ struct Loop {
     motor: Box<dyn Motor>,
     clock: Clock,
     mail: Receiver<Mail>,
+    fault: LaneEnd,
     events: Sender<Event>,
     halt: StopEvent,
     quit: StopEvent,
@@ -367,7 +368,6 @@ impl Loop {
             };
             match mail {
                 Err(_) => return,
-                Ok(Mail::Input(..)) => {}
                 Ok(Mail::RollCall(number)) => self.answered.store(number, Ordering::Relaxed),
                 Ok(Mail::Command(command)) => match command {
                     Command::Arm(motion) => {
@@ -378,6 +378,7 @@ impl Loop {
                     Command::Halt => say(Report::Halted { id: None }),
                     Command::Finish => say(Report::Safe),
                     Command::Enable
+                    | Command::Recover
                     | Command::Release
                     | Command::SetCount(_)
                     | Command::Reach { .. }
@@ -394,6 +395,9 @@ impl Loop {
         while !self.quit.is_set() {
             while let Ok(mail) = self.mail.try_recv() {
                 self.take(mail);
+            }
+            while let Some((active, at)) = self.fault.take() {
+                self.motor.on_input(Input::Fault, active, at);
             }
             if halted != self.halt.is_set() {
                 halted = !halted;
@@ -418,6 +422,7 @@ impl Loop {
                     },
                     // Should it have been taken back already, the next one comes on a new channel.
                     recv(next_halt) -> _ => halt = self.halt.channel(),
+                    recv(self.fault.bell) -> _ => {}
                     recv(quit) -> _ => {}
                     default(timeout) => {}
                 }
@@ -432,7 +437,6 @@ impl Loop {
     fn take(&mut self, mail: Mail) {
         match mail {
             Mail::Command(command) => self.motor.command(command, self.clock.now()),
-            Mail::Input(input, active, at) => self.motor.on_input(input, active, at),
             Mail::RollCall(number) => self.answered.store(number, Ordering::Relaxed),
         }
     }

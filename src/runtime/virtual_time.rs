@@ -108,6 +108,7 @@ impl VirtualFleet {
             let (at, motor) = self.faults.remove(i);
             if let Some((member, _)) = &mut self.members[motor] {
                 member.motor.on_input(Input::Fault, true, at);
+                member.motor.on_input(Input::Fault, false, at);
             }
             self.poll(motor, now);
         }
@@ -121,9 +122,12 @@ impl VirtualFleet {
             while let Ok(mail) = mailbox.receiver.try_recv() {
                 match mail {
                     Mail::Command(command) => member.motor.command(command, now),
-                    Mail::Input(input, active, at) => member.motor.on_input(input, active, at),
                     Mail::RollCall(_) => {}
                 }
+                *due = now;
+            }
+            while let Some((active, at)) = mailbox.fault_end.take() {
+                member.motor.on_input(Input::Fault, active, at);
                 *due = now;
             }
         }

@@ -173,13 +173,8 @@ impl Desk<'_> {
 
     /// Allows moves again after a halt, a fault or an unclean end.
     fn clear(&mut self) -> Result<Reply> {
-        let faulty = self.machine.snapshot();
-        if let Some((motor, fault)) =
-            faulty.motors.iter().find_map(|m| Some((&m.motor, m.fault.as_ref()?)))
-        {
-            let text = format!("{motor}: {fault}; mend it and start the service again");
-            return Err(ErrorReply::new(ErrorCode::Fault, text).about([motor]));
-        }
+        self.machine.clear_faults().map_err(|e| words::no_clear(&e))?;
+        self.faulty.clear();
         if !self.machine.clear() {
             let text = "the motors do not come to rest: start the service again";
             return Err(ErrorReply::new(ErrorCode::Hardware, text));

@@ -2,7 +2,8 @@
 
 use crate::config::MotorUnit;
 use crate::machine::{
-    self, MachineError, MachineState, MotorOutcome, MoveError, Outcome, Place, RunResult,
+    self, ClearError, MachineError, MachineState, MotorOutcome, MoveError, Outcome, Place,
+    RunResult,
 };
 use crate::moves::Refusal;
 use crate::protocol::{self, EndResult, ErrorCode, ErrorReply, MotorPlace, OutcomeWord};
@@ -40,6 +41,10 @@ pub(super) fn no_program(error: &MachineError) -> ErrorReply {
         }
         _ => ErrorReply::new(ErrorCode::Limit, error.to_string()),
     }
+}
+
+pub(super) fn no_clear(error: &ClearError) -> ErrorReply {
+    ErrorReply::new(ErrorCode::Fault, error.to_string()).about([error.motor()])
 }
 
 pub(super) fn no_event(error: &EventError) -> ErrorReply {

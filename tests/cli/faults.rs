@@ -76,7 +76,6 @@ fn a_loop_that_panics_ends_the_run_in_good_order() {
 
 #[test]
 fn a_loop_that_hangs_is_named_and_holds_nobody() {
-    // Its part of the move has no end of its own: it ends with the move's time.
     let folder = tempfile::tempdir().unwrap();
     let short = BUSY.replace("{ x = \"100mm\", y = \"80mm\" }", "{ x = \"2mm\", y = \"2mm\" }");
     let file = config(folder.path(), &short);
@@ -88,6 +87,30 @@ fn a_loop_that_hangs_is_named_and_holds_nobody() {
     assert_eq!(ran.motor("x")["outcome"], json!("reached"), "{}", ran.json);
     assert!(ran.err.contains("did not end: y"), "{}", ran.err);
     assert!(ran.err.contains("lockstep safe"), "{}", ran.err);
+}
+
+#[test]
+fn a_loop_that_hangs_is_found_out_and_the_others_come_to_rest() {
+    // Ten seconds of way, in one move.
+    let folder = tempfile::tempdir().unwrap();
+    let long = BUSY.replace("{ x = \"100mm\", y = \"80mm\" }", "{ x = \"50mm\", y = \"50mm\" }");
+    for more in ["", ", on-fault = \"continue\""] {
+        let long = long.replace("y = \"50mm\" }", &format!("y = \"50mm\" }}{more}"));
+        let (file, trace) = (config(folder.path(), &long), folder.path().join("t.vcd"));
+        let mut command = lockstep();
+        command.args(["run", "--backend", "sim", "--json", "--config"]).arg(&file);
+        let ran = ran(command.arg("--trace").arg(&trace).env(FAULT, "hang:x@300ms"));
+        assert_eq!((ran.status, &ran.json["result"]), (1, &json!("failed")), "{}", ran.err);
+        assert_eq!(ran.motor("x")["cause"], json!("no-answer"), "{}", ran.json);
+        assert_eq!(ran.motor("y")["cause"], json!("stopped"), "{}", ran.json);
+        // 5 mm/s: found within a second or so, and then braked.
+        let y = ran.motor("y")["position"].as_f64().unwrap();
+        assert!(y < 25.0, "{more}: {y} mm");
+        assert!(ran.err.contains("x: the motor's loop does not answer"), "{}", ran.err);
+        let pulses = Wires::read(&trace).pulses("y.step");
+        assert!(pulses.iter().all(|p| p.width >= 1_900), "every pulse is whole");
+        assert_eq!(ran.motor("y")["steps"], json!(pulses.len()));
+    }
 }
 
 #[test]

@@ -184,6 +184,7 @@ fn input_edge(event: Event) -> InputEdge {
     InputEdge {
         level: Level::from_bool(event.trigger == Trigger::RisingEdge),
         at: Instant::ZERO + event.timestamp,
+        number: Some(event.seqno),
     }
 }
 

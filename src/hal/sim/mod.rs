@@ -182,7 +182,7 @@ mod tests {
         assert!(!panel.set_level(24, Level::Low));
         assert_eq!(fault.level(), Ok(Level::Low));
         let at = Instant::from_nanos(2_000_000_000);
-        assert_eq!(*seen.lock().unwrap(), [InputEdge { level: Level::Low, at }]);
+        assert_eq!(*seen.lock().unwrap(), [InputEdge { level: Level::Low, at, number: None }]);
         drop(fault);
         panel.set_level(24, Level::High);
         assert_eq!(seen.lock().unwrap().len(), 1);

@@ -170,7 +170,7 @@ impl SimPanel {
         // Taken out for the call, so that it may use the panel.
         let taken = lock(on_edge).take();
         if let Some(mut call) = taken {
-            call(InputEdge { level, at: self.clock.now() });
+            call(InputEdge { level, at: self.clock.now(), number: None });
             lock(on_edge).get_or_insert(call);
         }
         true

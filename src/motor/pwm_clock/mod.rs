@@ -74,6 +74,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::orders::Orders;
 use super::part::{Met, Part, Stage};
 use super::{
     Command, FaultKind, Input, Limit, Motion, Motor, MotorLimits, MoveId, Outbox, Report, Verdict,
@@ -115,7 +116,7 @@ pub struct PwmClock {
     halted: Option<Option<MoveId>>,
     fault: Option<FaultKind>,
     finish: bool,
-    closed: bool,
+    orders: Orders,
 }
 
 /// Whether an order is one that the motor follows.
@@ -171,12 +172,12 @@ impl PwmClock {
             halted: None,
             fault: None,
             finish: false,
-            closed: false,
+            orders: Orders::default(),
         }
     }
 
     fn fail(&mut self, kind: FaultKind, now: Instant) {
-        self.closed = true;
+        self.orders.fail();
         self.shorten(now);
         if matches!(self.state, State::On(_)) {
             self.fault = Some(kind);
@@ -367,14 +368,14 @@ impl Motor for PwmClock {
     fn command(&mut self, command: Command, now: Instant) {
         match command {
             Command::Arm(motion) => {
-                if self.part.is_free(self.closed)
+                if self.part.is_free(self.orders.are_refused())
                     && let Err(limit) = accepts(&self.s.limits, &motion, self.count)
                 {
                     self.part.refuse(&motion, limit, &mut self.out);
                     return;
                 }
                 self.placed = motion.placed;
-                self.part.arm(motion, self.closed, &mut self.out);
+                self.part.arm(motion, self.orders.are_refused(), &mut self.out);
             }
             Command::Change(change) => {
                 let verdict = self.s.limits.check(change.trajectory(), self.placed);
@@ -398,7 +399,7 @@ impl Motor for PwmClock {
                 self.halted = Some(self.halted.flatten().or(dropped));
             }
             Command::Enable => {
-                if self.part.is_free(self.closed)
+                if self.part.is_free(self.orders.are_refused())
                     && let Err(e) = self.lines.switch_on()
                 {
                     self.fail(FaultKind::Output(e), now);
@@ -418,10 +419,11 @@ impl Motor for PwmClock {
                 self.s.max_lateness = tuning.max_lateness;
                 self.lines.tune(tuning.release_at_end);
             }
+            Command::Recover => self.orders.recover(&mut self.out),
             Command::Finish => {
                 self.shorten(now);
                 self.part.drop_move();
-                self.closed = true;
+                self.orders.end();
                 self.finish = true;
             }
         }
@@ -446,7 +448,7 @@ impl Motor for PwmClock {
 
     fn on_input(&mut self, input: Input, active: bool, at: Instant) {
         match input {
-            Input::Fault if active && !self.closed => self.fail(FaultKind::Driver, at),
+            Input::Fault if self.orders.hear_line(active) => self.fail(FaultKind::Driver, at),
             Input::Fault => {}
         }
     }
@@ -459,7 +461,7 @@ impl Motor for PwmClock {
     /// is disabled.
     fn make_safe(&mut self) {
         self.part.drop_move();
-        self.closed = true;
+        self.orders.end();
         if let State::On(on) = std::mem::replace(&mut self.state, State::Off) {
             let now = self.s.clock.now().as_nanos();
             let window = on.signal.next(now, self.s.doubt.write);

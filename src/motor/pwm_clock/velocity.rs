@@ -10,6 +10,7 @@ use super::lines::Lines;
 use super::{DriverLines, PwmClockSetup, accepts, cursor, grain, width};
 use crate::hal::{HalError, PhaseWatch, end_signal};
 use crate::motion::{StepDue, StepTimes};
+use crate::motor::orders::Orders;
 use crate::motor::part::{Met, Part, Stage};
 use crate::motor::{Command, FaultKind, Input, Motor, MoveId, Outbox, Report, Verdict, Wake};
 use crate::units::{Instant, PulseWidth};
@@ -60,7 +61,7 @@ pub struct PwmRate {
     halted: Option<Option<MoveId>>,
     fault: Option<FaultKind>,
     finish: bool,
-    closed: bool,
+    orders: Orders,
 }
 
 impl PwmRate {
@@ -86,7 +87,7 @@ impl PwmRate {
             halted: None,
             fault: None,
             finish: false,
-            closed: false,
+            orders: Orders::default(),
         }
     }
 
@@ -96,7 +97,7 @@ impl PwmRate {
     }
 
     fn fail(&mut self, kind: FaultKind, now: Instant) {
-        self.closed = true;
+        self.orders.fail();
         self.begin_end(now);
         if matches!(self.state, State::Off) {
             // Said before the barrier breaks, so that the others' 'not started' comes after it.
@@ -274,13 +275,13 @@ impl Motor for PwmRate {
     fn command(&mut self, command: Command, now: Instant) {
         match command {
             Command::Arm(motion) => {
-                if self.part.is_free(self.closed)
+                if self.part.is_free(self.orders.are_refused())
                     && let Err(limit) = accepts(&self.s.limits, &motion, self.count)
                 {
                     self.part.refuse(&motion, limit, &mut self.out);
                     return;
                 }
-                self.part.arm(motion, self.closed, &mut self.out);
+                self.part.arm(motion, self.orders.are_refused(), &mut self.out);
             }
             Command::Change(change) => {
                 let verdict = self.s.limits.check(change.trajectory(), false);
@@ -301,7 +302,7 @@ impl Motor for PwmRate {
                 self.halted = Some(self.halted.flatten().or(dropped));
             }
             Command::Enable => {
-                if self.part.is_free(self.closed)
+                if self.part.is_free(self.orders.are_refused())
                     && let Err(e) = self.lines.switch_on()
                 {
                     self.fail(FaultKind::Output(e), now);
@@ -316,10 +317,11 @@ impl Motor for PwmRate {
                     }
                 }
             }
+            Command::Recover => self.orders.recover(&mut self.out),
             Command::Finish => {
                 self.begin_end(now);
                 self.part.drop_move();
-                self.closed = true;
+                self.orders.end();
                 self.finish = true;
             }
         }
@@ -345,7 +347,7 @@ impl Motor for PwmRate {
 
     fn on_input(&mut self, input: Input, active: bool, at: Instant) {
         match input {
-            Input::Fault if active && !self.closed => self.fail(FaultKind::Driver, at),
+            Input::Fault if self.orders.hear_line(active) => self.fail(FaultKind::Driver, at),
             Input::Fault => {}
         }
     }
@@ -356,7 +358,7 @@ impl Motor for PwmRate {
 
     fn make_safe(&mut self) {
         self.part.drop_move();
-        self.closed = true;
+        self.orders.end();
         if let State::On { period } | State::AwaitFall(_, period) = self.state {
             let period = Duration::from_nanos(period);
             let _ = end_signal(&mut *self.s.channel, period, &self.s.clock);

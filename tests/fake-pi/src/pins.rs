@@ -89,7 +89,7 @@ impl Pins {
     pub fn inject(&self, mut injections: Vec<Injection>) {
         injections.sort_by_key(|i| i.after);
         let mut watched_since = [0u64; 28];
-        let mut sequence = 0;
+        let mut sequence = [0u32; 28];
         while !injections.is_empty() {
             let watched = self.control(WATCHED).load(Ordering::SeqCst);
             for (pin, since) in watched_since.iter_mut().enumerate() {
@@ -101,8 +101,10 @@ impl Pins {
                 let since = watched_since[usize::from(i.pin)];
                 let due = since != 0 && now() >= since + i.after.as_nanos() as u64;
                 if due {
-                    sequence += 1;
-                    self.edge(i.pin, i.high, sequence);
+                    // Each line is a request of its own.
+                    let sequence = &mut sequence[usize::from(i.pin)];
+                    *sequence += 1;
+                    self.edge(i.pin, i.high, *sequence);
                 }
                 !due
             });

@@ -1,6 +1,6 @@
 //! An axis behind a STEP/DIR driver: `axis.toml`, 1000 steps there and 1000 back.
 
-use crate::common::{Config, Entry, Run, lockstep};
+use crate::common::{Config, Entry, Run, lockstep, shell};
 
 const AXIS: &str = include_str!("axis.toml");
 const STEP: u8 = 17;
@@ -169,6 +169,47 @@ fn a_drivers_fault_stops_it_and_is_told() {
         assert!(last < fault + 100_000_000, "{} ns", last - fault);
         assert_eq!(enable(&run).last(), Some(&released));
     }
+}
+
+#[test]
+fn a_glitch_on_the_fault_line_is_no_fault() {
+    let config = Config::new(AXIS);
+    for board in ["pi-4", "pi-5"] {
+        let glitch = |at: u32| format!("--inject 24=low@{at} --inject 24=high@{at}");
+        let glitches = [300, 600, 900].map(glitch).join(" ");
+        let options = format!("--board {board} {WELL} {glitches}");
+        let run = lockstep(&options, &config, "--backend rppal --json").expect_success();
+        let injected = run.log.iter().filter(|(_, e)| matches!(e, Entry::Inject { .. })).count();
+        assert_eq!((assert_count(&run).len(), injected), (2000, 6), "{board}");
+        assert_eq!(run.report()["motors"]["x"]["place"], "assumed", "{board}");
+        assert!(run.stderr.contains("x's fault line: 1 pulse too short"), "{}", run.stderr);
+    }
+}
+
+/// The service, until its end: the fault line is active from 3 s to 15 s after it was opened.
+#[test]
+fn clear_takes_a_motor_back_once_its_driver_is_well() {
+    let config = Config::new(&AXIS.replace("start-program = \"there-and-back\"\n", ""));
+    let script = format!(
+        "F={}\nexport LOCKSTEP_SOCKET=$F.sock RUNTIME_DIRECTORY=$F.run STATE_DIRECTORY=$F.state\n\
+         mkdir $RUNTIME_DIRECTORY $STATE_DIRECTORY\n\
+         $LOCKSTEP serve --backend rppal --config $F --socket $LOCKSTEP_SOCKET & PID=$!\n\
+         for i in $(seq 600); do [ -S $LOCKSTEP_SOCKET ] && break; sleep 0.1; done\n\
+         for i in $(seq 20); do lockstep move x=200mm && lockstep move x=0mm || break; done\n\
+         lockstep status | grep -q fault || exit 9\n\
+         lockstep clear && exit 8\nlockstep move x=1mm && exit 7\nmark waits\n\
+         for i in $(seq 600); do lockstep clear && break; sleep 0.1; done\n\
+         mark cleared\nlockstep status | grep -q unverified || exit 6\n\
+         lockstep move x=30mm || exit 5\nlockstep move x=20mm || exit 4\nmark end\nkill $PID\nwait $PID",
+        config.path
+    );
+    let options = format!("{WELL} --timeout 120 --inject 24=low@3000 --inject 24=high@15000");
+    let run = shell(&options, &script).expect_success();
+    assert!(run.stderr.contains("its fault line, GPIO24, is active"), "{}", run.stderr);
+    // Nothing moves while it has its fault.
+    assert_eq!(run.after("waits").edges(STEP), []);
+    let back = steps(&run.after("cleared"));
+    assert_eq!(back.iter().rev().take(250).filter(|s| **s == -1).count(), 250, "10 mm down");
 }
 
 #[test]
