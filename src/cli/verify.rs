@@ -65,12 +65,13 @@ pub(super) fn open(file: &Path) -> Result<BufReader<File>, CliError> {
     Ok(BufReader::with_capacity(1 << 16, File::open(file).map_err(unreadable)?))
 }
 
-/// Proves a recording by the file that it would make.
+/// Proves a recording as it is, without its file.
 pub(super) fn of_recording(recording: &Recording, config: &Config) -> Result<Report, CliError> {
-    through_vcd(recording, |vcd| verify::verify(vcd, config, &Options::default()))?
+    verify::verify_recording(recording, config, &Options::default())
         .map_err(|e| CliError::Usage(format!("the run's own trace: {e}")))
 }
 
+#[cfg(feature = "plot")]
 /// Has `read` read the VCD file of a recording, without a file.
 pub(super) fn through_vcd<T>(
     recording: &Recording,

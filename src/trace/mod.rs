@@ -35,6 +35,7 @@ mod mark;
 mod read;
 mod record;
 mod recording;
+mod source;
 mod text;
 mod write;
 
@@ -67,7 +68,8 @@ pub enum SignalKind {
 pub struct SignalId(u32);
 
 impl SignalId {
-    fn index(self) -> usize {
+    /// Its place among the signals of its trace.
+    pub(crate) fn index(self) -> usize {
         self.0 as usize
     }
 }

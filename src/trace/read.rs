@@ -4,6 +4,7 @@ use std::io::{self, BufRead};
 use thiserror::Error;
 use vcd::{Command, IdCode, ParseError, Parser, TimescaleUnit, VarType};
 
+use super::source::{Source, Word};
 use super::write::LOST;
 use super::{Signal, SignalId, SignalKind, Value, text};
 use crate::units::Instant;
@@ -49,6 +50,12 @@ pub struct Change {
     pub value: Value,
 }
 
+/// At most so many signals, since each takes memory.
+const SIGNALS: usize = 1 << 16;
+
+/// At most so many comments are kept.
+const COMMENTS: usize = 1 << 10;
+
 /// Reads a VCD file change by change, however long it is, without keeping it in memory.
 ///
 /// It takes files of any time unit (parts of a nanosecond are cut off) and nested scopes, whose
@@ -74,10 +81,12 @@ pub struct Change {
 /// # Ok::<(), lockstep::trace::TraceError>(())
 /// ```
 pub struct VcdReader<R: BufRead> {
-    parser: Parser<io::Chain<R, &'static [u8]>>,
+    parser: Parser<Source<R>>,
     signals: Vec<Signal>,
     /// The signals that share an identifier code; none for a variable that is passed over.
     codes: HashMap<IdCode, Vec<SignalId>>,
+    /// By the number of their code, the wires that have a code of their own.
+    wires: Vec<Option<SignalId>>,
     passed_over: Vec<String>,
     comments: Vec<String>,
     /// Nanoseconds a time step: a fraction.
@@ -95,10 +104,10 @@ impl<R: BufRead> VcdReader<R> {
     /// [`TraceError`] with the line where the file ends to make sense.
     pub fn new(reader: R) -> Result<VcdReader<R>, TraceError> {
         let mut this = VcdReader {
-            // The parser wants white space behind the last word, which not every file has.
-            parser: Parser::new(reader.chain(&b"\n"[..])),
+            parser: Parser::new(Source::new(reader)),
             signals: Vec::new(),
             codes: HashMap::new(),
+            wires: Vec::new(),
             passed_over: Vec::new(),
             comments: Vec::new(),
             scale: None,
@@ -122,9 +131,12 @@ impl<R: BufRead> VcdReader<R> {
                 }
                 Command::VarDef(kind, size, code, name, index) => {
                     let name = index.map_or(name.clone(), |i| format!("{name}{i}"));
+                    if this.signals.len() + this.passed_over.len() == SIGNALS {
+                        return Err(this.wrong(format!("more than {SIGNALS} signals")));
+                    }
                     this.declare(kind, size, code, scopes.join("."), name);
                 }
-                Command::Comment(comment) => this.comments.push(comment),
+                Command::Comment(comment) => this.comment(comment),
                 Command::Date(_) | Command::Version(_) => {}
                 _ => return Err(this.wrong("a value before `$enddefinitions`")),
             }
@@ -134,7 +146,24 @@ impl<R: BufRead> VcdReader<R> {
                 this.wrong("the header has no `$timescale`, such as `$timescale 1 ns $end`")
             );
         }
+        // Codes are short where one wrote the file who did not want it long.
+        this.wires = (0..SIGNALS as u64).map(|n| this.wire_of(n)).collect();
+        while this.wires.pop_if(|w| w.is_none()).is_some() {}
         Ok(this)
+    }
+
+    /// The one signal of the code of this number, if that is a wire.
+    fn wire_of(&self, code: u64) -> Option<SignalId> {
+        match self.codes.get(&IdCode::from(code))?.as_slice() {
+            &[only] => (self.signals[only.index()].kind == SignalKind::Wire).then_some(only),
+            _ => None,
+        }
+    }
+
+    fn comment(&mut self, comment: String) {
+        if self.comments.len() < COMMENTS {
+            self.comments.push(comment);
+        }
     }
 
     fn declare(&mut self, kind: VarType, size: u32, code: IdCode, scope: String, name: String) {
@@ -167,7 +196,7 @@ impl<R: BufRead> VcdReader<R> {
         &self.passed_over
     }
 
-    /// The comments read so far.
+    /// The comments read so far, the first 1024 of them.
     pub fn comments(&self) -> &[String] {
         &self.comments
     }
@@ -182,30 +211,33 @@ impl<R: BufRead> VcdReader<R> {
         Instant::from_nanos(self.now)
     }
 
-    pub(super) fn wrong(&self, reason: impl Into<String>) -> TraceError {
-        TraceError::Format { line: self.parser.line(), reason: reason.into() }
+    fn line(&mut self) -> u64 {
+        self.parser.reader().line()
+    }
+
+    pub(super) fn wrong(&mut self, reason: impl Into<String>) -> TraceError {
+        TraceError::Format { line: self.line(), reason: reason.into() }
     }
 
     /// The file ends too early. The line end that `new` puts behind the file does not count.
-    fn cut_off(&self, reason: &str) -> TraceError {
-        TraceError::Format {
-            line: self.parser.line().saturating_sub(1).max(1),
-            reason: reason.into(),
-        }
+    fn cut_off(&mut self, reason: &str) -> TraceError {
+        let line = self.line().saturating_sub(1).max(1);
+        TraceError::Format { line, reason: reason.into() }
     }
 
     fn command(&mut self) -> Result<Option<Command>, TraceError> {
+        self.parser.reader().begin();
         let Some(result) = self.parser.next() else {
             return Ok(None);
         };
         result.map(Some).map_err(|error| {
             let parse = error.get_ref().and_then(|e| e.downcast_ref::<ParseError>());
             match parse {
-                Some(e) => TraceError::Format { line: e.line(), reason: e.kind().to_string() },
+                Some(e) => self.wrong(e.kind().to_string()),
                 None if error.kind() == io::ErrorKind::UnexpectedEof => {
                     self.cut_off("the file ends in the middle of a command")
                 }
-                None => TraceError::Read { line: self.parser.line(), source: error },
+                None => TraceError::Read { line: self.line(), source: error },
             }
         })
     }
@@ -238,7 +270,7 @@ impl<R: BufRead> VcdReader<R> {
                 self.check(code, SignalKind::Text)
             }
             Command::Comment(comment) => {
-                self.comments.push(comment);
+                self.comment(comment);
                 Ok(())
             }
             Command::Begin(_) | Command::End(_) | Command::Date(_) | Command::Version(_) => Ok(()),
@@ -248,8 +280,11 @@ impl<R: BufRead> VcdReader<R> {
 
     fn tick(&mut self, time: u64) -> Result<(), TraceError> {
         let (num, den) = self.scale.unwrap_or((1, 1));
-        let nanos = u128::from(time) * u128::from(num) / u128::from(den);
-        let Ok(nanos) = u64::try_from(nanos) else {
+        let nanos = match den {
+            1 => time.checked_mul(num),
+            den => u64::try_from(u128::from(time) * u128::from(num) / u128::from(den)).ok(),
+        };
+        let Some(nanos) = nanos else {
             return Err(self.wrong(format!("time {time} is beyond 584 years")));
         };
         if nanos < self.now {
@@ -272,17 +307,54 @@ impl<R: BufRead> VcdReader<R> {
     }
 
     /// Whether `code` is declared, and its signals are of `kind`.
-    fn check(&self, code: IdCode, kind: SignalKind) -> Result<(), TraceError> {
+    fn check(&mut self, code: IdCode, kind: SignalKind) -> Result<(), TraceError> {
         let Some(signals) = self.codes.get(&code) else {
             return Err(self.wrong(format!("a value for `{code}`, which no `$var` declares")));
         };
-        match signals.iter().map(|s| &self.signals[s.index()]).find(|s| s.kind != kind) {
-            None => Ok(()),
-            Some(Signal { scope, name, kind: declared, .. }) => Err(self.wrong(format!(
-                "{} for `{scope}.{name}`, which is {}",
-                words(kind),
-                words(*declared)
-            ))),
+        let other = signals.iter().map(|s| &self.signals[s.index()]).find(|s| s.kind != kind);
+        let Some(Signal { scope, name, kind: declared, .. }) = other else { return Ok(()) };
+        let (found, declared) = (words(kind), words(*declared));
+        let reason = format!("{found} for `{scope}.{name}`, which is {declared}");
+        Err(self.wrong(reason))
+    }
+}
+
+impl<R: BufRead> VcdReader<R> {
+    /// The next change of a wire, as long as nothing comes but times and levels: a trace has little else.
+    /// `None` where the parser has to see what comes.
+    fn plain(&mut self) -> Result<Option<Change>, TraceError> {
+        while let Some(word) = self.parser.reader().word() {
+            match word {
+                Word::Time(time) => self.tick(time)?,
+                Word::Level(level, code) => {
+                    let value = if level == 1 { Value::High } else { Value::Low };
+                    let wire = usize::try_from(code).ok().and_then(|n| self.wires.get(n).copied());
+                    if let Some(Some(signal)) = wire {
+                        let at = Instant::from_nanos(self.now);
+                        return Ok(Some(Change { at, signal, value }));
+                    }
+                    let code = IdCode::from(code);
+                    self.found(code, SignalKind::Wire, value);
+                    self.check(code, SignalKind::Wire)?;
+                    return Ok(self.found.pop_front());
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn look_for_change(&mut self) -> Result<Option<Change>, TraceError> {
+        loop {
+            if let Some(change) = self.found.pop_front() {
+                return Ok(Some(change));
+            }
+            if let Some(change) = self.plain()? {
+                return Ok(Some(change));
+            }
+            match self.command()? {
+                None => return Ok(None),
+                Some(command) => self.take(command)?,
+            }
         }
     }
 }
@@ -292,21 +364,12 @@ impl<R: BufRead> Iterator for VcdReader<R> {
 
     /// The next change; nothing more comes behind an error.
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.failed {
-            if let Some(change) = self.found.pop_front() {
-                return Some(Ok(change));
-            }
-            let step = match self.command() {
-                Ok(None) => return None,
-                Ok(Some(command)) => self.take(command),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = step {
-                self.failed = true;
-                return Some(Err(error));
-            }
+        if self.failed {
+            return None;
         }
-        None
+        let found = self.look_for_change().transpose();
+        self.failed = matches!(found, Some(Err(_)));
+        found
     }
 }
 

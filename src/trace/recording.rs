@@ -1,4 +1,4 @@
-use super::{HIGH, LOW, Record, Signal, SignalId, SignalKind, Store, Value, instant};
+use super::{Change, HIGH, LOW, Record, Signal, SignalId, SignalKind, Store, Value, instant};
 use crate::units::Instant;
 
 /// A finished recording: all records, in the order of their time.
@@ -83,6 +83,16 @@ impl Recording {
         self.of(signal)
             .filter(move |r| wire && matches!(r.data, LOW | HIGH))
             .map(|r| (instant(r), r.data == HIGH))
+    }
+
+    /// All changes in the order of their time, as a [`VcdReader`](super::VcdReader) gives those of a file.
+    pub fn changes(&self) -> impl Iterator<Item = Change> + '_ {
+        let change = |r: &Record| Change {
+            at: instant(*r),
+            signal: SignalId(r.signal),
+            value: self.store.value(*r),
+        };
+        self.store.records.iter().map(change)
     }
 
     fn of(&self, signal: SignalId) -> impl Iterator<Item = Record> + '_ {

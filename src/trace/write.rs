@@ -26,7 +26,7 @@ impl Recording {
         self.declare(&mut vcd)?;
         vcd.enddefinitions()?;
         self.initial(&mut vcd)?;
-        self.changes(&mut vcd)?;
+        self.write_changes(&mut vcd)?;
         vcd.flush()
     }
 
@@ -70,7 +70,7 @@ impl Recording {
         vcd.end()
     }
 
-    fn changes<W: Write>(&self, vcd: &mut Writer<W>) -> io::Result<()> {
+    fn write_changes<W: Write>(&self, vcd: &mut Writer<W>) -> io::Result<()> {
         let ids: Vec<String> =
             self.signals().iter().map(|s| IdCode::from(s.id().0).to_string()).collect();
         let out = vcd.writer();

@@ -8,11 +8,19 @@
 //! then those do that are always taken as near the start as they can be: so only one such point is kept.
 //! In the same way, whichever vertex the line's point has passed must have had a place near it, and those
 //! places must come in the order of the vertices: each takes the first that it can.
+//!
+//! That leaves room for a motion that goes back by twice the blend. So where a motor turns round, there must
+//! be a vertex at which the line turns round in that motor, too, and the motor must have come as near to it as
+//! the blend: a motion within the blend of each vertex can't turn elsewhere. A hold, a stop and what follows
+//! them change nothing in all that.
 
 use std::collections::VecDeque;
 
 use super::check::{Tally, figure};
 use super::report::Bound;
+
+/// At most so many vertices are told before the motion comes to them.
+const AHEAD: usize = 100_000;
 
 #[derive(Clone, Debug)]
 struct Vertex {
@@ -30,12 +38,23 @@ pub(super) struct Member {
     pub grain: f64,
     /// How many grains its edges may be late.
     pub late: f64,
+    /// So many grains back are a turn.
+    pub turn: f64,
+}
+
+/// How a motor of a run goes.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    up: Option<bool>,
+    /// The farthest that it has come in that direction, in grains.
+    farthest: f64,
 }
 
 #[derive(Debug)]
 struct Run {
-    id: String,
+    id: u64,
     members: Vec<Member>,
+    ways: Vec<Way>,
     unit: &'static str,
     /// How far a place that the edges give may be off.
     bar: f64,
@@ -67,17 +86,19 @@ impl Blends {
     }
 
     /// A run begins.
-    pub fn begin(&mut self, id: &str, unit: &'static str, members: Vec<Member>) {
+    pub fn begin(&mut self, id: u64, unit: &'static str, members: Vec<Member>) {
         let square = |m: &Member| ((1.0 + m.late) * m.grain) * ((1.0 + m.late) * m.grain);
         let bar = members.iter().map(square).sum::<f64>().sqrt();
         let start = Vertex { at: members.iter().map(|m| m.start.0).collect(), blend: 0.0 };
         let ended = vec![false; members.len()];
-        let id = id.to_owned();
+        let way = |m: &Member| Way { up: None, farthest: m.start.1 };
+        let ways = members.iter().map(way).collect();
         let (line, first, segment, share, visited) = (VecDeque::from([start]), 0, 0, 0.0, 1);
         let cut = false;
         self.runs.push(Run {
             id,
             members,
+            ways,
             unit,
             bar,
             line,
@@ -90,18 +111,18 @@ impl Blends {
         });
     }
 
-    /// The next vertex of a run: `0.1:12.5,3`.
-    pub fn corner(&mut self, id: &str, at: u64, text: &str) {
+    /// The next vertex of a run.
+    pub fn corner(&mut self, id: u64, at: u64, blend: f64, places: Vec<f64>) {
         let Some(run) = self.runs.iter_mut().find(|r| r.id == id) else { return };
-        let (blend, places) = text.split_once(':').unwrap_or(("", text));
-        let places: Option<Vec<f64>> = places.split(',').map(|p| p.parse().ok()).collect();
-        let vertex = match (blend.parse::<f64>(), places) {
-            (Ok(blend), Some(at)) if at.len() == run.members.len() => Some(Vertex { at, blend }),
-            _ => None,
-        };
-        let readable = vertex.is_some();
-        self.tally.look(at, readable, || format!("move {id}: `{text}` is no vertex of it"));
-        run.line.extend(vertex);
+        let fits = places.len() == run.members.len();
+        self.tally.look(at, fits, || {
+            format!("move {id}: a vertex in {} motors, of {}", places.len(), run.members.len())
+        });
+        let room = run.line.len() < AHEAD;
+        self.tally.look(at, room, || format!("move {id}: more than {AHEAD} vertices ahead"));
+        if fits && room {
+            run.line.push_back(Vertex { at: places, blend });
+        }
     }
 
     /// Motors have moved; `place` gives a motor's position in grains.
@@ -111,12 +132,17 @@ impl Blends {
                 let here = |m: &Member| m.start.0 + (place(m.motor) - m.start.1) * m.grain;
                 let here: Vec<f64> = run.members.iter().map(here).collect();
                 run.look(at, &here, &mut self.tally, &mut self.worst);
+                for n in 0..run.members.len() {
+                    if motors[run.members[n].motor] {
+                        run.go(at, n, place(run.members[n].motor), &mut self.tally);
+                    }
+                }
             }
         }
     }
 
     /// A run is told to come to rest.
-    pub fn stop(&mut self, id: &str) {
+    pub fn stop(&mut self, id: u64) {
         self.runs.iter_mut().filter(|r| r.id == id).for_each(|r| r.cut = true);
     }
 
@@ -130,7 +156,7 @@ impl Blends {
     }
 
     /// A run has ended.
-    pub fn ended(&mut self, id: &str, at: u64) {
+    pub fn ended(&mut self, id: u64, at: u64) {
         let Some(n) = self.runs.iter().position(|r| r.id == id) else { return };
         let run = self.runs.remove(n);
         let cut = run.cut || run.ended.contains(&false);
@@ -142,7 +168,10 @@ impl Blends {
 
     /// The row of the table; none where there was no run.
     pub fn bound(self) -> Option<Bound> {
-        let (off, blend, bar, unit) = self.worst?;
+        if self.tally.looked() == 0 {
+            return None;
+        }
+        let (off, blend, bar, unit) = self.worst.unwrap_or((0.0, 0.0, 0.0, ""));
         let required = format!("<= {} {unit} ±{}", figure(blend), figure(bar));
         let seen = format!("{} {unit}", figure((off * 1e6).ceil() / 1e6));
         Some(self.tally.bound("machine", "off the blended path", required, |_| seen))
@@ -200,7 +229,7 @@ impl Run {
         if off.is_finite() && worst.is_none_or(|w| off - allowed > w.0 - w.1 - w.2) {
             *worst = Some((off, allowed - self.bar, self.bar, self.unit));
         }
-        let (id, unit) = (&self.id, self.unit);
+        let (id, unit) = (self.id, self.unit);
         tally.look(at, found.is_some(), || {
             format!("move {id} is {} {unit} off its path", figure(off))
         });
@@ -214,10 +243,55 @@ impl Run {
                 self.visited = segment + 1;
             }
         }
-        while self.first < self.segment.min(self.visited - 1) {
+        // The one before says where the line turns.
+        while self.first + 1 < self.segment.min(self.visited - 1) {
             self.line.pop_front();
             self.first += 1;
         }
+    }
+}
+
+impl Run {
+    /// A motor has moved: on, or so far back that it has turned.
+    fn go(&mut self, at: u64, n: usize, place: f64, tally: &mut Tally) {
+        let (way, turn) = (self.ways[n], self.members[n].turn);
+        let gone = place - way.farthest;
+        let up = gone > 0.0;
+        if way.up == Some(up) {
+            self.ways[n].farthest = place;
+        } else if gone.abs() >= turn {
+            self.ways[n] = Way { up: Some(up), farthest: place };
+            if way.up.is_some() {
+                let member = &self.members[n];
+                let farthest = member.start.0 + (way.farthest - member.start.1) * member.grain;
+                let fine = self.turns_at(n, farthest, up);
+                tally.look(at, fine, || {
+                    let (id, unit) = (self.id, self.unit);
+                    format!(
+                        "move {id} turns round at {} {unit}, where its path does not",
+                        figure(farthest)
+                    )
+                });
+            }
+        }
+    }
+
+    /// Whether the line turns round in motor `n` at a vertex near `place`: `up`, from down to up.
+    fn turns_at(&self, n: usize, place: f64, up: bool) -> bool {
+        let of = |v: &Vertex| if up { v.at[n] } else { -v.at[n] };
+        (0..self.line.len()).any(|k| {
+            let vertex = &self.line[k];
+            let here = of(vertex);
+            if (vertex.at[n] - place).abs() > vertex.blend + 2.0 * self.bar {
+                return false;
+            }
+            // The lowest between two higher ones, several of one height in between.
+            let rises = |other: &&Vertex| of(other) != here;
+            let before = self.line.range(..k).rev().find(rises);
+            let after = self.line.range(k + 1..).find(rises);
+            // What lies before the first one is forgotten; what comes after the last is not told yet.
+            before.is_none_or(|v| of(v) > here) && after.is_none_or(|v| of(v) > here)
+        })
     }
 }
 
@@ -254,12 +328,13 @@ mod tests {
 
     /// A run in two motors of one thousandth of a unit a grain, along these corners, with a blend of 0.1.
     fn run(corners: &[(f64, f64)], way: &[(f64, f64)]) -> Bound {
-        let member = |motor| Member { motor, start: (0.0, 0.0), grain: 0.001, late: 0.0 };
+        let member =
+            |motor| Member { motor, start: (0.0, 0.0), grain: 0.001, late: 0.0, turn: 1.0 };
         let mut blends = Blends::default();
-        blends.begin("7", "mm", vec![member(0), member(1)]);
+        blends.begin(7, "mm", vec![member(0), member(1)]);
         for (n, (x, y)) in corners.iter().enumerate() {
             let blend = if n + 1 == corners.len() { 0.0 } else { 0.1 };
-            blends.corner("7", 0, &format!("{blend}:{x},{y}"));
+            blends.corner(7, 0, blend, vec![*x, *y]);
         }
         let mut now = 0;
         let mut last = (0.0, 0.0);
@@ -274,7 +349,7 @@ mod tests {
         }
         blends.end(0);
         blends.end(1);
-        blends.ended("7", now);
+        blends.ended(7, now);
         assert!(blends.is_idle());
         blends.bound().unwrap()
     }
@@ -317,16 +392,26 @@ mod tests {
         assert!(bound.count > 0, "{bound:?}");
     }
 
+    /// By less than the blend: the line's point need not go back for it.
     #[test]
-    fn what_is_no_vertex_is_found() {
-        let member = Member { motor: 0, start: (0.0, 0.0), grain: 1.0, late: 0.0 };
-        for text in ["", "0.1", "0.1:", "0.1:a", "0.1:1,2", "x:1"] {
+    fn going_back_a_little_is_found() {
+        let bound = run(&SQUARE, &[(0.5, 0.0), (0.49, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)]);
+        assert_eq!(bound.count, 2, "{bound:?}");
+        assert_eq!(bound.first[0].what, "move 7 turns round at 0.5 mm, where its path does not");
+        // At a corner that is no turn of the motor, either.
+        let bound = run(&SQUARE, &[(1.0, 0.0), (1.0, 0.5), (1.0, 0.45), (1.0, 1.0), (0.0, 1.0)]);
+        assert_eq!(bound.count, 2, "{bound:?}");
+    }
+
+    #[test]
+    fn a_vertex_that_fits_no_motors_is_found() {
+        let member = Member { motor: 0, start: (0.0, 0.0), grain: 1.0, late: 0.0, turn: 1.0 };
+        for places in [vec![], vec![1.0, 2.0]] {
             let mut blends = Blends::default();
-            blends.begin("1", "mm", vec![member]);
-            blends.corner("1", 5, text);
-            assert_eq!(blends.tally.looked(), 1);
-            blends.worst = Some((0.0, 0.0, 0.0, "mm"));
-            assert_eq!(blends.bound().unwrap().count, 1, "{text}");
+            blends.begin(1, "mm", vec![member]);
+            blends.corner(1, 5, 0.1, places.clone());
+            // Also where nothing moves after it.
+            assert_eq!(blends.bound().unwrap().count, 1, "{places:?}");
         }
     }
 }

@@ -1,53 +1,35 @@
 //! Hands each instant of a trace to the motors and moves that it is about.
 
-use std::collections::HashMap;
-
-use super::blend::{Blends, Member};
-use super::check::figure;
-use super::marker::Marker;
+use super::blend::Blends;
+use super::check::{Tally, figure};
 use super::motor::Motor;
-use super::moves::{Grain, Moves, Place};
-use super::report::{Bound, Report};
+use super::moves::{Grain, Moves};
+use super::report::{Bound, Report, Verdict};
+use super::roles::{Role, Wire, roles};
 use super::{Options, VerifyError};
-use crate::config::{Config, Drive, PwmClockDrive};
-use crate::trace::{Change, Signal, SignalId, SignalKind, Value};
+use crate::config::Config;
+use crate::trace::{Change, Signal, SignalId, Value};
 use crate::units::Instant;
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Wire {
-    Step,
-    Dir,
-    Enable,
-    Sleep,
-    Reset,
-    Mode(usize),
-    Pulse,
-    Coil(usize),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Role {
-    Wire(usize, Wire),
-    Position(usize),
-    Lateness(usize),
-    Moves,
-}
 
 /// All motors and moves of a trace.
 #[derive(Debug)]
 pub(super) struct Checker {
-    names: Vec<String>,
-    roles: HashMap<SignalId, Role>,
-    motors: Vec<Motor>,
-    moves: Moves,
-    blends: Blends,
-    grains: Vec<Grain>,
-    units: Vec<&'static str>,
+    pub(super) names: Vec<String>,
+    roles: Vec<Option<Role>>,
+    pub(super) motors: Vec<Motor>,
+    pub(super) moves: Moves,
+    pub(super) blends: Blends,
+    pub(super) grains: Vec<Grain>,
+    pub(super) units: Vec<&'static str>,
+    /// The grammar of the marks.
+    pub(super) grammar: u32,
+    /// Marks that can be read, and those that can't.
+    pub(super) marks: Tally,
     /// Who moved in the instant at hand.
     moved: Vec<bool>,
-    halted: Vec<(usize, u64)>,
+    pub(super) halted: Vec<(usize, u64)>,
     /// What the trace says of how late the edges were, us, and whose were the latest.
-    latest: (f64, usize),
+    pub(super) latest: (f64, usize),
     /// How late they may be, us.
     allowed: f64,
 }
@@ -80,6 +62,8 @@ impl Checker {
             grains,
             units: config.motors.iter().map(|m| m.unit.symbol()).collect(),
             motors,
+            grammar: 1,
+            marks: Tally::default(),
             halted: Vec::new(),
             latest: (0.0, 0),
             allowed: options.late_nanos() as f64 / 1e3,
@@ -87,139 +71,38 @@ impl Checker {
     }
 
     /// Takes all changes of one instant.
-    pub fn instant(&mut self, batch: &[Change]) {
-        let Some(first) = batch.first() else { return };
+    ///
+    /// # Errors
+    ///
+    /// Its marks are of a grammar that is not known.
+    pub fn instant(&mut self, batch: &[Change]) -> Result<(), VerifyError> {
+        let Some(first) = batch.first() else { return Ok(()) };
         let at = first.at.as_nanos();
         if let [Change { signal, value, .. }] = batch
-            && let Some(&Role::Wire(motor, wire)) = self.roles.get(signal)
+            && let Some(Role::Wire(motor, wire)) = self.role(*signal)
         {
             self.wire(at, motor, wire, level(value));
             self.settle_coils(at);
         } else {
-            self.many(at, batch);
+            self.many(at, batch)?;
         }
         self.settle(at);
+        Ok(())
     }
 
-    fn many(&mut self, at: u64, batch: &[Change]) {
-        let (mut begins, mut ends, mut places) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut set, mut elsewhere, mut corners) = (Vec::new(), Vec::new(), Vec::new());
-        for change in batch {
-            match (self.roles.get(&change.signal), &change.value) {
-                (Some(Role::Moves), Value::Text(text)) => match Marker::read(text) {
-                    Marker::Begins => begins.push(text.to_string()),
-                    Marker::Ended(id) => ends.push(id.to_owned()),
-                    Marker::Corner(id, corner) => corners.push((id, corner)),
-                    Marker::Stop(id) => self.blends.stop(id),
-                    Marker::Retarget(id) => elsewhere.push(id),
-                    Marker::Set(name) => set.extend(self.names.iter().position(|n| n == name)),
-                    Marker::Unknown(name) => {
-                        let motor = self.names.iter().position(|n| n == name);
-                        if let Some(course) = motor.and_then(|m| self.motors[m].course_mut()) {
-                            course.lose_place();
-                        }
-                    }
-                    Marker::OnTheWay => {}
-                },
-                (Some(&Role::Position(motor)), Value::Real(position)) => {
-                    places.push((motor, *position))
-                }
-                (Some(&Role::Lateness(motor)), &Value::Real(us)) if us > self.latest.0 => {
-                    self.latest = (us, motor);
-                }
-                _ => {}
-            }
-        }
-        // Where a person says that an axis is, is its last position of the instant.
-        let mut told = Vec::new();
-        for motor in set {
-            if let Some(n) = places.iter().rposition(|p| p.0 == motor) {
-                told.push(places.remove(n));
-            }
-        }
-        let begun = !begins.is_empty();
-        // A motor that has nowhere to go ends where and when it begins.
-        let mut begin = vec![false; self.motors.len()];
-        let (starts, stops): (Vec<_>, Vec<_>) = places.into_iter().partition(|&(motor, _)| {
-            self.moves.place(motor, at, begun) == Place::Start
-                && !std::mem::replace(&mut begin[motor], true)
-        });
-        if begun || !starts.is_empty() {
-            self.begin(at, &begins, &starts);
-        }
-        for id in elsewhere {
-            let motors = &self.motors;
-            self.moves.retarget(id, at, |m| motors[m].place());
-        }
-        for (id, corner) in corners {
-            self.blends.corner(id, at, corner);
-        }
-        self.wires(at, batch);
-        for (motor, position) in stops {
-            self.motors[motor].end(at, position);
-            let place = match &self.motors[motor] {
-                Motor::Servo(servo) => position / servo.grain(),
-                axis => axis.place(),
-            };
-            self.note_moves(at);
-            self.moves.end(motor, at, place);
-            self.blends.end(motor);
-        }
-        for id in ends {
-            self.moves.ended(&id, at);
-            self.blends.ended(&id, at);
-        }
-        for (motor, position) in told {
-            if let Some(course) = self.motors[motor].course_mut() {
-                course.set(at, position);
-            }
-        }
-    }
-
-    fn begin(&mut self, at: u64, markers: &[String], starts: &[(usize, f64)]) {
-        let again: Vec<usize> = starts.iter().map(|s| s.0).collect();
-        self.moves.close(at, &again, &mut self.halted);
-        self.tell_halted();
-        let mut places = Vec::with_capacity(starts.len());
-        for &(motor, position) in starts {
-            self.motors[motor].start(at, position);
-            places.push((motor, self.motors[motor].place()));
-        }
-        self.moves.begin(markers, &places);
-        for marker in markers {
-            self.begin_blend(marker, starts);
-        }
-    }
-
-    /// `7:blend:x,y`: a run along vertices that are told as it goes.
-    fn begin_blend(&mut self, marker: &str, starts: &[(usize, f64)]) {
-        let mut words = marker.splitn(3, ':');
-        let (Some(id), Some("blend"), Some(names)) = (words.next(), words.next(), words.next())
-        else {
-            return;
-        };
-        let indices = names.split(',').filter_map(|n| self.names.iter().position(|m| m == n));
-        let member = |motor: usize| {
-            let start = starts.iter().find(|s| s.0 == motor)?.1;
-            let (place, late) = (self.motors[motor].place(), self.grains[motor].late);
-            let grain = self.motors[motor].unit_of_grain();
-            Some(Member { motor, start: (start, place), grain, late })
-        };
-        let members: Vec<Member> = indices.filter_map(member).collect();
-        if let Some(first) = members.first() {
-            let unit = self.units[first.motor];
-            self.blends.begin(id, unit, members);
-        }
+    /// What a signal is.
+    pub(super) fn role(&self, signal: SignalId) -> Option<Role> {
+        self.roles.get(signal.index()).copied().flatten()
     }
 
     /// The wires of an instant: first the steps that end, then DIR and enable, then the steps that
     /// begin. What happens in one nanosecond has no order of its own.
-    fn wires(&mut self, at: u64, batch: &[Change]) {
+    pub(super) fn wires(&mut self, at: u64, batch: &[Change]) {
         let mut falls = vec![false; self.motors.len()];
         let mut done = vec![false; batch.len()];
         for pass in 0..4 {
             for (change, done) in batch.iter().zip(&mut done) {
-                let Some(&Role::Wire(motor, wire)) = self.roles.get(&change.signal) else {
+                let Some(Role::Wire(motor, wire)) = self.role(change.signal) else {
                     continue;
                 };
                 let level = level(&change.value);
@@ -274,7 +157,7 @@ impl Checker {
         }
     }
 
-    fn note_moves(&mut self, at: u64) {
+    pub(super) fn note_moves(&mut self, at: u64) {
         if !self.moves.is_idle() && self.moved.contains(&true) {
             let motors = &self.motors;
             self.moves.moved(at, &self.moved, |m| motors[m].place());
@@ -294,7 +177,7 @@ impl Checker {
         }
     }
 
-    fn tell_halted(&mut self) {
+    pub(super) fn tell_halted(&mut self) {
         for (motor, at) in self.halted.drain(..) {
             self.motors[motor].halt(at);
         }
@@ -318,6 +201,8 @@ impl Checker {
         }
         bounds.push(line);
         bounds.extend(self.blends.bound());
+        let marks = self.marks.rule("machine", "marks that say what they mean", "yes");
+        bounds.extend(Some(marks).filter(|b| b.verdict == Verdict::Broken));
         Report { lost: 0, end, bounds, notes }
     }
 }
@@ -327,69 +212,5 @@ fn level(value: &Value) -> Option<bool> {
         Value::High => Some(true),
         Value::Low => Some(false),
         _ => None,
-    }
-}
-
-/// What each signal is; an error where trace and config do not fit each other.
-fn roles(signals: &[Signal], config: &Config) -> Result<HashMap<SignalId, Role>, VerifyError> {
-    let mismatch = |text: String| Err(VerifyError::Mismatch(text));
-    let mut wanted: Vec<(String, &str, SignalKind, Role)> = Vec::new();
-    for (index, motor) in config.motors.iter().enumerate() {
-        let mut want =
-            |name: &'static str, kind, role| wanted.push((motor.name.clone(), name, kind, role));
-        let mut wire = |name, wire| want(name, SignalKind::Wire, Role::Wire(index, wire));
-        match &motor.drive {
-            Drive::Servo(_) => wire("pulse", Wire::Pulse),
-            Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => {
-                wire("step", Wire::Step);
-                wire("dir", Wire::Dir);
-                if axis.enable.is_some() {
-                    wire("enable", Wire::Enable);
-                }
-                if axis.sleep.is_some() {
-                    wire("sleep", Wire::Sleep);
-                }
-                if axis.reset.is_some() {
-                    wire("reset", Wire::Reset);
-                }
-                for (n, name) in ["mode0", "mode1", "mode2"].into_iter().enumerate() {
-                    if n < axis.mode.len() {
-                        wire(name, Wire::Mode(n));
-                    }
-                }
-            }
-            Drive::Coils(_) => {
-                for (n, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
-                    wire(name, Wire::Coil(n));
-                }
-            }
-        }
-        want("position", SignalKind::Real, Role::Position(index));
-        want("lateness", SignalKind::Real, Role::Lateness(index));
-    }
-    wanted.push(("machine".to_owned(), "move", SignalKind::Text, Role::Moves));
-    let mut roles = HashMap::new();
-    for signal in signals {
-        let (scope, name) = (signal.scope(), signal.name());
-        let Some(found) = wanted.iter().find(|w| w.0 == scope && w.1 == name) else {
-            let known = scope == "machine" || config.motor(scope).is_some();
-            let what = if known { "signal" } else { "motor" };
-            return mismatch(format!(
-                "it has `{scope}.{name}`, a {what} that the config does not have"
-            ));
-        };
-        if found.2 != signal.kind() {
-            return mismatch(format!("`{scope}.{name}` is of another kind"));
-        }
-        roles.insert(signal.id(), found.3);
-    }
-    // A trace of virtual time has no lateness.
-    let needed = wanted.iter().filter(|w| !matches!(w.3, Role::Lateness(_)));
-    let lacks = { needed }.find(|w| !roles.values().any(|r| *r == w.3));
-    match lacks {
-        Some((scope, name, ..)) => {
-            mismatch(format!("it has no `{scope}.{name}`, which the config needs"))
-        }
-        None => Ok(roles),
     }
 }

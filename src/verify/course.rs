@@ -3,6 +3,7 @@
 
 use super::Options;
 use super::check::{Tally, figure, motion_bounds};
+use super::heading::{Heading, Pace};
 use super::report::Bound;
 use super::staircase::Staircase;
 use super::step_motion::StepMotion;
@@ -39,6 +40,8 @@ pub(super) struct Course {
     taken_up: Tally,
     places: Tally,
     inside: Tally,
+    /// None where it may step back to make up for lateness.
+    heading: Option<Heading>,
     motion: StepMotion,
     /// On a step clock: in place of speed, acceleration and jerk.
     stairs: Option<Staircase>,
@@ -54,6 +57,7 @@ impl Course {
         let late = Self::late(options);
         let show = |x: f64| if x.is_finite() { figure(x) } else { "unlimited".to_owned() };
         let unit = motor.unit.symbol();
+        let pace = Pace { acceleration: of(limits.acceleration), jerk: of(limits.jerk), late };
         let assumed = match axis.at_start {
             AtStart::Assume(position) => Some(of(position).round() as i64),
             _ => None,
@@ -77,6 +81,7 @@ impl Course {
             taken_up: Tally::default(),
             places: Tally::default(),
             inside: Tally::default(),
+            heading: Some(Heading::new(Some(pace))),
             motion: StepMotion::new(
                 of(limits.speed),
                 of(limits.acceleration),
@@ -93,7 +98,9 @@ impl Course {
         let acceleration = self.axis.steps_per_unit.scale(self.required[1]);
         let stairs = Staircase::new(drive.jump, acceleration, Self::late(options));
         let counted = drive.mode == ClockMode::Position;
-        Course { stairs: Some(stairs), counted, ..self }
+        // A clock that was late makes up for it, even backwards.
+        let heading = self.heading.filter(|_| options.late_nanos() == 0);
+        Course { stairs: Some(stairs), counted, heading, ..self }
     }
 
     /// How many steps it may be off its place by the way it steps.
@@ -134,7 +141,10 @@ impl Course {
         if (0..=self.axis.backlash).contains(&below) {
             // In the play: what is moved stands still.
             self.below = below;
-            self.taken_up.look(at, !self.moving, || "backlash is taken up in a move".into());
+            // In a move only where it turns round.
+            let turns = self.heading.as_ref().is_some_and(Heading::is_to_turn);
+            let fine = !self.moving || turns;
+            self.taken_up.look(at, fine, || "backlash is taken up in a move".into());
             if !self.moving && !std::mem::replace(&mut self.taking_up, true) {
                 self.motion.begin(at);
             }
@@ -143,6 +153,9 @@ impl Course {
         }
         self.in_moves.look(at, self.moving, || "a step outside of any move".into());
         self.steps += step;
+        if let Some(heading) = &mut self.heading {
+            heading.goes(at, up);
+        }
         match &mut self.stairs {
             Some(stairs) => stairs.edge(at, up),
             None => self.motion.edge(at, up, held),
@@ -179,6 +192,7 @@ impl Course {
     /// The move ends, with the position that it ended at.
     pub fn end(&mut self, at: u64, position: f64) {
         self.moving = false;
+        self.heading.iter_mut().for_each(Heading::end);
         self.motion.end();
         self.told(at, position);
     }
@@ -186,10 +200,21 @@ impl Course {
     /// The move ends in a halt.
     pub fn halt(&mut self, at: u64) {
         self.moving = false;
+        self.heading.iter_mut().for_each(Heading::end);
         self.motion.halt(at);
         if let Some(stairs) = &mut self.stairs {
             stairs.halt();
         }
+    }
+
+    /// Whether it never steps back but where its move goes back.
+    pub fn keeps_its_way(&self) -> bool {
+        self.heading.is_some()
+    }
+
+    /// Its direction, where that is looked at.
+    pub fn heading_mut(&mut self) -> Option<&mut Heading> {
+        self.heading.as_mut()
     }
 
     /// From now on nobody knows where it is.
@@ -248,6 +273,7 @@ impl Course {
             format!("{low} to {}", Self::place(&self.axis, self.unit, high))
         });
         counts.push(self.inside.bound(name, "travel", self.travel_text, |_| range));
+        counts.extend(self.heading.into_iter().flat_map(|h| h.finish(name)));
         let scale = self.axis.steps_per_unit.to_f64();
         let limits = match self.stairs {
             Some(stairs) => vec![stairs.finish(name, self.unit, scale)],

@@ -82,12 +82,14 @@ mod check;
 mod checker;
 mod coils;
 mod course;
+mod heading;
 mod hull;
 mod kinematics;
-mod marker;
+mod marks;
 mod motor;
 mod moves;
 mod report;
+mod roles;
 mod servo;
 mod staircase;
 mod step_motion;
@@ -98,7 +100,9 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::config::Config;
-use crate::trace::{TraceError, VcdReader};
+use crate::trace::{Change, Recording, Signal, TraceError, VcdReader};
+use crate::units::Instant;
+use checker::Checker;
 
 pub use report::{Bound, Report, Verdict, Violation};
 
@@ -127,9 +131,20 @@ pub enum VerifyError {
     /// The trace's signals are not those of the config.
     #[error("the trace does not fit the config: {0}; name the config that it was made with")]
     Mismatch(String),
+    /// The trace's marks are of a grammar that this version does not know.
+    #[error(
+        "the trace is of grammar {0}, and this lockstep reads 1 and 2: use the one that wrote it"
+    )]
+    Grammar(u32),
+    /// More changes in one instant than any machine makes.
+    #[error("more than {AT_ONCE} changes in one instant, at {0} s: that is no trace of a machine")]
+    Crowded(Instant),
 }
 
-/// Reads a trace to its end and proves the rules of `config`.
+/// The most changes of one instant. No machine does so many things at once, and they are kept until it is over.
+const AT_ONCE: usize = 100_000;
+
+/// Reads a trace to its end and proves the rules of `config`, in bounded memory, however long it is.
 ///
 /// Where the recording lost records nothing is proved: [`Report::lost`].
 ///
@@ -142,21 +157,53 @@ pub fn verify(
     options: &Options,
 ) -> Result<Report, VerifyError> {
     let mut reader = VcdReader::new(trace)?;
-    let mut checker = checker::Checker::new(reader.signals(), config, options)?;
-    let mut batch = Vec::new();
-    let mut now = None;
-    while let Some(change) = reader.next().transpose()? {
-        if now.is_some_and(|now| now != change.at) {
-            checker.instant(&batch);
-            batch.clear();
+    let signals = reader.signals().to_vec();
+    let checker = judge(&signals, &mut reader, config, options)?;
+    Ok(report(checker, reader.now(), reader.lost()))
+}
+
+/// The same for a recording in memory.
+///
+/// # Errors
+///
+/// Its signals are not those of the config.
+pub fn verify_recording(
+    recording: &Recording,
+    config: &Config,
+    options: &Options,
+) -> Result<Report, VerifyError> {
+    let checker = judge(recording.signals(), recording.changes().map(Ok), config, options)?;
+    Ok(report(checker, recording.end(), Some(recording.lost())))
+}
+
+/// Hands the changes to the judges, instant by instant.
+fn judge(
+    signals: &[Signal],
+    changes: impl Iterator<Item = Result<Change, TraceError>>,
+    config: &Config,
+    options: &Options,
+) -> Result<Checker, VerifyError> {
+    let mut checker = Checker::new(signals, config, options)?;
+    let mut batch: Vec<Change> = Vec::new();
+    for change in changes {
+        let change = change?;
+        match batch.first() {
+            Some(first) if first.at != change.at => {
+                checker.instant(&batch)?;
+                batch.clear();
+            }
+            Some(first) if batch.len() == AT_ONCE => return Err(VerifyError::Crowded(first.at)),
+            _ => {}
         }
-        now = Some(change.at);
         batch.push(change);
     }
-    checker.instant(&batch);
-    let (lost, end) = (reader.lost(), reader.now());
+    checker.instant(&batch)?;
+    Ok(checker)
+}
+
+fn report(checker: Checker, end: Instant, lost: Option<u64>) -> Report {
     if let Some(lost @ 1..) = lost {
-        return Ok(Report { lost, end, bounds: Vec::new(), notes: Vec::new() });
+        return Report { lost, end, bounds: Vec::new(), notes: Vec::new() };
     }
     let mut report = checker.finish(end);
     if lost.is_none() {
@@ -166,5 +213,5 @@ pub fn verify(
                 .into(),
         );
     }
-    Ok(report)
+    report
 }

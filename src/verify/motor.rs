@@ -3,6 +3,7 @@
 use super::axis::Axis;
 use super::coils::Coils;
 use super::course::Course;
+use super::heading::Heading;
 use super::moves::Grain;
 use super::report::Bound;
 use super::servo::Servo;
@@ -33,6 +34,14 @@ impl Motor {
             Motor::Axis(axis) => 1.0 / axis.course().axis.steps_per_unit.to_f64(),
             Motor::Coils(coils) => 1.0 / coils.course().axis.steps_per_unit.to_f64(),
             Motor::Servo(servo) => servo.grain(),
+        }
+    }
+
+    /// So many grains back are a turn.
+    pub fn turn(&self) -> f64 {
+        match self {
+            Motor::Axis(axis) if !axis.course().keeps_its_way() => f64::INFINITY,
+            _ => 1.0,
         }
     }
 
@@ -76,6 +85,14 @@ impl Motor {
             Motor::Axis(axis) => Some(axis.course_mut()),
             Motor::Coils(coils) => Some(coils.course_mut()),
             Motor::Servo(_) => None,
+        }
+    }
+
+    /// Its direction, where that is looked at.
+    pub fn heading_mut(&mut self) -> Option<&mut Heading> {
+        match self {
+            Motor::Servo(servo) => Some(&mut servo.heading),
+            axis => axis.course_mut()?.heading_mut(),
         }
     }
 

@@ -11,6 +11,7 @@ use super::check::{Tally, figure};
 use super::hull::{Hull, Point};
 use super::report::Bound;
 use crate::config::Config;
+use crate::trace::MoveKind;
 
 /// What a motor is to a line.
 #[derive(Clone, Copy, Debug)]
@@ -35,12 +36,28 @@ struct Part {
     halted: bool,
 }
 
+/// What the mark of a move's beginning says.
+#[derive(Clone, Debug)]
+pub(super) struct Begun {
+    pub id: u64,
+    pub kind: MoveKind,
+    /// Its motors; none where the mark does not name them.
+    pub motors: Option<Vec<usize>>,
+}
+
 #[derive(Clone, Debug)]
 struct Move {
-    id: String,
+    id: u64,
     aligned: bool,
     motors: Option<Vec<usize>>,
     ended: Option<u64>,
+}
+
+impl Move {
+    fn new(begun: &Begun) -> Move {
+        let aligned = begun.kind == MoveKind::Aligned;
+        Move { id: begun.id, aligned, motors: begun.motors.clone(), ended: None }
+    }
 }
 
 /// The moves that began at one instant: which motors belong to which may not be known.
@@ -91,6 +108,9 @@ const TOLD_WITHIN: u64 = 20_000_000;
 /// How many notes on moves are kept.
 const NOTES: usize = 8;
 
+/// At most so many are under way at once: of more, the first are not judged.
+const MOST: usize = 4096;
+
 impl Moves {
     pub fn new(config: &Config, grains: Vec<Grain>) -> Moves {
         let late = grains.iter().map(|g| g.late).fold(0.0, f64::max);
@@ -125,9 +145,20 @@ impl Moves {
         self.groups.iter().find(|g| g.parts.iter().any(part))
     }
 
-    /// Moves begin: their markers, and (motor, position in grains) of those that start.
-    pub fn begin(&mut self, markers: &[String], starts: &[(usize, f64)]) {
-        let moves: Vec<Move> = markers.iter().map(|m| self.read(m)).collect();
+    /// The motors of a move that is under way, as far as its mark names them.
+    pub fn motors_of(&self, id: u64) -> &[usize] {
+        let mut moves = self.groups.iter().flat_map(|g| &g.moves);
+        let found = moves.find(|m| m.id == id && m.ended.is_none());
+        found.and_then(|m| m.motors.as_deref()).unwrap_or_default()
+    }
+
+    /// Moves begin, with (motor, position in grains) of those that start.
+    pub fn begin(&mut self, begun: &[Begun], starts: &[(usize, f64)]) {
+        if self.groups.len() == MOST {
+            let group = self.groups.remove(0);
+            self.tell_unjudged(&group);
+        }
+        let moves: Vec<Move> = begun.iter().map(Move::new).collect();
         let aligned = moves.iter().any(|m| m.aligned);
         let parts: Vec<Part> = starts
             .iter()
@@ -147,16 +178,6 @@ impl Moves {
             }
         }
         self.groups.push(Group { aligned, moves, parts, pairs });
-    }
-
-    /// `7:aligned`, or with its motors `7:aligned:x,y`.
-    fn read(&self, marker: &str) -> Move {
-        let mut words = marker.splitn(3, ':');
-        let id = words.next().unwrap_or_default().to_owned();
-        let aligned = words.next() == Some("aligned");
-        let index = |name: &str| self.names.iter().position(|n| n == name);
-        let motors = words.next().map(|names| names.split(',').filter_map(index).collect());
-        Move { id, aligned, motors, ended: None }
     }
 
     /// Motors have moved in this instant; `place` gives a motor's position in grains.
@@ -189,7 +210,7 @@ impl Moves {
     }
 
     /// The motors of a move go elsewhere, each by itself: it is on its line no more.
-    pub fn retarget(&mut self, id: &str, at: u64, place: impl Fn(usize) -> f64) {
+    pub fn retarget(&mut self, id: u64, at: u64, place: impl Fn(usize) -> f64) {
         let is = |m: &Move| m.id == id && m.ended.is_none();
         let Some(n) = self.groups.iter().position(|g| g.moves.iter().any(is)) else { return };
         let mut group = self.groups.remove(n);
@@ -219,8 +240,8 @@ impl Moves {
         }
     }
 
-    /// A move has ended: the number in front of `:ended`.
-    pub fn ended(&mut self, id: &str, at: u64) {
+    /// A move has ended.
+    pub fn ended(&mut self, id: u64, at: u64) {
         let moves = self.groups.iter_mut().flat_map(|g| &mut g.moves);
         if let Some(ended) = { moves }.find(|m| m.id == id && m.ended.is_none()) {
             ended.ended = Some(at);
@@ -254,7 +275,7 @@ impl Moves {
 
     fn judge(&mut self, group: &Group) {
         for part in group.parts.iter().filter(|p| p.halted) {
-            let which: Vec<_> = group.moves.iter().map(|m| m.id.as_str()).collect();
+            let which: Vec<_> = group.moves.iter().map(|m| m.id.to_string()).collect();
             let name = self.names[part.motor].clone();
             self.note(format!(
                 "{name}: its part of move {} has no end (halted, or a fault): how it stopped is not judged",
@@ -345,6 +366,15 @@ impl Moves {
         }
     }
 
+    fn tell_unjudged(&mut self, group: &Group) {
+        for one in &group.moves {
+            self.note(format!(
+                "move {}: still under way when the trace ends: not judged as a whole",
+                one.id
+            ));
+        }
+    }
+
     fn note(&mut self, note: String) {
         if self.notes.len() < NOTES {
             self.notes.push(note);
@@ -357,12 +387,7 @@ impl Moves {
     pub fn finish(&mut self, halted: &mut Vec<(usize, u64)>) -> (Bound, Vec<String>) {
         self.close(u64::MAX, &[], halted);
         for group in std::mem::take(&mut self.groups) {
-            for one in &group.moves {
-                self.note(format!(
-                    "move {}: still under way when the trace ends: not judged as a whole",
-                    one.id
-                ));
-            }
+            self.tell_unjudged(&group);
         }
         if self.more_notes > 0 {
             self.notes.push(format!("and {} more moves with such notes", self.more_notes));

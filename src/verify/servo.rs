@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::Options;
 use super::check::{Tally, figure, motion_bounds, time};
+use super::heading::Heading;
 use super::kinematics::{Limits, Sample};
 use super::report::Bound;
 use crate::config::{MotorConfig, ServoDrive};
@@ -38,6 +39,9 @@ pub(super) struct Servo {
     /// The angle that the last pulse showed, or the position told.
     shown: f64,
     last_width: Option<u64>,
+    /// The farthest that it has come in its direction.
+    farthest: f64,
+    pub heading: Heading,
 
     periods: Tally,
     off_period: u64,
@@ -83,6 +87,8 @@ impl Servo {
             rests_at: None,
             shown: 0.0,
             last_width: None,
+            farthest: 0.0,
+            heading: Heading::new(None),
             periods: Tally::default(),
             off_period: 0,
             widths: Tally::default(),
@@ -215,11 +221,23 @@ impl Servo {
         let still = self.last_width == Some(width);
         self.last_width = Some(width);
         self.shown = angle;
+        self.goes(rose, angle);
         if self.samples.len() > 3 * WIDEST {
             self.samples.pop_front();
         }
         self.samples.push_back(Sample { at: rose, mid: angle, radius: self.radius });
         self.look(still && self.moving);
+    }
+
+    /// A pulse shows an angle: on in its direction, or so far back that it has turned.
+    fn goes(&mut self, at: u64, angle: f64) {
+        let gone = angle - self.farthest;
+        if gone.abs() > 2.0 * self.radius {
+            self.farthest = angle;
+            self.heading.goes(at, gone > 0.0);
+        } else if self.heading.up().is_some_and(|up| up == (gone > 0.0)) {
+            self.farthest = angle;
+        }
     }
 
     fn look(&mut self, hold: bool) {
@@ -244,13 +262,14 @@ impl Servo {
         // Whether the signal goes on or has ended in between, the first pulse of the move shows.
         self.signal &=
             self.rose.is_some_and(|rose| at.saturating_sub(rose) <= self.period + self.late);
-        self.shown = position;
+        (self.shown, self.farthest) = (position, position);
     }
 
     /// The move ends, with the position that it ended at.
     pub fn end(&mut self, position: f64) {
         self.limits.settle();
         self.moving = false;
+        self.heading.end();
         self.rests_at = Some(position);
     }
 
@@ -258,6 +277,7 @@ impl Servo {
     pub fn halt(&mut self) {
         self.limits.forget();
         self.moving = false;
+        self.heading.end();
         self.rests_at = None;
         self.samples.clear();
     }
@@ -293,6 +313,7 @@ impl Servo {
             ),
             self.ends_low.rule(name, "low at the end", "yes"),
         ];
+        bounds.extend(self.heading.finish(name));
         bounds.extend(motion_bounds(name, "deg", self.limits, self.required, 1.0));
         bounds
     }

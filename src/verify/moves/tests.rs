@@ -1,4 +1,13 @@
 use super::*;
+use crate::trace::Mark;
+
+/// `7:aligned`, or with its motors `7:aligned:a,b`.
+fn begun(text: &str) -> Begun {
+    let Ok(Mark::Begins { id, kind, motors, .. }) = Mark::parse(text) else { panic!("{text}") };
+    let index = |name: &str| ["a", "b", "c", "d"].iter().position(|n| *n == name);
+    let named = !motors.is_empty();
+    Begun { id, kind, motors: named.then(|| motors.names().filter_map(index).collect()) }
+}
 
 /// Two moves of two motors each begin at 0; `a` and `b` leave their line by 5 steps. They end at
 /// `ends`, all motors of a move with it.
@@ -13,7 +22,7 @@ fn side_by_side(markers: [&str; 2], ends: [u64; 2]) -> (Bound, Vec<String>) {
     }
     let grain = Grain { late: 0.0, end_within: 0, rest: 0.0 };
     let mut moves = Moves::new(&config, vec![grain; 4]);
-    moves.begin(&markers.map(str::to_owned), &[(0, 0.0), (1, 0.0), (2, 0.0), (3, 0.0)]);
+    moves.begin(&markers.map(begun), &[(0, 0.0), (1, 0.0), (2, 0.0), (3, 0.0)]);
     let mut at = [0.0; 4];
     for n in 1..=100u64 {
         let (straight, bent) = (n as f64, if n == 50 { 60.0 } else { n as f64 });
@@ -26,7 +35,7 @@ fn side_by_side(markers: [&str; 2], ends: [u64; 2]) -> (Bound, Vec<String>) {
             for motor in [2 * n, 2 * n + 1] {
                 moves.end(motor, now, at[motor]);
             }
-            moves.ended(&format!("{}", n + 1), now);
+            moves.ended(n as u64 + 1, now);
         }
         moves.close(now, &[], &mut halted);
     }

@@ -1,0 +1,91 @@
+//! What each signal of a trace is to its config.
+
+use super::VerifyError;
+use crate::config::{Config, Drive, PwmClockDrive};
+use crate::trace::{Signal, SignalKind};
+
+/// A wire of a motor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Wire {
+    Step,
+    Dir,
+    Enable,
+    Sleep,
+    Reset,
+    Mode(usize),
+    Pulse,
+    Coil(usize),
+}
+
+/// What a signal is; a motor by its index in the config.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Role {
+    Wire(usize, Wire),
+    Position(usize),
+    Lateness(usize),
+    Moves,
+}
+
+/// What each signal is; an error where trace and config do not fit each other.
+pub(super) fn roles(signals: &[Signal], config: &Config) -> Result<Vec<Option<Role>>, VerifyError> {
+    let mismatch = |text: String| Err(VerifyError::Mismatch(text));
+    let mut wanted: Vec<(String, &str, SignalKind, Role)> = Vec::new();
+    for (index, motor) in config.motors.iter().enumerate() {
+        let mut want =
+            |name: &'static str, kind, role| wanted.push((motor.name.clone(), name, kind, role));
+        let mut wire = |name, wire| want(name, SignalKind::Wire, Role::Wire(index, wire));
+        match &motor.drive {
+            Drive::Servo(_) => wire("pulse", Wire::Pulse),
+            Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => {
+                wire("step", Wire::Step);
+                wire("dir", Wire::Dir);
+                if axis.enable.is_some() {
+                    wire("enable", Wire::Enable);
+                }
+                if axis.sleep.is_some() {
+                    wire("sleep", Wire::Sleep);
+                }
+                if axis.reset.is_some() {
+                    wire("reset", Wire::Reset);
+                }
+                for (n, name) in ["mode0", "mode1", "mode2"].into_iter().enumerate() {
+                    if n < axis.mode.len() {
+                        wire(name, Wire::Mode(n));
+                    }
+                }
+            }
+            Drive::Coils(_) => {
+                for (n, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
+                    wire(name, Wire::Coil(n));
+                }
+            }
+        }
+        want("position", SignalKind::Real, Role::Position(index));
+        want("lateness", SignalKind::Real, Role::Lateness(index));
+    }
+    wanted.push(("machine".to_owned(), "move", SignalKind::Text, Role::Moves));
+    let mut roles = vec![None; signals.len()];
+    for signal in signals {
+        let (scope, name) = (signal.scope(), signal.name());
+        let Some(found) = wanted.iter().find(|w| w.0 == scope && w.1 == name) else {
+            let known = scope == "machine" || config.motor(scope).is_some();
+            let what = if known { "signal" } else { "motor" };
+            return mismatch(format!(
+                "it has `{scope}.{name}`, a {what} that the config does not have"
+            ));
+        };
+        if found.2 != signal.kind() {
+            return mismatch(format!("`{scope}.{name}` is of another kind"));
+        }
+        roles[signal.id().index()] = Some(found.3);
+    }
+    // A trace of virtual time has no lateness.
+    let needed = wanted.iter().filter(|w| !matches!(w.3, Role::Lateness(_)));
+    let lacks = { needed }.find(|w| !roles.contains(&Some(w.3)));
+    match lacks {
+        Some((scope, name, ..)) => {
+            mismatch(format!("it has no `{scope}.{name}`, which the config needs"))
+        }
+        None => Ok(roles),
+    }
+}
