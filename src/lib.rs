@@ -47,6 +47,7 @@ pub mod motion;
 pub mod motor;
 #[cfg(feature = "plot")]
 pub mod plot;
+mod programs;
 #[cfg(feature = "service")]
 pub mod protocol;
 pub mod runtime;

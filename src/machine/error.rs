@@ -8,7 +8,7 @@ use crate::motor::MoveId;
 use crate::units::Time;
 
 /// A time rounded up to three digits or so, for a person who has to allow for it.
-pub(super) fn at_least(time: Duration) -> Time {
+pub(crate) fn at_least(time: Duration) -> Time {
     let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let grain = [1_000_000_000u64, 10_000_000, 1_000_000, 10_000, 1_000]
         .into_iter()

@@ -86,7 +86,7 @@ impl Machine {
     }
 
     /// Whether moves may begin at all.
-    pub(super) fn open(&self) -> Result<(), MoveError> {
+    pub(crate) fn open(&self) -> Result<(), MoveError> {
         match (self.finished, self.is_stopped()) {
             (true, _) => Err(MoveError::Finished),
             (_, true) => Err(MoveError::Stopped),

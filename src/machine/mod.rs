@@ -4,15 +4,15 @@
 //! and listens to what they say; it never times an edge. Its calls that wait hear the stop event.
 
 mod active;
-mod ahead;
 mod blend;
-mod branch;
 mod build;
 mod change;
 mod crew;
 mod difference;
+mod driven;
 mod error;
 mod events;
+mod host;
 mod jog;
 mod kept;
 mod launch;
@@ -24,19 +24,16 @@ mod outcome;
 mod path_moves;
 mod plan;
 mod power;
-mod preflight;
-mod program;
-mod program_run;
 mod reach;
 mod reload;
 mod report;
+mod run;
 mod shapes;
 mod snapshot;
 mod soft_pwm;
 mod spec;
 mod step_clock;
 mod stops;
-mod usage;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,7 +52,6 @@ use crate::units::Instant;
 
 use active::Active;
 use crew::Crew;
-use model::MotorModel;
 use power::{Power, Watch};
 
 pub use build::MachineBuilder;
@@ -67,15 +63,25 @@ pub use orders::OVERRIDE;
 pub use outcome::{Cause, Held, MotorOutcome, MotorPosition, MoveOutcome, Outcome, Place};
 pub use path_moves::BlendedPath;
 pub use power::PowerState;
-pub use preflight::{Preflight, Problem, preflight};
-pub use program::{Deed, Progress, ProgressFn, RunOptions, choose_program};
-pub use program_run::{ProgramEnd, ProgramRun, ProgramTurn};
 pub use reach::REACH;
 pub use reload::{ReloadError, Reloaded};
 pub use report::{MotorReport, RunReport, RunResult};
+pub use run::{Deed, Progress, ProgressFn, RunOptions};
 pub use snapshot::{MachineState, MotorSnapshot, Snapshot};
 pub use spec::{Move, Position};
-pub use usage::MotorUsage;
+
+pub use crate::programs::{
+    MotorUsage, Preflight, Problem, ProgramEnd, ProgramRun, ProgramTurn, choose_program, preflight,
+};
+
+// What programs need of the moves.
+pub(crate) use blend::BlendRun;
+pub(crate) use error::at_least;
+pub(crate) use model::MotorModel;
+pub(crate) use path_moves::Waypoint;
+pub(crate) use plan::{Planned, Start, Track, plan_keyframes, plan_move};
+pub(crate) use power::consumers_of;
+pub(crate) use shapes::nanos;
 
 /// From the barrier's release to the epoch: time for every loop to hear of it and to wait precisely.
 const LEAD: Duration = Duration::from_millis(5);

@@ -8,7 +8,6 @@ use crossbeam_channel::Sender;
 
 use super::model::MotorModel;
 use super::outcome::Place;
-use super::preflight::start_position;
 use super::reach::pulse_map;
 use super::shapes::nanos;
 use super::{Kept, MachineError, MotorState};
@@ -341,7 +340,7 @@ impl Opener<'_> {
     pub(super) fn first_count(&self, motor: &MotorConfig, model: &MotorModel) -> i64 {
         let at_start = motor.axis().map_or(AtStart::Unknown, |axis| axis.at_start);
         let kept = self.kept(motor).filter(|_| at_start == AtStart::Restored);
-        let assumed = || model.to_native(start_position(at_start, model)) as i64;
+        let assumed = || model.to_native(model.start_position(at_start)) as i64;
         kept.and_then(|kept| kept.steps).unwrap_or_else(assumed)
     }
 

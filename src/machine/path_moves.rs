@@ -115,7 +115,7 @@ impl BlendedPath {
 
 /// A place of a path, of some of its motors.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct Waypoint {
+pub(crate) struct Waypoint {
     pub targets: Vec<(MotorIndex, f64)>,
     pub blend: f64,
     pub speed: f64,

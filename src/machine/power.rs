@@ -57,7 +57,7 @@ pub struct PowerState {
 }
 
 /// The consumers that these motors are part of, each once.
-pub(super) fn consumers_of(
+pub(crate) fn consumers_of(
     all: &[Consumer],
     motors: impl IntoIterator<Item = MotorIndex>,
 ) -> Vec<usize> {

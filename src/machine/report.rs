@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use super::Machine;
-use super::branch::Branch;
 use super::events::between;
 use super::outcome::{Outcome, Place};
 use crate::config::MotorUnit;
 use crate::motor::{FaultKind, LatenessSummary};
+use crate::programs::Branch;
 
 /// How a run ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,7 +78,7 @@ impl Machine {
         program: &str,
         result: RunResult,
         duration: Duration,
-        branch: &Branch<'_>,
+        branch: &Branch,
         left: Vec<String>,
     ) -> RunReport {
         let motor = |(index, state): (usize, &super::MotorState)| {

@@ -234,6 +234,10 @@ impl Desk<'_> {
     /// Brings motors to rest and drops what they still had to do; `None`: all of them, programs, too.
     pub(super) fn stop_motors(&mut self, motors: Option<&[String]>) {
         self.moves.drop_waiting(motors);
+        match motors {
+            None => drop(self.begins.stop(None)),
+            Some(motors) => self.begins.stop_motors(motors),
+        }
         if motors.is_none() {
             for program in &mut self.programs {
                 program.stop(self.machine);

@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::begins::Begins;
 use super::desk::Desk;
 use super::group;
 use super::heartbeat::Heartbeat;
 use super::journal::Journal;
+use super::looker::Looker;
 use super::notify::Notify;
 use super::page::StatusPage;
-use super::reload::{ConfigFile, Generations};
+use super::reload::ConfigFile;
 use super::wire::{MOST_CLIENTS, Wire};
 use crate::machine::{Kept, Machine, MachineState};
 use crate::protocol::{
@@ -127,8 +129,9 @@ pub fn serve(mut machine: Machine, places: &Places, stop: &StopEvent) -> Result<
         journal.begin().map_err(|error| place("the state folder", journal.folder(), error))?;
     }
     let notify = Notify::from_env();
-    let generations = Generations::new(machine.shared_config());
-    let mut desk = Desk::new(&mut machine, &generations, places.config.clone(), &wire, page, fault);
+    let looker = Looker::start(machine.waker()).map_err(ServeError::Wire)?;
+    let begins = Begins::new(looker);
+    let mut desk = Desk::new(&mut machine, begins, places.config.clone(), &wire, page, fault);
     match &desk.fault {
         Some(why) => {
             log::warn!("{why}; nothing moves until `lockstep clear`");

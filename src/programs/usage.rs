@@ -1,7 +1,6 @@
 //! What a program asks of its motors: how far each goes, and how close to its limits.
 
-use super::model::MotorModel;
-use super::plan::Planned;
+use crate::machine::{MotorModel, Planned};
 use crate::motion::Trajectory;
 use crate::motor::MotorIndex;
 
@@ -69,6 +68,20 @@ impl Usage {
         usage.speed_share = usage.speed / model.limits.speed;
         usage.acceleration_share = usage.acceleration / model.limits.acceleration;
         usage.jerk_share = usage.jerk / model.limits.jerk;
+    }
+
+    /// Adds what others have used.
+    pub fn merge<'u>(&mut self, others: impl IntoIterator<Item = &'u Usage>) {
+        for (own, other) in others.into_iter().flat_map(|o| &o.0).map(|o| (o.motor, o)) {
+            let own = &mut self.0[own];
+            own.distance += other.distance;
+            own.speed = own.speed.max(other.speed);
+            own.acceleration = own.acceleration.max(other.acceleration);
+            own.jerk = own.jerk.max(other.jerk);
+            own.speed_share = own.speed_share.max(other.speed_share);
+            own.acceleration_share = own.acceleration_share.max(other.acceleration_share);
+            own.jerk_share = own.jerk_share.max(other.jerk_share);
+        }
     }
 
     /// Counts the way since `before` as gone `more` times again; `None`: without end.

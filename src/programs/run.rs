@@ -1,0 +1,171 @@
+//! A program as one of the things a machine does: it runs while the machine is waited on, beside moves
+//! that others start, and the machine goes on after it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::branch::{Branch, Turn};
+use super::host::Allowance;
+use super::look_through::LookedThrough;
+use super::program::Program;
+use crate::config::Config;
+use crate::machine::{Machine, MachineError, MotorOutcome, RunResult};
+use crate::motor::MotorIndex;
+use crate::units::Instant;
+
+/// A program under way. Ask it to go on ([`ProgramRun::poll`]) whenever the machine has worked.
+///
+/// ```
+/// use lockstep::config::Config;
+/// use lockstep::machine::{Machine, ProgramRun, ProgramTurn, RunResult};
+///
+/// let text = "[servo.pan]\npwm = { gpio = 18 }\n\
+///     [program.wave]\nsteps = [ { move = { pan = \"30deg\" } }, { move = { pan = \"0deg\" } } ]\n";
+/// let mut machine = Machine::builder(Config::from_str(text, "demo")?.config).virtual_time().build()?;
+/// let config = machine.shared_config();
+/// let mut wave = ProgramRun::start(&machine, &config, "wave")?;
+/// let end = loop {
+///     match wave.poll(&mut machine) {
+///         ProgramTurn::Wait(until) => machine.work(until),
+///         ProgramTurn::Ended(end) => break end,
+///     }
+/// };
+/// assert_eq!(end.result, RunResult::Done);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct ProgramRun {
+    program: Program,
+    branch: Branch,
+    begun: Instant,
+    stopped: bool,
+}
+
+/// What a program answers when it is asked to go on.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ProgramTurn {
+    /// Ask again when something happened, or at this instant.
+    Wait(Instant),
+    /// It is over: nothing of it moves any more.
+    Ended(ProgramEnd),
+}
+
+/// How a program ended.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ProgramEnd {
+    /// Its name.
+    pub program: String,
+    /// How.
+    pub result: RunResult,
+    /// From its start on.
+    pub duration: Duration,
+    /// Motors that fell short and were not rescued, in the order they did.
+    pub shorts: Vec<MotorOutcome>,
+    /// What else went wrong, in words: moves that were refused, events that did not come.
+    pub complaints: Vec<String>,
+}
+
+impl ProgramRun {
+    /// Checks a program from where the motors are now, and begins it: its first step comes with the
+    /// first [`ProgramRun::poll`]. `config` is the machine's own.
+    ///
+    /// # Errors
+    ///
+    /// There is no such program, or it cannot run as it is written and the motors stand: nothing moves.
+    pub fn start(
+        machine: &Machine,
+        config: &Arc<Config>,
+        name: &str,
+    ) -> Result<ProgramRun, MachineError> {
+        machine.open().map_err(MachineError::from)?;
+        let program = Program::new(config, Some(name))?;
+        let looked = LookedThrough::new(program, machine.starts(), &|| false);
+        let run = ProgramRun::begin(machine, &looked)?;
+        run.ok_or_else(|| MachineError::Preflight("this is not the machine's config".to_owned()))
+    }
+
+    /// Begins a program that was looked through. `None`: its motors are not where they were then, or the machine
+    /// goes by another config.
+    ///
+    /// # Errors
+    ///
+    /// It cannot run as it is written and the motors stand: nothing moves.
+    pub(crate) fn begin(
+        machine: &Machine,
+        looked: &LookedThrough,
+    ) -> Result<Option<ProgramRun>, MachineError> {
+        machine.open().map_err(MachineError::from)?;
+        if !looked.is_true_of(&machine.shared_config(), &machine.starts()) {
+            return Ok(None);
+        }
+        for &motor in &looked.preflight.motors {
+            machine.may_run(motor).map_err(MachineError::from)?;
+        }
+        if let Some(first) = looked.preflight.problems.first() {
+            return Err(MachineError::Preflight(first.error.to_string()));
+        }
+        if let Some(moves) = looked.preflight.beyond {
+            let name = looked.program.name();
+            log::warn!("{name} was looked through no further than its first {moves} moves");
+        }
+        let (program, branch) = (looked.program.clone(), Branch::root(&looked.program));
+        Ok(Some(ProgramRun { program, branch, begun: machine.now(), stopped: false }))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.program.name()
+    }
+
+    /// The config that it goes by.
+    pub fn config(&self) -> &Arc<Config> {
+        self.program.config()
+    }
+
+    /// The motors that it may move, whatever becomes of its moves, as indices into its config's motors.
+    pub fn motors(&self) -> BTreeSet<MotorIndex> {
+        self.program.motors()
+    }
+
+    /// Those that may still move by it, now or later.
+    pub fn motors_left(&self) -> BTreeSet<MotorIndex> {
+        let mut left = BTreeSet::new();
+        self.branch.motors_left(&mut left);
+        left
+    }
+
+    /// No further step; what moves of it comes to rest. Poll it until it has ended.
+    pub fn stop(&mut self, machine: &mut Machine) {
+        self.stopped = true;
+        self.branch.cancel(machine);
+    }
+
+    /// Goes on as far as it can and may in one turn. A stop of the machine stops it, too.
+    pub fn poll(&mut self, machine: &mut Machine) -> ProgramTurn {
+        if machine.is_stopped() && !self.stopped {
+            self.stop(machine);
+        }
+        match self.branch.poll(machine, &mut Allowance::default()) {
+            Turn::Wait(until) => ProgramTurn::Wait(until),
+            Turn::Again => ProgramTurn::Wait(machine.now()),
+            Turn::Done => ProgramTurn::Ended(self.end(machine)),
+        }
+    }
+
+    fn end(&mut self, machine: &Machine) -> ProgramEnd {
+        let result = if self.branch.genuine || (self.branch.failed && !self.stopped) {
+            RunResult::Failed
+        } else if self.stopped {
+            RunResult::Stopped
+        } else {
+            RunResult::Done
+        };
+        ProgramEnd {
+            program: self.name().to_owned(),
+            result,
+            duration: machine.now().since(self.begun),
+            shorts: std::mem::take(&mut self.branch.shorts),
+            complaints: std::mem::take(&mut self.branch.complaints),
+        }
+    }
+}
