@@ -49,6 +49,7 @@ pub mod motor;
 mod moves;
 #[cfg(feature = "plot")]
 pub mod plot;
+mod programs;
 #[cfg(feature = "service")]
 pub mod protocol;
 mod roster;

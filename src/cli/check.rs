@@ -79,7 +79,7 @@ pub fn described(
     board: Option<Model>,
 ) -> Result<(Loaded, String), ConfigErrors> {
     let loaded = Config::from_str_for(config, name, board)?;
-    let errors = super::shared::plan_errors(&loaded.config, None);
+    let errors = super::shared::plan_errors(&loaded.config, None, &|| false);
     if !errors.is_empty() {
         return Err(loaded.errors(errors));
     }

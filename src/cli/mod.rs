@@ -199,7 +199,7 @@ pub fn run(cli: Cli) -> Result<u8, CliError> {
         Command::Check(args) => {
             let program = args.program.as_deref();
             let options = check::Options { board: args.board, json: args.json, program };
-            let later = |loaded: &Loaded| shared::plan_errors(&loaded.config, program);
+            let later = |loaded: &Loaded| shared::plan_errors(&loaded.config, program, &|| false);
             print(&check::check(&args.files, options, &later))
         }
         Command::Run(args) => run::run(&args, cli.quiet),

@@ -15,6 +15,7 @@ use crate::config::{
 };
 use crate::machine::Machine;
 use crate::service::{ConfigFile, Journal, Places, runtime_folder, serve as serve_machine};
+use crate::sync::StopEvent;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,7 +54,7 @@ pub(super) fn serve(args: &ServeArgs, quiet: bool) -> Result<u8, CliError> {
     let stops = signals::catch()?;
     let board = header::choose(args.backend)?;
     let loaded = Config::from_file_for(&args.config, board).map_err(CliError::Config)?;
-    let errors = shared::plan_errors(&loaded.config, None);
+    let errors = shared::plan_errors(&loaded.config, None, &|| false);
     if !errors.is_empty() {
         return Err(CliError::Config(loaded.errors(errors)));
     }
@@ -153,16 +154,20 @@ struct FileConfig {
 }
 
 impl ConfigFile for FileConfig {
-    fn read(&self) -> Result<Config, Vec<String>> {
+    fn read(&self, stop: &StopEvent) -> Result<Config, Vec<String>> {
         let told = |errors: ConfigErrors| {
             errors.diagnostics.iter().map(|d| first_line(&errors.source, d)).collect::<Vec<_>>()
         };
         let loaded = Config::from_file_for(&self.path, self.board).map_err(told)?;
-        let errors = shared::plan_errors(&loaded.config, None);
+        let errors = shared::plan_errors(&loaded.config, None, &|| stop.is_set());
         if !errors.is_empty() {
             return Err(told(loaded.errors(errors)));
         }
-        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded.source);
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        // A later reading may have put its own there.
+        if !stop.is_set() {
+            *read = Some(loaded.source);
+        }
         Ok(loaded.config)
     }
 

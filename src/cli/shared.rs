@@ -21,6 +21,7 @@ use crate::machine::{
     choose_program, preflight,
 };
 use crate::motor::FaultKind;
+use crate::programs::look_through_all;
 use crate::runtime::TestFault;
 use crate::units::Time;
 
@@ -120,7 +121,13 @@ fn unknown_places(loaded: &Loaded, preflight: &Preflight) -> Vec<Diagnostic> {
 /// What is wrong with any program of a config when it is run. Programs that others run are looked
 /// through where they are run: from elsewhere they may not be possible. With the name of a program
 /// that is looked through alone, from the start of the machine.
-pub(super) fn plan_errors(config: &Config, program: Option<&str>) -> Vec<Diagnostic> {
+///
+/// `stop` says that nobody wants to know any more.
+pub(super) fn plan_errors(
+    config: &Config,
+    program: Option<&str>,
+    stop: &dyn Fn() -> bool,
+) -> Vec<Diagnostic> {
     if let Some(name) = program {
         return match choose_program(config, Some(name)) {
             Ok(program) => diagnostics(&preflight(config, &program.name)),
@@ -129,12 +136,15 @@ pub(super) fn plan_errors(config: &Config, program: Option<&str>) -> Vec<Diagnos
     }
     let mut called = vec![false; config.programs.len()];
     config.programs.iter().for_each(|p| mark_called(&p.steps, &mut called));
+    let first = config.programs.iter().zip(called).filter(|p| !p.1).map(|p| p.0.name.as_str());
     let mut all: Vec<Diagnostic> = Vec::new();
-    for (program, called) in config.programs.iter().zip(called) {
-        if called {
-            continue;
+    for (name, looked) in look_through_all(config, first, stop) {
+        if let Some(moves) = looked.beyond {
+            log::warn!(
+                "{name}: looked through as far as its first {moves} moves; what follows is checked as it comes"
+            );
         }
-        for error in diagnostics(&preflight(config, &program.name)) {
+        for error in diagnostics(&looked) {
             if !all.contains(&error) {
                 all.push(error);
             }

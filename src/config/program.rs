@@ -1,5 +1,7 @@
 //! `[program.NAME]` and its steps.
 
+use std::sync::Arc;
+
 use super::moves::{KEYFRAMES, MOVE, SWEEP, keyframes, move_action, sweep};
 use super::parts::ReadMotor;
 use super::reader::{Key, Reader, Table, Value, key, list, span_of};
@@ -52,9 +54,9 @@ pub(super) fn read(
 }
 
 /// Every step that could be read.
-fn steps(r: &Reader<'_>, value: Value<'_>, names: &Names<'_>) -> Vec<StepConfig> {
+fn steps(r: &Reader<'_>, value: Value<'_>, names: &Names<'_>) -> Arc<[StepConfig]> {
     let Some(all) = r.list(value) else {
-        return Vec::new();
+        return Arc::default();
     };
     if all.is_empty() {
         let what = if value.key.name == TOGETHER.name { "this branch" } else { "`steps`" };

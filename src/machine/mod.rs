@@ -3,23 +3,20 @@
 //! The machine is one coordinator: straight-line code over a [`Fleet`](crate::runtime::Fleet). It plans, tells the motors,
 //! and listens to what they say; it never times an edge. Its calls that wait hear the stop event.
 
-mod ahead;
-mod branch;
 mod build;
 mod clear;
+mod driven;
+mod host;
 mod jogs_and_paths;
 mod loops;
 mod named;
 mod orders;
-mod preflight;
-mod program;
 mod program_run;
 mod reach;
 mod reload;
 mod report;
+mod run;
 mod stand;
-mod usage;
-mod uses;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -43,17 +40,15 @@ pub use crate::moves::{
     MotorSnapshot, Move, MoveError, MoveOutcome, OVERRIDE, Outcome, Owner, Place, Position,
     PowerState, Snapshot, Velocity,
 };
+pub use crate::programs::{MotorUsage, Preflight, Problem, choose_program, preflight};
 pub use crate::roster::{Difference, Kept, MachineError};
 pub use build::MachineBuilder;
 pub use clear::ClearError;
-pub use preflight::{Preflight, Problem, preflight};
-pub use program::{Deed, Progress, ProgressFn, RunOptions, choose_program};
 pub use program_run::{ProgramEnd, ProgramRun, ProgramTurn};
 pub use reach::REACH;
 pub use reload::{ReloadError, Reloaded};
 pub use report::{MotorReport, RunReport, RunResult};
-pub use usage::MotorUsage;
-pub(crate) use uses::motors_of;
+pub use run::{Deed, Progress, ProgressFn, RunOptions};
 
 /// A machine with its motors running.
 ///

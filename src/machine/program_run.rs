@@ -1,17 +1,15 @@
 //! A program as one of the things a machine does: it runs while the machine is waited on, beside moves
 //! that others start, and the machine goes on after it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::branch::{Branch, Turn};
-use super::preflight::preflight_from;
-use super::program::choose_program;
-use super::report::RunResult;
-use super::{Machine, MachineError, MotorOutcome, MoveError, Owner, Place, Start};
+use super::{Machine, MachineError, MotorOutcome, Owner, RunResult};
 use crate::config::Config;
-use crate::motor::{Command, MotorIndex, MoveId};
+use crate::motor::MotorIndex;
 use crate::moves::{Alive, ClaimState};
+use crate::programs::{Allowance, Branch, LookedThrough, Program, Turn};
 use crate::units::Instant;
 
 /// A program under way. Ask it to go on ([`ProgramRun::poll`]) whenever the machine has worked.
@@ -34,10 +32,9 @@ use crate::units::Instant;
 /// assert_eq!(end.result, RunResult::Done);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct ProgramRun<'c> {
-    config: &'c Config,
-    name: Arc<str>,
-    branch: Branch<'c>,
+pub struct ProgramRun {
+    program: Program,
+    branch: Branch,
     begun: Instant,
     stopped: bool,
     /// Its motors are its own as long as this lives.
@@ -68,7 +65,7 @@ pub struct ProgramEnd {
     pub complaints: Vec<String>,
 }
 
-impl<'c> ProgramRun<'c> {
+impl ProgramRun {
     /// Checks a program from where the motors are now, and begins it: its first step comes with the
     /// first [`ProgramRun::poll`]. `config` is the machine's own.
     ///
@@ -77,64 +74,98 @@ impl<'c> ProgramRun<'c> {
     /// There is no such program, or it cannot run as it is written and the motors stand: nothing moves.
     pub fn start(
         machine: &mut Machine,
-        config: &'c Config,
+        config: &Arc<Config>,
         name: &str,
-    ) -> Result<ProgramRun<'c>, MachineError> {
+    ) -> Result<ProgramRun, MachineError> {
         machine.may_begin().map_err(MachineError::from)?;
-        let program = choose_program(config, Some(name))?;
-        let preflight = preflight_from(config, name, Some(machine.starts()));
-        for &motor in &preflight.motors {
-            let (model, state) = (&machine.book.models[motor], &machine.book.motors[motor]);
-            if model.steps.is_some() && state.place == Place::Unknown {
-                return Err(MoveError::UnknownPlace { motor: model.name.clone() }.into());
-            }
-            machine.book.ready_anywhere(motor, &Owner::Client).map_err(MachineError::from)?;
+        let program = Program::new(config, Some(name))?;
+        let looked = LookedThrough::new(program, machine.starts(), &|| false);
+        let run = ProgramRun::begin(machine, &looked)?;
+        run.ok_or_else(|| MachineError::Preflight("this is not the machine's config".to_owned()))
+    }
+
+    /// Begins a program that was looked through. `None`: its motors are not where they were then, or the machine
+    /// goes by another config.
+    ///
+    /// # Errors
+    ///
+    /// It cannot run as it is written and the motors stand: nothing moves.
+    pub(crate) fn begin(
+        machine: &mut Machine,
+        looked: &LookedThrough,
+    ) -> Result<Option<ProgramRun>, MachineError> {
+        machine.may_begin().map_err(MachineError::from)?;
+        if !looked.is_true_of(&machine.shared_config(), &machine.starts()) {
+            return Ok(None);
         }
-        if let Some(first) = preflight.problems.first() {
+        for &motor in &looked.preflight.motors {
+            machine.may_run(motor).map_err(MachineError::from)?;
+        }
+        if let Some(first) = looked.preflight.problems.first() {
             return Err(MachineError::Preflight(first.error.to_string()));
         }
-        let branch = Branch::root(program);
-        let name: Arc<str> = program.name.as_str().into();
-        let motors = super::motors_of(config, &name);
+        if let Some(moves) = looked.preflight.beyond {
+            let name = looked.program.name();
+            log::warn!("{name} was looked through no further than its first {moves} moves");
+        }
+        let (program, branch) = (looked.program.clone(), Branch::root(&looked.program));
+        let (name, motors): (Arc<str>, _) = (program.name().into(), program.motors());
         let claim = machine.tell_book(|book| book.claim(&name, motors));
         let claim = claim.map_err(MachineError::from)?;
         let begun = machine.now();
-        Ok(ProgramRun { config, name, branch, begun, stopped: false, _claim: claim })
+        Ok(Some(ProgramRun { program, branch, begun, stopped: false, _claim: claim }))
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
-        &self.name
+        self.program.name()
     }
 
     /// The config that it goes by.
-    pub fn config(&self) -> &'c Config {
-        self.config
+    pub fn config(&self) -> &Arc<Config> {
+        self.program.config()
+    }
+
+    /// The motors that it may move, whatever becomes of its moves, as indices into its config's motors.
+    pub fn motors(&self) -> BTreeSet<MotorIndex> {
+        self.program.motors()
+    }
+
+    /// Those that may still move by it, now or later.
+    pub fn motors_left(&self) -> BTreeSet<MotorIndex> {
+        let mut left = BTreeSet::new();
+        self.branch.motors_left(&mut left);
+        left
     }
 
     /// No further step; what moves of it comes to rest. Poll it until it has ended.
     pub fn stop(&mut self, machine: &mut Machine) {
         self.stopped = true;
-        machine.stop_program(&self.name);
+        machine.stop_program(self.program.name());
         self.branch.cancel(machine);
     }
 
-    /// Goes on as far as it can. A stop of the machine stops it, too.
+    /// Goes on as far as it can and may in one turn. A stop of the machine stops it, too.
     pub fn poll(&mut self, machine: &mut Machine) -> ProgramTurn {
+        let name: Arc<str> = self.program.name().into();
         // Also where a verb for one of its motors has stopped it.
-        let over = machine.book.claim_state(&self.name) == Some(ClaimState::Ending);
+        let over = machine.book.claim_state(&name) == Some(ClaimState::Ending);
         if (over || machine.is_stopped()) && !self.stopped {
             self.stop(machine);
         }
-        let before = machine.acts_for(Owner::Program(self.name.clone()));
-        let turn = self.branch.poll(machine, self.config);
+        let before = machine.acts_for(Owner::Program(name.clone()));
+        let turn = self.branch.poll(machine, &mut Allowance::default());
         machine.acts_for(before);
+        if turn == Turn::Done {
+            machine.tell_book(|book| book.unclaim(&name));
+            return ProgramTurn::Ended(self.end(machine));
+        }
+        // What it has used for the last time is free.
+        let left = self.motors_left();
+        machine.tell_book(|book| book.claim_only(&name, &left));
         match turn {
             Turn::Wait(until) => ProgramTurn::Wait(until),
-            Turn::Done => {
-                machine.tell_book(|book| book.unclaim(&self.name));
-                ProgramTurn::Ended(self.end(machine))
-            }
+            Turn::Again | Turn::Done => ProgramTurn::Wait(machine.now()),
         }
     }
 
@@ -147,146 +178,11 @@ impl<'c> ProgramRun<'c> {
             RunResult::Done
         };
         ProgramEnd {
-            program: self.name.to_string(),
+            program: self.name().to_owned(),
             result,
             duration: machine.now().since(self.begun),
             shorts: std::mem::take(&mut self.branch.shorts),
             complaints: std::mem::take(&mut self.branch.complaints),
         }
-    }
-}
-
-impl Machine {
-    /// The config it was built from, to be kept beside it.
-    pub fn shared_config(&self) -> std::sync::Arc<Config> {
-        self.book.config.clone()
-    }
-
-    /// Lets the machine work until `until`, or until something happened that may interest whoever
-    /// waits: a motor spoke, a deadline passed, a stop came, or its [waker](Machine::waker) was used.
-    pub fn work(&mut self, until: Instant) {
-        self.pump(until);
-    }
-
-    /// Whether a move has not ended yet; also while it waits, or is held.
-    pub fn is_under_way(&self, id: MoveId) -> bool {
-        self.book.is_active(id)
-    }
-
-    /// Steps emitted by an axis, counted from position 0; `None` for a servo, and for a name that no
-    /// motor has.
-    pub fn steps(&self, motor: &str) -> Option<i64> {
-        let index = self.book.config.motor_index(motor)?;
-        self.book.models[index].steps.map(|_| self.book.motors[index].telemetry.steps())
-    }
-
-    /// Whether a move could ever be made, whatever its motors do now: they exist, and its targets lie
-    /// in their travels.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with it.
-    pub fn check(&self, spec: &super::Move) -> Result<(), MoveError> {
-        for (motor, target) in spec.resolve(&self.book)? {
-            self.book.models[motor].check_travel(target)?;
-        }
-        Ok(())
-    }
-
-    /// Lets go of a motor at rest: a servo's signal ends, an axis' driver is switched off. Never one
-    /// that holds a load. What is known of its place afterwards is what letting go leaves of it.
-    ///
-    /// # Errors
-    ///
-    /// There is no such motor, it moves, it holds a load, or its loop does not answer.
-    pub fn release(&mut self, motor: &str) -> Result<(), MoveError> {
-        let index = self.at_rest(motor)?;
-        if self.book.config.motors[index].axis().is_some_and(|axis| axis.holds_load) {
-            return Err(MoveError::HoldsLoad { motor: motor.to_owned() });
-        }
-        self.tell_book(|book| book.forget_enable(index));
-        self.command(index, Command::Release)?;
-        let state = &mut self.book.motors[index];
-        state.powered = false;
-        match self.book.models[index].steps {
-            None => (state.angle, state.left_at) = (None, None),
-            Some(_) if state.place == Place::Unknown => {}
-            Some(_) => state.place = Place::Unverified,
-        }
-        Ok(())
-    }
-
-    /// Switches an axis' driver on at rest, with a power budget as soon as there is current for it. A servo
-    /// gets its signal with its first move.
-    ///
-    /// # Errors
-    ///
-    /// There is no such motor, it moves, it is a servo, its loop does not answer, or it could never be
-    /// switched on ([`MoveError::Power`]).
-    pub fn enable(&mut self, motor: &str) -> Result<(), MoveError> {
-        let index = self.book.find(motor)?;
-        if self.tell_book(|book| book.enable(index))? {
-            self.command(index, Command::Enable)?;
-            self.book.motors[index].powered = true;
-        }
-        Ok(())
-    }
-
-    /// Whether a motor could be switched on, or let go, now: what [`Machine::enable`] and [`Machine::release`] look at
-    /// before they do anything.
-    ///
-    /// # Errors
-    ///
-    /// As theirs.
-    pub(crate) fn may_switch(&self, motor: &str, on: bool) -> Result<(), MoveError> {
-        let index = self.at_rest(motor)?;
-        if let Some(program) = self.book.keeper(index) {
-            let (motor, program) = (motor.to_owned(), program.to_string());
-            return Err(MoveError::Kept { motor, program });
-        }
-        let axis = self.book.config.motors[index].axis();
-        if !on && axis.is_some_and(|axis| axis.holds_load) {
-            return Err(MoveError::HoldsLoad { motor: motor.to_owned() });
-        }
-        Ok(())
-    }
-
-    /// Whether moves may begin at all.
-    pub(super) fn may_begin(&self) -> Result<(), MoveError> {
-        match (self.book.finished, self.is_stopped()) {
-            (true, _) => Err(MoveError::Finished),
-            (_, true) => Err(MoveError::Stopped),
-            _ => Ok(()),
-        }
-    }
-
-    pub(super) fn at_rest(&self, motor: &str) -> Result<MotorIndex, MoveError> {
-        let index = self.book.find(motor)?;
-        self.book.at_rest(index).map(|()| index)
-    }
-
-    pub(super) fn command(&mut self, motor: MotorIndex, command: Command) -> Result<(), MoveError> {
-        let sent = self.roster.fleet.send(motor, command);
-        sent.map_err(|e| MoveError::NoAnswer { error: e.to_string() })
-    }
-
-    /// Whether a motor is part of a move that has not ended. False for a name that no motor has.
-    pub fn is_busy(&self, motor: &str) -> bool {
-        self.book.config.motor_index(motor).is_some_and(|i| self.book.motors[i].busy.is_some())
-    }
-
-    /// Whether nothing of a move moves: it has ended, or is held and has come to rest.
-    pub fn is_at_rest(&self, id: MoveId) -> bool {
-        self.book.is_at_rest(id)
-    }
-
-    /// The next outcome of a move that was not handed out, without waiting for one.
-    pub fn poll_outcome(&mut self, id: MoveId) -> Option<MotorOutcome> {
-        self.take_outcome(id)
-    }
-
-    /// Where every motor is now, as a plan begins.
-    fn starts(&self) -> Vec<Start> {
-        (0..self.book.models.len()).map(|motor| self.book.stands(motor)).collect()
     }
 }

@@ -527,6 +527,8 @@ impl Machine {
         }
         self.roster.fleet.appoint(slots);
         self.book.take_config(new.clone(), motors);
+        let names = self.signals(&new);
+        self.position_signals = names.motors.iter().map(|m| m.position).collect();
         self.safe = vec![false; self.book.motors.len()];
         (self.finish_patience, self.book.wake_slack) = patience(&new);
         for carried in carried {

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
-use super::branch::Branch;
 use super::{Machine, Outcome, Place};
 use crate::config::MotorUnit;
 use crate::motor::{FaultKind, LatenessSummary};
 use crate::moves::{MotorState, between};
+use crate::programs::Branch;
 
 /// How a run ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,7 +77,7 @@ impl Machine {
         program: &str,
         result: RunResult,
         duration: Duration,
-        branch: &Branch<'_>,
+        branch: &Branch,
         left: Vec<String>,
     ) -> RunReport {
         let motor = |(index, state): (usize, &MotorState)| {

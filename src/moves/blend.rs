@@ -157,7 +157,7 @@ impl BlendRun {
     }
 
     /// Plans on, with what is known of the line. What there is to do then.
-    pub fn look_after(&mut self, models: &[MotorModel]) -> Work {
+    pub(super) fn look_after(&mut self, models: &[MotorModel]) -> Work {
         if self.hungry {
             self.make_do(models);
         } else {
@@ -273,7 +273,7 @@ impl BlendRun {
     }
 
     /// The plan that holds from `at` on, which is one of its instants.
-    pub fn draft(
+    pub(super) fn draft(
         &self,
         aim: Aim,
         course: Aim,
@@ -318,7 +318,7 @@ impl BlendRun {
     }
 
     /// The motors have it.
-    pub fn adopt(&mut self, draft: RunDraft) {
+    pub(super) fn adopt(&mut self, draft: RunDraft) {
         (self.path, self.feed, self.zero) = (draft.path, draft.feed, draft.zero);
         self.agreed = self.path.tick();
         self.rest = self.agreed + self.path.brake_ticks();
@@ -339,26 +339,23 @@ impl BlendRun {
         }
     }
 
-    /// Plans as far as the places that it has allow, and looks at what that is: the time that it takes, and
-    /// each motor's trajectory. All of it is forgotten then.
-    pub fn look_through(
+    /// Plans on for about a second, as far as the places that it has allow, and looks at what that is: each
+    /// motor's trajectory, and the time that it takes up to there, which is no more than before once all is
+    /// planned. What was looked at is forgotten then.
+    pub fn look_on(
         &mut self,
         models: &[MotorModel],
         mut see: impl FnMut(MotorIndex, &Trajectory),
     ) -> u64 {
-        loop {
-            self.prepare(models);
-            let (from, to) = (self.agreed, self.path.tick());
-            for (&motor, trajectory) in self.motors.iter().zip(self.path.so_far(from)) {
-                see(motor, &trajectory);
-            }
-            self.agreed = to;
-            self.path.forget(to);
-            self.untold.clear();
-            if to == from {
-                return to.saturating_mul(self.path.tick_nanos());
-            }
+        self.prepare(models);
+        let (from, to) = (self.agreed, self.path.tick());
+        for (&motor, trajectory) in self.motors.iter().zip(self.path.so_far(from)) {
+            see(motor, &trajectory);
         }
+        self.agreed = to;
+        self.path.forget(to);
+        self.untold.clear();
+        to.saturating_mul(self.path.tick_nanos())
     }
 
     /// Where it ends, native.
@@ -368,7 +365,7 @@ impl BlendRun {
     }
 
     /// From its start, before anything has moved, at another speed.
-    pub fn plan_anew(&mut self, models: &[MotorModel], feed: f64, legs: &mut [Leg]) {
+    pub(super) fn plan_anew(&mut self, models: &[MotorModel], feed: f64, legs: &mut [Leg]) {
         self.feed = feed;
         self.path.rewind(0);
         self.path.set_feed(feed);

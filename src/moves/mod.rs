@@ -60,7 +60,7 @@ pub(crate) use path_moves::Waypoint;
 pub(crate) use plan::{Planned, Start, Track, plan_keyframes, plan_move};
 pub use power::PowerState;
 pub(crate) use power::{Power, consumers_of};
-pub(crate) use shapes::{keyframe_tracks, nanos, sweep_length, sweep_targets};
+pub(crate) use shapes::nanos;
 pub use snapshot::{MachineState, MotorSnapshot, Snapshot};
 pub use spec::{Move, Position};
 pub(crate) use waiting::{IfBusy, Order};

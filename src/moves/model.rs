@@ -1,4 +1,4 @@
-use crate::config::{MotionLimits, MotorConfig, MotorUnit, Travel};
+use crate::config::{AtStart, MotionLimits, MotorConfig, MotorUnit, Travel};
 use crate::motion::{Limits, Planner, State, Trajectory};
 use crate::motor::MotorLimits;
 use crate::units::Ratio;
@@ -86,6 +86,15 @@ impl MotorModel {
     /// Half a step, or for a servo a thousandth of a degree: closer than this is there.
     pub fn tolerance(&self) -> f64 {
         if self.steps.is_some() { 0.5 } else { 1e-3 }
+    }
+
+    /// Where an axis is taken to be at the start: as it says, else 0 or the nearest place in its travel.
+    pub fn start_position(&self, at_start: AtStart) -> f64 {
+        match at_start {
+            AtStart::Assume(position) => position,
+            // Where it will be restored to is not known before.
+            AtStart::Unknown | AtStart::Restored => 0.0_f64.clamp(self.travel.min, self.travel.max),
+        }
     }
 
     /// `12.5mm`, for messages.

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::begins::Begins;
 use super::line_up::{Answer, LineUp};
 use super::page::{PageCounts, PageFacts, PageOwner, StatusPage};
-use super::reload::{ConfigFile, Generations, Reload};
+use super::reload::{ConfigFile, Reload};
 use super::wire::{ClientId, FromClient, LONGEST_LINE, Wire};
 use super::words;
 use crate::config::Config;
@@ -50,6 +51,11 @@ pub(super) enum Waiting {
     },
     Program {
         name: String,
+    },
+    /// A program that is looked through; then, if `wait`, its end.
+    Begin {
+        number: u64,
+        wait: bool,
     },
     /// The ends of these programs, which have been told to stop; `left` have not ended yet.
     Stopped {
@@ -115,14 +121,14 @@ pub(super) struct StartProgram {
 /// The service.
 pub(super) struct Desk<'c> {
     pub machine: &'c mut Machine,
-    /// The config that holds, the newest of these.
-    pub config: &'c Config,
-    pub generations: &'c Generations,
+    /// The config that holds.
+    pub config: Arc<Config>,
     pub source: Option<Arc<dyn ConfigFile>>,
     pub reload: Reload,
     pub wire: &'c Wire,
     pub clients: BTreeMap<ClientId, Client>,
-    pub programs: Vec<ProgramRun<'c>>,
+    pub programs: Vec<ProgramRun>,
+    pub begins: Begins,
     pub leases: LeaseBook,
     pub meetings: RendezvousBook,
     pub saved: PositionBook<Saved>,
@@ -150,7 +156,7 @@ pub(super) struct Desk<'c> {
 impl<'c> Desk<'c> {
     pub fn new(
         machine: &'c mut Machine,
-        generations: &'c Generations,
+        begins: Begins,
         source: Option<Arc<dyn ConfigFile>>,
         wire: &'c Wire,
         page: Option<StatusPage>,
@@ -158,9 +164,9 @@ impl<'c> Desk<'c> {
     ) -> Desk<'c> {
         machine.serve_events();
         Desk {
+            config: machine.shared_config(),
             machine,
-            config: generations.last(),
-            generations,
+            begins,
             source,
             reload: Reload::default(),
             wire,
@@ -201,7 +207,7 @@ impl<'c> Desk<'c> {
 
     /// Lets moves, programs and books go on. Says when it has to be looked after again.
     fn go_on(&mut self) -> Instant {
-        let mut next = self.begin_program();
+        let mut next = self.go_on_with_begins();
         self.tell_what_happened();
         let mut programs = std::mem::take(&mut self.programs);
         programs.retain_mut(|program| match program.poll(self.machine) {
@@ -233,21 +239,6 @@ impl<'c> Desk<'c> {
             self.leases.next_deadline(),
         ];
         deadlines.into_iter().flatten().fold(next, Instant::min)
-    }
-
-    /// The start program begins when nothing moves any more; until then: when to look again.
-    fn begin_program(&mut self) -> Instant {
-        match self.machine.state() {
-            _ if self.start_when_ready.is_none() => return Instant::FAR,
-            MachineState::Moving => return super::serve::look_again(self.machine.now()),
-            _ => {}
-        }
-        if let Some(program) = self.start_when_ready.take()
-            && let Err(e) = self.start_program(&program.name)
-        {
-            log::error!("the program {} did not begin: {e}", program.name);
-        }
-        Instant::FAR
     }
 
     fn hear(&mut self, what: FromClient) {
@@ -317,6 +308,7 @@ impl<'c> Desk<'c> {
                 Waiting::Meeting(id) => self.meetings.cancel(id, now),
                 Waiting::Lease(id) => self.leases.cancel(id, now),
                 Waiting::Saved { wait, .. } => self.saved.cancel(wait, now),
+                Waiting::Begin { number, .. } => self.begins.forget(number),
                 Waiting::Move { .. }
                 | Waiting::Program { .. }
                 | Waiting::Stopped { .. }
@@ -379,6 +371,17 @@ impl<'c> Desk<'c> {
                 let end = self.ended.iter().find(|e| e.program == *name)?;
                 Some(Ok(Reply::ProgramRun(super::verbs::program_reply(end))))
             }
+            Waiting::Begin { number, wait } => match self.begins.take(*number)? {
+                Ok(name) if *wait => {
+                    *waiting = Waiting::Program { name };
+                    self.settled(waiting)
+                }
+                Ok(program) => {
+                    let reply = protocol::ProgramReply { program, result: None, message: None };
+                    Some(Ok(Reply::ProgramRun(reply)))
+                }
+                Err(e) => Some(Err(e)),
+            },
             Waiting::Stopped { left, stopped } => {
                 left.retain(|name| self.ended.iter().all(|end| end.program != *name));
                 let stopped = std::mem::take(left.is_empty().then_some(stopped)?);
@@ -559,7 +562,7 @@ impl<'c> Desk<'c> {
     pub fn renew_page(&mut self, difference: &Difference) {
         let others = difference.added.len() + difference.removed.len() > 0;
         let Some(page) = self.page.as_mut().filter(|_| others) else { return };
-        if let Err(e) = page.renew(page_counts(self.config)) {
+        if let Err(e) = page.renew(page_counts(&self.config)) {
             log::warn!("the status page can't be made anew: {e}");
             self.page = None;
         }

@@ -1,10 +1,12 @@
 //! The daemon: owns the motors from boot on, and serves the control socket.
 
+mod begins;
 mod desk;
 mod group;
 mod heartbeat;
 mod journal;
 mod line_up;
+mod looker;
 mod motion;
 mod notify;
 mod page;

@@ -246,10 +246,13 @@ impl Desk<'_> {
         }
         let named = motors.unwrap_or_default().iter();
         let numbers: Vec<_> = named.filter_map(|m| self.config.motor_index(m)).collect();
-        if motors.is_none() {
-            self.start_when_ready = None;
-        } else if numbers.is_empty() {
-            return Touched::default();
+        match motors {
+            None => {
+                self.start_when_ready = None;
+                self.begins.stop(None);
+            }
+            Some(_) if numbers.is_empty() => return Touched::default(),
+            Some(motors) => self.begins.stop_motors(motors),
         }
         self.machine.stop_those(&numbers)
     }

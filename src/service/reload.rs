@@ -3,7 +3,6 @@
 //! The file is read and checked on a thread of its own. Then the new config waits until everything that
 //! it changes is at rest, and holds from one turn of the coordinator to the next: all of it, or none.
 
-use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -14,21 +13,28 @@ use crossbeam_channel::{Receiver, TryRecvError, bounded};
 use super::desk::{Desk, Handled, Waiting};
 use super::line_up::Answer;
 use crate::config::Config;
-use crate::machine::{Difference, ReloadError, motors_of};
+use crate::machine::{Difference, ReloadError};
 use crate::protocol::{ErrorCode, ErrorFacts, ErrorReply, Event, ReloadReply, Reloaded, Reply};
+use crate::sync::StopEvent;
 use crate::units::Instant;
 
 /// How long the reply to a reload waits for motors to come to rest. The reload itself waits on.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a config may take to be read and checked.
+const READING: Duration = Duration::from_secs(60);
+
+/// So many readings may hang, on a file system that does not answer, say, before no further one is begun.
+const MOST_HANGING: usize = 4;
+
 /// Where the service's config comes from, and who has to know which one holds.
 pub trait ConfigFile: fmt::Debug + Send + Sync {
-    /// Reads and checks it anew.
+    /// Reads and checks it anew. Once `stop` is set nobody wants to know any more: what comes of it then is not used.
     ///
     /// # Errors
     ///
     /// Each error of it: `FILE:LINE:COLUMN: error: ...`.
-    fn read(&self) -> Result<Config, Vec<String>>;
+    fn read(&self, stop: &StopEvent) -> Result<Config, Vec<String>>;
 
     /// What was read last is about to take the place of what holds: should the service die in between,
     /// outputs of both have to be made safe.
@@ -37,51 +43,6 @@ pub trait ConfigFile: fmt::Debug + Send + Sync {
     /// It is over: what was read last holds (`true`), or what held before does.
     fn changed(&self, holds: bool) {
         let _ = holds;
-    }
-}
-
-/// The configs that have held since the service began: programs that run know theirs.
-pub(super) struct Generations {
-    first: Generation,
-}
-
-struct Generation {
-    config: Arc<Config>,
-    next: OnceCell<Box<Generation>>,
-}
-
-impl Generations {
-    pub fn new(config: Arc<Config>) -> Generations {
-        Generations { first: Generation { config, next: OnceCell::new() } }
-    }
-
-    /// The config that holds.
-    pub fn last(&self) -> &Config {
-        &self.newest().config
-    }
-
-    fn newest(&self) -> &Generation {
-        let mut newest = &self.first;
-        while let Some(next) = newest.next.get() {
-            newest = next;
-        }
-        newest
-    }
-
-    fn add(&self, config: Arc<Config>) {
-        let next = Generation { config, next: OnceCell::new() };
-        // The newest has no next one.
-        let _ = self.newest().next.set(Box::new(next));
-    }
-}
-
-impl Drop for Generations {
-    /// One by one: a chain that drops itself would take stack for each.
-    fn drop(&mut self) {
-        let mut next = self.first.next.take();
-        while let Some(mut generation) = next {
-            next = generation.next.take();
-        }
     }
 }
 
@@ -97,15 +58,19 @@ pub(super) struct Reload {
     asked: u64,
     settled: u64,
     result: Option<Result<Vec<String>, ErrorReply>>,
-    /// It was asked for again while the file was being read.
-    again: bool,
+    /// Each thread that reads has a clone of it.
+    readers: Arc<()>,
 }
 
 #[derive(Default)]
 enum Stage {
     #[default]
     None,
-    Reading(Receiver<Read>),
+    Reading {
+        read: Receiver<Read>,
+        stop: StopEvent,
+        until: Instant,
+    },
     /// Motors have to come to rest for it.
     Waiting {
         config: Box<Config>,
@@ -113,33 +78,50 @@ enum Stage {
     },
 }
 
-impl<'c> Desk<'c> {
-    /// `reload`: reads the file again. What was read before and still waits is not wanted any more.
+impl Stage {
+    /// Nobody wants to know any more what is being read.
+    fn give_up(&mut self) {
+        if let Stage::Reading { stop, .. } = self {
+            stop.set();
+        }
+    }
+}
+
+impl Desk<'_> {
+    /// `reload`: reads the file again. What was read before and still waits, or is still being read, is not wanted
+    /// any more.
     pub(super) fn reload(&mut self) -> Result<Handled, ErrorReply> {
         if self.source.is_none() {
             let text = "this service was not started with a config file";
             return Err(ErrorReply::new(ErrorCode::Config, text));
         }
+        self.read_config()?;
         self.reload.asked += 1;
-        match self.reload.stage {
-            Stage::Reading(_) => self.reload.again = true,
-            _ => self.read_config()?,
-        }
         let (number, until) = (self.reload.asked, self.machine.now() + PATIENCE);
         Ok(Answer::Later(Waiting::Reload { number, until }))
     }
 
     fn read_config(&mut self) -> Result<(), ErrorReply> {
         let Some(source) = self.source.clone() else { return Ok(()) };
+        let hanging = Arc::strong_count(&self.reload.readers) - 1;
+        if hanging >= MOST_HANGING {
+            let text =
+                format!("{hanging} earlier reloads still read the config: see why that hangs");
+            return Err(ErrorReply::new(ErrorCode::TooMany, text));
+        }
         let (done, read) = bounded(1);
-        let waker = self.machine.waker();
+        let (waker, reader) = (self.machine.waker(), self.reload.readers.clone());
+        let (stop, until) = (StopEvent::new(), self.machine.now() + READING);
+        let nobody_waits = stop.clone();
         let work = move || {
-            let _ = done.try_send(source.read());
+            let _ = done.try_send(source.read(&nobody_waits));
+            drop(reader);
             waker.wake();
         };
         let thread = std::thread::Builder::new().name("reload".to_owned()).spawn(work);
         thread.map_err(|e| ErrorReply::new(ErrorCode::Internal, e.to_string()))?;
-        (self.reload.stage, self.reload.again) = (Stage::Reading(read), false);
+        self.reload.stage.give_up();
+        self.reload.stage = Stage::Reading { read, stop, until };
         Ok(())
     }
 
@@ -161,21 +143,21 @@ impl<'c> Desk<'c> {
             Stage::Waiting { motors, .. } if self.machine.now() >= until => {
                 Some(done(Vec::new(), motors.clone()))
             }
+            // Later ones may put it off for ever.
+            Stage::Reading { .. } if self.machine.now() >= until + READING => Some(Err(too_long())),
             _ => None,
         }
     }
 
     /// Lets a reload go on, if there is one.
     pub(super) fn go_on_with_reload(&mut self) {
-        if let Stage::Reading(read) = &self.reload.stage {
+        if let Stage::Reading { read, until, .. } = &self.reload.stage {
             let read = match read.try_recv() {
-                Ok(_) if self.reload.again => {
-                    if let Err(e) = self.read_config() {
-                        self.settle_reload(Err(e));
-                    }
-                    return;
-                }
                 Ok(read) => read,
+                Err(TryRecvError::Empty) if self.machine.now() >= *until => {
+                    self.reload.stage.give_up();
+                    return self.settle_reload(Err(too_long()));
+                }
                 Err(TryRecvError::Empty) => return,
                 Err(TryRecvError::Disconnected) => {
                     let text = "the thread that reads the config panicked";
@@ -236,8 +218,8 @@ impl<'c> Desk<'c> {
 
     /// The new config holds for everything that begins from now on.
     fn adopt(&mut self, difference: &Difference) {
-        self.generations.add(self.machine.shared_config());
-        self.config = self.generations.last();
+        let old = std::mem::replace(&mut self.config, self.machine.shared_config());
+        self.begins.bury(old);
         let anew =
             |name: &String| difference.reopened.contains(name) || difference.removed.contains(name);
         self.faulty.retain(|name| !anew(name));
@@ -259,16 +241,21 @@ impl<'c> Desk<'c> {
         difference.must_rest().filter(|m| used.contains(*m)).cloned().collect()
     }
 
-    /// The motors of the programs under way.
+    /// The motors of the programs under way, whatever becomes of their moves.
     fn of_programs(&self) -> BTreeSet<String> {
         let mut used = BTreeSet::new();
         for program in &self.programs {
-            let config = program.config();
-            let uses = motors_of(config, program.name());
-            used.extend(uses.into_iter().map(|m| config.motors[m].name.clone()));
+            let name = |motor: usize| program.config().motors[motor].name.clone();
+            used.extend(program.motors().into_iter().map(name));
         }
         used
     }
+}
+
+fn too_long() -> ErrorReply {
+    let text =
+        format!("the config could not be read and checked within {READING:?}; the old one stays");
+    ErrorReply::new(ErrorCode::Timeout, text)
 }
 
 fn wrong(errors: Vec<String>) -> ErrorReply {

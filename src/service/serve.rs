@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::begins::Begins;
 use super::desk::{Desk, StartProgram, page_counts};
 use super::group;
 use super::heartbeat::Heartbeat;
 use super::journal::Journal;
+use super::looker::Looker;
 use super::notify::Notify;
 use super::page::StatusPage;
-use super::reload::{ConfigFile, Generations};
+use super::reload::ConfigFile;
 use super::wire::{MOST_CLIENTS, Wire};
 use super::words;
 use crate::machine::{Kept, Machine, MachineState};
@@ -128,8 +130,9 @@ pub fn serve(mut machine: Machine, places: &Places, stop: &StopEvent) -> Result<
         journal.begin().map_err(|error| place("the state folder", journal.folder(), error))?;
     }
     let notify = Notify::from_env();
-    let generations = Generations::new(machine.shared_config());
-    let mut desk = Desk::new(&mut machine, &generations, places.config.clone(), &wire, page, fault);
+    let looker = Looker::start(machine.waker()).map_err(ServeError::Wire)?;
+    let begins = Begins::new(looker);
+    let mut desk = Desk::new(&mut machine, begins, places.config.clone(), &wire, page, fault);
     match &desk.fault {
         Some(why) => {
             log::warn!("{why}; nothing moves until `lockstep clear`");
@@ -217,8 +220,11 @@ impl Desk<'_> {
             log::error!("{refused}");
         }
         if let Some(name) = self.config.machine.start_program.clone() {
-            let motors = crate::machine::motors_of(self.config, &name).into_iter();
-            let motors = motors.map(|m| self.config.motors[m].name.clone()).collect();
+            let motors = match crate::programs::Program::new(&self.config, Some(&name)) {
+                Ok(program) => program.motors(),
+                Err(e) => return log::error!("{e}"),
+            };
+            let motors = motors.into_iter().map(|m| self.config.motors[m].name.clone()).collect();
             self.start_when_ready = Some(StartProgram { name, motors });
         }
     }

@@ -8,7 +8,7 @@ use super::line_up::Answer;
 use super::wire::ClientId;
 use super::words;
 use crate::config::{Drive, LostLease, MotorUnit};
-use crate::machine::{MachineState, Move, ProgramEnd, ProgramRun};
+use crate::machine::{MachineState, Move, ProgramEnd};
 use crate::moves::IfBusy;
 use crate::protocol::{
     self, AtRest, ClearReply, Done, ErrorCode, ErrorReply, EventsReply, HelloReply,
@@ -223,8 +223,9 @@ impl Desk<'_> {
 
     /// What the config says of each motor whose lease is lost.
     fn on_lost_lease(&mut self, motors: &[String]) {
+        let config = self.config.clone();
         let says =
-            |motor: &String| self.config.motor(motor).map_or(LostLease::Stop, |m| m.on_lost_lease);
+            |motor: &String| config.motor(motor).map_or(LostLease::Stop, |m| m.on_lost_lease);
         let (hold, stop): (Vec<String>, Vec<String>) =
             motors.iter().cloned().partition(|motor| says(motor) == LostLease::Hold);
         if !hold.is_empty() {
@@ -331,49 +332,6 @@ impl Desk<'_> {
         })?;
         let motors = self.places(&names).motors;
         Ok(Reply::Save(SaveReply { saved: saved as u64, motors }))
-    }
-
-    fn run_program(&mut self, client: ClientId, run: protocol::ProgramRun) -> Result<Handled> {
-        let motors = crate::machine::preflight(self.config, &run.program).motors;
-        let motors: Vec<_> = motors.iter().map(|&m| self.config.motors[m].name.clone()).collect();
-        self.allowed(client, &motors, run.token.as_deref())?;
-        if self.programs.iter().any(|p| p.name() == run.program) {
-            let text =
-                format!("the program {} runs already: wait for its end, or stop it", run.program);
-            return Err(ErrorReply::new(ErrorCode::Busy, text));
-        }
-        self.start_program(&run.program)?;
-        let name = run.program;
-        if run.wait {
-            return Ok(Answer::Later(Waiting::Program { name }));
-        }
-        let reply = ProgramReply { program: name, result: None, message: None };
-        Ok(Answer::Now(Ok(Reply::ProgramRun(reply))))
-    }
-
-    /// Begins a program of the config.
-    pub(super) fn start_program(&mut self, name: &str) -> Result<()> {
-        let run = ProgramRun::start(self.machine, self.config, name);
-        self.programs.push(run.map_err(|e| words::no_program(&e))?);
-        let (program, result) = (name.to_owned(), None);
-        self.tell(&protocol::Event::Program(protocol::ProgramChanged { program, result }));
-        Ok(())
-    }
-
-    /// Tells programs to stop, and answers once they have: their motors are at rest then.
-    fn stop_programs(&mut self, name: Option<&str>) -> Result<Handled> {
-        if let Some(name) = name.filter(|n| self.config.program(n).is_none()) {
-            let text = format!("there is no program `{name}`");
-            return Err(ErrorReply::new(ErrorCode::UnknownProgram, text));
-        }
-        let mut stopped = Vec::new();
-        for program in &mut self.programs {
-            if name.is_none_or(|n| n == program.name()) {
-                program.stop(self.machine);
-                stopped.push(program.name().to_owned());
-            }
-        }
-        Ok(Answer::Later(Waiting::Stopped { left: stopped.clone(), stopped }))
     }
 
     /// Where these motors are; all of them where none is named.

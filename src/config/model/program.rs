@@ -1,5 +1,6 @@
 //! What programs do.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Span;
@@ -14,7 +15,7 @@ pub struct ProgramConfig {
     /// What happens when a step fails.
     pub on_failure: OnFailure,
     /// The steps.
-    pub steps: Vec<StepConfig>,
+    pub steps: Arc<[StepConfig]>,
     /// Where its table stands in the file.
     pub span: Span,
 }
@@ -51,7 +52,7 @@ pub enum Action {
     /// `{ keyframes = [ { at = "0s", pan = "0deg" }, ... ] }`
     Keyframes(Vec<Keyframe>),
     /// `{ repeat = 3, steps = [...] }`; `None`: forever.
-    Repeat(Option<u32>, Vec<StepConfig>),
+    Repeat(Option<u32>, Arc<[StepConfig]>),
     /// `{ run = "wave" }`
     Run(usize),
     /// `{ wait-for = ["door-open"], timeout = "10s" }`: until all of these named events have come.
@@ -59,7 +60,7 @@ pub enum Action {
     /// `{ trigger = "part-ready" }`: a named event.
     Trigger(String),
     /// `{ together = [ [...], [...] ] }`: branches side by side. No motor stands in two of them.
-    Together(Vec<Vec<StepConfig>>),
+    Together(Vec<Arc<[StepConfig]>>),
 }
 
 /// A wait for named events.

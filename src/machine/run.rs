@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::branch::{Branch, Turn};
 use super::report::{RunReport, RunResult};
 use super::{Machine, MachineError, MachineState, Move, MoveError, Owner};
-use crate::config::{Config, Drive, MotorConfig, ProgramConfig, Startup};
+use crate::config::{Config, Drive, MotorConfig, Startup};
 use crate::motor::{MotorIndex, MoveId};
+use crate::programs::{Allowance, Branch, Preflight, Program, Turn, preflight};
 use crate::units::Instant;
 
 /// What a run tells while it goes on.
@@ -72,21 +72,20 @@ impl Machine {
             return Err(MoveError::Finished.into());
         }
         let config = self.book.config.clone();
-        let program = choose_program(&config, program)?;
-        let problems = super::preflight(&config, &program.name).problems;
-        if let Some(first) = problems.first() {
+        let program = Program::new(&config, program)?;
+        let looked = preflight(&config, program.name());
+        if let Some(first) = looked.problems.first() {
             return Err(MachineError::Preflight(first.error.to_string()));
         }
         if self.is_hardware() {
-            self.refuse_unknown_places(&config, program)?;
+            self.refuse_unknown_places(&looked)?;
         }
         self.watch_loops();
         let begun = self.now();
-        let name: Arc<str> = program.name.as_str().into();
-        let uses = super::motors_of(&config, &program.name);
+        let (name, uses): (Arc<str>, _) = (program.name().into(), program.motors());
         let end = options.duration.map_or(Instant::FAR, |d| begun + d);
         let mut failed = !self.start_up(&config);
-        let mut root = Branch::root(program);
+        let mut root = Branch::root(&program);
         // From here on its motors are its own.
         let claim = self.tell_book(|book| book.claim(&name, uses));
         if claim.is_err() && !self.is_stopped() {
@@ -117,8 +116,9 @@ impl Machine {
                 timed_out = true;
                 root.cancel(self);
             }
-            let next = match root.poll(self, &config) {
+            let next = match root.poll(self, &mut Allowance::default()) {
                 Turn::Done => break,
+                Turn::Again => self.now(),
                 Turn::Wait(until) => until,
             };
             let limit = if timed_out { Instant::FAR } else { end };
@@ -155,7 +155,7 @@ impl Machine {
         }
         let ended = self.now();
         let left = self.finish();
-        Ok(self.report(&program.name, result, ended.since(begun), &root, left))
+        Ok(self.report(program.name(), result, ended.since(begun), &root, left))
     }
 
     /// Does it, without waiting for what comes of it.
@@ -180,13 +180,8 @@ impl Machine {
 
     /// On hardware, a program that would move an axis whose place nobody knows is refused before its
     /// first move.
-    fn refuse_unknown_places(
-        &self,
-        config: &Config,
-        program: &ProgramConfig,
-    ) -> Result<(), MachineError> {
-        let uses = super::preflight(config, &program.name).motors;
-        for motor in uses {
+    fn refuse_unknown_places(&self, looked: &Preflight) -> Result<(), MachineError> {
+        for &motor in &looked.motors {
             // A servo is told its angle: it has no place to know.
             let counts = self.book.models[motor].steps.is_some();
             if counts && self.book.motors[motor].place == super::Place::Unknown {
@@ -272,26 +267,4 @@ impl Machine {
     fn start_parking(&mut self, target: (MotorIndex, f64)) -> Result<MoveId, MoveError> {
         self.tell_book(|book| book.start_parking(target))
     }
-}
-
-/// The program of that name, or without one the config's start program.
-///
-/// # Errors
-///
-/// There is none; the error names those that there are.
-pub fn choose_program<'c>(
-    config: &'c Config,
-    program: Option<&str>,
-) -> Result<&'c ProgramConfig, MachineError> {
-    let names: Vec<_> = config.programs.iter().map(|p| p.name.as_str()).collect();
-    let known = match names.as_slice() {
-        [] => "the config has no programs".to_string(),
-        [name] => format!("the only program is {name}"),
-        names => format!("the programs are {}", names.join(", ")),
-    };
-    let Some(name) = program.or(config.machine.start_program.as_deref()) else {
-        return Err(MachineError::NoProgram { known });
-    };
-    let unknown = || MachineError::UnknownProgram { name: name.to_string(), known };
-    config.program(name).ok_or_else(unknown)
 }

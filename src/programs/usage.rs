@@ -70,6 +70,20 @@ impl Usage {
         usage.jerk_share = usage.jerk / model.limits.jerk;
     }
 
+    /// Adds what others have used.
+    pub fn merge<'u>(&mut self, others: impl IntoIterator<Item = &'u Usage>) {
+        for (own, other) in others.into_iter().flat_map(|o| &o.0).map(|o| (o.motor, o)) {
+            let own = &mut self.0[own];
+            own.distance += other.distance;
+            own.speed = own.speed.max(other.speed);
+            own.acceleration = own.acceleration.max(other.acceleration);
+            own.jerk = own.jerk.max(other.jerk);
+            own.speed_share = own.speed_share.max(other.speed_share);
+            own.acceleration_share = own.acceleration_share.max(other.acceleration_share);
+            own.jerk_share = own.jerk_share.max(other.jerk_share);
+        }
+    }
+
     /// Counts the way since `before` as gone `more` times again; `None`: without end.
     pub fn repeat(&mut self, before: &Usage, more: Option<u64>) {
         for (now, before) in self.0.iter_mut().zip(&before.0) {

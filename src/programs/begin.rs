@@ -1,0 +1,228 @@
+//! What a branch begins next.
+
+use std::time::Duration;
+
+use super::ahead::{Search, place};
+use super::branch::{Branch, Pending};
+use super::cursor::Here;
+use super::host::{Allowance, Host};
+use super::program::At;
+use super::shapes::{keyframe_tracks, sweep_targets};
+use crate::config::{Action, Keyframe, MoveAction, Order};
+use crate::motor::MotorIndex;
+use crate::moves::{Move, Start, nanos};
+use crate::units::Instant;
+
+/// A repetition that took no time at all pauses for this long, so that time passes.
+const IDLE_TURN: Duration = Duration::from_millis(1);
+
+/// A blended run is begun with so many places.
+const FIRST_PLACES: u32 = 200;
+
+/// A step that takes several moves.
+pub(super) enum Doing {
+    Sweep {
+        at: At,
+        next: u64,
+        begun: Instant,
+        /// The next target's time was waited for: the move before it was over in time.
+        waited: bool,
+    },
+    OneByOne {
+        at: At,
+        next: usize,
+    },
+    /// Through the keyframes, once the motors are where the time line begins.
+    Keyframes(At),
+    /// A blended run whose motors are looked for.
+    Run(Box<Search>),
+}
+
+impl Branch {
+    /// Begins what comes next. False: not in this turn.
+    pub(super) fn go_on(&mut self, host: &mut dyn Host, allowance: &mut Allowance) -> bool {
+        if let Some(Doing::Run(search)) = &mut self.doing {
+            let found = search.go_on(|| allowance.look()) && allowance.places(FIRST_PLACES);
+            if !(found && allowance.step()) {
+                return false;
+            }
+            if let Some(Doing::Run(search)) = self.doing.take() {
+                self.start_run(host, *search);
+            }
+            return true;
+        }
+        if !allowance.step() {
+            return false;
+        }
+        if self.doing.is_some() {
+            self.do_more(host);
+            return true;
+        }
+        match self.cursor.here() {
+            Here::Step(at) => {
+                self.cursor.go_on();
+                self.begin(at, host);
+            }
+            Here::Over { program } => {
+                self.cursor.leave();
+                if let Some(number) = program {
+                    self.tell_end(host, number, self.cursor.is_over());
+                }
+            }
+            Here::Turn => {
+                // A turn that waited for nothing would be followed by the next one without end.
+                if !self.cursor.begin_turn(Some(self.waits)) {
+                    self.pending = Pending::Until(host.program_now() + IDLE_TURN);
+                }
+            }
+            Here::LastTurn => self.cursor.leave(),
+            Here::End => {}
+        }
+        true
+    }
+
+    /// The next move of the step that is being done.
+    fn do_more(&mut self, host: &mut dyn Host) {
+        let program = self.cursor.program().clone();
+        match &mut self.doing {
+            Some(Doing::Sweep { at, next, begun, waited }) => {
+                let Action::Sweep(sweep) = &program.step(*at).action else { return };
+                let Some(targets) = sweep_targets(sweep, *next) else {
+                    self.doing = None;
+                    return;
+                };
+                let now = host.program_now();
+                let gone = Duration::from_nanos(nanos(sweep.every).saturating_mul(*next));
+                let due = *begun + gone;
+                if now < due {
+                    self.pending = Pending::Until(due);
+                    *waited = true;
+                    return;
+                }
+                if !std::mem::take(waited) {
+                    // The move before took longer: no two targets closer than `every` to make it up.
+                    *begun = Instant::from_nanos(now.nanos_since(Instant::ZERO + gone));
+                }
+                *next += 1;
+                self.start_move(host, &targets, &Move::new(), None);
+            }
+            Some(Doing::OneByOne { at, next }) => {
+                let (at, action) = (*at, program.move_at(*at));
+                let Some((action, target)) = action.and_then(|a| Some((a, a.targets.get(*next)?)))
+                else {
+                    self.doing = None;
+                    return;
+                };
+                *next += 1;
+                let spec = self.spec(action);
+                self.start_move(host, &[(target.motor, target.position)], &spec, Some(at));
+            }
+            Some(Doing::Keyframes(at)) => {
+                let at = *at;
+                self.doing = None;
+                if let Action::Keyframes(frames) = &program.step(at).action {
+                    self.start_keyframes(host, frames);
+                }
+            }
+            Some(Doing::Run(_)) | None => {}
+        }
+    }
+
+    /// Begins a step that the cursor has just passed. It is in those that run a program or repeat.
+    fn begin(&mut self, at: At, host: &mut dyn Host) {
+        let now = host.program_now();
+        let program = self.cursor.program().clone();
+        match &program.step(at).action {
+            Action::Run(_) | Action::Repeat(..) => {}
+            Action::Pause(duration) => self.pending = Pending::Until(now + *duration),
+            Action::Move(action) if action.order == Order::OneByOne => {
+                self.doing = Some(Doing::OneByOne { at, next: 0 });
+            }
+            Action::Move(action) => match Search::new(at, &self.cursor) {
+                Some(search) => self.doing = Some(Doing::Run(Box::new(search))),
+                None => self.start_alone(host, at, action),
+            },
+            Action::Sweep(_) => {
+                self.doing = Some(Doing::Sweep { at, next: 0, begun: now, waited: false });
+            }
+            Action::WaitFor(wait) => match host.wait_for(&wait.events, wait.timeout) {
+                Ok(id) => self.pending = Pending::Events(id, now + wait.timeout),
+                Err(error) => {
+                    self.complain(error.to_string());
+                    self.fail(true);
+                }
+            },
+            Action::Trigger(name) => host.happens(name.clone()),
+            Action::Together(_) => {
+                let home = self.home();
+                let branches = program.lists_in(at).iter();
+                let branches = branches.map(|&list| Branch::steps(&program, list, home));
+                self.pending = Pending::Together(branches.collect());
+            }
+            Action::Keyframes(frames) => {
+                // First to where the time line begins, then along it.
+                self.doing = Some(Doing::Keyframes(at));
+                if let Some(first) = frames.first().filter(|f| f.at.is_zero()) {
+                    let targets: Vec<_> =
+                        first.targets.iter().map(|t| (t.motor, t.position)).collect();
+                    self.start_move(host, &targets, &Move::new(), None);
+                }
+            }
+        }
+    }
+
+    fn spec(&self, action: &MoveAction) -> Move {
+        let timeout = action.timeout.or(self.rules().move_timeout);
+        let spec = Move::new().arrive(action.arrive).speed(action.speed).on_fault(action.on_fault);
+        timeout.into_iter().fold(spec, Move::timeout)
+    }
+
+    /// Starts a move that is one of its own.
+    fn start_alone(&mut self, host: &mut dyn Host, at: At, action: &MoveAction) {
+        let targets: Vec<_> = action.targets.iter().map(|t| (t.motor, t.position)).collect();
+        let spec = self.spec(action);
+        self.start_move(host, &targets, &spec, Some(at));
+    }
+
+    fn start_move(
+        &mut self,
+        host: &mut dyn Host,
+        targets: &[(MotorIndex, f64)],
+        spec: &Move,
+        step: Option<At>,
+    ) {
+        let started = host.start_move(targets, spec);
+        self.follow(started, step);
+    }
+
+    /// Starts a blended run whose motors have been found. Where a servo has no signal yet its first move is one of
+    /// its own.
+    fn start_run(&mut self, host: &mut dyn Host, search: Search) {
+        let at = search.first();
+        let program = self.cursor.program().clone();
+        let Some(action) = program.move_at(at) else { return };
+        let silent = |&m: &MotorIndex| matches!(host.ready(m), Ok(Start::Anywhere));
+        if search.motors().iter().any(silent) {
+            return self.start_alone(host, at, action);
+        }
+        let mut ahead = search.ahead();
+        let mut places = vec![place(action)];
+        while places.len() < FIRST_PLACES as usize
+            && let Some(next) = ahead.next()
+        {
+            places.push(next);
+        }
+        let motors = ahead.motors().to_vec();
+        let started = host.start_run(motors, &places, !ahead.over, action.on_fault);
+        self.follow(started, Some(at));
+        if let Pending::Move { ahead: slot, .. } = &mut self.pending {
+            *slot = Some(ahead);
+        }
+    }
+
+    fn start_keyframes(&mut self, host: &mut dyn Host, frames: &[Keyframe]) {
+        let tracks = keyframe_tracks(frames, |motor| host.ready(motor));
+        let started = tracks.and_then(|tracks| host.start_keyframes(&tracks));
+        self.follow(started, None);
+    }
+}
