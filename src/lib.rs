@@ -30,6 +30,7 @@
 extern crate self as lockstep;
 
 pub mod board;
+pub mod books;
 #[cfg(target_os = "linux")]
 pub mod claim;
 #[cfg(feature = "cli")]

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::{CliError, DONE, FAILED, to_stdout};
 use crate::client::{Client, ClientError, default_socket};
 use crate::protocol::{
-    self, Arrive, EndResult, IfBusy, Motors, MoveReply, Named, Nothing, OutcomeWord, Reply,
-    Request, Stop, Target,
+    self, Arrive, EndResult, IfBusy, Motors, MoveReply, MoveState, Named, Nothing, OutcomeWord,
+    Reply, Request, Stop, Target,
 };
 use crate::units::{Percent, Time};
 
@@ -315,6 +315,7 @@ fn some(motors: Vec<String>) -> Option<Vec<String>> {
 pub(super) fn client(command: ClientCommand) -> Result<u8, CliError> {
     let (request, service) = match command {
         ClientCommand::Move(a) => {
+            let wait = !a.no_wait;
             let request = protocol::Move {
                 to: Named(a.to),
                 arrive: if a.asap { Arrive::Asap } else { Arrive::Aligned },
@@ -322,11 +323,10 @@ pub(super) fn client(command: ClientCommand) -> Result<u8, CliError> {
                 timeout: a.timeout,
                 if_busy: a.if_busy,
                 after: a.after,
-                wait: !a.no_wait,
                 token: token(),
                 ..protocol::Move::default()
             };
-            (Request::Move(request), a.service)
+            return move_and_wait(request, wait, &a.service);
         }
         ClientCommand::Jog(a) => return jog(a),
         ClientCommand::Hold(a) => (Request::Hold(Stop { motors: some(a.motors) }), a.service),
@@ -409,6 +409,31 @@ pub(super) fn client(command: ClientCommand) -> Result<u8, CliError> {
             reply.facts.errors.iter().for_each(|e| super::logging::say(format_args!("{e}")));
         }
     })?;
+    tell(&reply, service.json)
+}
+
+/// Begins a move and waits for its end. Where it can't begin at once it says why before it waits.
+fn move_and_wait(request: protocol::Move, wait: bool, service: &Socket) -> Result<u8, CliError> {
+    let mut client = connect(service)?;
+    let mut reply = client.request(Request::Move(request))?;
+    if let Reply::Move(begun) = &reply
+        && begun.outcome.is_none()
+        && wait
+    {
+        let number = begun.number;
+        let why = match begun.state {
+            MoveState::Held => Some("is held, and begins at somebody's `lockstep resume`"),
+            MoveState::Queued => Some("waits for its motors"),
+            MoveState::Delayed | MoveState::Running | MoveState::Ended => None,
+        };
+        if let Some(why) = why {
+            super::logging::say(format_args!("move {number} {why}"));
+        }
+        let wait = protocol::Wait { number, timeout: None };
+        if let Reply::Wait(ended) = client.request(Request::Wait(wait))? {
+            reply = Reply::Move(ended);
+        }
+    }
     tell(&reply, service.json)
 }
 

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use super::table::number;
 use crate::protocol::{
-    AtRest, EndResult, MotorPlace, MoveReply, MoveState, Named, OutcomeWord, Reply, StatusReply,
+    AtRest, EndResult, MotorPlace, MotorState, MoveReply, MoveState, Named, OutcomeWord, Reply,
+    StatusReply,
 };
 
 pub(super) fn place(at: &MotorPlace) -> String {
@@ -70,8 +71,14 @@ fn status(status: &StatusReply) -> String {
         if late.max > 0.0 {
             let _ = write!(line, "  late p99 {:.1} us, max {:.1} us", late.p99, late.max);
         }
+        if let Some(owner) = motor.owner.as_ref().filter(|owner| *owner != "client") {
+            let _ = write!(line, "  {owner}");
+        }
+        if motor.held && motor.state != MotorState::Held {
+            line += "  held: waits for `resume`";
+        }
         if let Some(holder) = &motor.holder {
-            let _ = write!(line, "  held by {holder}");
+            let _ = write!(line, "  leased by {holder}");
         }
         if let Some(fault) = &motor.fault {
             let _ = write!(line, "  {fault}");
@@ -108,8 +115,10 @@ pub(super) fn text(reply: &Reply) -> String {
         | Reply::Jog(m)
         | Reply::Pulse(m)
         | Reply::Cancel(m) => moved(m),
-        Reply::Hold(AtRest { motors })
-        | Reply::Stop(AtRest { motors })
+        Reply::Hold(AtRest { motors }) => {
+            format!("{}held: what begins now waits for `lockstep resume`\n", places(motors))
+        }
+        Reply::Stop(AtRest { motors })
         | Reply::Halt(AtRest { motors })
         | Reply::SetPosition(AtRest { motors }) => places(motors),
         Reply::Save(saved) => format!("{}saved: {}\n", places(&saved.motors), saved.saved),

@@ -275,7 +275,7 @@ pub enum MoveError {
     },
     /// The motors could never be switched on together, or too many wait for that already.
     #[error(transparent)]
-    Power(#[from] crate::sync::PowerError),
+    Power(#[from] crate::books::PowerError),
     /// With what stays on from before, the motors could never be switched on.
     #[error(
         "this takes {needed} mA, together with what keeps its power at rest ({kept}), more than the power \

@@ -78,7 +78,7 @@ impl MoveError {
             MoveError::Stopped => Refusal::Stopped,
             MoveError::Finished => Refusal::Closing,
             MoveError::NoAnswer { .. } => Refusal::Hardware,
-            MoveError::Power(crate::sync::PowerError::TooMany { .. }) => Refusal::TooMany,
+            MoveError::Power(crate::books::PowerError::TooMany { .. }) => Refusal::TooMany,
             MoveError::Power(_) | MoveError::KeptPower { .. } => Refusal::Power,
         }
     }

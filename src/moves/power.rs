@@ -8,9 +8,9 @@ use super::outcome::Cause;
 use super::plan::{Planned, Way};
 use super::shapes::nanos;
 use super::{MoveBook, MoveError};
+use crate::books::{Book, GrantId, PowerBook, PowerError, PowerRules, WaitId};
 use crate::config::{Config, Consumer, consumers};
 use crate::motor::{Command, MotorIndex, MoveId};
-use crate::sync::{Book, GrantId, PowerBook, PowerError, PowerRules, WaitId};
 use crate::trace::MoveKind;
 use crate::units::Instant;
 

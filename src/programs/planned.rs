@@ -7,6 +7,7 @@ use super::ahead::{Search, place};
 use super::look_through::{A_MOVE, Blended, Walk};
 use super::program::{At, ListId};
 use super::shapes::{keyframe_tracks, sweep_length, sweep_targets};
+use crate::books::PowerError;
 use crate::config::{
     Action, Arrive, AtRest, Drive, Keyframe, MoveAction, Order, PowerConfig, ProgramConfig, Span,
     StepConfig, SweepAction,
@@ -15,7 +16,6 @@ use crate::motor::MotorIndex;
 use crate::moves::{
     BlendRun, MoveError, Planned, Start, at_least, consumers_of, nanos, plan_keyframes, plan_move,
 };
-use crate::sync::PowerError;
 
 /// A sweep of more steps than this each way is looked through up to here: they are alike.
 const MOST_SWEEP_STEPS: u64 = 4096;

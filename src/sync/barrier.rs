@@ -5,10 +5,10 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use super::breakage::{BarrierError, BreakCause, Breakage};
 use super::prim::{Arc, Condvar, Mutex, lock};
 use super::round::{Round, Verdict};
 use super::ticket::Ticket;
+use crate::books::{BarrierError, BreakCause, Breakage};
 
 /// A meeting point for a fixed number of parties, one generation after the other.
 ///

@@ -1,60 +1,11 @@
-//! The state machines behind the waits of this room, and the shell that lets threads share one.
+//! The shell that lets threads share a book.
 
 use std::fmt;
 
 use super::prim::{Arc, Mutex, Received, Receiver, Sender, lock, now, sleep_until, wake_channel};
 use super::stop::StopEvent;
-use super::waiters::WaitId;
+use crate::books::{Book, WaitId};
 use crate::units::Instant;
-
-/// A state machine that others wait on, without waiting itself: it is told the time and what
-/// happens, and says which waits that has settled and when it wants to be called next.
-///
-/// One thread that owns a book, such as a service that answers many clients, does this in a loop:
-/// it calls the book's own functions as things happen (those that begin a wait return a [`WaitId`]),
-/// calls [`advance`](Self::advance) no later than [`next_deadline`](Self::next_deadline), and then
-/// [takes](Self::take) what came of each wait that [`news`](Self::news) names. Threads that want to
-/// block share a book through the type that is built on it:
-///
-/// | book | shared | waits for |
-/// |---|---|---|
-/// | [`EventBook`](super::EventBook) | [`EventExchange`](super::EventExchange) | events |
-/// | [`LeaseBook`](super::LeaseBook) | [`Leases`](super::Leases) | a set of motors |
-/// | [`PowerBook`](super::PowerBook) | [`PowerBudget`](super::PowerBudget) | current |
-/// | [`PositionBook`](super::PositionBook) | [`PositionStack`](super::PositionStack) | a push |
-/// | [`RendezvousBook`](super::RendezvousBook) | [`Rendezvous`](super::Rendezvous) | the others |
-///
-/// All of a book's times must come from one clock and must not go back. Everything in a book has a
-/// bound, waits that were settled and not taken included: so take each, or [cancel](Self::cancel)
-/// it.
-pub trait Book {
-    /// What a wait is for.
-    type Output;
-    /// Why a wait came to nothing.
-    type Error;
-
-    /// When [`advance`](Self::advance) has something to do, if nothing happens before.
-    fn next_deadline(&self) -> Option<Instant>;
-
-    /// Does what is due at `now`. The book's other functions do so first, too.
-    fn advance(&mut self, now: Instant);
-
-    /// The waits that were settled since this was called last.
-    fn news(&mut self) -> Vec<WaitId>;
-
-    /// Whether a wait is settled and not yet taken.
-    fn is_settled(&self, id: WaitId) -> bool;
-
-    /// What came of a wait: `None` as long as it is open. It is given out once.
-    fn take(&mut self, id: WaitId) -> Option<Result<Self::Output, Self::Error>>;
-
-    /// Takes a wait back. If it was settled and not taken, what it had got is given back. A wait
-    /// that is gone already is left alone.
-    fn cancel(&mut self, id: WaitId, now: Instant);
-
-    /// Cancels a wait because of a stop, and says what its waiter is to be told.
-    fn stop(&mut self, id: WaitId, now: Instant) -> Self::Error;
-}
 
 /// A book that threads share. Clones are the same book.
 pub(super) struct Shared<B: Book>(Arc<Mutex<Desk<B>>>);

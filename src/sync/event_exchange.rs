@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::book::{Pending, Shared};
-use super::event_book::{Delivery, EventBook, EventError, EventRules, Triggered};
 use super::stop::StopEvent;
+use crate::books::{Delivery, EventBook, EventError, EventRules, Triggered};
 
 /// Named events with data, between threads. Clones are the same exchange.
 ///

@@ -3,12 +3,12 @@
 use std::fmt;
 
 use super::book::{Pending, Shared};
-use super::lease_book::LeaseBook;
-use super::lease_terms::{
-    ClientId, LeaseError, LeaseGrant, LeaseId, LeaseRequest, LeaseRules, LeaseToken, LostLease,
-};
 use super::prim::Receiver;
 use super::stop::StopEvent;
+use crate::books::LeaseBook;
+use crate::books::{
+    ClientId, LeaseError, LeaseGrant, LeaseId, LeaseRequest, LeaseRules, LeaseToken, LostLease,
+};
 use crate::units::Instant;
 
 /// The leases on a machine's motors, shared by threads. Clones are the same.

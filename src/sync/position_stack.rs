@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::book::{Pending, Shared};
-use super::position_book::{PositionBook, PositionError, StackFull};
 use super::stop::StopEvent;
+use crate::books::{PositionBook, PositionError, StackFull};
 
 /// A bounded stack of positions, last in, first out, shared by threads. Clones are the same stack.
 ///

@@ -4,9 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use super::book::{Pending, Shared};
-use super::power_book::{GrantId, PowerBook, PowerError, PowerRules};
 use super::prim::Receiver;
 use super::stop::StopEvent;
+use crate::books::{GrantId, PowerBook, PowerError, PowerRules};
 
 /// A counting semaphore in milliamperes, shared by threads. Clones are the same.
 ///

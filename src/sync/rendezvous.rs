@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::book::{Pending, Shared};
-use super::breakage::Breakage;
-use super::rendezvous_book::{RendezvousBook, RendezvousError, RendezvousRules};
 use super::stop::StopEvent;
+use crate::books::Breakage;
+use crate::books::{RendezvousBook, RendezvousError, RendezvousRules};
 
 /// Meetings by name, each for a number of parties that all of them name. Clones are the same.
 ///

@@ -1,7 +1,7 @@
 //! One generation of a barrier, as its tickets see it.
 
-use super::breakage::BreakCause;
 use super::prim::{AtomicU8, AtomicUsize, Ordering};
+use crate::books::BreakCause;
 
 /// What became of a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use super::barrier::Shared;
-use super::breakage::{BarrierError, BreakCause, Breakage};
 use super::prim::{Arc, deadline_after, lock, wait_until};
 use super::round::{Round, Verdict};
+use crate::books::{BarrierError, BreakCause, Breakage};
 
 /// What a [`Ticket`] knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,9 @@
 
 mod backlash;
 mod blended;
+mod coil_phase;
 mod coils;
+mod driver_faults;
 mod driver_lines;
 mod power;
 mod pwm_clock;

@@ -10,6 +10,7 @@ mod crowds;
 mod live;
 mod power;
 mod python;
+mod releases;
 mod reload;
 mod restart;
 #[path = "../service_common/mod.rs"]

@@ -8,3 +8,4 @@ mod plot;
 mod rules;
 #[path = "../verify_support/mod.rs"]
 mod verify_support;
+mod ways;

@@ -5,10 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use shuttle::thread::yield_now;
 
 use super::barrier::StepBarrier;
-use super::breakage::{BarrierError, BreakCause};
 use super::prim::{Arc, AtomicBool, AtomicUsize, Ordering};
 use super::ticket::{Ticket, TicketState};
 use super::{AT_ANY_MOMENT, NEVER, cause, check, check_all, side_by_side, unanimous};
+use crate::books::{BarrierError, BreakCause};
 
 type Body<R> = Box<dyn FnOnce() -> R + Send>;
 

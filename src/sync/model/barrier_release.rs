@@ -3,10 +3,10 @@
 use shuttle::thread::yield_now;
 
 use super::barrier::StepBarrier;
-use super::breakage::{BarrierError, BreakCause};
 use super::prim::{Arc, AtomicUsize, Ordering};
 use super::ticket::{Ticket, TicketState};
 use super::{AT_ANY_MOMENT, NEVER, cause, check, check_all, side_by_side, unanimous};
+use crate::books::{BarrierError, BreakCause};
 
 type Body<R> = Box<dyn FnOnce() -> R + Send>;
 

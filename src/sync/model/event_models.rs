@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::event_book::{Delivery, EventError, EventRules};
 use super::event_exchange::{EventExchange, EventWait};
 use super::stop::StopEvent;
 use super::{AT_ANY_MOMENT, NEVER, check, check_all, side_by_side};
+use crate::books::{Delivery, EventError, EventRules};
 
 type Got = Result<Vec<String>, EventError>;
 type Body<R> = Box<dyn FnOnce() -> R + Send>;

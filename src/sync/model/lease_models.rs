@@ -5,10 +5,10 @@ use std::time::Duration;
 use shuttle::thread::{spawn, yield_now};
 
 use super::lease::Leases;
-use super::lease_terms::{ClientId, LeaseError, LeaseRequest, LeaseRules};
 use super::prim::{Arc, AtomicBool, Ordering, pass};
 use super::stop::StopEvent;
 use super::{AT_ANY_MOMENT, NEVER, check, check_all};
+use crate::books::{ClientId, LeaseError, LeaseRequest, LeaseRules};
 
 fn ask(client: u64, motors: &[&str], timeout: Duration) -> LeaseRequest {
     LeaseRequest {

@@ -15,12 +15,6 @@ mod barrier;
 #[path = "../book.rs"]
 #[allow(dead_code)]
 mod book;
-#[path = "../breakage.rs"]
-#[allow(dead_code)]
-mod breakage;
-#[path = "../event_book.rs"]
-#[allow(dead_code)]
-mod event_book;
 #[path = "../event_exchange.rs"]
 #[allow(dead_code)]
 mod event_exchange;
@@ -33,30 +27,15 @@ mod gather;
 #[path = "../lease.rs"]
 #[allow(dead_code)]
 mod lease;
-#[path = "../lease_book.rs"]
-#[allow(dead_code)]
-mod lease_book;
-#[path = "../lease_terms.rs"]
-#[allow(dead_code)]
-mod lease_terms;
-#[path = "../position_book.rs"]
-#[allow(dead_code)]
-mod position_book;
 #[path = "../position_stack.rs"]
 #[allow(dead_code)]
 mod position_stack;
-#[path = "../power_book.rs"]
-#[allow(dead_code)]
-mod power_book;
 #[path = "../power_budget.rs"]
 #[allow(dead_code)]
 mod power_budget;
 #[path = "../rendezvous.rs"]
 #[allow(dead_code)]
 mod rendezvous;
-#[path = "../rendezvous_book.rs"]
-#[allow(dead_code)]
-mod rendezvous_book;
 #[path = "../round.rs"]
 mod round;
 #[path = "../stop.rs"]
@@ -65,9 +44,6 @@ mod stop;
 #[path = "../ticket.rs"]
 #[allow(dead_code)]
 mod ticket;
-#[path = "../waiters.rs"]
-#[allow(dead_code)]
-mod waiters;
 
 mod barrier_faults;
 mod barrier_release;
@@ -85,7 +61,7 @@ use std::time::Duration;
 use shuttle::Runner;
 use shuttle::scheduler::DfsScheduler;
 
-use breakage::{BarrierError, BreakCause};
+use crate::books::{BarrierError, BreakCause};
 
 /// A time-out that the checker never lets run out.
 const NEVER: Duration = Duration::from_secs(48 * 3600);

@@ -2,10 +2,10 @@
 
 use shuttle::thread::spawn;
 
-use super::position_book::PositionError;
 use super::position_stack::PositionStack;
 use super::stop::StopEvent;
 use super::{AT_ANY_MOMENT, NEVER, check, check_all};
+use crate::books::PositionError;
 
 #[test]
 fn each_position_is_popped_once() {

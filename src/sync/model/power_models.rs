@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use shuttle::thread::{spawn, yield_now};
 
-use super::power_book::{PowerError, PowerRules};
 use super::power_budget::PowerBudget;
 use super::prim::{Arc, AtomicUsize, Ordering, now};
 use super::stop::StopEvent;
 use super::{AT_ANY_MOMENT, NEVER, check};
+use crate::books::{PowerError, PowerRules};
 
 const BUDGET: u32 = 2000;
 const STAGGER: Duration = Duration::from_millis(50);

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use shuttle::thread::spawn;
 
-use super::breakage::BreakCause;
 use super::rendezvous::Rendezvous;
-use super::rendezvous_book::{RendezvousError, RendezvousRules};
 use super::stop::StopEvent;
 use super::{AT_ANY_MOMENT, NEVER, check, check_all, side_by_side};
+use crate::books::BreakCause;
+use crate::books::{RendezvousError, RendezvousRules};
 
 type Came = Result<usize, RendezvousError>;
 type Body<R> = Box<dyn FnOnce() -> R + Send>;

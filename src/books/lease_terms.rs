@@ -59,7 +59,7 @@ impl fmt::Display for LeaseId {
 pub struct LeaseToken(u128);
 
 impl LeaseToken {
-    pub(super) fn random() -> Self {
+    pub(crate) fn random() -> Self {
         // The keys of the standard library's hash maps come from the system's random numbers.
         let keys = RandomState::new();
         let half = |n: u8| u128::from(keys.hash_one(n));

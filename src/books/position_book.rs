@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::book::Book;
+use super::Book;
 use super::waiters::{Wait, WaitId, Waiters};
 use crate::units::Instant;
 

@@ -2,9 +2,6 @@
 //!
 //! Each trace is good as it was recorded. It is spoiled with a detour at rest: some steps on, and the same steps
 //! back. They keep every limit, and the count is right in the end.
-#![allow(clippy::unwrap_used)]
-
-mod verify_support;
 
 use std::time::Duration;
 
@@ -14,7 +11,7 @@ use lockstep::trace::Value;
 use lockstep::units::{Angle, AngularSpeed, Length, Speed};
 use lockstep::verify::{Options, Report, VerifyError, verify};
 
-use verify_support::*;
+use crate::verify_support::*;
 
 const MS: Duration = Duration::from_millis(1);
 

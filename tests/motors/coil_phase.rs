@@ -1,8 +1,5 @@
 //! The phase of coils is the rotor's, whatever becomes of the count: through enable, letting go, a new
 //! position, a new config and a restart. The lines are read by a decoder that shares nothing with the drive.
-#![allow(clippy::unwrap_used)]
-
-mod verify_support;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +11,7 @@ use lockstep::trace::Recording;
 use lockstep::units::Angle;
 use proptest::prelude::*;
 
-use verify_support::*;
+use crate::verify_support::*;
 
 const COILS: [u8; 4] = [5, 6, 13, 19];
 

@@ -1,18 +1,15 @@
 //! This service and clients of release 0.1, and a service of release 0.1 and this client: each can stop the
 //! other's motors. What 0.1 said was recorded: `tests/releases/0.1/session.txt`.
-#![cfg(all(feature = "cli", feature = "service", unix))]
-#![allow(clippy::unwrap_used)]
-
-mod service_common;
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 
+use crate::cli_common;
+use crate::service_common::{LONG, Service};
 use serde_json::Value;
-use service_common::{LONG, Service, cli_common};
 
-const SESSION: &str = include_str!("releases/0.1/session.txt");
-const MACHINE: &str = include_str!("releases/0.1/session.toml");
+const SESSION: &str = include_str!("../releases/0.1/session.txt");
+const MACHINE: &str = include_str!("../releases/0.1/session.toml");
 
 fn value(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))

@@ -1,6 +1,6 @@
 //! Leases on motors: who holds what, who waits, who lost.
 
-use super::book::Book;
+use super::Book;
 use super::lease_terms::{
     ClientId, HeldBy, HeldMotor, LeaseError, LeaseGrant, LeaseId, LeaseRequest, LeaseRules,
     LeaseToken, LossCause, LostLease,

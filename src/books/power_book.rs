@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::book::Book;
+use super::Book;
 use super::waiters::{Wait, WaitId, Waiters};
 use crate::units::Instant;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::book::Book;
+use super::Book;
 use super::breakage::{BreakCause, Breakage};
 use super::waiters::{WaitId, Waiters};
 use crate::units::Instant;

@@ -1,7 +1,4 @@
 //! A driver's fault line is believed once it has been active for a while, and a motor comes back from its fault.
-#![allow(clippy::unwrap_used)]
-
-mod verify_support;
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +8,7 @@ use lockstep::machine::{ClearError, Machine, Move, MoveError, Place, Position};
 use lockstep::units::{Angle, Length};
 use proptest::prelude::*;
 
-use verify_support::*;
+use crate::verify_support::*;
 
 const FAULT: u8 = 5;
 
