@@ -32,6 +32,7 @@ const CAME_FROM: &str = "# accepted from ";
 
 /// Why the header could not be claimed.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ClaimError {
     /// A process that is alive has it.
     #[error(

@@ -24,6 +24,7 @@ use crate::protocol::{ErrorReply, EventLine, Incoming, Outgoing, Reply, Request}
 
 /// Why the service did not do what was asked.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ClientError {
     /// Nobody listens there.
     #[error(

@@ -153,6 +153,7 @@ impl fmt::Display for HeldMotor {
 
 /// Why a lease ended that was not released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum LossCause {
     /// It was not renewed in time.
     MissedHeartbeat,

@@ -14,6 +14,7 @@ use crate::protocol::ErrorCode;
 
 /// Why a command could not be carried out.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum CliError {
     /// The config is wrong, or its program can't be carried out as it is written.
     #[error("{0}")]

@@ -16,6 +16,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Why a line can't be watched.
 #[derive(Clone, PartialEq, Debug, Error)]
+#[non_exhaustive]
 pub enum WatchError {
     /// The back end refused it.
     #[error(transparent)]

@@ -234,6 +234,29 @@ impl Machine {
         self.start_targets(&targets, spec)
     }
 
+    /// Plans a move, starts it, and waits until it has ended: [`Machine::start`] and [`Machine::wait`] in one.
+    ///
+    /// ```
+    /// use lockstep::config::Config;
+    /// use lockstep::machine::{Machine, Move};
+    /// use lockstep::units::Length;
+    ///
+    /// let config = Config::from_file("config/xyz-stage.toml")?.config;
+    /// let mut machine = Machine::builder(config).virtual_time().build()?;
+    /// let there = machine.go(&Move::new().to("x", Length(30.0)))?;
+    /// assert!(there.all_reached());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`MoveError`]: the move is refused whole, and nothing has moved. What fails on the way is no error but part of
+    /// the outcome.
+    pub fn go(&mut self, spec: &Move) -> Result<MoveOutcome, MoveError> {
+        let id = self.start(spec)?;
+        Ok(self.wait(id))
+    }
+
     pub(crate) fn start_targets(
         &mut self,
         targets: &[(MotorIndex, f64)],

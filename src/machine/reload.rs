@@ -24,6 +24,7 @@ const END_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why another config was refused. The old one holds.
 #[derive(Clone, PartialEq, Debug, Error)]
+#[non_exhaustive]
 pub enum ReloadError {
     /// Motors that change have to come to rest first.
     #[error("{} {} to be at rest for it", motors.join(", "), if motors.len() == 1 { "has" } else { "have" })]

@@ -265,7 +265,10 @@ impl Leg {
         let word = match (self.aim, self.course, &self.next) {
             (Aim::Hold, ..) => PlanChange::Hold,
             (Aim::Stop, ..) => PlanChange::Stop,
-            (Aim::Go, _, Some(Goal { way: Way::Jog(_), .. })) => PlanChange::Renew,
+            (Aim::Go, _, Some(Goal { way: Way::Jog(jog), .. })) => match &self.part.goal.way {
+                Way::Jog(before) if before.velocity * jog.velocity < 0.0 => PlanChange::Turn,
+                _ => PlanChange::Renew,
+            },
             (Aim::Go, _, Some(_)) => PlanChange::Retarget,
             (Aim::Go, Aim::Hold, None) => PlanChange::Resume,
             (Aim::Go, _, None) => PlanChange::Override,

@@ -18,6 +18,7 @@ pub(crate) fn at_least(time: Duration) -> Time {
 
 /// Why a move was refused. Nothing has moved.
 #[derive(Clone, PartialEq, Debug, Error)]
+#[non_exhaustive]
 pub enum MoveError {
     /// A move without a motor.
     #[error("a move needs at least one motor with a target")]

@@ -5,6 +5,7 @@ use crate::motor::{FaultKind, Limit, MoveId};
 
 /// Why a motor fell short of its target.
 #[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
 pub enum Cause {
     /// A stop was asked for, or another motor of the move failed.
     Stopped,

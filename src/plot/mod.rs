@@ -41,6 +41,7 @@ use crate::trace::TraceError;
 
 /// Why there is no picture.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum PlotError {
     /// The file is no VCD, or can't be read.
     #[error(transparent)]

@@ -7,6 +7,7 @@ use crate::moves::{MoveError, at_least};
 
 /// Why a machine could not be built or run.
 #[derive(Clone, PartialEq, Debug, Error)]
+#[non_exhaustive]
 pub enum MachineError {
     /// The back end refused.
     #[error("{motor}: {error}")]

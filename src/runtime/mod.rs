@@ -155,6 +155,7 @@ pub enum Next {
 
 /// Why a command did not reach its motor.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
 pub enum SendError {
     /// The motor's mailbox is full: its loop does not answer.
     #[error("the loop of {motor} does not answer: its mailbox is full")]

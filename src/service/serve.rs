@@ -46,6 +46,7 @@ pub struct Places {
 
 /// Why the service could not begin.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ServeError {
     /// Another service listens there.
     #[error("another lockstep service listens on {0}: stop it, or give this one another --socket")]

@@ -11,6 +11,7 @@ use crate::units::Instant;
 
 /// Why a file could not be read as VCD, and on which line.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum TraceError {
     /// The file itself could not be read.
     #[error("line {line}: cannot read on: {source}")]

@@ -87,6 +87,7 @@ impl Dimension {
 
 /// Why a text is no quantity, with what to write instead.
 #[derive(Clone, PartialEq, Debug, Error)]
+#[non_exhaustive]
 pub enum UnitError {
     /// A number without a unit.
     #[error("`{text}` has no unit: write {expected} in {units}, such as \"{text}{base}\"")]

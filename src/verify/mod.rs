@@ -124,6 +124,7 @@ impl Options {
 
 /// Why a trace could not be judged at all.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum VerifyError {
     /// The file is no VCD, or can't be read.
     #[error(transparent)]

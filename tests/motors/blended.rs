@@ -64,7 +64,7 @@ fn a_blended_square_is_one_run_near_its_corners_and_quicker() {
         assert_eq!((machine.position("x"), machine.position("y")), (Some(0.0), Some(0.0)));
         assert!(took < share * rests, "{blend}: {took} s, with rests {rests} s");
         let told = texts(&recording);
-        assert_eq!(told[0], "1:blend:x,y");
+        assert_eq!(told[..2], ["grammar:2", "1:blend:x,y:program.p"]);
         let corners: Vec<_> = told.iter().filter(|t| t.starts_with("1:corner:")).collect();
         assert_eq!(corners.len(), 4, "{told:?}");
         assert!(
@@ -104,7 +104,15 @@ steps = [
         .filter(|t| ["blend", "asap", "aligned"].iter().any(|k| t.split(':').nth(1) == Some(k)))
         .cloned()
         .collect();
-    assert_eq!(kinds, ["1:blend:x,y", "2:blend:x", "3:asap:x", "4:aligned:x"]);
+    assert_eq!(
+        kinds,
+        [
+            "1:blend:x,y:program.p",
+            "2:blend:x:program.p",
+            "3:asap:x:program.p",
+            "4:aligned:x:program.p"
+        ]
+    );
     // Ten moves in the first run; the second one rests where the pause and the other way begin.
     assert_eq!(told.iter().filter(|t| t.starts_with("1:corner")).count(), 10);
     assert_eq!(told.iter().filter(|t| t.starts_with("2:corner")).count(), 1);
@@ -135,8 +143,8 @@ steps = [
     assert_clean(&report);
     assert_eq!((machine.position("pan"), machine.position("tilt")), (Some(0.0), Some(30.0)));
     let told = texts(&recording);
-    assert!(told.iter().any(|t| t == "1:aligned:pan,tilt"), "{told:?}");
-    assert!(told.iter().any(|t| t == "2:blend:pan,tilt"), "{told:?}");
+    assert!(told.iter().any(|t| t == "1:aligned:pan,tilt:program.p"), "{told:?}");
+    assert!(told.iter().any(|t| t == "2:blend:pan,tilt:program.p"), "{told:?}");
 }
 
 /// A star of short segments, to be run for some seconds.
