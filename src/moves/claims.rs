@@ -83,7 +83,8 @@ impl MoveBook {
 
     /// The program that keeps a motor.
     pub fn keeper(&self, motor: MotorIndex) -> Option<&Arc<str>> {
-        let keeps = |c: &Claim| c.motors.contains(&motor) && c.alive.strong_count() > 0;
+        let keeps =
+            |c: &Claim| !c.ending && c.motors.contains(&motor) && c.alive.strong_count() > 0;
         self.claims.iter().find(|c| keeps(c.1)).map(|c| c.0)
     }
 

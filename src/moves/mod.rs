@@ -444,6 +444,10 @@ impl MoveBook {
     /// Another config holds, with these motors in its order.
     pub fn take_config(&mut self, config: Arc<Config>, motors: Vec<MotorState>) {
         self.models = config.motors.iter().map(MotorModel::new).collect();
-        (self.config, self.motors) = (config, motors);
+        let old = std::mem::replace(&mut self.config, config.clone());
+        self.motors = motors;
+        let number = |m: MotorIndex| config.motor_index(&old.motors.get(m)?.name);
+        self.holds = self.holds.iter().filter_map(|&m| number(m)).collect();
+        self.renumber_waiting(number);
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct Waiting {
     order: Order,
     /// Not before this.
     from: Option<Instant>,
+    /// What has its motors when its time comes is stopped.
+    replaces: bool,
 }
 
 impl Order {
@@ -121,7 +123,9 @@ impl MoveBook {
             return self.begin_order(owner, &order, None);
         }
         let (id, from) = (self.new_number(), after.map(|after| self.now + after));
-        self.waiting.insert(id, Waiting { owner: owner.clone(), order, from });
+        // What was in the way now has been stopped; what is when its time comes will be.
+        let replaces = if_busy == IfBusy::Replace && after.is_some();
+        self.waiting.insert(id, Waiting { owner: owner.clone(), order, from, replaces });
         Ok(id)
     }
 
@@ -174,7 +178,16 @@ impl MoveBook {
             let in_the_way =
                 |m: MotorIndex| taken.contains(&m) || self.motors[m].busy.is_some() || kept(m);
             if waiting.motors().any(in_the_way) {
-                taken.extend(waiting.motors());
+                let motors: Vec<_> = waiting.motors().collect();
+                if waiting.replaces
+                    && let Some(mut own) = self.waiting.remove(&id)
+                {
+                    // All but itself.
+                    own.replaces = false;
+                    self.stop_which(Which::Motors(&motors));
+                    self.waiting.insert(id, own);
+                }
+                taken.extend(motors);
                 continue;
             }
             let Some(waiting) = self.waiting.remove(&id) else { continue };
@@ -206,6 +219,26 @@ impl MoveBook {
             self.cancel(id);
         });
         ids
+    }
+
+    /// Another config holds, in which motors have other numbers: `number` says which. What waits for one that is no
+    /// more fails.
+    pub(super) fn renumber_waiting(&mut self, number: impl Fn(MotorIndex) -> Option<MotorIndex>) {
+        for (id, mut waiting) in std::mem::take(&mut self.waiting) {
+            let of = match &mut waiting.order {
+                Order::Move(targets, _) => targets,
+                Order::Jog(jogs, _) => jogs,
+            };
+            let numbers: Option<Vec<_>> = of.iter().map(|one| number(one.0)).collect();
+            let Some(numbers) = numbers else {
+                let text = format!("move {id}: a motor of it is not in the new config");
+                self.say(log::Level::Warn, text);
+                self.over_unbegun(id, waiting.owner, EndResult::Failed);
+                continue;
+            };
+            of.iter_mut().zip(numbers).for_each(|(one, number)| one.0 = number);
+            self.waiting.insert(id, waiting);
+        }
     }
 
     fn over_unbegun(&mut self, id: MoveId, owner: Owner, result: EndResult) {
