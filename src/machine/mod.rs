@@ -61,7 +61,7 @@ use power::{Power, Watch};
 pub use build::MachineBuilder;
 pub use difference::Difference;
 pub use error::{MachineError, MoveError};
-pub use jog::{Jog, Velocity};
+pub use jog::{Jog, Steered, Velocity};
 pub use kept::Kept;
 pub use orders::OVERRIDE;
 pub use outcome::{Cause, Held, MotorOutcome, MotorPosition, MoveOutcome, Outcome, Place};

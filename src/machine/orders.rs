@@ -182,7 +182,8 @@ impl Machine {
     ///
     /// # Errors
     ///
-    /// [`MoveError::Override`]: out of range. Nothing has changed.
+    /// [`MoveError::Override`]: out of range. [`MoveError::Plan`]: something that moves could not go on so
+    /// slowly. Nothing has changed.
     pub fn set_override(&mut self, percent: f64) -> Result<(), MoveError> {
         if !OVERRIDE.contains(&percent) {
             return Err(MoveError::Override { percent });
@@ -190,11 +191,35 @@ impl Machine {
         if percent / 100.0 == self.speed {
             return Ok(());
         }
-        self.speed = percent / 100.0;
         self.hear_out();
         let ids: Vec<_> = self.active.keys().copied().collect();
+        for active in self.active.values() {
+            self.check_speed(active, percent / 100.0 * active.own_speed)?;
+        }
+        self.speed = percent / 100.0;
         for id in ids {
             self.alter(id, Active::other_speed);
+        }
+        Ok(())
+    }
+
+    /// Whether a move can go on at that share of its speed at all.
+    fn check_speed(&self, active: &Active, speed: f64) -> Result<(), MoveError> {
+        let share = (active.share * speed).min(1.0);
+        let line = active.line.as_ref().map(|l| (1.0, l.limits.speed));
+        for leg in active.legs.iter().filter(|l| l.aim != Aim::Stop) {
+            let model = &self.models[leg.motor()];
+            let alone = || {
+                let from = leg.state_at(self.now()).position;
+                ((leg.goal().end - from).abs(), model.native_limits(1.0).speed)
+            };
+            let (way, fastest) = match leg.goal().way {
+                Way::Jog(_) | Way::Frames(_) => continue,
+                Way::Line => line.unwrap_or_else(alone),
+                Way::Alone | Way::Path => alone(),
+            };
+            let error = crate::motion::check_time(way, fastest * share);
+            error.map_err(plan::plan_error(&model.name))?;
         }
         Ok(())
     }
@@ -221,7 +246,7 @@ impl Machine {
     /// # Errors
     ///
     /// [`MoveError::Override`]: out of range. [`MoveError::NotUnderWay`]: there is no such move, or it is
-    /// being stopped. Nothing has changed.
+    /// being stopped. [`MoveError::Plan`]: it could not go on so slowly. Nothing has changed.
     pub fn set_override_of(&mut self, id: MoveId, percent: f64) -> Result<(), MoveError> {
         if !OVERRIDE.contains(&percent) {
             return Err(MoveError::Override { percent });
@@ -229,6 +254,9 @@ impl Machine {
         self.hear_out();
         self.under_way(id)?;
         let own_speed = percent / 100.0;
+        if let Some(active) = self.active.get(&id) {
+            self.check_speed(active, self.speed * own_speed)?;
+        }
         if self.active.get(&id).is_some_and(|a| a.own_speed != own_speed) {
             self.alter(id, |active| {
                 active.own_speed = own_speed;

@@ -326,8 +326,10 @@ impl<'c> Desk<'c> {
         let jogs: Vec<u64> = self.jogs.iter().filter(|j| *j.1 == client).map(|j| *j.0).collect();
         for number in jogs {
             self.jogs.remove(&number);
-            if let Some(id) = self.moves.id(number) {
-                self.machine.stop_move(id);
+            match self.moves.id(number) {
+                Some(id) => self.machine.stop_move(id),
+                // It may not have begun, or has ended.
+                None => drop(self.moves.cancel(number)),
             }
         }
     }

@@ -6,7 +6,7 @@ use super::moves::{Order, unknown};
 use super::wire::ClientId;
 use super::words;
 use crate::config::{Arrive, MotorUnit, OnFault};
-use crate::machine::{Jog, Move};
+use crate::machine::{Jog, Move, MoveError};
 use crate::protocol::{self, Done, ErrorCode, ErrorReply, IfBusy, Reply, Request};
 use crate::units::{Angle, Instant, Length};
 
@@ -169,24 +169,46 @@ impl Desk<'_> {
         Ok(Answer::Now(Ok(Reply::Move(self.moves.reply(number)))))
     }
 
-    /// Begins a jog; or keeps the one that these motors are on, with these velocities.
+    /// Jogs motors: those that jog already go on in theirs, the others begin one together. One whose jog is
+    /// about to end begins its next one right after that.
     fn jog(&mut self, client: ClientId, jog: &protocol::Jog) -> Result<Reply> {
         let motors: Vec<String> = jog.speed.names().map(str::to_owned).collect();
         self.allowed(client, &motors, jog.token.as_deref())?;
-        let rates = jog.speed.0.iter();
-        let order = rates.fold(Jog::lasting(jog.duration.0), |j, (name, rate)| {
-            j.at(name, words::velocity(*rate))
-        });
-        if let Some((number, id)) = self.moves.jog_of(&motors)
-            && self.machine.change_jog(id, &order).is_ok()
-        {
-            self.jogs.insert(number, client);
-            return Ok(Reply::Jog(self.moves.reply(number)));
+        let order = |motors: &[String]| {
+            let rates = jog.speed.0.iter().filter(|(name, _)| motors.contains(name));
+            rates.fold(Jog::lasting(jog.duration.0), |j, (name, rate)| {
+                j.at(name, words::velocity(*rate))
+            })
+        };
+        let (mut now, mut ending) = (motors.clone(), Vec::new());
+        let steered = loop {
+            match self.machine.steer(&order(&now)) {
+                Err(MoveError::Arrived { motor }) if now.contains(&motor) => {
+                    now.retain(|m| *m != motor);
+                    ending.push(motor);
+                    if now.is_empty() {
+                        break Vec::new();
+                    }
+                }
+                done => break done.map_err(|e| words::refused(&e))?,
+            }
+        };
+        let begun = steered.iter().filter(|s| s.begun);
+        let begun: Vec<String> = begun.map(|s| s.motor.clone()).collect();
+        if let Some(new) = steered.iter().find(|s| s.begun) {
+            self.moves.take_in(self.machine, new.jog, Order::Jog(order(&begun)), begun);
         }
-        let started = self.moves.start(self.machine, Order::Jog(order), motors);
-        let number = started.map_err(|e| words::refused(&e))?;
+        let numbers =
+            steered.iter().filter_map(|s| Some((s.motor.clone(), self.moves.number_of(s.jog)?)));
+        let mut numbers: Vec<(String, u64)> = numbers.collect();
+        if !ending.is_empty() {
+            let number = self.moves.add(Order::Jog(order(&ending)), ending.clone(), None)?;
+            numbers.extend(ending.into_iter().map(|motor| (motor, number)));
+        }
         self.jogs.retain(|&number, _| !self.moves.has_ended(number));
-        self.jogs.insert(number, client);
+        self.jogs.extend(numbers.iter().map(|n| (n.1, client)));
+        let first = motors.first().and_then(|m| numbers.iter().find(|n| n.0 == *m));
+        let number = first.or(numbers.first()).map_or(0, |n| n.1);
         Ok(Reply::Jog(self.moves.reply(number)))
     }
 

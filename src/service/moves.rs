@@ -104,11 +104,22 @@ impl Moves {
         motors: Vec<String>,
     ) -> Result<u64, MoveError> {
         let id = begin(machine, &order)?;
+        Ok(self.take_in(machine, id, order, motors))
+    }
+
+    /// Takes in a move that the machine has begun, and gives it its number.
+    pub fn take_in(
+        &mut self,
+        machine: &Machine,
+        id: MoveId,
+        order: Order,
+        motors: Vec<String>,
+    ) -> u64 {
         self.last += 1;
         let (stage, begun) = (Stage::Running(id), Some(machine.now()));
         let entry = Entry { motors, order, stage, begun, outcomes: Vec::new(), id: Some(id) };
         self.all.insert(self.last, entry);
-        Ok(self.last)
+        self.last
     }
 
     /// Takes a move back that has not begun.
@@ -177,17 +188,6 @@ impl Moves {
             _ => None,
         })
         .collect()
-    }
-
-    /// The jog under way that has exactly these motors.
-    pub fn jog_of(&self, motors: &[String]) -> Option<(u64, MoveId)> {
-        let same = |e: &Entry| {
-            e.motors.len() == motors.len() && motors.iter().all(|m| e.motors.contains(m))
-        };
-        self.all.iter().find_map(|(&number, e)| match (&e.order, &e.stage) {
-            (Order::Jog(_), &Stage::Running(id)) if same(e) => Some((number, id)),
-            _ => None,
-        })
     }
 
     /// Moves that have not ended: number, state and motors.

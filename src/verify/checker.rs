@@ -103,6 +103,7 @@ impl Checker {
 
     fn many(&mut self, at: u64, batch: &[Change]) {
         let (mut begins, mut ends, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        let mut turns = Vec::new();
         let (mut set, mut elsewhere, mut corners) = (Vec::new(), Vec::new(), Vec::new());
         for change in batch {
             match (self.roles.get(&change.signal), &change.value) {
@@ -112,6 +113,7 @@ impl Checker {
                     Marker::Corner(id, corner) => corners.push((id, corner)),
                     Marker::Stop(id) => self.blends.stop(id),
                     Marker::Retarget(id) => elsewhere.push(id),
+                    Marker::Turn(names) => turns.extend(names.split(',')),
                     Marker::Set(name) => set.extend(self.names.iter().position(|n| n == name)),
                     Marker::Unknown(name) => {
                         let motor = self.names.iter().position(|n| n == name);
@@ -146,6 +148,12 @@ impl Checker {
         });
         if begun || !starts.is_empty() {
             self.begin(at, &begins, &starts);
+        }
+        for name in turns {
+            let motor = self.names.iter().position(|n| n == name);
+            if let Some(course) = motor.and_then(|m| self.motors[m].course_mut()) {
+                course.turn();
+            }
         }
         for id in elsewhere {
             let motors = &self.motors;

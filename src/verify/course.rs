@@ -36,6 +36,8 @@ pub(super) struct Course {
     below: i64,
     /// The play is being taken up for the move to come.
     taking_up: bool,
+    /// Its jog was told to go the other way: it may take up the play while it rests in between.
+    turns: bool,
     taken_up: Tally,
     places: Tally,
     inside: Tally,
@@ -74,6 +76,7 @@ impl Course {
             in_moves: Tally::default(),
             below: axis.backlash,
             taking_up: false,
+            turns: false,
             taken_up: Tally::default(),
             places: Tally::default(),
             inside: Tally::default(),
@@ -134,12 +137,18 @@ impl Course {
         if (0..=self.axis.backlash).contains(&below) {
             // In the play: what is moved stands still.
             self.below = below;
-            self.taken_up.look(at, !self.moving, || "backlash is taken up in a move".into());
-            if !self.moving && !std::mem::replace(&mut self.taking_up, true) {
+            let may = !self.moving || self.turns;
+            self.taken_up.look(at, may, || "backlash is taken up in a move".into());
+            if may && !std::mem::replace(&mut self.taking_up, true) {
                 self.motion.begin(at);
             }
             self.motion.edge(at, up, held);
             return;
+        }
+        if self.moving && std::mem::take(&mut self.taking_up) {
+            // It has turned in a jog, at rest.
+            self.turns = false;
+            self.motion.begin(at);
         }
         self.in_moves.look(at, self.moving, || "a step outside of any move".into());
         self.steps += step;
@@ -171,7 +180,7 @@ impl Course {
     /// A move begins, with the position that it begins at.
     pub fn start(&mut self, at: u64, position: f64) {
         self.moving = true;
-        self.taking_up = false;
+        (self.taking_up, self.turns) = (false, false);
         self.motion.start(at);
         self.told(at, position);
     }
@@ -190,6 +199,11 @@ impl Course {
         if let Some(stairs) = &mut self.stairs {
             stairs.halt();
         }
+    }
+
+    /// Its jog is told to go the other way.
+    pub fn turn(&mut self) {
+        self.turns = true;
     }
 
     /// From now on nobody knows where it is.

@@ -12,6 +12,8 @@ pub(super) enum Marker<'t> {
     Stop(&'t str),
     /// `7:retarget:x,y`: its motors go elsewhere, each by itself.
     Retarget(&'t str),
+    /// `7:turn:x,y`: a jog is told to go the other way.
+    Turn(&'t str),
     /// `set:x`: a person says where the axis is; its position stands beside it.
     Set(&'t str),
     /// `unknown:x`: nobody knows where the axis is.
@@ -30,6 +32,7 @@ impl Marker<'_> {
             (id, "retarget") => Marker::Retarget(id),
             (id, "corner") => Marker::Corner(id, rest.split_once(':').map_or("", |r| r.1)),
             (id, "stop") => Marker::Stop(id),
+            (_, "turn") => Marker::Turn(rest.split_once(':').map_or("", |r| r.1)),
             (_, "hold" | "held" | "resume" | "override" | "renew" | "path") => Marker::OnTheWay,
             _ => Marker::Begins,
         }

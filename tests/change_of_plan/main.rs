@@ -11,3 +11,4 @@ mod stops;
 #[path = "../machine_virtual/support.rs"]
 mod support;
 mod threads;
+mod true_jogs;
