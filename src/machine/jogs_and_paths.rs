@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{BlendedPath, Jog, Machine, MoveError};
+use super::{BlendedPath, Jog, Machine, MoveError, Steered};
 use crate::motor::{MotorIndex, MoveId};
 
 impl Machine {
@@ -34,7 +34,7 @@ impl Machine {
     }
 
     /// Gives a jog other velocities, kept for its new duration from now on. It has to name motors of
-    /// that jog alone; those it leaves out keep their velocity.
+    /// that jog alone; those it leaves out keep their velocity, and their time.
     ///
     /// # Errors
     ///
@@ -44,6 +44,41 @@ impl Machine {
         let velocities = jog.resolve(&self.book)?;
         self.hear_out();
         self.tell_book(|book| book.reset_jog(id, Some(&velocities), jog.lasts))
+    }
+
+    /// Jogs these motors, whatever jogs they are in: those that jog already go on in theirs, with the new
+    /// velocity and for the new time; the others begin one together; motors that are not named keep what they
+    /// have. A velocity of 0 brings its motor to rest, and ends its part.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use lockstep::{config::Config, machine::{Jog, Machine, Steered}, units::Speed};
+    ///
+    /// let config = Config::from_file("config/xyz-stage.toml")?.config;
+    /// let mut machine = Machine::builder(config).virtual_time().build()?;
+    /// let kept = Duration::from_millis(300);
+    /// let x = machine.steer(&Jog::lasting(kept).at("x", Speed(5.0)))?;
+    /// machine.run_for(Duration::from_millis(200));
+    /// let both = machine.steer(&Jog::lasting(kept).at("x", Speed(0.0)).at("y", Speed(5.0)))?;
+    /// assert_eq!(both[0], Steered { motor: "x".into(), jog: x[0].jog, begun: false });
+    /// assert!(both[1].begun);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`MoveError`]: refused whole, and everything goes on as it was.
+    pub fn steer(&mut self, jog: &Jog) -> Result<Vec<Steered>, MoveError> {
+        let velocities = jog.resolve(&self.book)?;
+        self.hear_out();
+        let owner = self.acting.clone();
+        let steered = self.tell_book(|book| book.steer(&velocities, jog.lasts, &owner))?;
+        let of = |(motor, jog, begun): (MotorIndex, MoveId, bool)| Steered {
+            motor: self.book.models[motor].name.clone(),
+            jog,
+            begun,
+        };
+        Ok(steered.into_iter().map(of).collect())
     }
 
     /// Runs through the places of a path without a stop, on one time line for all its motors: near each

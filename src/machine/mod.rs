@@ -38,7 +38,7 @@ use stand::Watch;
 pub use crate::moves::{
     BlendedPath, Cause, Class, EndResult, Held, Jog, MachineState, MotorOutcome, MotorPosition,
     MotorSnapshot, Move, MoveError, MoveOutcome, OVERRIDE, Outcome, Owner, Place, Position,
-    PowerState, Snapshot, Velocity,
+    PowerState, Snapshot, Steered, Velocity,
 };
 pub use crate::programs::{MotorUsage, Preflight, Problem, choose_program, preflight};
 pub use crate::roster::{Difference, Kept, MachineError};

@@ -102,7 +102,8 @@ impl Machine {
     ///
     /// # Errors
     ///
-    /// [`MoveError::Override`]: out of range. Nothing has changed.
+    /// [`MoveError::Override`]: out of range. [`MoveError::Plan`]: something that moves could not go on so
+    /// slowly. Nothing has changed.
     pub fn set_override(&mut self, percent: f64) -> Result<(), MoveError> {
         self.hear_out();
         self.tell_book(|book| book.set_override(None, percent))
@@ -140,7 +141,7 @@ impl Machine {
     /// # Errors
     ///
     /// [`MoveError::Override`]: out of range. [`MoveError::NotUnderWay`]: there is no such move, or it is
-    /// being stopped. Nothing has changed.
+    /// being stopped. [`MoveError::Plan`]: it could not go on so slowly. Nothing has changed.
     pub fn set_override_of(&mut self, id: MoveId, percent: f64) -> Result<(), MoveError> {
         self.hear_out();
         self.tell_book(|book| book.set_override_of(id, percent))

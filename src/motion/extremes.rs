@@ -63,6 +63,20 @@ impl Trajectory {
         self.segments().iter().map(of).sum()
     }
 
+    /// How far it goes and comes back again: 0 where it goes straight to its end.
+    pub fn back(&self) -> f64 {
+        (self.way() - (self.end() - self.start().position).abs()).max(0.0) / 2.0
+    }
+
+    /// Its rests on the way, in their order: when each begins and how long it lasts, nanoseconds, and where.
+    /// One after which it does not move any more is part of its end.
+    pub fn waits(&self) -> impl Iterator<Item = (u64, u64, f64)> {
+        let moves = |s: &Segment| s.jerk != 0.0 || !s.state.is_at_rest();
+        let last = self.segments().iter().rposition(moves).unwrap_or(0);
+        let before = self.segments().iter().take(last);
+        before.filter(move |s| !moves(s)).map(|s| (s.start, s.duration, s.state.position))
+    }
+
     /// The least velocity along `direction` (1 or -1): below 0 where the motion turns back. At most 0,
     /// since it ends at rest.
     pub fn least_velocity(&self, direction: f64) -> f64 {

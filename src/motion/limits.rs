@@ -1,4 +1,4 @@
-use super::PlanError;
+use super::{LONGEST, PlanError, seconds};
 
 /// The greatest speed, acceleration and jerk of a motion, each in either direction.
 ///
@@ -32,6 +32,21 @@ impl Limits {
                 return Err(PlanError::Limit { limit, value });
             }
         }
+        Ok(())
+    }
+}
+
+/// Whether a way can be gone at that speed within the longest time that a plan may take, ramps left out.
+///
+/// # Errors
+///
+/// [`PlanError::TooLong`].
+pub fn check_time(way: f64, speed: f64) -> Result<(), PlanError> {
+    let needs = way / speed;
+    // What the ramps take more is less than this.
+    if needs > 0.99 * seconds(LONGEST) {
+        Err(PlanError::TooLong { seconds: needs })
+    } else {
         Ok(())
     }
 }

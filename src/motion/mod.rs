@@ -49,6 +49,7 @@
 //! target.
 
 mod check;
+mod cruise;
 mod error;
 mod extremes;
 mod fit;
@@ -63,7 +64,7 @@ mod trajectory;
 
 pub use error::PlanError;
 pub use extremes::Extremes;
-pub use limits::{Limits, line_limits};
+pub use limits::{Limits, check_time, line_limits};
 pub use planner::Planner;
 pub use step_times::{StepDue, StepTimes};
 pub use trajectory::{Segment, State, Trajectory};

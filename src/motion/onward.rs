@@ -3,7 +3,7 @@
 use super::check::{check, taken_back};
 use super::planner::Engine;
 use super::solver::Solve;
-use super::{Limits, PlanError, Segment, State, Trajectory, seconds};
+use super::{Limits, PlanError, Segment, State, Trajectory};
 
 /// By how much of the speed limit a speed may lie above it and count as at it.
 const EDGE: f64 = 1e-9;
@@ -19,8 +19,12 @@ impl<S: Solve> Engine<S> {
         let peak = taken_back(from, limits.jerk);
         let ahead = peak * (target - from.position) > 0.0;
         let most = peak.abs().max(from.velocity.abs());
-        if !ahead || most <= limits.speed * (1.0 + EDGE) {
+        if !ahead || most <= limits.speed {
             return self.position(from, target, limits);
+        }
+        if most <= limits.speed * (1.0 + EDGE) {
+            // At the limit, but for the last bits, for which nothing shall brake.
+            return self.position(from, target, Limits { speed: most * (1.0 + EDGE), ..limits });
         }
         if let Some(slower) = self.slow_down(from, target, limits, peak.signum()) {
             return Ok(slower);
@@ -41,23 +45,12 @@ impl<S: Solve> Engine<S> {
         limits: Limits,
         direction: f64,
     ) -> Option<Trajectory> {
-        // Seen from something that goes along at the limit, to come down to it is to come to rest.
         let cruise = direction * limits.speed;
-        let beside = State { velocity: from.velocity - cruise, ..from };
-        let wide = Limits { speed: 2.0 * (from.velocity.abs() + limits.speed), ..limits };
-        let rest = self.rest(beside, wide).ok()?;
-        let way = |t: u64| cruise * seconds(t);
-        let duration = rest.duration();
-        let shifted = rest.segments().iter().enumerate().map(|(i, s)| {
-            let State { position, velocity, acceleration } = s.state;
-            let position = position + way(s.start);
-            // To the bit: what was taken off is not always what comes back.
-            let velocity = if i == 0 { from.velocity } else { velocity + cruise };
-            Segment { state: State { position, velocity, acceleration }, ..*s }
-        });
-        let mut segments: Vec<Segment> = shifted.collect();
-        let at_limit =
-            State { position: rest.end() + way(duration), velocity: cruise, acceleration: 0.0 };
+        let mut segments = self.reach_velocity(from, cruise, limits).ok()?;
+        let last = segments.last()?;
+        let (duration, position) =
+            (last.start + last.duration, last.state_after(last.duration).position);
+        let at_limit = State { position, velocity: cruise, acceleration: 0.0 };
         let on = self.position(at_limit, target, limits).ok()?;
         if passes(&on, target, direction) {
             return None;

@@ -102,6 +102,56 @@ impl Planner {
     pub fn to_rest(&mut self, from: State, limits: Limits) -> Result<Trajectory, PlanError> {
         self.engine.rest(from, limits)
     }
+
+    /// From a state to rest at a whole number, at the place where it can stop or beyond: never by turning
+    /// back. It goes on at no more than the speed that it has; where that takes a tenth of a second
+    /// longer than to rest at once, it rests at once, wherever that is.
+    ///
+    /// ```
+    /// use lockstep::motion::{Limits, Planner, State};
+    ///
+    /// let limits = Limits { speed: 50.0, acceleration: 500.0, jerk: 5000.0 };
+    /// let moving = State { position: 0.1, velocity: 50.0, acceleration: 0.0 };
+    /// let mut planner = Planner::new();
+    /// let (rest, ahead) = (planner.to_rest(moving, limits)?, planner.to_rest_ahead(moving, limits)?);
+    /// assert_eq!(ahead.end(), rest.end().ceil());
+    /// # Ok::<(), lockstep::motion::PlanError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`to_position`](Planner::to_position).
+    pub fn to_rest_ahead(&mut self, from: State, limits: Limits) -> Result<Trajectory, PlanError> {
+        self.engine.rest_ahead(from, 0.0, limits)
+    }
+
+    /// From a state to a velocity, in the least time, on at that until `lasts` nanoseconds are over, and to
+    /// rest then: at a whole number, by [`to_rest_ahead`](Planner::to_rest_ahead), where `whole` says so. It
+    /// turns round only where it moves the other way at first.
+    ///
+    /// ```
+    /// use lockstep::motion::{Limits, Planner, State};
+    ///
+    /// let limits = Limits { speed: 50.0, acceleration: 500.0, jerk: 5000.0 };
+    /// let cruise = Planner::new().cruise(State::at_rest(0.0), -20.0, 2_000_000_000, limits, true)?;
+    /// assert_eq!(cruise.state_at(1_000_000_000).velocity, -20.0);
+    /// assert_eq!(cruise.end(), -41.0);
+    /// # Ok::<(), lockstep::motion::PlanError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`to_position`](Planner::to_position).
+    pub fn cruise(
+        &mut self,
+        from: State,
+        velocity: f64,
+        lasts: u64,
+        limits: Limits,
+        whole: bool,
+    ) -> Result<Trajectory, PlanError> {
+        self.engine.cruise(from, velocity, lasts, limits, whole)
+    }
 }
 
 impl Default for Planner {

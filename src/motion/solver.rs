@@ -216,10 +216,11 @@ impl Problem {
     fn new(velocity: f64, acceleration: f64, goal: Goal, limits: Limits) -> Problem {
         let Limits { mut speed, acceleration: accelerate, jerk } = limits;
         // A start whose speed will just reach the limit, to the last bits, as in the middle of a
-        // plan: the solver finds no room in those bits and takes a far slower way. A limit that is
-        // higher by a hair decides it.
+        // plan: the solver finds no room in those bits and takes a far slower way, or brakes for
+        // them and turns back. A limit that is higher by a hair decides it.
         let taken_back = (velocity + acceleration * acceleration.abs() / (2.0 * jerk)).abs();
-        if acceleration != 0.0 && (taken_back - speed).abs() <= EDGE * speed {
+        let steady = acceleration == 0.0 && taken_back <= speed;
+        if !steady && (taken_back - speed).abs() <= EDGE * speed {
             speed = speed.max(taken_back) * (1.0 + EDGE);
         }
         // The way, from above, from rest to a speed or from it to rest.

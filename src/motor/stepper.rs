@@ -8,7 +8,7 @@ use super::{
     Telemetry, Verdict, Wake,
 };
 use crate::hal::HalError;
-use crate::motion::{Planner, State, StepTimes, Trajectory};
+use crate::motion::{Planner, State, StepTimes};
 use crate::units::Instant;
 
 /// What every stepper has, whatever drives it. Times are in nanoseconds.
@@ -50,6 +50,10 @@ pub struct Stepper<O> {
     below: i64,
     /// The play is being taken up before a move.
     take_up: Option<TakeUp>,
+    /// The play that a change of plan has to take up, where it rests on its way: of the plan that is
+    /// followed, and of the change that is still to come, with that one's number.
+    turn: Option<TakeUp>,
+    next_turn: Option<(u64, TakeUp)>,
     /// Whether the travel counts: the motor's place is known.
     placed: bool,
     /// The next step may not come before this.
@@ -95,6 +99,8 @@ impl<O: StepOutput> Stepper<O> {
             count: setup.count,
             below: setup.backlash,
             take_up: None,
+            turn: None,
+            next_turn: None,
             placed: true,
             s: setup,
             drive,
@@ -231,8 +237,17 @@ impl<O: StepOutput> Stepper<O> {
     }
 
     fn run(&mut self, now: Instant) -> Result<Wake, HalError> {
+        let turning = self.turn_round(now)?;
         let Some((run, change)) = self.part.running() else { return Ok(Wake::IDLE) };
         let mut due = run.own.peek().map(|d| (run.zero.plus_nanos(d.at), d.up));
+        if let Some(wake) = turning {
+            // A change that comes meanwhile begins at rest, where the play is behind the motor.
+            let at = change.as_ref().map_or(Instant::FAR, |c| c.at);
+            if now < at {
+                return Ok(if at < wake.at { Wake::edge(at) } else { wake });
+            }
+            due = None;
+        }
         // What the old plan still owes before the change's instant comes first.
         if let Some(at) = change.as_ref().map(|c| c.at)
             && due.is_none_or(|(t, _)| t >= at)
@@ -244,9 +259,19 @@ impl<O: StepOutput> Stepper<O> {
                 && change.gate.resolve() == Verdict::Committed
             {
                 run.own = StepTimes::new(change.trajectory().clone(), run.own.count());
+                let next = self.next_turn.take();
+                self.turn =
+                    next.and_then(|(number, turn)| (number == change.number).then_some(turn));
                 run.follow(change);
+                if self.turn.is_some() {
+                    // It may begin with that.
+                    return self.run(now);
+                }
                 due = run.own.peek().map(|d| (run.zero.plus_nanos(d.at), d.up));
             }
+        }
+        if let Some(wake) = turning {
+            return Ok(wake);
         }
         let Some((due, up)) = due else {
             let end = run.zero.plus_nanos(run.trajectory.duration());
@@ -312,6 +337,23 @@ impl<O: StepOutput> Stepper<O> {
         Ok(Step::Made(at))
     }
 
+    /// Takes up the play where the plan rests on its way. `None`: that is not the case now.
+    fn turn_round(&mut self, now: Instant) -> Result<Option<Wake>, HalError> {
+        loop {
+            if let Some(wake) = self.take_up(now)? {
+                return Ok(Some(wake));
+            }
+            let Some(at) = self.turn.as_ref().and_then(|turn| turn.zero) else { return Ok(None) };
+            let Some((run, _)) = self.part.running() else { return Ok(None) };
+            // What is due before comes before, however late.
+            let owed = run.own.peek().is_some_and(|d| run.zero.plus_nanos(d.at) < at);
+            if owed || now < at {
+                return Ok((!owed).then_some(Wake::edge(at)));
+            }
+            self.take_up = self.turn.take();
+        }
+    }
+
     /// Takes up the play before a move that turns, from rest to rest, within the limits. `None`: it is
     /// behind the motor.
     fn take_up(&mut self, now: Instant) -> Result<Option<Wake>, HalError> {
@@ -354,7 +396,29 @@ impl<O: StepOutput> Stepper<O> {
         let trajectory = &motion.trajectory;
         self.s.limits.check(trajectory, motion.placed)?;
         self.s.limits.check_start(trajectory, self.count as f64)?;
-        let missing = self.missing(trajectory)?;
+        if self.s.backlash == 0 {
+            return Ok(None);
+        }
+        let distance = trajectory.end() - trajectory.start().position;
+        // Less than half a step back and forth is none.
+        if trajectory.way() - distance.abs() > 0.5 {
+            return Err(Limit::Backlash);
+        }
+        match distance {
+            0.0 => Ok(None),
+            distance => self.taking_up(self.below, distance > 0.0, None),
+        }
+    }
+
+    /// How the motor takes up its play for a direction, where so many steps of it lie below; nothing where it
+    /// lies behind it already.
+    fn taking_up(
+        &self,
+        below: i64,
+        up: bool,
+        zero: Option<Instant>,
+    ) -> Result<Option<TakeUp>, Limit> {
+        let missing = if up { self.s.backlash - below } else { -below };
         if missing == 0 {
             return Ok(None);
         }
@@ -362,38 +426,63 @@ impl<O: StepOutput> Stepper<O> {
             Planner::new().to_position(State::at_rest(0.0), missing as f64, self.s.limits.motion);
         let way = way.map_err(|_| Limit::Backlash)?;
         let duration = way.duration();
-        Ok(Some(TakeUp { times: StepTimes::new(Arc::new(way), 0), zero: None, duration }))
+        Ok(Some(TakeUp { times: StepTimes::new(Arc::new(way), 0), zero, duration }))
     }
 
-    /// The steps, up or down, after which the play lies behind a plan.
-    fn missing(&self, trajectory: &Trajectory) -> Result<i64, Limit> {
-        if self.s.backlash == 0 {
-            return Ok(0);
-        }
-        let distance = trajectory.end() - trajectory.start().position;
-        // Less than half a step back and forth is none.
-        if trajectory.way() - distance.abs() > 0.5 {
-            return Err(Limit::Backlash);
-        }
-        Ok(match distance {
-            d if d > 0.0 => self.s.backlash - self.below,
-            d if d < 0.0 => -self.below,
-            _ => 0,
-        })
-    }
-
-    /// Whether a change of plan is one that this motor follows.
-    fn check_change(&self, change: &Change) -> Result<(), Limit> {
+    /// Whether a change of plan is one that this motor follows, and what of the play it takes up where it
+    /// rests on its way.
+    fn check_change(&self, change: &Change) -> Result<Option<TakeUp>, Limit> {
         let trajectory = change.trajectory();
         self.s.limits.check(trajectory, self.placed)?;
-        // While the play is being taken up, it is for this very move.
-        match self.missing(trajectory)? {
-            0 => Ok(()),
-            _ if self.take_up.is_some() => Ok(()),
-            // Part of a step, which gives no step.
-            _ if (trajectory.end() - trajectory.start().position).abs() <= 0.5 => Ok(()),
-            _ => Err(Limit::Backlash),
+        if self.s.backlash == 0 {
+            return Ok(None);
         }
+        // How the play lies once what is under way until then is done, and when that is.
+        let turned = self.take_up.as_ref().or(self.turn.as_ref());
+        let turned = turned.and_then(|t| Some((t, t.zero?))).filter(|(_, zero)| *zero <= change.at);
+        let (mut below, mut ready) = (self.below, change.at);
+        if let Some((take_up, zero)) = turned {
+            below = if take_up.goes_up() { self.s.backlash } else { 0 };
+            ready = ready.max(zero.plus_nanos(take_up.duration));
+        }
+        let mut turn = None;
+        let (mut from, mut gone) = (trajectory.start().position, 0.0);
+        let mut rest = None;
+        let waits = trajectory.waits().map(Some).chain([None]);
+        for wait in waits {
+            let to = wait.map_or(trajectory.end(), |(.., place)| place);
+            let net = to - from;
+            gone += net.abs();
+            let found = match net {
+                0.0 => None,
+                net => self.taking_up(below, net > 0.0, rest.map(|(from, _)| ready.max(from)))?,
+            };
+            if let Some(found) = found {
+                let fits = |zero: Instant, until| zero.plus_nanos(found.duration) <= until;
+                match (found.zero, rest) {
+                    (Some(zero), Some((_, until))) if turn.is_none() && fits(zero, until) => {
+                        below = if net > 0.0 { self.s.backlash } else { 0 };
+                        turn = Some(found);
+                    }
+                    // Part of a step, which gives no step.
+                    _ if net.abs() <= 0.5 => {}
+                    _ => return Err(Limit::Backlash),
+                }
+            }
+            from = to;
+            rest = wait.map(|(start, duration, _)| {
+                let begins = change.at.plus_nanos(start);
+                (begins, begins.plus_nanos(duration))
+            });
+        }
+        // Less than half a step back and forth is none.
+        if trajectory.way() - gone > 0.5 { Err(Limit::Backlash) } else { Ok(turn) }
+    }
+}
+
+impl TakeUp {
+    fn goes_up(&self) -> bool {
+        self.times.trajectory().end() > 0.0
     }
 }
 
@@ -407,6 +496,7 @@ impl<O: StepOutput> Motor for Stepper<O> {
                 }
                 match self.accept(&motion) {
                     Ok(take_up) => {
+                        (self.turn, self.next_turn) = (None, None);
                         (self.take_up, self.placed, self.let_go) = (take_up, motion.placed, false);
                         self.part.arm(motion, self.orders.are_refused(), &mut self.out);
                     }
@@ -414,15 +504,17 @@ impl<O: StepOutput> Motor for Stepper<O> {
                 }
             }
             Command::Change(change) => {
-                let verdict = self.check_change(&change);
+                let turn = self.check_change(&change);
+                let verdict = turn.as_ref().map(|_| ()).map_err(|limit| *limit);
                 if !self.part.refuses(&change, verdict, &mut self.out) {
+                    self.next_turn = turn.ok().flatten().map(|turn| (change.number, turn));
                     self.part.take_change(change, &mut self.out);
                 }
             }
             Command::Halt => {
                 let dropped = self.part.drop_move();
                 self.rests_since = now;
-                self.take_up = None;
+                (self.take_up, self.turn, self.next_turn) = (None, None, None);
                 self.halted = Some(self.halted.flatten().or(dropped));
             }
             Command::Release => {

@@ -2,8 +2,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ADOPTION;
 use super::blend::BlendRun;
 use super::change::Proposal;
+use super::jog::{Play, sign};
 use super::outcome::{Cause, MotorOutcome};
 use super::plan::{Goal, Line, Part, Way};
 use super::{Class, Owner};
@@ -55,6 +57,10 @@ pub(crate) struct Leg {
     pub next: Option<Goal>,
     /// How long after the epoch its time line begins, nanoseconds.
     pub after: u64,
+    /// In which direction a jog was last told to go: 1 or -1.
+    pub asked: f64,
+    /// On which side its play lay as the present plan began, and until when it was being taken up.
+    pub play: (f64, Instant),
     /// The change that brought the plan; 0: it is the first.
     pub change: u64,
     /// It rests, and has said so.
@@ -67,7 +73,14 @@ pub(crate) struct Leg {
 
 impl Leg {
     pub fn new(part: Part) -> Leg {
+        let asked = match &part.goal.way {
+            Way::Jog(jog) => sign(jog.velocity),
+            _ => 0.0,
+        };
         Leg {
+            asked,
+            // Whatever comes first, its play is behind it.
+            play: (0.0, Instant::ZERO),
             part,
             aim: Aim::Go,
             course: Aim::Go,
@@ -114,6 +127,35 @@ impl Leg {
     pub fn state_at(&self, t: Instant) -> State {
         let elapsed = self.since.map_or(0, |since| t.nanos_since(since));
         self.part.trajectory.state_at(elapsed)
+    }
+
+    /// On which side its play lies at `t`, by its present plan, and how long it is still being taken up.
+    pub fn play_at(&self, t: Instant) -> Play {
+        let plan = &self.part.trajectory;
+        let (mut heading, mut until) = self.play;
+        if self.change == 0 {
+            // Its motor has taken it up before the first plan began.
+            heading = sign(plan.end() - plan.start().position);
+        }
+        let since = self.since.unwrap_or(t);
+        for (start, duration, place) in plan.waits() {
+            let begins = since.plus_nanos(start);
+            if begins <= t {
+                heading = sign(plan.end() - place);
+                until = begins.plus_nanos(duration);
+            }
+        }
+        Play { heading, until: until.nanos_since(t) }
+    }
+
+    /// Whether it rests at its goal by then, by the plan that it has.
+    pub fn is_over_by(&self, at: Instant) -> bool {
+        self.course == Aim::Go && self.end().is_some_and(|end| end <= at)
+    }
+
+    /// What its present plan has left at `t`.
+    pub fn left(&self, t: Instant) -> Trajectory {
+        self.part.trajectory.after(self.since.map_or(0, |since| t.nanos_since(since)))
     }
 
     /// The greatest speed that it is told to have from `from` to `to`, native.
@@ -254,15 +296,21 @@ impl Active {
         self.legs.iter().any(brakes)
     }
 
-    /// Whether its time-out runs.
+    /// Whether its time-out runs: not before all of it has gone on from a hold.
     pub fn on_the_way(&self) -> bool {
-        self.stage == Stage::Running && !self.is_holding()
+        let holds = |l: &Leg| l.aim == Aim::Hold || l.course == Aim::Hold;
+        self.stage == Stage::Running && !self.legs.iter().any(holds)
+    }
+
+    /// When the next change of plan may be proposed, if one is wanted.
+    pub fn change_due(&self) -> Option<Instant> {
+        let from = |settled: Instant| (settled + ADOPTION).plus_nanos(1);
+        self.wants_change().then(|| self.settled.map_or(Instant::ZERO, from))
     }
 
     /// Every motor rests at its goal by then, by the plan that it has.
     pub fn all_but_over(&self, at: Instant) -> bool {
-        let over = |l: &Leg| l.course == Aim::Go && l.end().is_some_and(|end| end <= at);
-        self.started && self.run.is_none() && self.legs.iter().all(over)
+        self.started && self.run.is_none() && self.legs.iter().all(|l| l.is_over_by(at))
     }
 
     /// All legs shall do this; a leg that stops goes on to stop.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::active::{Active, Aim, Leg, Stage};
 use super::blend::{BlendRun, RunDraft};
-use super::jog::plan_jog;
+use super::jog::{Beginning, plan_jog, sign};
 use super::model::MotorModel;
 use super::outcome::Cause;
 use super::plan::{self, Goal, Way, plan_error};
@@ -94,7 +94,7 @@ impl Active {
         let late = self.frames_late(means, &changing)?;
         for leg in changing {
             // It rests at its goal before anything could change.
-            let over = leg.course == Aim::Go && leg.end().is_some_and(|end| end <= at);
+            let over = leg.is_over_by(at);
             let in_line = of_line(&&leg);
             let s = match &line {
                 Some(LinePlan::New(s)) if in_line => Some(s),
@@ -222,6 +222,8 @@ impl Active {
     fn adopt(&mut self, number: u64, at: Instant, draft: Draft) {
         for item in draft.items {
             let Some(leg) = self.leg_mut(item.motor) else { continue };
+            let play = leg.play_at(at);
+            leg.play = (play.heading, at.plus_nanos(play.until));
             leg.before = leg.since.map(|since| (since, leg.part.trajectory.clone()));
             leg.since = Some(at);
             leg.part.trajectory = item.trajectory;
@@ -232,6 +234,11 @@ impl Active {
                 leg.next = None;
             }
             if let Some(goal) = item.goal {
+                if let Way::Jog(jog) = &goal.way
+                    && jog.velocity != 0.0
+                {
+                    leg.asked = sign(jog.velocity);
+                }
                 leg.part.goal = goal;
             }
         }
@@ -265,10 +272,13 @@ impl Leg {
         let word = match (self.aim, self.course, &self.next) {
             (Aim::Hold, ..) => PlanChange::Hold,
             (Aim::Stop, ..) => PlanChange::Stop,
-            (Aim::Go, _, Some(Goal { way: Way::Jog(jog), .. })) => match &self.part.goal.way {
-                Way::Jog(before) if before.velocity * jog.velocity < 0.0 => PlanChange::Turn,
-                _ => PlanChange::Renew,
-            },
+            // Nothing else turns a jog round.
+            (Aim::Go, _, Some(Goal { way: Way::Jog(jog), .. })) => {
+                match jog.velocity * self.asked {
+                    back if back < 0.0 => PlanChange::Turn,
+                    _ => PlanChange::Renew,
+                }
+            }
             (Aim::Go, _, Some(_)) => PlanChange::Retarget,
             (Aim::Go, Aim::Hold, None) => PlanChange::Resume,
             (Aim::Go, _, None) => PlanChange::Override,
@@ -280,11 +290,6 @@ impl Leg {
     /// It is told to hold, and to go elsewhere from there: its present goal is not its end.
     pub(super) fn rests_on_the_way(&self) -> bool {
         self.aim == Aim::Hold && self.next.is_some()
-    }
-
-    /// What its present plan has left.
-    fn left(&self, at: Instant) -> Trajectory {
-        self.part.trajectory.after(self.since.map_or(0, |since| at.nanos_since(since)))
     }
 
     /// To rest by itself, on its own path. `None`: its present plan, which ends at rest, can't be cut
@@ -359,6 +364,9 @@ impl Leg {
             }
             Way::Jog(jog) => {
                 let left = jog.until.map_or(jog.lasts, |until| until.nanos_since(at));
+                let present = self.left(at);
+                let (state, play) = (from, self.play_at(at));
+                let from = Beginning { state, play, present: Some(&present) };
                 let t = plan_jog(means.planner, model, from, *jog, left, share)?;
                 let (end, way) = (t.end(), goal.way.clone());
                 let goal = Goal { end, target: model.to_unit(end), way };

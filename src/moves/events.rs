@@ -3,7 +3,7 @@
 use super::active::{Active, Aim, Leg, Stage};
 use super::outcome::{Cause, Outcome, Place};
 use super::plan::Way;
-use super::{ADOPTION, Action, CHANGE_ATTEMPTS, EndResult, Ended, MoveBook, STOP_PATIENCE};
+use super::{Action, CHANGE_ATTEMPTS, EndResult, Ended, MoveBook, STOP_PATIENCE};
 use crate::config::OnFault;
 use crate::motor::{Command, Event, FaultKind, Limit, MotorIndex, MoveId, Report};
 use crate::trace::Mark;
@@ -78,8 +78,11 @@ impl MoveBook {
             for leg in &mut active.legs {
                 let zero = zero.plus_nanos(leg.after);
                 leg.since = Some(zero);
-                if let Way::Jog(jog) = &mut leg.part.goal.way {
-                    jog.until = Some(zero.plus_nanos(jog.lasts));
+                let goals = [Some(&mut leg.part.goal), leg.next.as_mut()];
+                for goal in goals.into_iter().flatten() {
+                    if let Way::Jog(jog) = &mut goal.way {
+                        jog.until = Some(zero.plus_nanos(jog.lasts));
+                    }
                 }
             }
             active.deadline = active.end().unwrap_or(zero).plus_nanos(active.slack);
@@ -155,7 +158,8 @@ impl MoveBook {
         let asked = active.halted.unwrap_or(now);
         let from = Instant::from_nanos(asked.as_nanos().saturating_sub(self.halt_heard_within));
         let mut speed = active.leg(motor).map_or(0.0, |l| l.top_speed(from, now));
-        if !active.started {
+        let turns = |l: &Leg| l.play_at(from).until > 0 || l.play_at(now).until > 0;
+        if !active.started || active.leg(motor).is_some_and(turns) {
             // It may have been taking up its backlash.
             let take_up = self.models[motor].take_up();
             speed = take_up.map_or(speed, |t| t.extremes().velocity.max(speed));
@@ -265,7 +269,12 @@ impl MoveBook {
         };
         let faulty = state.fault.is_some();
         // What has not begun has not moved, however near its target is.
-        let there = active.started && (stands - goal).abs() < model.tolerance() && !faulty;
+        let near = match wanted.way {
+            // Where its time was over it may have come to rest between two steps.
+            Way::Jog(_) => 2.0 * model.tolerance(),
+            _ => model.tolerance(),
+        };
+        let there = active.started && (stands - goal).abs() < near && !faulty;
         let bounds = steps.zip(state.uncounted.filter(|_| state.miscounted));
         let outcome = if let Some((steps, (below, above))) = bounds.filter(|_| there) {
             let (low, high) = between(steps, below, above);
@@ -367,9 +376,8 @@ impl MoveBook {
             }
             if let Some(proposal) = &a.proposal {
                 first = proposal.at().plus_nanos(1);
-            } else if a.wants_change() {
-                first =
-                    a.settled.map_or(Instant::ZERO, |settled| (settled + ADOPTION).plus_nanos(1));
+            } else if let Some(due) = a.change_due() {
+                first = due;
             }
             if a.on_the_way() {
                 first = first.min(a.deadline);
@@ -431,10 +439,11 @@ impl MoveBook {
                 self.check_proposal(id);
                 return;
             }
-        } else if active.wants_change() {
+        } else if active.change_due().is_some_and(|due| now >= due) {
             self.advance(id);
             return;
         }
+        // What else is due does not wait for a change that is.
         if self.go_on_with_run(id, now) {
             return;
         }

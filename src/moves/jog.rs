@@ -1,9 +1,10 @@
 //! Jogs: a velocity that is kept until a deadline, which whoever asks for it has to renew.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::active::{Active, Stage};
+use super::active::{Active, Aim, Stage};
 use super::model::MotorModel;
 use super::plan::{self, Goal, Jogging, Part, Planned, Start, Way, plan_error};
 use super::shapes::nanos;
@@ -36,7 +37,18 @@ impl From<AngularSpeed> for Velocity {
     }
 }
 
-/// Velocities of one or more motors, kept until a deadline: see [`Machine::jog`](crate::machine::Machine::jog).
+/// Which jog has a motor that was steered: see [`Machine::steer`](crate::machine::Machine::steer).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Steered {
+    /// The motor.
+    pub motor: String,
+    /// The jog that it is part of now.
+    pub jog: MoveId,
+    /// It has begun with this.
+    pub begun: bool,
+}
+
+/// Velocities of one or more motors, kept until a deadline: see [`Machine::jog`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -66,7 +78,7 @@ impl Jog {
         Jog { velocities: Vec::new(), lasts }
     }
 
-    /// Adds a motor and its velocity, which is not 0 and at most the motor's speed limit.
+    /// Adds a motor and its velocity, which is at most the motor's speed limit. 0 is rest.
     pub fn at(mut self, motor: &str, velocity: impl Into<Velocity>) -> Jog {
         self.velocities.push((motor.to_string(), velocity.into()));
         self
@@ -97,70 +109,147 @@ impl Jog {
     }
 }
 
-/// A velocity that the motor can have; native.
+/// A velocity that the motor can have; native. 0 is rest.
 fn native_velocity(model: &MotorModel, velocity: f64) -> Result<f64, MoveError> {
-    // Not a number is no velocity, either.
-    if velocity != 0.0 && velocity.abs() <= model.limits.speed {
-        return Ok(
-            velocity.signum() * model.native_limits(velocity.abs() / model.limits.speed).speed
-        );
+    // Not a number is no velocity.
+    if velocity.abs() <= model.limits.speed {
+        let speed = model.native_limits(velocity.abs() / model.limits.speed).speed;
+        return Ok(if velocity < 0.0 { -speed } else { speed });
     }
     let unit = model.unit.symbol();
     let (motor, max) = (model.name.clone(), format!("{}{unit}/s", model.limits.speed));
     Err(MoveError::JogSpeed { motor, velocity: format!("{velocity}{unit}/s"), max })
 }
 
-/// On at the velocity for `left` nanoseconds, or to the end of the travel, then to rest. An axis rests
-/// at a whole step.
+/// On which side of a motor its play lies.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Play {
+    /// The direction in which it may go on at once: 1, -1, or 0 where nobody knows.
+    pub heading: f64,
+    /// How much longer the play is being taken up for that, at rest; nanoseconds.
+    pub until: u64,
+}
+
+/// 1 or -1; 0 of nothing.
+pub(super) fn sign(way: f64) -> f64 {
+    if way == 0.0 { 0.0 } else { way.signum() }
+}
+
+impl Play {
+    /// Behind whatever goes in the direction of a velocity.
+    pub fn behind(velocity: f64) -> Play {
+        Play { heading: velocity.signum(), until: 0 }
+    }
+}
+
+/// What a plan of a jog follows on.
+#[derive(Clone, Copy)]
+pub(super) struct Beginning<'p> {
+    pub state: State,
+    pub play: Play,
+    /// What the present plan has left.
+    pub present: Option<&'p Trajectory>,
+}
+
+impl Beginning<'_> {
+    /// Before a move begins its motor takes up what play there is.
+    pub fn rest(place: f64, jog: Jogging) -> Self {
+        Beginning { state: State::at_rest(place), play: Play::behind(jog.velocity), present: None }
+    }
+}
+
+/// On at the velocity for `left` nanoseconds, or to the end of the travel, then to rest. It turns round only
+/// where its velocity has another sign than before; where that has to take up play, it rests there for as
+/// long. An axis rests at a whole step, if there is one near enough.
 pub(super) fn plan_jog(
     planner: &mut Planner,
     model: &MotorModel,
-    from: State,
+    from: Beginning<'_>,
     jog: Jogging,
     left: u64,
     share: f64,
 ) -> Result<Trajectory, MoveError> {
+    let (state, play) = (from.state, from.play);
     let full = model.native_limits(1.0);
-    let limits = Limits { speed: (jog.velocity.abs() * share).min(full.speed), ..full };
+    let velocity = (jog.velocity * share).clamp(-full.speed, full.speed);
+    let jog = Jogging { velocity, ..jog };
     let error = plan_error(&model.name);
-    let (min, max) = match jog.bounded {
-        true => (model.to_native(model.travel.min), model.to_native(model.travel.max)),
-        false => (f64::NEG_INFINITY, f64::INFINITY),
-    };
-    let up = jog.velocity > 0.0;
-    let end = if up { max } else { min };
-    let whole = if end.is_finite() {
-        planner.onward(from, end, limits)
-    } else {
-        // Far enough not to brake before the time is over.
-        let fastest = limits.speed.max(from.velocity.abs());
-        let ramps = fastest / limits.acceleration + limits.acceleration / limits.jerk;
-        let far = limits.speed * (left as f64 / 1e9) + fastest * (1.0 + 4.0 * ramps);
-        let end = from.position + if up { far } else { -far };
-        planner.onward(from, end.round(), limits)
-    };
-    let whole = whole.map_err(&error)?;
-    let plan = if whole.duration() <= left {
-        whole
-    } else {
-        let state = whole.state_at(left);
-        let mut rest = planner.to_rest(state, limits).map_err(&error)?;
-        if model.steps.is_some() {
-            let on = rest.end() >= state.position;
-            let step = if on { rest.end().ceil() } else { rest.end().floor() };
-            if let Ok(exact) = planner.to_position(state, step.clamp(min, max), limits) {
-                rest = exact;
-            }
+    let (min, max) = (model.to_native(model.travel.min), model.to_native(model.travel.max));
+    let outside = |plan: &Trajectory| jog.bounded && !(min..=max).contains(&plan.end());
+    let at_rest = |planner: &mut Planner, state: State| {
+        let ahead = match model.steps {
+            Some(_) => planner.to_rest_ahead(state, full),
+            None => planner.to_rest(state, full),
+        };
+        match ahead {
+            // The whole step lies beyond the end; where it can stop does so by rounding alone.
+            Ok(plan) if outside(&plan) => planner.to_rest(state, full),
+            ahead => ahead,
         }
-        let both = if left == 0 { Some(rest) } else { whole.spliced(left, &rest) };
-        both.ok_or(MoveError::Unsafe { motor: model.name.clone(), limit: "jog" })?
+        .map_err(&error)
     };
-    match jog.bounded {
-        true => plan::check_extremes(model, &plan, 1.0)?,
-        false => plan::check_limits(model, &plan, 1.0)?,
+    let turns = velocity != 0.0 && model.backlash > 0 && velocity.signum() != play.heading;
+    let wait = if turns { model.turn_nanos() } else { 0 } + play.until;
+    let plan = if velocity == 0.0 || left == 0 {
+        at_rest(planner, state)?
+    } else if wait == 0 {
+        travel(planner, model, from, jog, left)?
+    } else {
+        let rest = at_rest(planner, state)?;
+        let begins = rest.duration().saturating_add(wait);
+        if left <= begins {
+            // Its time is over before it could go on.
+            rest
+        } else {
+            let place = rest.end();
+            let from = Beginning {
+                state: State::at_rest(place),
+                play: Play::behind(velocity),
+                present: None,
+            };
+            let on = travel(planner, model, from, jog, left - begins)?;
+            let parts = [rest, Trajectory::dwell(place, wait), on];
+            Trajectory::chain(&parts).ok_or_else(|| unsafe_jog(model))?
+        }
+    };
+    if jog.bounded {
+        plan::check_place(model, &plan)?;
     }
+    plan::check_motion(model, &plan, 1.0)?;
     Ok(plan)
 }
+
+fn unsafe_jog(model: &MotorModel) -> MoveError {
+    MoveError::Unsafe { motor: model.name.clone(), limit: "jog" }
+}
+
+/// The same, where nothing has to be taken up before.
+fn travel(
+    planner: &mut Planner,
+    model: &MotorModel,
+    from: Beginning<'_>,
+    jog: Jogging,
+    left: u64,
+) -> Result<Trajectory, MoveError> {
+    let error = plan_error(&model.name);
+    let (velocity, full) = (jog.velocity, model.native_limits(1.0));
+    let free = planner.cruise(from.state, velocity, left, full, model.steps.is_some());
+    let free = free.map_err(&error)?;
+    let up = velocity > 0.0;
+    let end = model.to_native(if up { model.travel.max } else { model.travel.min });
+    let inside = if up { free.end() <= end } else { free.end() >= end };
+    if !jog.bounded || inside {
+        return Ok(free);
+    }
+    let limits = Limits { speed: velocity.abs(), ..full };
+    let whole = planner.onward(from.state, end, limits).map_err(&error)?;
+    // One that brakes for the end of the travel already does so best by the plan that it has.
+    let brakes = |plan: &&Trajectory| plan.end() == end && plan.back() + BACK < whole.back();
+    Ok(from.present.filter(brakes).cloned().unwrap_or(whole))
+}
+
+/// How much farther a plan may go back, in steps or degrees, before another is better.
+const BACK: f64 = 0.02;
 
 /// A plan for velocities from rest, each kept for `lasts` nanoseconds: (motor, velocity in its unit a
 /// second, native start, whether its place is known).
@@ -181,7 +270,7 @@ pub(super) fn plan_jogs(
             return Err(MoveError::NoSignal { motor: model.name.clone() });
         };
         let jog = Jogging { velocity, lasts, until: None, bounded };
-        let t = plan_jog(planner, model, State::at_rest(start), jog, lasts, share)?;
+        let t = plan_jog(planner, model, Beginning::rest(start, jog), jog, lasts, share)?;
         let target = model.to_unit(t.end());
         if t.duration() == 0 {
             planned.there.push((motor, target));
@@ -227,6 +316,81 @@ impl MoveBook {
         self.launch(planned, 1.0, None, OnFault::Stop, (owner, number))
     }
 
+    /// Jogs these motors, whatever jogs of this owner they are in. Says of each which jog it is part of now, and whether
+    /// that has begun with this.
+    pub fn steer(
+        &mut self,
+        velocities: &[(MotorIndex, f64)],
+        lasts: Duration,
+        owner: &Owner,
+    ) -> Result<Vec<(MotorIndex, MoveId, bool)>, MoveError> {
+        self.may_begin(owner)?;
+        let mut under_way: BTreeMap<MoveId, Vec<(MotorIndex, f64)>> = BTreeMap::new();
+        let mut new = Vec::new();
+        for &(motor, velocity) in velocities {
+            match self.motors[motor].busy {
+                Some(id) if self.owner(id) == Some(owner) => {
+                    under_way.entry(id).or_default().push((motor, velocity))
+                }
+                // Another's is refused when it is to begin.
+                _ => new.push((motor, velocity)),
+            }
+        }
+        for &(motor, _) in &new {
+            self.is_free(motor, owner)?;
+        }
+        for (id, velocities) in &under_way {
+            self.check_steering(*id, velocities, lasts)?;
+        }
+        let begun = match new.is_empty() {
+            true => None,
+            false => Some(self.start_jog(&new, lasts, owner)?),
+        };
+        for (id, velocities) in &under_way {
+            self.steer_legs(*id, Some(velocities), lasts);
+        }
+        let of = |motor: MotorIndex| {
+            let old = under_way.iter().find(|j| j.1.iter().any(|v| v.0 == motor)).map(|j| *j.0);
+            old.or(begun).map(|jog| (motor, jog, old.is_none()))
+        };
+        Ok(velocities.iter().filter_map(|v| of(v.0)).collect())
+    }
+
+    /// Whether these legs of a jog can be given these velocities now.
+    fn check_steering(
+        &mut self,
+        id: MoveId,
+        velocities: &[(MotorIndex, f64)],
+        lasts: Duration,
+    ) -> Result<(), MoveError> {
+        let lead = self.active.get(&id).map(|active| self.change_lead(active));
+        let at = self.now + lead.unwrap_or_default();
+        let share = self.speed(Class::Jog);
+        for &(motor, velocity) in velocities {
+            let model = &self.models[motor];
+            let velocity = native_velocity(model, velocity)?;
+            let busy = MoveError::Busy { motor: model.name.clone() };
+            let Some(active) = self.active.get(&id) else { return Err(busy) };
+            let leg = active.leg(motor).filter(|_| active.stage != Stage::Stopping);
+            let Some(leg) = leg.filter(|l| l.aim != Aim::Stop && !l.fixed) else {
+                return Err(busy);
+            };
+            let Way::Jog(jog) = leg.goal().way else { return Err(busy) };
+            if active.started && leg.is_over_by(at) {
+                return Err(MoveError::Arrived { motor: model.name.clone() });
+            }
+            let share = (share * active.share * active.own_speed).min(1.0);
+            let jog = Jogging { velocity, lasts: nanos(lasts), ..jog };
+            // What can be told now is told now.
+            let state = if active.started { leg.state_at(at) } else { leg.part.trajectory.start() };
+            let (play, left) = (leg.play_at(at), leg.left(at));
+            let present = active.started.then_some(&left);
+            let from = Beginning { state, play, present };
+            plan_jog(&mut self.planner, model, from, jog, jog.lasts, share)?;
+        }
+        Ok(())
+    }
+
     /// Keeps a jog for this long from now on, with other velocities where there are some.
     pub fn reset_jog(
         &mut self,
@@ -238,37 +402,62 @@ impl MoveBook {
             let jog = |w: &Way| matches!(w, Way::Jog(_));
             a.stage != Stage::Stopping && a.legs.iter().all(|l| jog(&l.goal().way))
         };
-        let now = self.now;
+        let lead = self.active.get(&id).map(|active| self.change_lead(active));
+        let at = self.now + lead.unwrap_or_default();
         let active = self.active.get(&id).filter(jogs).ok_or(MoveError::NotUnderWay { id })?;
-        if active.all_but_over(now + self.change_lead(active)) {
+        if active.all_but_over(at) {
             return Err(MoveError::NotUnderWay { id });
         }
-        let mut natives = Vec::new();
         for &(motor, velocity) in velocities.unwrap_or_default() {
             let model = &self.models[motor];
-            if active.leg(motor).is_none() {
-                return Err(MoveError::NotInMove { motor: model.name.clone(), id });
+            native_velocity(model, velocity)?;
+            let motor = model.name.clone();
+            if active.leg(self.find(&motor)?).is_none_or(|l| active.started && l.is_over_by(at)) {
+                return Err(MoveError::NotInMove { motor, id });
             }
-            natives.push((motor, native_velocity(model, velocity)?));
         }
+        if let Some(velocities) = velocities {
+            self.check_steering(id, velocities, lasts)?;
+        }
+        self.steer_legs(id, velocities, lasts);
+        Ok(())
+    }
+
+    /// Gives legs of a jog new velocities and a new time; `None`: all of them the new time.
+    fn steer_legs(
+        &mut self,
+        id: MoveId,
+        velocities: Option<&[(MotorIndex, f64)]>,
+        lasts: Duration,
+    ) {
+        let until = self.now + lasts;
+        let natives: Option<Vec<_>> = velocities.map(|v| {
+            let native = |&(motor, v)| Some((motor, native_velocity(&self.models[motor], v).ok()?));
+            v.iter().filter_map(native).collect()
+        });
         self.alter(id, |active| {
-            let started = active.started;
+            let (started, told) = (active.started, active.is_told());
             for leg in &mut active.legs {
+                let motor = leg.motor();
+                let velocity =
+                    natives.as_ref().map(|n| n.iter().find(|n| n.0 == motor).map(|n| n.1));
                 let mut goal = leg.goal().clone();
                 let Way::Jog(jog) = &mut goal.way else { continue };
-                if let Some((_, velocity)) = natives.iter().find(|n| n.0 == leg.part.motor) {
-                    jog.velocity = *velocity;
+                match velocity {
+                    // Left out: it keeps what it has.
+                    Some(None) => continue,
+                    Some(Some(velocity)) => jog.velocity = velocity,
+                    None => {}
                 }
                 jog.lasts = nanos(lasts);
-                jog.until = started.then(|| now + lasts);
+                jog.until = started.then_some(until);
                 leg.stale = true;
-                if started {
+                if told {
                     leg.next = Some(goal);
                 } else {
                     leg.part.goal = goal;
                 }
             }
         });
-        Ok(())
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::active::{Active, Aim, Leg, Stage};
 use super::blend::BlendRun;
+use super::jog::{Beginning, plan_jog};
 use super::plan::{self, Planned, Start, Way};
 use super::shapes::nanos;
 use super::spec::Move;
@@ -299,7 +300,8 @@ impl MoveBook {
                 }
                 (Way::Jog(jog), _) => {
                     let planner = &mut self.planner;
-                    super::jog::plan_jog(planner, model, from, *jog, jog.lasts, share)
+                    let from = Beginning::rest(from.position, *jog);
+                    plan_jog(planner, model, from, *jog, jog.lasts, share)
                 }
                 _ => {
                     let limits = model.native_limits(share);

@@ -47,7 +47,7 @@ pub use error::MoveError;
 pub(crate) use error::at_least;
 pub use error_codes::Refusal;
 pub(crate) use events::between;
-pub use jog::{Jog, Velocity};
+pub use jog::{Jog, Steered, Velocity};
 pub(crate) use model::MotorModel;
 pub use orders::OVERRIDE;
 pub use outcome::{

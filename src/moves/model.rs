@@ -3,6 +3,9 @@ use crate::motion::{Limits, Planner, State, Trajectory};
 use crate::motor::MotorLimits;
 use crate::units::Ratio;
 
+/// Between two directions, beside the time for the play: for DIR to settle, and for steps that are late.
+const TURN_MARGIN: u64 = 2_000_000;
+
 /// What planning has to know of a motor: its unit, its grid, its limits.
 ///
 /// Its *native* unit is what its loop's trajectories are in: steps for an axis, degrees for a servo.
@@ -72,6 +75,12 @@ impl MotorModel {
     pub fn take_up(&self) -> Option<Trajectory> {
         let steps = Some(self.backlash).filter(|&steps| steps > 0)? as f64;
         Planner::new().to_position(State::at_rest(0.0), steps, self.native_limits(1.0)).ok()
+    }
+
+    /// How long a plan that turns on its way has to rest where it does: the motor takes up its play there;
+    /// nanoseconds. 0 where it has none.
+    pub fn turn_nanos(&self) -> u64 {
+        self.take_up().map_or(0, |take_up| take_up.duration() + TURN_MARGIN)
     }
 
     /// What its loop keeps against any plan.

@@ -106,12 +106,36 @@ impl MoveBook {
         }
         let share = percent / 100.0;
         let new = |c: Class| class.is_none_or(|only| only == c);
+        for active in self.active.values().filter(|a| new(a.class)) {
+            self.check_speed(active, share * active.own_speed)?;
+        }
         for c in Class::ALL {
             if new(c) && std::mem::replace(&mut self.overrides[c as usize], share) != share {
                 let of = |a: &Active| a.class == c;
                 let ids: Vec<_> = self.active.iter().filter(|a| of(a.1)).map(|a| *a.0).collect();
                 ids.into_iter().for_each(|id| self.alter(id, Active::other_speed));
             }
+        }
+        Ok(())
+    }
+
+    /// Whether a move can go on at that share of its speed at all.
+    fn check_speed(&self, active: &Active, speed: f64) -> Result<(), MoveError> {
+        let share = (active.share * speed).min(1.0);
+        let line = active.line.as_ref().map(|l| (1.0, l.limits.speed));
+        for leg in active.legs.iter().filter(|l| l.aim != Aim::Stop) {
+            let model = &self.models[leg.motor()];
+            let alone = || {
+                let from = leg.state_at(self.now).position;
+                ((leg.goal().end - from).abs(), model.native_limits(1.0).speed)
+            };
+            let (way, fastest) = match leg.goal().way {
+                Way::Jog(_) | Way::Frames(_) => continue,
+                Way::Line => line.unwrap_or_else(alone),
+                Way::Alone | Way::Path => alone(),
+            };
+            let error = crate::motion::check_time(way, fastest * share);
+            error.map_err(plan::plan_error(&model.name))?;
         }
         Ok(())
     }

@@ -278,16 +278,37 @@ pub(crate) fn check_extremes(
     trajectory: &Trajectory,
     speed: f64,
 ) -> Result<(), MoveError> {
+    check_place(model, trajectory)?;
+    check_limits(model, trajectory, speed)
+}
+
+/// Whether it stays inside the travel.
+pub(crate) fn check_place(model: &MotorModel, trajectory: &Trajectory) -> Result<(), MoveError> {
     let e = trajectory.extremes();
     let (min, max) = (model.to_native(model.travel.min), model.to_native(model.travel.max));
     if e.min < min - model.tolerance() || e.max > max + model.tolerance() {
         return Err(MoveError::Unsafe { motor: model.name.clone(), limit: "travel" });
     }
-    check_limits(model, trajectory, speed)
+    Ok(())
 }
 
 /// The same, of a motor whose place nobody knows.
 pub(crate) fn check_limits(
+    model: &MotorModel,
+    trajectory: &Trajectory,
+    speed: f64,
+) -> Result<(), MoveError> {
+    check_motion(model, trajectory, speed)?;
+    let distance = (trajectory.end() - trajectory.start().position).abs();
+    // Less than half a step back and forth gives no step.
+    if model.backlash > 0 && trajectory.way() - distance > 0.5 {
+        return Err(MoveError::Turns { motor: model.name.clone() });
+    }
+    Ok(())
+}
+
+/// The limits alone: it may turn where it rests for as long as its backlash takes.
+pub(crate) fn check_motion(
     model: &MotorModel,
     trajectory: &Trajectory,
     speed: f64,
@@ -303,11 +324,6 @@ pub(crate) fn check_limits(
     }
     if e.jerk > limits.jerk * (1.0 + ROUNDING) {
         return broken("jerk limit");
-    }
-    let distance = (trajectory.end() - trajectory.start().position).abs();
-    // Less than half a step back and forth gives no step.
-    if model.backlash > 0 && trajectory.way() - distance > 0.5 {
-        return Err(MoveError::Turns { motor: model.name.clone() });
     }
     Ok(())
 }

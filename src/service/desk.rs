@@ -322,7 +322,10 @@ impl<'c> Desk<'c> {
         let jogs: Vec<u64> = self.jogs.iter().filter(|j| *j.1 == client).map(|j| *j.0).collect();
         for number in jogs {
             self.jogs.remove(&number);
-            self.machine.stop_move(number);
+            // It may not have begun yet.
+            if !self.machine.cancel(number) {
+                self.machine.stop_move(number);
+            }
         }
     }
 

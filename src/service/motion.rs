@@ -6,7 +6,7 @@ use super::told::unknown;
 use super::wire::ClientId;
 use super::words;
 use crate::config::{Arrive, MotorUnit, OnFault};
-use crate::machine::{Jog, Move};
+use crate::machine::{Jog, Move, MoveError};
 use crate::motor::MotorIndex;
 use crate::moves::{IfBusy, Touched};
 use crate::protocol::{self, Done, ErrorCode, ErrorReply, Reply, Request};
@@ -165,31 +165,49 @@ impl Desk<'_> {
         Ok(Answer::Now(Ok(Reply::Move(self.move_reply(number)))))
     }
 
-    /// Begins a jog; or keeps the one that these motors are on, with these velocities.
+    /// Jogs motors: those that jog already go on in theirs, the others begin one together. One whose jog is
+    /// about to end begins its next one right after that.
     fn jog(&mut self, client: ClientId, jog: &protocol::Jog) -> Result<Reply> {
         let motors: Vec<String> = jog.speed.names().map(str::to_owned).collect();
         self.allowed(client, &motors, jog.token.as_deref())?;
-        let rates = jog.speed.0.iter();
-        let order = rates.fold(Jog::lasting(jog.duration.0), |j, (name, rate)| {
-            j.at(name, words::velocity(*rate))
-        });
-        let same = |m: &crate::moves::OpenMove| {
-            let mut of = self.motors_of(m);
-            let mut asked = motors.clone();
-            of.sort();
-            asked.sort();
-            self.jogs.contains_key(&m.id) && of == asked
+        let order = |motors: &[String]| {
+            let rates = jog.speed.0.iter().filter(|(name, _)| motors.contains(name));
+            rates.fold(Jog::lasting(jog.duration.0), |j, (name, rate)| {
+                j.at(name, words::velocity(*rate))
+            })
         };
-        if let Some(number) = self.machine.open_moves().iter().find(|m| same(m)).map(|m| m.id)
-            && self.machine.change_jog(number, &order).is_ok()
-        {
-            self.jogs.insert(number, client);
-            return Ok(Reply::Jog(self.move_reply(number)));
+        let (mut now, mut ending) = (motors.clone(), Vec::new());
+        let steered = loop {
+            match self.machine.steer(&order(&now)) {
+                Err(MoveError::Arrived { motor }) if now.contains(&motor) => {
+                    now.retain(|m| *m != motor);
+                    ending.push(motor);
+                    if now.is_empty() {
+                        break Vec::new();
+                    }
+                }
+                // A held program lets its motors be moved: its move steps aside for that.
+                Err(MoveError::Busy { .. }) => {
+                    let all = self.machine.jog_order(&order(&now));
+                    let asked = all.and_then(|all| self.machine.ask(all, IfBusy::Refuse, None));
+                    let number = asked.map_err(|e| words::refused(&e))?;
+                    self.jogs.insert(number, client);
+                    return Ok(Reply::Jog(self.move_reply(number)));
+                }
+                done => break done.map_err(|e| words::refused(&e))?,
+            }
+        };
+        let mut numbers: Vec<(String, u64)> =
+            steered.into_iter().map(|s| (s.motor, s.jog)).collect();
+        if !ending.is_empty() {
+            let next = self.machine.jog_order(&order(&ending)).map_err(|e| words::refused(&e))?;
+            let asked = self.machine.ask(next, IfBusy::Queue, None);
+            let number = asked.map_err(|e| words::refused(&e))?;
+            numbers.extend(ending.into_iter().map(|motor| (motor, number)));
         }
-        let order = self.machine.jog_order(&order).map_err(|e| words::refused(&e))?;
-        let asked = self.machine.ask(order, IfBusy::Refuse, None);
-        let number = asked.map_err(|e| words::refused(&e))?;
-        self.jogs.insert(number, client);
+        self.jogs.extend(numbers.iter().map(|n| (n.1, client)));
+        let first = motors.first().and_then(|m| numbers.iter().find(|n| n.0 == *m));
+        let number = first.or(numbers.first()).map_or(0, |n| n.1);
         Ok(Reply::Jog(self.move_reply(number)))
     }
 

@@ -115,7 +115,7 @@ fn a_held_jog_rests_and_goes_on_until_its_deadline() {
 fn jogs_that_make_no_sense_are_refused() {
     let text = format!("{STAGE}\n[servo.pan]\npwm = {{ gpio = 12 }}\n");
     let mut machine = virtual_machine(&text);
-    for velocity in [0.0, 50.1, -50.1, f64::NAN] {
+    for velocity in [50.1, -50.1, f64::NAN] {
         let refused = machine.jog(&jog("x", velocity, MS)).unwrap_err();
         assert!(matches!(refused, MoveError::JogSpeed { .. }), "{velocity}: {refused}");
     }

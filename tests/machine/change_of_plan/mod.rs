@@ -7,3 +7,4 @@ mod retargets;
 mod sequences;
 mod stops;
 mod threads;
+mod true_jogs;
