@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::path_moves::Waypoint;
-use super::plan::{Start, Track, plan_keyframes};
+use super::plan::{FramesPlan, Start};
 use super::{Machine, MotorOutcome, Move, MoveError};
 use crate::config::OnFault;
 use crate::motor::{MotorIndex, MoveId};
@@ -67,8 +67,18 @@ impl Host for Machine {
         let _ = self.end_path(id);
     }
 
-    fn start_keyframes(&mut self, tracks: &[Track]) -> Result<MoveId, MoveError> {
-        let planned = plan_keyframes(&mut self.planner, &self.models, tracks)?;
+    fn plan_frames(&mut self, plan: &mut FramesPlan, most: usize) -> Result<bool, MoveError> {
+        plan.go_on(&mut self.planner, &self.models, most)
+    }
+
+    fn start_frames(&mut self, plan: FramesPlan) -> Result<MoveId, MoveError> {
+        for (motor, start) in plan.starts() {
+            // While it was planned, others may have had their turn.
+            if self.ready(motor)? != start {
+                return Err(MoveError::Busy { motor: self.models[motor].name.clone() });
+            }
+        }
+        let planned = plan.finish(&self.models)?;
         self.launch(planned, 1.0, None, OnFault::Stop)
     }
 

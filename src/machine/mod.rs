@@ -79,7 +79,7 @@ pub(crate) use blend::BlendRun;
 pub(crate) use error::at_least;
 pub(crate) use model::MotorModel;
 pub(crate) use path_moves::Waypoint;
-pub(crate) use plan::{Planned, Start, Track, plan_keyframes, plan_move};
+pub(crate) use plan::{FramesPlan, Planned, Start, Track, plan_keyframes, plan_move};
 pub(crate) use power::consumers_of;
 pub(crate) use shapes::nanos;
 

@@ -31,3 +31,6 @@ pub use preflight::{Preflight, Problem, preflight};
 pub use program::choose_program;
 pub use run::{ProgramEnd, ProgramRun, ProgramTurn};
 pub use usage::MotorUsage;
+
+#[cfg(test)]
+mod tests;
