@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Machine, MotorOutcome, Move, MoveError};
 use crate::config::OnFault;
 use crate::motor::{MotorIndex, MoveId};
-use crate::moves::{Start, Track, Waypoint};
+use crate::moves::{FramesPlan, Start, Waypoint};
 use crate::programs::Host;
 use crate::sync::{EventError, WaitId};
 use crate::units::Instant;
@@ -66,8 +66,13 @@ impl Host for Machine {
         let _ = self.end_path(id);
     }
 
-    fn start_keyframes(&mut self, tracks: &[Track]) -> Result<MoveId, MoveError> {
-        Machine::start_keyframes(self, tracks)
+    fn plan_frames(&mut self, plan: &mut FramesPlan, most: usize) -> Result<bool, MoveError> {
+        self.tell_book(|book| book.plan_frames(plan, most))
+    }
+
+    fn start_frames(&mut self, plan: FramesPlan) -> Result<MoveId, MoveError> {
+        let owner = self.acting.clone();
+        self.tell_book(|book| book.start_frames(plan, &owner))
     }
 
     fn is_active(&self, id: MoveId) -> bool {

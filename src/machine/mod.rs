@@ -266,14 +266,6 @@ impl Machine {
         self.tell_book(|book| book.start_targets(targets, spec, &owner))
     }
 
-    pub(crate) fn start_keyframes(
-        &mut self,
-        tracks: &[crate::moves::Track],
-    ) -> Result<MoveId, MoveError> {
-        let owner = self.acting.clone();
-        self.tell_book(|book| book.start_keyframes(tracks, &owner))
-    }
-
     /// Begins a path, or gives it more places, by the motors' numbers.
     pub(crate) fn start_run(
         &mut self,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::active::{Active, Aim, Leg, Stage};
 use super::blend::BlendRun;
 use super::jog::{Beginning, plan_jog};
-use super::plan::{self, Planned, Start, Way};
+use super::plan::{self, FramesPlan, Planned, Start, Way};
 use super::shapes::nanos;
 use super::spec::Move;
 use super::{
@@ -51,13 +51,20 @@ impl MoveBook {
         self.launch(planned, spec.speed, spec.timeout, spec.on_fault, (owner, number))
     }
 
+    /// Plans so many keyframes more. True: that was all of them.
+    pub fn plan_frames(&mut self, plan: &mut FramesPlan, most: usize) -> Result<bool, MoveError> {
+        plan.go_on(&mut self.planner, &self.models, most)
+    }
+
     /// Through keyframes, each at its time.
-    pub fn start_keyframes(
-        &mut self,
-        tracks: &[plan::Track],
-        owner: &Owner,
-    ) -> Result<MoveId, MoveError> {
-        let planned = plan::plan_keyframes(&mut self.planner, &self.models, tracks)?;
+    pub fn start_frames(&mut self, plan: FramesPlan, owner: &Owner) -> Result<MoveId, MoveError> {
+        for (motor, start) in plan.starts() {
+            // While it was planned, others may have had their turn.
+            if self.ready(motor, owner)? != start {
+                return Err(MoveError::Busy { motor: self.models[motor].name.clone() });
+            }
+        }
+        let planned = plan.finish(&self.models)?;
         self.launch(planned, 1.0, None, OnFault::Stop, (owner, None))
     }
 

@@ -193,33 +193,142 @@ impl Part {
 /// A motor with where it starts and its own keyframes: (time in nanoseconds, position).
 pub(crate) type Track = (MotorIndex, Start, Vec<(u64, f64)>);
 
+/// Keyframes, each met at its time and at rest, planned a few at a time: a long table keeps nobody waiting.
+#[derive(Debug)]
+pub(crate) struct FramesPlan {
+    tracks: Vec<Track>,
+    /// The track that is planned, and how far.
+    track: usize,
+    through: Option<Through>,
+    planned: Planned,
+}
+
+impl FramesPlan {
+    /// Nothing planned yet.
+    pub fn new(tracks: Vec<Track>) -> FramesPlan {
+        let (parts, there) = (vec![], vec![]);
+        let planned =
+            Planned { parts, there, line: None, run: None, duration: 0, kind: MoveKind::Keyframes };
+        FramesPlan { tracks, track: 0, through: None, planned }
+    }
+
+    /// The motors, each with where it starts.
+    pub fn starts(&self) -> impl Iterator<Item = (MotorIndex, Start)> + '_ {
+        self.tracks.iter().map(|t| (t.0, t.1))
+    }
+
+    /// How many frames there are, each motor's counted.
+    #[cfg(test)]
+    pub fn frames(&self) -> usize {
+        self.tracks.iter().map(|t| t.2.len()).sum()
+    }
+
+    /// Plans so many frames more. Whether that were all.
+    pub fn go_on(
+        &mut self,
+        planner: &mut Planner,
+        models: &[MotorModel],
+        mut most: usize,
+    ) -> Result<bool, MoveError> {
+        while let Some((motor, start, frames)) = self.tracks.get(self.track) {
+            let model = &models[*motor];
+            let Some(&(_, target)) = frames.last() else {
+                self.track += 1;
+                continue;
+            };
+            if self.through.is_none() {
+                let mut native = Vec::with_capacity(frames.len());
+                for &(time, target) in frames {
+                    check_travel(model, target)?;
+                    native.push((time, model.to_native(target)));
+                }
+                let from = match *start {
+                    Start::At(at) => at,
+                    Start::Anywhere => native[0].1,
+                };
+                self.through = Some(Through::new(from, native));
+            }
+            let Some(through) = &mut self.through else { continue };
+            most = through.go_on(planner, model, most)?;
+            if !through.is_done() {
+                return Ok(false);
+            }
+            let Some(Through { frames, pieces, .. }) = self.through.take() else { continue };
+            self.track += 1;
+            let Some(trajectory) = Trajectory::chain(&pieces) else { continue };
+            let start = trajectory.start().position;
+            let goal = Goal { end: trajectory.end(), target, way: Way::Frames(frames) };
+            let (motor, trajectory) = (*motor, Arc::new(trajectory));
+            self.planned.parts.push(Part { motor, start, goal, trajectory });
+        }
+        Ok(true)
+    }
+
+    /// The plan, once all of it is there.
+    pub fn finish(self, models: &[MotorModel]) -> Result<Planned, MoveError> {
+        finish(models, self.planned, 1.0)
+    }
+}
+
 /// One motor's way through its keyframes, each at its time (nanoseconds), at rest in each of them.
 pub(crate) fn plan_keyframes(
     planner: &mut Planner,
     models: &[MotorModel],
-    tracks: &[Track],
+    tracks: Vec<Track>,
 ) -> Result<Planned, MoveError> {
-    let (parts, there) = (vec![], vec![]);
-    let mut planned =
-        Planned { parts, there, line: None, run: None, duration: 0, kind: MoveKind::Keyframes };
-    for (motor, start, frames) in tracks {
-        let model = &models[*motor];
-        let Some(&(_, target)) = frames.last() else { continue };
-        let mut native = Vec::with_capacity(frames.len());
-        for &(time, target) in frames {
-            check_travel(model, target)?;
-            native.push((time, model.to_native(target)));
-        }
-        let from = match *start {
-            Start::At(at) => at,
-            Start::Anywhere => native[0].1,
-        };
-        let Some(trajectory) = through_frames(planner, model, from, &native)? else { continue };
-        let start = trajectory.start().position;
-        let goal = Goal { end: trajectory.end(), target, way: Way::Frames(native) };
-        planned.parts.push(Part { motor: *motor, start, goal, trajectory: Arc::new(trajectory) });
+    let mut plan = FramesPlan::new(tracks);
+    while !plan.go_on(planner, models, usize::MAX)? {}
+    plan.finish(models)
+}
+
+/// A way through frames, native, as far as it is planned.
+#[derive(Debug)]
+struct Through {
+    frames: Vec<(u64, f64)>,
+    next: usize,
+    now: u64,
+    at: f64,
+    pieces: Vec<Trajectory>,
+}
+
+impl Through {
+    fn new(from: f64, frames: Vec<(u64, f64)>) -> Through {
+        let pieces = Vec::with_capacity(frames.len());
+        Through { frames, next: 0, now: 0, at: from, pieces }
     }
-    finish(models, planned, 1.0)
+
+    fn is_done(&self) -> bool {
+        self.next == self.frames.len()
+    }
+
+    /// Plans so many frames more, if there are so many; how many are left of that.
+    fn go_on(
+        &mut self,
+        planner: &mut Planner,
+        model: &MotorModel,
+        mut most: usize,
+    ) -> Result<usize, MoveError> {
+        while let Some(&(time, end)) = self.frames.get(self.next).filter(|_| most > 0) {
+            most -= 1;
+            let has = time - self.now;
+            if self.at == end {
+                if has > 0 {
+                    self.pieces.push(Trajectory::dwell(end, has));
+                }
+            } else {
+                let fastest = fastest(planner, model, self.at, end)?;
+                let needs = fastest.duration();
+                let piece = if needs == has { Some(fastest) } else { fastest.stretched(has) };
+                self.pieces.push(piece.ok_or_else(|| MoveError::KeyframeTooSoon {
+                    motor: model.name.clone(),
+                    needs: Duration::from_nanos(needs),
+                    has: Duration::from_nanos(has),
+                })?);
+            }
+            (self.at, self.now, self.next) = (end, time, self.next + 1);
+        }
+        Ok(most)
+    }
 }
 
 /// From rest at `from` through the frames, each at its time and at rest in it. `None`: there is no
@@ -230,27 +339,9 @@ pub(crate) fn through_frames(
     from: f64,
     frames: &[(u64, f64)],
 ) -> Result<Option<Trajectory>, MoveError> {
-    let mut pieces = Vec::with_capacity(frames.len());
-    let (mut now, mut at) = (0, from);
-    for &(time, end) in frames {
-        let has = time - now;
-        if at == end {
-            if has > 0 {
-                pieces.push(Trajectory::dwell(end, has));
-            }
-        } else {
-            let fastest = fastest(planner, model, at, end)?;
-            let needs = fastest.duration();
-            let piece = if needs == has { Some(fastest) } else { fastest.stretched(has) };
-            pieces.push(piece.ok_or_else(|| MoveError::KeyframeTooSoon {
-                motor: model.name.clone(),
-                needs: Duration::from_nanos(needs),
-                has: Duration::from_nanos(has),
-            })?);
-        }
-        (at, now) = (end, time);
-    }
-    Ok(Trajectory::chain(&pieces))
+    let mut through = Through::new(from, frames.to_vec());
+    through.go_on(planner, model, usize::MAX)?;
+    Ok(Trajectory::chain(&through.pieces))
 }
 
 /// The fastest way from rest to rest.

@@ -8,9 +8,9 @@ use super::cursor::Here;
 use super::host::{Allowance, Host};
 use super::program::At;
 use super::shapes::{keyframe_tracks, sweep_targets};
-use crate::config::{Action, Keyframe, MoveAction, Order};
+use crate::config::{Action, MoveAction, Order};
 use crate::motor::MotorIndex;
-use crate::moves::{Move, Start, nanos};
+use crate::moves::{FramesPlan, Move, Start, nanos};
 use crate::units::Instant;
 
 /// A repetition that took no time at all pauses for this long, so that time passes.
@@ -34,6 +34,8 @@ pub(super) enum Doing {
     },
     /// Through the keyframes, once the motors are where the time line begins.
     Keyframes(At),
+    /// Through keyframes that are planned.
+    Frames(Box<FramesPlan>),
     /// A blended run whose motors are looked for.
     Run(Box<Search>),
 }
@@ -48,6 +50,17 @@ impl Branch {
             }
             if let Some(Doing::Run(search)) = self.doing.take() {
                 self.start_run(host, *search);
+            }
+            return true;
+        }
+        if let Some(Doing::Frames(plan)) = &mut self.doing {
+            let planned = host.plan_frames(plan, allowance.frames());
+            if planned == Ok(false) || !allowance.step() {
+                return false;
+            }
+            if let Some(Doing::Frames(plan)) = self.doing.take() {
+                let started = planned.and_then(|_| host.start_frames(*plan));
+                self.follow(started, None);
             }
             return true;
         }
@@ -120,11 +133,15 @@ impl Branch {
             Some(Doing::Keyframes(at)) => {
                 let at = *at;
                 self.doing = None;
-                if let Action::Keyframes(frames) = &program.step(at).action {
-                    self.start_keyframes(host, frames);
+                let Action::Keyframes(frames) = &program.step(at).action else { return };
+                match keyframe_tracks(frames, |motor| host.ready(motor)) {
+                    Ok(tracks) => {
+                        self.doing = Some(Doing::Frames(Box::new(FramesPlan::new(tracks))));
+                    }
+                    Err(e) => self.follow(Err(e), None),
                 }
             }
-            Some(Doing::Run(_)) | None => {}
+            Some(Doing::Run(_) | Doing::Frames(_)) | None => {}
         }
     }
 
@@ -218,11 +235,5 @@ impl Branch {
         if let Pending::Move { ahead: slot, .. } = &mut self.pending {
             *slot = Some(ahead);
         }
-    }
-
-    fn start_keyframes(&mut self, host: &mut dyn Host, frames: &[Keyframe]) {
-        let tracks = keyframe_tracks(frames, |motor| host.ready(motor));
-        let started = tracks.and_then(|tracks| host.start_keyframes(&tracks));
-        self.follow(started, None);
     }
 }

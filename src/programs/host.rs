@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::OnFault;
 use crate::motor::{MotorIndex, MoveId};
-use crate::moves::{MotorOutcome, Move, MoveError, Start, Track, Waypoint};
+use crate::moves::{FramesPlan, MotorOutcome, Move, MoveError, Start, Waypoint};
 use crate::sync::{EventError, WaitId};
 use crate::units::Instant;
 
@@ -53,8 +53,11 @@ pub(crate) trait Host {
     /// The last place that a run was given is its end. Nothing where it has ended.
     fn end_run(&mut self, id: MoveId);
 
-    /// Begins a move through keyframes.
-    fn start_keyframes(&mut self, tracks: &[Track]) -> Result<MoveId, MoveError>;
+    /// Plans so many keyframes more. Whether that were all.
+    fn plan_frames(&mut self, plan: &mut FramesPlan, most: usize) -> Result<bool, MoveError>;
+
+    /// Begins a move through keyframes that are all planned.
+    fn start_frames(&mut self, plan: FramesPlan) -> Result<MoveId, MoveError>;
 
     /// Whether a move has not ended.
     fn is_active(&self, id: MoveId) -> bool;
@@ -86,11 +89,13 @@ pub(crate) struct Allowance {
     places: u32,
     /// Steps that are looked at for the motors of a blended run.
     looks: u32,
+    /// Keyframes that are planned.
+    frames: u32,
 }
 
 impl Default for Allowance {
     fn default() -> Allowance {
-        Allowance { steps: 32, places: 512, looks: 1000 }
+        Allowance { steps: 32, places: 512, looks: 1000, frames: 500 }
     }
 }
 
@@ -103,6 +108,11 @@ impl Allowance {
     /// So many places, all or none.
     pub fn places(&mut self, count: u32) -> bool {
         take(&mut self.places, count)
+    }
+
+    /// All the keyframes that may be planned.
+    pub fn frames(&mut self) -> usize {
+        std::mem::take(&mut self.frames) as usize
     }
 
     /// Another look ahead.

@@ -28,3 +28,6 @@ pub(crate) use program::Program;
 pub use preflight::{Preflight, Problem, preflight};
 pub use program::choose_program;
 pub use usage::MotorUsage;
+
+#[cfg(test)]
+mod tests;

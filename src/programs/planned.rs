@@ -168,7 +168,7 @@ impl Walk<'_> {
         }
         let at = &self.stand.at;
         let planned = keyframe_tracks(frames, |motor| Ok(at[motor]))
-            .and_then(|tracks| plan_keyframes(&mut self.planner, &self.models, &tracks));
+            .and_then(|tracks| plan_keyframes(&mut self.planner, &self.models, tracks));
         self.work += frames.len() as u64 * A_MOVE;
         Some(took + self.accept(planned, span)?.duration)
     }

@@ -173,3 +173,96 @@ fn a_fault_does_not_hinder_a_new_config() {
     service.ok(&["move", "tilt=5deg"]);
     service.end();
 }
+
+/// A program of so many moves that are run through without a stop.
+fn corners(count: usize) -> String {
+    let corner =
+        |n: usize| format!("{{ move = {{ x = \"{}mm\" }}, blend = \"0.1mm\" }}", 10 + n % 2);
+    let steps: Vec<String> = (0..count).map(corner).collect();
+    format!("[program.corners]\nsteps = [ {} ]\n", steps.join(", "))
+}
+
+/// While one client has a long program begun, others are answered, and a stop keeps it from beginning.
+#[test]
+fn a_long_program_keeps_nobody_waiting() {
+    let service = Service::start(&[X, PAN, &corners(30_000)].concat());
+    let run = |mut client: lockstep::client::Client| {
+        let run = "\"do\":\"program-run\",\"program\":\"corners\",\"wait\":false";
+        std::thread::spawn(move || client.request(request(run)))
+    };
+    let mut client = service.client();
+    let begins = run(service.client());
+    let mut asked = 0;
+    while !begins.is_finished() {
+        client.request(request("\"do\":\"status\"")).unwrap();
+        asked += 1;
+    }
+    begins.join().unwrap().unwrap();
+    assert!(asked >= 20, "{asked} replies while the program was looked through");
+    service.ok(&["stop"]);
+    // Nothing begins after a stop that comes before it.
+    for stop in ["\"do\":\"stop\"", "\"do\":\"stop\",\"motors\":[\"x\"]", "\"do\":\"program-stop\""]
+    {
+        let steps = service.status()["motors"]["x"]["steps"].clone();
+        let begins = run(service.client());
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        assert!(!begins.is_finished(), "it is looked through for longer than that");
+        client.request(request(stop)).unwrap();
+        match begins.join().unwrap() {
+            Err(lockstep::client::ClientError::Refused(e)) => {
+                assert!(e.message.contains("stopped before it began"), "{e}");
+            }
+            other => panic!("{stop}: {other:?}"),
+        }
+        assert_eq!(service.status()["motors"]["x"]["steps"], steps);
+    }
+    service.end();
+}
+
+/// A config that nobody uses any more takes no memory.
+#[cfg(target_os = "linux")]
+#[test]
+fn old_configs_go() {
+    let memory = |service: &Service| {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", service.child.id())).unwrap();
+        let line = text.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    // Some 300 kB of steps.
+    let pauses = |ms: usize| {
+        let steps = vec![format!("{{ pause = \"{ms}ms\" }}"); 2000].join(", ");
+        format!("[program.pauses]\nsteps = [ {steps} ]\n")
+    };
+    let service = Service::start(&[X, PAN, &pauses(1)].concat());
+    let mut client = service.client();
+    let mut reload = |n: usize| {
+        service.write(&[X, PAN, &pauses(1 + n % 2)].concat());
+        let Ok(Reply::Reload(_)) = client.request(request("\"do\":\"reload\"")) else { panic!() };
+    };
+    (0..30).for_each(&mut reload);
+    let before = memory(&service);
+    (0..200).for_each(&mut reload);
+    let more = memory(&service).saturating_sub(before);
+    assert!(more < 8 * 1024, "{more} kB more after 200 reloads");
+    service.end();
+}
+
+/// A reload whose file does not let itself be read gives way to the next.
+#[test]
+fn a_reload_that_hangs_gives_way_to_the_next() {
+    let service = Service::start(&[X, PAN].concat());
+    std::fs::remove_file(service.config()).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(service.config()).status().unwrap().success());
+    let reload = |mut client: lockstep::client::Client| {
+        std::thread::spawn(move || client.request(request("\"do\":\"reload\"")))
+    };
+    let hangs = reload(service.client());
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(!hangs.is_finished());
+    std::fs::remove_file(service.config()).unwrap();
+    service.write(&[X, PAN, TILT].concat());
+    assert_eq!(service.ok(&["reload"]), "changed: tilt\n");
+    let Ok(Reply::Reload(reply)) = hangs.join().unwrap() else { panic!("no reply") };
+    assert_eq!(reply.changed, ["tilt"]);
+    service.end();
+}
