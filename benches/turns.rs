@@ -80,7 +80,8 @@ fn turns(name: &str, text: &str) {
     let look = begun.elapsed();
     assert!(looked.problems.is_empty(), "{:?}", looked.problems.first());
     let mut machine = Machine::builder(config).virtual_time().build().expect("it builds");
-    let mut run = ProgramRun::start(&machine, &machine.shared_config(), "p").expect("it can run");
+    let shared = machine.shared_config();
+    let mut run = ProgramRun::start(&mut machine, &shared, "p").expect("it can run");
     let mut took = Vec::new();
     while took.len() < TURNS {
         let begun = Instant::now();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::active::{Aim, Leg, Stage};
 use super::outcome::{Cause, EndResult, Place};
-use super::plan::{self, Line};
+use super::plan::{self, Line, Planned};
 use super::{Action, MotorIndex, MoveBook, MoveError, Start};
 use crate::config::{Arrive, OnFault};
 use crate::motion::{Trajectory, line_limits};
@@ -75,16 +75,15 @@ impl MoveBook {
         aside
     }
 
-    /// A move that has stepped aside goes on: its motors come back first, where they were moved.
+    /// The way back of a move that has stepped aside; `None`: its motors are where it left them.
     ///
     /// # Errors
     ///
     /// One of them moves, has a fault, or can't go back: it says how far it is from there.
-    pub(super) fn come_back(&mut self, id: MoveId) -> Result<(), MoveError> {
-        let Some(active) = self.active.get(&id) else { return Ok(()) };
-        if active.back.is_some() {
-            return Ok(());
-        }
+    pub(super) fn way_back(&mut self, id: MoveId) -> Result<Option<Planned>, MoveError> {
+        let Some(active) = self.active.get(&id).filter(|a| a.aside && a.back.is_none()) else {
+            return Ok(None);
+        };
         let (owner, mut targets) = (active.owner.clone(), Vec::new());
         for leg in &active.legs {
             let (motor, model) = (leg.motor(), &self.models[leg.motor()]);
@@ -100,14 +99,29 @@ impl MoveBook {
             targets.push((motor, model.to_unit(left), start));
         }
         if targets.is_empty() {
-            self.go_on_from_aside(id);
-            return Ok(());
+            return Ok(None);
         }
         let (models, planner) = (&self.models, &mut self.planner);
         let planned = plan::plan_move(planner, models, &targets, Arrive::Aligned, GENTLE);
-        let back = planned
-            .and_then(|p| self.launch(p, GENTLE, None, OnFault::Stop, (&owner, None)))
-            .map_err(|error| self.cannot_go_back(&targets, &error))?;
+        planned.map(Some).map_err(|error| self.cannot_go_back(&targets, &error))
+    }
+
+    /// A move that has stepped aside goes on: its motors come back first, where they were moved.
+    ///
+    /// # Errors
+    ///
+    /// As of [`MoveBook::way_back`].
+    pub(super) fn come_back(&mut self, id: MoveId) -> Result<(), MoveError> {
+        let Some(active) = self.active.get(&id) else { return Ok(()) };
+        if active.back.is_some() {
+            return Ok(());
+        }
+        let owner = active.owner.clone();
+        let Some(planned) = self.way_back(id)? else {
+            self.go_on_from_aside(id);
+            return Ok(());
+        };
+        let back = self.launch(planned, GENTLE, None, OnFault::Stop, (&owner, None))?;
         if let Some(active) = self.active.get_mut(&id) {
             active.back = Some(back);
         }

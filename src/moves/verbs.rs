@@ -66,6 +66,10 @@ impl MoveBook {
     pub fn resume_which(&mut self, which: Which<'_>) -> Result<Touched, MoveError> {
         let programs = self.programs_of(which);
         let ids = self.moves_of(which, &programs);
+        // All of it, or none.
+        for &id in &ids {
+            self.way_back(id)?;
+        }
         let motors = match which {
             Which::All => {
                 self.end_hold();

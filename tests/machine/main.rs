@@ -5,6 +5,7 @@ mod change_of_plan;
 mod faults;
 mod moves;
 mod outputs;
+mod owners;
 mod program_events;
 mod programs;
 mod restored;

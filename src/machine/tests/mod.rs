@@ -1,3 +1,4 @@
+mod aside;
 mod changes;
 mod late_fleet;
 mod late_loops;
