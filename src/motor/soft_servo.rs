@@ -103,6 +103,10 @@ impl SoftServo {
 
     fn drop_move(&mut self) -> Option<super::MoveId> {
         self.ended = None;
+        if matches!(self.signal, Signal::Low { quiet: None, .. }) {
+            // No pulse of this signal is out yet: without its move there is no angle that one could stand for.
+            self.signal = Signal::Off;
+        }
         self.part.drop_move()
     }
 

@@ -259,7 +259,9 @@ impl MoveBook {
         let (model, state) = (&self.models[motor], &self.motors[motor]);
         let goal = wanted.end;
         let steps = model.steps.map(|_| state.telemetry.steps());
-        let stands = match (steps, active.started, state.angle) {
+        // A servo's first pulse comes with the epoch: before that it has not moved.
+        let begun = active.started && active.epoch.get().is_some_and(|epoch| epoch <= self.now);
+        let stands = match (steps, begun, state.angle) {
             (Some(steps), _, _) => steps as f64,
             (None, true, _) => state.telemetry.position(),
             (None, false, Some(angle)) => angle,

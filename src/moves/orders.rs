@@ -152,6 +152,9 @@ impl MoveBook {
         }
         self.under_way(id)?;
         let own_speed = percent / 100.0;
+        if let Some(active) = self.active.get(&id) {
+            self.check_speed(active, self.speed(active.class) * own_speed)?;
+        }
         if self.active.get(&id).is_some_and(|a| a.own_speed != own_speed) {
             self.alter(id, |active| {
                 active.own_speed = own_speed;
