@@ -40,6 +40,7 @@ pub mod client;
 pub mod config;
 #[cfg(feature = "cli")]
 mod doctor;
+mod files;
 pub mod hal;
 pub mod machine;
 mod monotonic;

@@ -207,6 +207,7 @@ impl MachineBuilder {
             held_for: 0,
             power,
             supply,
+            leaving: None,
             events: EventBook::new(EventRules::default()),
             served: None,
             stop: self.stop,

@@ -377,7 +377,13 @@ impl Machine {
             }
             first
         };
-        self.active.values().map(of).min().unwrap_or(Instant::FAR).min(self.power_deadline())
+        self.active
+            .values()
+            .map(of)
+            .min()
+            .unwrap_or(Instant::FAR)
+            .min(self.power_deadline())
+            .min(self.leaving_deadline())
     }
 
     /// Takes what the motors have said already. This thread may have been late itself: a motor that
@@ -394,6 +400,7 @@ impl Machine {
         }
         self.look_at_supply();
         self.serve_power();
+        self.let_leave();
         let now = self.now();
         let due: Vec<MoveId> = self.active.keys().copied().collect();
         for id in due {

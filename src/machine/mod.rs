@@ -16,6 +16,7 @@ mod events;
 mod jog;
 mod kept;
 mod launch;
+mod leaving;
 mod model;
 mod named;
 mod open;
@@ -167,6 +168,7 @@ pub struct Machine {
     held_for: u64,
     power: Option<Power>,
     supply: Option<Watch>,
+    leaving: Option<leaving::Leaving>,
     events: EventBook,
     /// What happened that has a name, where somebody else tells of it: see `serve_events`.
     served: Option<Vec<(String, String, Option<MoveId>)>>,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::keeping::Keeping;
 use super::line_up::{Answer, LineUp};
 use super::moves::{Moves, News};
 use super::page::{PageCounts, PageFacts, PageOwner, StatusPage};
@@ -61,6 +62,10 @@ pub(super) enum Waiting {
         moves: Vec<u64>,
         motors: Vec<String>,
         verb: RestVerb,
+    },
+    /// Until the journal does not say any more that these axes are where they were.
+    Noted {
+        motors: Vec<String>,
     },
     /// What this reload, or a later one, comes to; no longer than this.
     Reload {
@@ -123,6 +128,8 @@ pub(super) struct Desk<'c> {
     /// Why nothing moves until `clear`.
     pub fault: Option<String>,
     pub page: Option<StatusPage>,
+    /// The journal, where there is one.
+    pub keeping: Option<Keeping>,
     page_at: Instant,
     state: Option<protocol::MachineState>,
     pub faulty: BTreeSet<String>,
@@ -166,6 +173,7 @@ impl<'c> Desk<'c> {
             saved: PositionBook::new(MOST_SAVED),
             fault,
             page,
+            keeping: None,
             page_at: Instant::ZERO,
             state: None,
             faulty: BTreeSet::new(),
@@ -318,6 +326,7 @@ impl<'c> Desk<'c> {
                 | Waiting::Program { .. }
                 | Waiting::Stopped { .. }
                 | Waiting::Rest { .. }
+                | Waiting::Noted { .. }
                 | Waiting::Reload { .. } => {}
             }
         }
@@ -400,6 +409,12 @@ impl<'c> Desk<'c> {
                     RestVerb::Stop => Reply::Stop(at_rest),
                 }))
             }
+            Waiting::Noted { motors } => {
+                let names: Vec<_> = motors.iter().map(String::as_str).collect();
+                let noted = |k: &Keeping| k.is_noted(&names, self.machine.now());
+                let noted = self.keeping.as_ref().is_none_or(noted);
+                noted.then(|| Ok(Reply::SetPosition(self.places(motors))))
+            }
             Waiting::Reload { number, until } => self.reload_settled(*number, *until),
             Waiting::Events(id) => {
                 let came = self.machine.events_mut().take(*id)?;
@@ -416,7 +431,10 @@ impl<'c> Desk<'c> {
                 Err(e) => Err(words::no_meeting(&e)),
             }),
             Waiting::Lease(id) => Some(match self.leases.take(*id)? {
-                Ok(grant) => Ok(super::verbs::lease_reply(&grant)),
+                Ok(grant) => {
+                    self.tell_lease(grant.id, protocol::LeaseState::Taken);
+                    Ok(super::verbs::lease_reply(&grant))
+                }
                 Err(e) => Err(words::no_lease(&e)),
             }),
             Waiting::Saved { wait, back } => match self.saved.take(*wait)? {
@@ -503,6 +521,9 @@ impl<'c> Desk<'c> {
 
     /// Tells the machine's state where it has changed, and new faults.
     fn tell_state(&mut self) {
+        if let Some(keeping) = &self.keeping {
+            keeping.look(self.machine, self.fault.as_deref());
+        }
         let snapshot = self.machine.snapshot();
         for motor in &snapshot.motors {
             if let Some(fault) = &motor.fault

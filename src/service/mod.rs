@@ -1,10 +1,14 @@
 //! The daemon: owns the motors from boot on, and serves the control socket.
 
+mod claims;
 mod desk;
+mod disk;
 mod group;
 mod heartbeat;
 mod journal;
+mod keeping;
 mod line_up;
+mod mark;
 mod motion;
 mod moves;
 mod notify;

@@ -35,7 +35,8 @@ impl Desk<'_> {
                     let done = self.machine.set_position(motor, words::position(*target));
                     done.map_err(|e| words::refused(&e))?;
                 }
-                Reply::SetPosition(self.places(&motors))
+                // Answered once a power cut would not put them back to where they were said to be before.
+                return Ok(Answer::Later(Waiting::Noted { motors }));
             }
             Request::Wait(wait) => {
                 if !self.moves.is_known(wait.number) {
