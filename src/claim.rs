@@ -2,8 +2,8 @@
 //!
 //! A run on hardware takes the [`Claim`] before it opens an output: a lock in the runtime folder, which
 //! the kernel gives back when the process is gone, however it went. Beside it lies the text of the
-//! config that the run accepted, so that [`lockstep safe`](crate::safe) needs nothing else, whatever
-//! became of the file in the meantime.
+//! config that the run accepted, and the list of its outputs, so that [`lockstep safe`](crate::safe) needs
+//! nothing else, whatever became of the file in the meantime, and of the keys that are known.
 //!
 //! The runtime folder is `$RUNTIME_DIRECTORY`, which systemd sets for a unit with `RuntimeDirectory=`;
 //! else `/run/lockstep`; else, for a user who may not write there, `lockstep` in `$XDG_RUNTIME_DIR`. All
@@ -20,15 +20,23 @@ use rustix::fs::{Access, FlockOperation, access, flock};
 use rustix::io::Errno;
 use thiserror::Error;
 
+use crate::files::sum;
+
 const LOCK: &str = "lock";
 const ACCEPTED: &str = "accepted.toml";
 /// Beside it while one config takes the place of another: the one to come.
 const CHANGING: &str = "changing.toml";
+/// Beside each of them: the list of its outputs.
+const ACCEPTED_OUTPUTS: &str = "outputs.json";
+const CHANGING_OUTPUTS: &str = "changing.json";
 /// How long a process that was killed may take to be gone: until then it has its locks.
 const GOING: Duration = Duration::from_secs(1);
 /// In front of the name of the file that a config came from, in the last line of its copy: there it
 /// moves no line that an error could name.
 const CAME_FROM: &str = "# accepted from ";
+/// In front of the sum of the list of outputs that belongs to the copy, in the line before. A copy that an
+/// earlier release has written has none, and no list that lies there is its own.
+const OUTPUTS: &str = "# outputs ";
 
 /// Why the header could not be claimed.
 #[derive(Debug, Error)]
@@ -152,17 +160,20 @@ impl Claim {
         self.folder.as_deref()
     }
 
-    /// Keeps the text of a config that is about to be carried out; `came_from` is its file. A reader
-    /// sees the whole text or the one before. Returns where it lies; `None` without a folder.
+    /// Keeps the text of a config that is about to be carried out, with the list of its `outputs`;
+    /// `came_from` is its file. A reader sees the whole of both or those before. Returns where the text
+    /// lies; `None` without a folder.
     ///
     /// # Errors
     ///
     /// The copy can't be written.
-    pub fn keep(&self, text: &str, came_from: &str) -> io::Result<Option<PathBuf>> {
+    pub fn keep(&self, text: &str, came_from: &str, outputs: &str) -> io::Result<Option<PathBuf>> {
         let Some(folder) = &self.folder else { return Ok(None) };
-        let path = write(folder, ACCEPTED, text, came_from)?;
+        let path = write(folder, ACCEPTED, text, came_from, outputs)?;
         // Left by one that died in a change, and was made safe.
-        let _ = fs::remove_file(folder.join(CHANGING));
+        for left in [CHANGING, CHANGING_OUTPUTS] {
+            let _ = fs::remove_file(folder.join(left));
+        }
         Ok(Some(path))
     }
 
@@ -172,9 +183,9 @@ impl Claim {
     /// # Errors
     ///
     /// It can't be written.
-    pub fn changing(&self, text: &str, came_from: &str) -> io::Result<()> {
+    pub fn changing(&self, text: &str, came_from: &str, outputs: &str) -> io::Result<()> {
         let Some(folder) = &self.folder else { return Ok(()) };
-        write(folder, CHANGING, text, came_from).map(drop)
+        write(folder, CHANGING, text, came_from, outputs).map(drop)
     }
 
     /// The change is over: the config to come holds, or what held before does.
@@ -184,8 +195,15 @@ impl Claim {
     /// The files can't be changed: both count, still.
     pub fn changed(&self, holds: bool) -> io::Result<()> {
         let Some(folder) = &self.folder else { return Ok(()) };
-        let next = folder.join(CHANGING);
-        if holds { fs::rename(next, folder.join(ACCEPTED)) } else { fs::remove_file(next) }
+        let (next, outputs) = (folder.join(CHANGING), folder.join(CHANGING_OUTPUTS));
+        // Between the two the text alone counts.
+        if holds {
+            fs::rename(next, folder.join(ACCEPTED))?;
+            fs::rename(outputs, folder.join(ACCEPTED_OUTPUTS))
+        } else {
+            fs::remove_file(next)?;
+            fs::remove_file(outputs)
+        }
     }
 }
 
@@ -195,16 +213,43 @@ impl Accepted {
     pub fn changing(&self) -> Option<Accepted> {
         read(self.path.with_file_name(CHANGING))
     }
+
+    /// The list of outputs that was kept with it; `None` where none was, or it was replaced since.
+    pub fn outputs(&self) -> Option<String> {
+        let mut last = self.text.lines().rev().take(2);
+        let told = last.find_map(|line| line.strip_prefix(OUTPUTS))?;
+        self.any_outputs().filter(|list| sum(list.as_bytes()) == told)
+    }
+
+    /// The list of outputs that lies beside it, whether it belongs to it or not.
+    pub fn any_outputs(&self) -> Option<String> {
+        let changing = self.path.file_name().is_some_and(|name| name == CHANGING);
+        let name = if changing { CHANGING_OUTPUTS } else { ACCEPTED_OUTPUTS };
+        fs::read_to_string(self.path.with_file_name(name)).ok()
+    }
 }
 
-/// Writes a config's text into a file of the runtime folder.
-fn write(folder: &Path, name: &str, text: &str, came_from: &str) -> io::Result<PathBuf> {
+/// Writes a config's text into a file of the runtime folder, and the list of its outputs before that: until
+/// the text is there, the list is nobody's.
+fn write(
+    folder: &Path,
+    name: &str,
+    text: &str,
+    came_from: &str,
+    outputs: &str,
+) -> io::Result<PathBuf> {
+    let list = if name == CHANGING { CHANGING_OUTPUTS } else { ACCEPTED_OUTPUTS };
+    put(folder, list, outputs)?;
+    let (came_from, sum) = (came_from.escape_debug(), sum(outputs.as_bytes()));
+    put(folder, name, &format!("{text}\n{OUTPUTS}{sum}\n{CAME_FROM}{came_from}\n"))
+}
+
+fn put(folder: &Path, name: &str, text: &str) -> io::Result<PathBuf> {
     let new = folder.join(format!("{name}.new"));
     // One that is left may belong to another user.
     let _ = fs::remove_file(&new);
     let mut file = File::create(&new)?;
-    let came_from = came_from.escape_debug();
-    file.write_all(format!("{text}\n{CAME_FROM}{came_from}\n").as_bytes())?;
+    file.write_all(text.as_bytes())?;
     // Nothing lies on a disk here: the name changes hands once the text is complete.
     drop(file);
     let path = folder.join(name);
@@ -319,7 +364,7 @@ mod tests {
         assert_eq!(last_accepted_in(&folders), None);
         let text = "[servo.pan]\npwm = { gpio = 18 }";
         let claim = Claim::take_in(&folders, NOW).unwrap();
-        let path = claim.keep(text, "/etc/a.toml").unwrap().unwrap();
+        let path = claim.keep(text, "/etc/a.toml", "[1]").unwrap().unwrap();
         let kept = last_accepted_in(&folders).unwrap();
         assert_eq!((kept.path, kept.came_from.as_deref()), (path, Some("/etc/a.toml")));
         assert!(kept.text.starts_with(text));
@@ -328,7 +373,7 @@ mod tests {
         drop(claim);
         std::thread::sleep(std::time::Duration::from_millis(20));
         let other = Claim::take_in(&folders[1..], NOW).unwrap();
-        other.keep("# another", "b\n.toml").unwrap();
+        other.keep("# another", "b\n.toml", "[2]").unwrap();
         let kept = last_accepted_in(&folders).unwrap();
         assert!(kept.text.starts_with("# another"));
         assert_eq!(kept.came_from.as_deref(), Some("b\\n.toml"));
@@ -357,21 +402,30 @@ mod tests {
         let claim = Claim::take_in(&folders, NOW).unwrap();
         let kept = |text: &str| last_accepted_in(&folders).unwrap().text.starts_with(text);
         let next = || last_accepted_in(&folders).unwrap().changing();
-        claim.keep("# one", "a").unwrap();
+        claim.keep("# one", "a", "[1]").unwrap();
         assert_eq!(next(), None);
         for (holds, text) in [(false, "# one"), (true, "# two")] {
-            claim.changing("# two", "b").unwrap();
+            claim.changing("# two", "b", "[2]").unwrap();
             assert!(kept("# one"));
             let both = next().unwrap();
+            assert_eq!(both.outputs().as_deref(), Some("[2]"));
             assert!(both.text.starts_with("# two"));
             assert_eq!(both.came_from.as_deref(), Some("b"));
             claim.changed(holds).unwrap();
             assert!(kept(text) && next().is_none());
+            let list = if holds { "[2]" } else { "[1]" };
+            assert_eq!(last_accepted_in(&folders).unwrap().outputs().as_deref(), Some(list));
         }
         // Whoever comes next has made the dead one's outputs safe.
-        claim.changing("# three", "b").unwrap();
-        claim.keep("# four", "c").unwrap();
+        claim.changing("# three", "b", "[3]").unwrap();
+        claim.keep("# four", "c", "[4]").unwrap();
         assert_eq!(next(), None);
+        // An earlier release knows nothing of lists: what lies there is not about its config.
+        let path = last_accepted_in(&folders).unwrap().path;
+        fs::write(&path, "# five\n\n# accepted from d\n").unwrap();
+        let earlier = last_accepted_in(&folders).unwrap();
+        assert_eq!((earlier.outputs(), earlier.came_from.as_deref()), (None, Some("d")));
+        assert_eq!(earlier.any_outputs().as_deref(), Some("[4]"));
     }
 
     #[test]
@@ -379,6 +433,6 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let claim = Claim::take_in(&[root.path().join("no/such/parent")], NOW).unwrap();
         assert_eq!(claim.folder(), None);
-        assert_eq!(claim.keep("x", "y").unwrap(), None);
+        assert_eq!(claim.keep("x", "y", "z").unwrap(), None);
     }
 }

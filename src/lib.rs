@@ -41,6 +41,7 @@ pub mod client;
 pub mod config;
 #[cfg(feature = "cli")]
 mod doctor;
+mod files;
 pub mod hal;
 pub mod inputs;
 pub mod machine;

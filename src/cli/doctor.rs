@@ -134,6 +134,9 @@ fn needs(loaded: &Loaded) -> Needs {
         step_rates: axes,
         max_lateness: config.machine.max_lateness.unwrap_or(crate::doctor::MAX_LATENESS),
         spin: config.machine.spin,
+        keeps_place: (config.motors.iter().filter(|m| m.keeps_place()))
+            .map(|m| m.name.clone())
+            .collect(),
     }
 }
 

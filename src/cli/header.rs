@@ -7,8 +7,10 @@ use crate::board::Model;
 #[cfg(target_os = "linux")]
 use crate::claim::Claim;
 #[cfg(target_os = "linux")]
-use crate::config::Source;
+use crate::config::{Config, Source};
 use crate::hal::{Backend, HalError, Supply, SysSupply, identify_board};
+#[cfg(target_os = "linux")]
+use crate::safe;
 
 /// What the motors hang on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -31,10 +33,10 @@ pub(super) fn choose(choice: Choice) -> Result<Option<Model>, CliError> {
 /// Makes sure that nobody else drives the header, and keeps the config for `lockstep safe`. A run whose
 /// config can't be kept runs nevertheless.
 #[cfg(target_os = "linux")]
-pub(super) fn claim(source: &Source) -> Result<Claim, CliError> {
+pub(super) fn claim(source: &Source, config: &Config, board: Model) -> Result<Claim, CliError> {
     let mut claim = Claim::take()?;
     claim.drive();
-    match claim.keep(source.text(), &file_of(source)) {
+    match claim.keep(source.text(), &file_of(source), &outputs_of(config, board)) {
         Ok(Some(path)) => log::info!("this config is kept as {}", path.display()),
         Ok(None) => log::info!(
             "this config is kept nowhere, since this user may not write to /run/lockstep: should this \
@@ -46,6 +48,12 @@ pub(super) fn claim(source: &Source) -> Result<Claim, CliError> {
         ),
     }
     Ok(claim)
+}
+
+/// The list of a config's outputs, for `lockstep safe`.
+#[cfg(target_os = "linux")]
+pub(super) fn outputs_of(config: &Config, board: Model) -> String {
+    safe::list::write(&safe::with_chips(safe::list::of(config), board))
 }
 
 /// The file of a config, from the root on.

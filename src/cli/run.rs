@@ -39,7 +39,7 @@ pub(super) fn run(args: &RunArgs, quiet: bool) -> Result<u8, CliError> {
         });
     }
     #[cfg(target_os = "linux")]
-    let _claim = board.is_some().then(|| header::claim(&checked.source)).transpose()?;
+    let _claim = board.map(|b| header::claim(&checked.source, &checked.config, b)).transpose()?;
     let fault = shared::test_fault(&checked.config)?;
     let mut builder = Machine::builder(checked.config)
         .stop_event(stops.stop)

@@ -14,8 +14,9 @@ Examples:
 STEP lines go low, coils and enable lines go off, PWM signals end after a whole pulse. DIR lines
 stay as they are; so does the enable line of an axis with `holds-load`. Run it as often as you like.
 
-It reads the config that `run` or `serve` accepted last, which they keep in $RUNTIME_DIRECTORY,
-else in /run/lockstep, else in $XDG_RUNTIME_DIR/lockstep; FILE only where there is none.
+It goes by the list of outputs that `run` or `serve` has kept with the config that it accepted last,
+in $RUNTIME_DIRECTORY, else in /run/lockstep, else in $XDG_RUNTIME_DIR/lockstep; else by that config,
+whichever release has accepted it, as far as it can be read; by FILE only where there is none.
 
 Exit status: 0 all outputs are safe; 2 there is no config; 3 an output could not be made safe (it
 is named, and the others are safe), or another lockstep is alive and drives this header.";
@@ -52,10 +53,11 @@ mod on_linux {
     use super::super::{DONE, HARDWARE, logging, signals, to_stdout};
     use super::*;
     use crate::board::{Model, PwmOutput};
-    use crate::claim::{Claim, last_accepted};
-    use crate::config::{Config, Loaded, Port, Why};
+    use crate::claim::{Accepted, Claim, last_accepted};
+    use crate::config::{Config, ConfigErrors, Port, Why};
     use crate::hal::{Level, SignalEnd, identify_board};
-    use crate::safe::{Did, MadeSafe, make_safe};
+    use crate::safe::list::{self, join, parse};
+    use crate::safe::{Did, MadeSafe, SafeOutput, lenient, make_safe};
 
     /// Carries it out, and says the exit status.
     pub(in super::super) fn safe(args: &SafeArgs) -> Result<u8, CliError> {
@@ -73,9 +75,7 @@ mod on_linux {
                 broken_pipe = to_stdout(&format!("{}\n", line(made)));
             }
         };
-        let next = chosen.changing.as_ref().map(|loaded| &loaded.config);
-        let configs: Vec<_> = [&chosen.loaded.config].into_iter().chain(next).collect();
-        let all = make_safe(&configs, board, &mut told);
+        let all = make_safe(&chosen.outputs, board, &mut told);
         for made in &all {
             if let Err(error) = &made.result {
                 logging::say(format_args!("error: {} is not safe: {error}", name(made)));
@@ -93,53 +93,94 @@ mod on_linux {
         Ok(if failed == 0 { DONE } else { HARDWARE })
     }
 
-    /// The config to go by.
+    /// What to go by.
     struct Chosen {
-        loaded: Loaded,
-        /// Where it lies, and where it came from, for people.
+        outputs: Vec<SafeOutput>,
+        /// The file that they are from.
+        file: String,
+        /// The same, and where that came from, for people.
         said: String,
         accepted: bool,
-        /// The config that was about to take its place when the service died.
-        changing: Option<Loaded>,
     }
 
     fn choose(args: &SafeArgs, board: Model) -> Result<Chosen, CliError> {
+        let file = args.config.display().to_string();
         if let Some(accepted) = last_accepted() {
+            let from = accepted.came_from.as_ref().map(|f| format!(", accepted from {f}"));
             let path = accepted.path.display().to_string();
-            let changing = accepted.changing();
-            match Config::from_str_for(&accepted.text, &path, Some(board)) {
-                Ok(loaded) => {
-                    let from = accepted.came_from.map(|f| format!(", accepted from {f}"));
-                    let mut said = path + &from.unwrap_or_default();
-                    let changing = changing.and_then(|next| {
-                        let path = next.path.display().to_string();
-                        let read = Config::from_str_for(&next.text, &path, Some(board));
-                        let warn =
-                            |e| logging::say(format_args!("warning: {path} does not count\n{e}"));
-                        read.map_err(warn).ok()
-                    });
-                    if changing.is_some() {
+            match outputs(&accepted, board) {
+                Ok(mut outputs) => {
+                    let mut said = path.clone() + &from.unwrap_or_default();
+                    if let Some(next) = next(&accepted, board) {
+                        outputs = join(outputs, next);
                         said += ", and the one that was to follow it";
                     }
-                    return Ok(Chosen { loaded, said, accepted: true, changing });
+                    return Ok(Chosen { outputs, file: path, said, accepted: true });
                 }
-                Err(errors) => logging::say(format_args!(
-                    "warning: the config that was kept can't be read, so {} counts\n{errors}",
-                    args.config.display()
-                )),
+                Err(errors) => {
+                    // Whatever has spoiled the text, the list beside it is whole.
+                    let list = accepted.any_outputs().and_then(|list| parse(&list));
+                    let counts = if list.is_some() { "its list of outputs" } else { &file };
+                    logging::say(format_args!(
+                        "warning: the config that was kept can't be read, so {counts} counts\n{errors}"
+                    ));
+                    if let Some(outputs) = list {
+                        let said = format!("the list of outputs beside {path}");
+                        return Ok(Chosen { outputs, file: path, said, accepted: true });
+                    }
+                }
             }
         }
-        let loaded = Config::from_file_for(&args.config, Some(board)).map_err(CliError::Config)?;
-        Ok(Chosen {
-            loaded,
-            said: args.config.display().to_string(),
-            accepted: false,
-            changing: None,
-        })
+        let outputs = match Config::from_file_for(&args.config, Some(board)) {
+            Ok(loaded) => list::of(&loaded.config),
+            Err(errors) => match lenient::outputs(errors.source.text()) {
+                outputs if outputs.is_empty() => return Err(CliError::Config(errors)),
+                outputs => {
+                    as_far_as(&file, &errors);
+                    outputs
+                }
+            },
+        };
+        Ok(Chosen { outputs, said: file.clone(), file, accepted: false })
+    }
+
+    /// The outputs that were driven: by the list that was kept with the config; else by the config; else
+    /// by as much of it as can be read, where another release has accepted it.
+    fn outputs(accepted: &Accepted, board: Model) -> Result<Vec<SafeOutput>, ConfigErrors> {
+        if let Some(outputs) = accepted.outputs().and_then(|list| parse(&list)) {
+            return Ok(outputs);
+        }
+        let path = accepted.path.display().to_string();
+        match Config::from_str_for(&accepted.text, &path, Some(board)) {
+            Ok(loaded) => Ok(list::of(&loaded.config)),
+            Err(errors) => match lenient::outputs(&accepted.text) {
+                outputs if outputs.is_empty() => Err(errors),
+                outputs => {
+                    as_far_as(&path, &errors);
+                    Ok(outputs)
+                }
+            },
+        }
+    }
+
+    /// The outputs of the config that was about to follow when the service died.
+    fn next(accepted: &Accepted, board: Model) -> Option<Vec<SafeOutput>> {
+        let next = accepted.changing()?;
+        let path = next.path.display().to_string();
+        let warn = |e| logging::say(format_args!("warning: {path} does not count\n{e}"));
+        outputs(&next, board).map_err(warn).ok()
+    }
+
+    fn as_far_as(path: &str, errors: &ConfigErrors) {
+        logging::say(format_args!(
+            "warning: {path} is not for this release: its pins, levels and loads count as far as they can \
+             be read\n{errors}"
+        ));
     }
 
     fn name(made: &MadeSafe) -> String {
-        format!("{} ({} {})", made.output.port, made.motors.join(", "), made.output.function)
+        let output = &made.output;
+        format!("{} ({} {})", output.port, output.motors.join(", "), output.function)
     }
 
     fn what(did: Did) -> &'static str {
@@ -155,7 +196,7 @@ mod on_linux {
     }
 
     fn line(made: &MadeSafe) -> String {
-        let who = format!("{} {}", made.motors.join(", "), made.output.function);
+        let who = format!("{} {}", made.output.motors.join(", "), made.output.function);
         let what = made.result.as_ref().map_or("NOT SAFE", |did| what(*did));
         format!("{:6}  {who:20}  {what}", made.output.port.to_string())
     }
@@ -167,7 +208,7 @@ mod on_linux {
                 Port::Pwm(PwmOutput::Channel { .. }) => None,
             };
             json!({
-                "motors": made.motors,
+                "motors": made.output.motors,
                 "function": made.output.function,
                 "port": made.output.port.to_string(),
                 "gpio": gpio,
@@ -178,7 +219,7 @@ mod on_linux {
         };
         json!({
             "result": if all.iter().all(|m| m.result.is_ok()) { "safe" } else { "not-safe" },
-            "config": chosen.loaded.source.name(),
+            "config": chosen.file,
             "accepted": chosen.accepted,
             "outputs": all.iter().map(output).collect::<Vec<_>>(),
         })

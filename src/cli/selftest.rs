@@ -56,7 +56,7 @@ pub(super) fn selftest(args: &SelftestArgs) -> Result<u8, CliError> {
     let loaded = Config::from_file_for(&args.config, board).map_err(CliError::Config)?;
     let config = &loaded.config;
     #[cfg(target_os = "linux")]
-    let _claim = board.is_some().then(|| header::claim(&loaded.source)).transpose()?;
+    let _claim = board.map(|b| header::claim(&loaded.source, &loaded.config, b)).transpose()?;
     let (mut backend, place): (Box<dyn Backend>, _) = match board {
         Some(board) => {
             if !args.yes {

@@ -10,9 +10,7 @@ use super::{CliError, DEFAULT_CONFIG, DONE, logging, shared, signals};
 use crate::board::Model;
 #[cfg(target_os = "linux")]
 use crate::claim::Claim;
-use crate::config::{
-    AtStart, Config, ConfigErrors, Diagnostic, Drive, MotorConfig, Source, Startup,
-};
+use crate::config::{Config, ConfigErrors, Diagnostic, Source};
 use crate::machine::Machine;
 use crate::service::{ConfigFile, Journal, Places, runtime_folder, serve as serve_machine};
 use crate::sync::StopEvent;
@@ -59,7 +57,7 @@ pub(super) fn serve(args: &ServeArgs, quiet: bool) -> Result<u8, CliError> {
         return Err(CliError::Config(loaded.errors(errors)));
     }
     #[cfg(target_os = "linux")]
-    let claim = board.is_some().then(|| header::claim(&loaded.source)).transpose()?;
+    let claim = board.map(|b| header::claim(&loaded.source, &loaded.config, b)).transpose()?;
     let config = Arc::new(FileConfig {
         path: args.config.clone(),
         board,
@@ -77,17 +75,19 @@ pub(super) fn serve(args: &ServeArgs, quiet: bool) -> Result<u8, CliError> {
     });
     let journal = state.map(|folder| journal(&folder, board, &config));
     let places = journal.as_ref().map(|j| j.places(&loaded.config)).unwrap_or_default();
-    let keeps = |m: &MotorConfig| match &m.drive {
-        Drive::Servo(servo) => servo.startup == Startup::Last,
-        _ => m.axis().is_some_and(|axis| axis.at_start == AtStart::Restored),
+    let nowhere = match &journal {
+        None => Some("name a folder with --state, or in $STATE_DIRECTORY".to_owned()),
+        Some(journal) => journal.forgets().map(|kind| {
+            format!(
+                "{} is on {kind}, which forgets: name one on a disk",
+                journal.folder().display()
+            )
+        }),
     };
-    if let Some(motor) =
-        loaded.config.motors.iter().find(|m| keeps(m)).filter(|_| journal.is_none())
+    if let (Some(why), Some(motor)) =
+        (nowhere, loaded.config.motors.iter().find(|m| m.keeps_place()))
     {
-        log::warn!(
-            "{}: its place is kept nowhere: name a folder with --state, or in $STATE_DIRECTORY",
-            motor.name
-        );
+        log::warn!("{}: its place is kept nowhere: {why}", motor.name);
     }
     // The service ends by the first signal; the machine itself is stopped by it, not by the event.
     let fault = shared::test_fault(&loaded.config)?;
@@ -138,7 +138,12 @@ fn journal(folder: &Path, board: Option<Model>, config: &FileConfig) -> Journal 
     #[cfg(not(target_os = "linux"))]
     let (drives, drove) = (owned(None), owned(None));
     let _ = config;
-    Journal::read(folder, backend, drives, drove)
+    let journal = Journal::read(folder, backend, drives, drove);
+    // For tests: another boot of the same machine.
+    match std::env::var("LOCKSTEP_TEST_BOOT") {
+        Ok(boot) => journal.in_boot(&boot),
+        Err(_) => journal,
+    }
 }
 
 /// The file that the service was started with, and its copy for `lockstep safe`.
@@ -149,8 +154,8 @@ struct FileConfig {
     board: Option<Model>,
     #[cfg(target_os = "linux")]
     claim: Option<Claim>,
-    /// The text that was read last.
-    read: Mutex<Option<Source>>,
+    /// The text that was read last, and the list of its outputs.
+    read: Mutex<Option<(Source, String)>>,
 }
 
 impl ConfigFile for FileConfig {
@@ -163,10 +168,14 @@ impl ConfigFile for FileConfig {
         if !errors.is_empty() {
             return Err(told(loaded.errors(errors)));
         }
+        #[cfg(target_os = "linux")]
+        let outputs = self.board.map(|board| header::outputs_of(&loaded.config, board));
+        #[cfg(not(target_os = "linux"))]
+        let outputs = None;
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         // A later reading may have put its own there.
         if !stop.is_set() {
-            *read = Some(loaded.source);
+            *read = Some((loaded.source, outputs.unwrap_or_default()));
         }
         Ok(loaded.config)
     }
@@ -174,8 +183,8 @@ impl ConfigFile for FileConfig {
     #[cfg(target_os = "linux")]
     fn changing(&self) {
         let source = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (Some(claim), Some(source)) = (&self.claim, source.as_ref())
-            && let Err(e) = claim.changing(source.text(), &header::file_of(source))
+        if let (Some(claim), Some((source, outputs))) = (&self.claim, source.as_ref())
+            && let Err(e) = claim.changing(source.text(), &header::file_of(source), outputs)
         {
             log::warn!("the new config can't be kept for `lockstep safe`: {e}");
         }

@@ -129,6 +129,7 @@ const PROGRAM: Key = key("program", "{ wave = { steps = [ { pause = \"1s\" } ] }
 const DEFAULT_SPIN: f64 = 0.2;
 
 const START_PROGRAM: Key = key("start-program", "\"wave\"");
+const AFTER_POWER_CUT: Key = key("after-power-cut", "\"wait\"");
 
 /// Names that mean something else where a motor's name can stand: the key of a keyframe's time, and
 /// the machine's own signals in a trace.
@@ -227,6 +228,10 @@ fn machine_config(
         let models = Model::ALL.map(|m| (m.short_name(), m));
         r.choice(v, &models)
     });
+    let after_power_cut = get(AFTER_POWER_CUT).and_then(|v| {
+        r.choice(v, &[("wait", AfterPowerCut::Wait), ("start", AfterPowerCut::Start)])
+    });
+    let after_power_cut = after_power_cut.unwrap_or_default();
     if let Some(table) = table {
         r.finish(table);
     }
@@ -236,7 +241,9 @@ fn machine_config(
     let board =
         Board { model: named.unwrap_or(Model::most_restrictive()), assumed: named.is_none() };
     let spin = spin.unwrap_or(DEFAULT_SPIN);
-    (MachineConfig { name, start_program, max_lateness, spin, board: in_file }, board)
+    let machine =
+        MachineConfig { name, start_program, max_lateness, spin, board: in_file, after_power_cut };
+    (machine, board)
 }
 
 fn service_config(r: &Reader<'_>, table: &Table<'_>) -> ServiceConfig {

@@ -24,6 +24,7 @@
 //! | `[machine]` | `name` | the file's name |
 //! | | `start-program`, `max-lateness`, `board` | none |
 //! | | `spin` | `"20%"` of the time between two edges |
+//! | | `after-power-cut` | `"wait"`: as after a crash, nothing moves until `clear`; `"start"` begins |
 //! | `[service]` | `group` | the service's own group: who is in it may use the control socket |
 //! | `[servo.NAME]` | `frequency` | `"50Hz"` |
 //! | | `clock-correction` in `pwm`, `allow-jitter` in `soft-pwm` | `"0ppm"`, `false` |

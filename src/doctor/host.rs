@@ -30,6 +30,9 @@ pub(crate) trait Header {
     ///
     /// Why nobody can say, in words.
     fn lines_in_use(&self, label: &str) -> Result<Vec<LineUse>, String>;
+
+    /// What the file system of a folder is called, where it is one that forgets what is written to it.
+    fn forgets(&self, folder: &Path) -> Option<&'static str>;
 }
 
 /// Who wants to drive the motors.
@@ -280,6 +283,10 @@ impl Header for ThisHeader {
         }
         Err(refused.unwrap_or_else(|| format!("no /dev/gpiochip is labelled {label}")))
     }
+
+    fn forgets(&self, folder: &Path) -> Option<&'static str> {
+        crate::files::forgets(folder)
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -290,6 +297,10 @@ impl Header for ThisHeader {
 
     fn lines_in_use(&self, _label: &str) -> Result<Vec<LineUse>, String> {
         Err("pins can be looked at on Linux alone".to_owned())
+    }
+
+    fn forgets(&self, _folder: &Path) -> Option<&'static str> {
+        None
     }
 }
 

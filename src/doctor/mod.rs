@@ -152,6 +152,8 @@ pub(crate) struct Needs {
     pub max_lateness: Duration,
     /// The share of the time between two edges that a loop may spin away, 0 to 1.
     pub spin: f64,
+    /// The motors that begin where they stood when the service ended.
+    pub keeps_place: Vec<String>,
 }
 
 impl Needs {
@@ -215,6 +217,7 @@ pub(crate) fn examine(
     all.extend(lateness::lateness(rates, needs, board.is_ok()));
     all.push(service::service(host));
     all.push(service::socket(host));
+    all.push(service::state(header, needs));
     all
 }
 

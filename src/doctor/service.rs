@@ -1,11 +1,16 @@
 //! The service: its unit and its socket.
 
+use std::path::Path;
+
 use super::host::Access;
 use super::host::Want;
-use super::{Finding, Host};
+use super::{Finding, Header, Host, Needs, and};
 
 const UNIT: &str = "lockstep.service";
 const SOCKET: &str = "run/lockstep/control.sock";
+/// The unit's `StateDirectory=`.
+const STATE: &str = "/var/lib/lockstep";
+const FSTAB: &str = "LABEL=lockstep  /var/lib/lockstep  ext4  defaults,noatime  0  2";
 
 /// Whether a process runs in the service's control group.
 pub(super) fn is_active(host: &Host) -> bool {
@@ -60,6 +65,33 @@ pub(super) fn socket(host: &Host) -> Finding {
         }
         _ => Finding::advice(CHECK, format!("nobody listens at /{SOCKET}: a service has died"))
             .act("sudo systemctl restart lockstep"),
+    }
+}
+
+/// Whether the state folder, in which places outlive a power cut, lasts.
+pub(super) fn state(header: &dyn Header, needs: Option<&Needs>) -> Finding {
+    const CHECK: &str = "state";
+    let Some(kind) = header.forgets(Path::new(STATE)) else {
+        return Finding::ok(CHECK, format!("what is written to {STATE} lasts"));
+    };
+    let forgets = format!("{STATE} is on {kind}, which forgets: nothing is restored from there");
+    match needs.map(|needs| and(&needs.keeps_place)) {
+        Some(nobody) if nobody.is_empty() => {
+            Finding::ok(CHECK, format!("{forgets}; this config has nothing to restore"))
+        }
+        Some(motors) => Finding::advice(
+            CHECK,
+            format!(
+                "{forgets}, and {motors} will not know their place after a restart: give it a partition of \
+                 its own, in /etc/fstab"
+            ),
+        )
+        .act(FSTAB),
+        None => Finding::advice(
+            CHECK,
+            format!("{forgets}: give it a partition of its own, in /etc/fstab"),
+        )
+        .act(FSTAB),
     }
 }
 

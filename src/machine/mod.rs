@@ -153,6 +153,16 @@ impl Machine {
         self.roster.fleet.waker()
     }
 
+    /// From now on `ask` is asked before motors begin to move, with their names: where it says no, their
+    /// move waits, and it is asked again whenever the machine was [woken](Machine::waker), and 50 ms after
+    /// it was asked last. It must not wait itself.
+    pub fn ask_before_leaving(
+        &mut self,
+        ask: impl FnMut(&[&str], Instant) -> bool + Send + 'static,
+    ) {
+        self.book.ask_before_leaving(ask);
+    }
+
     /// A driver's fault in a motor `after` from now, as if its fault line had been active for a moment.
     pub fn inject_fault(&mut self, motor: &str, after: Duration) -> Result<(), MoveError> {
         let index = self.book.find(motor)?;

@@ -399,6 +399,7 @@ impl MoveBook {
             .unwrap_or(Instant::FAR)
             .min(self.power_deadline())
             .min(self.next_waiting())
+            .min(self.leaving_deadline())
     }
 
     /// Does what is due. What the motors have said already has to be told before: who was late to read an answer
@@ -410,6 +411,7 @@ impl MoveBook {
 
     fn check_moves(&mut self) {
         self.serve_power();
+        self.let_leave();
         let now = self.now;
         let due: Vec<MoveId> = self.active.keys().copied().collect();
         for id in due {

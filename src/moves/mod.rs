@@ -13,6 +13,7 @@ mod error_codes;
 mod events;
 mod jog;
 mod launch;
+mod leaving;
 mod model;
 mod orders;
 mod outcome;
@@ -243,6 +244,8 @@ pub(crate) struct MoveBook {
     pub wake_slack: Duration,
     /// The motors' loops have been told to end: nothing begins any more.
     pub finished: bool,
+    /// Who is asked before motors leave where they rest.
+    leaving: Option<leaving::Leaving>,
     release: Release,
     now: Instant,
     actions: VecDeque<Action>,
@@ -285,6 +288,7 @@ impl MoveBook {
             halt_heard_within,
             wake_slack,
             finished: false,
+            leaving: None,
             release,
             now,
             actions: VecDeque::new(),

@@ -219,6 +219,9 @@ impl MoveBook {
 
     /// A move's motors get ready as soon as there is current for them.
     pub(super) fn begin(&mut self, id: MoveId) {
+        if !self.may_leave(id) {
+            return;
+        }
         let now = self.now;
         let Some(active) = self.active.get_mut(&id) else { return };
         let motors = active.motors();

@@ -5,12 +5,20 @@ use super::*;
 
 const MANUAL: &str = include_str!("../../docs/protocol.md");
 
-/// The lines to (`true`) and from the service in the manual, each with its place in the file.
+/// The lines to (`true`) and from the service in the manual, each with its place in the file. A letter in
+/// front is another client.
 fn examples() -> Vec<(usize, bool, &'static str)> {
+    said().into_iter().map(|(n, _, to, line)| (n, to, line)).collect()
+}
+
+fn said() -> Vec<(usize, char, bool, &'static str)> {
     let lines = (1..).zip(MANUAL.lines());
     let marked = lines.filter_map(|(n, line)| {
-        let to = line.strip_prefix("-> ").map(|line| (n, true, line));
-        to.or_else(|| line.strip_prefix("<- ").map(|line| (n, false, line)))
+        let letter = line.chars().next().filter(char::is_ascii_uppercase);
+        let line = &line[letter.map_or(0, char::len_utf8)..];
+        let who = letter.unwrap_or('A');
+        let to = line.strip_prefix("-> ").map(|line| (n, who, true, line));
+        to.or_else(|| line.strip_prefix("<- ").map(|line| (n, who, false, line)))
     });
     marked.collect()
 }
@@ -23,35 +31,34 @@ fn value(line: &str) -> Value {
 /// and what is refused is refused in these words.
 #[test]
 fn the_manual_is_right() {
-    let examples = examples();
-    let mut open: Option<(usize, Result<Incoming, Refusal>)> = None;
-    for (n, to, line) in examples {
+    let mut open: std::collections::BTreeMap<char, Result<Incoming, Refusal>> = [].into();
+    for (n, who, to, line) in said() {
         if to {
-            assert!(open.is_none(), "line {n}: the request before has no reply");
+            assert!(!open.contains_key(&who), "line {n}: the request before has no reply");
             let read = Incoming::parse(line);
             if let Ok(incoming) = &read {
                 assert_eq!(value(&incoming.to_line()), value(line), "line {n}");
                 assert_eq!(Incoming::parse(&incoming.to_line()), read, "line {n}");
             }
-            open = Some((n, read));
+            open.insert(who, read);
             continue;
         }
         let read = Outgoing::parse(line).unwrap_or_else(|error| panic!("line {n}: {error}"));
         let outgoing = read.unwrap_or_else(|| panic!("line {n}: it is not known"));
         assert_eq!(value(&outgoing.to_line()), value(line), "line {n}");
         let Outgoing::Reply { id, result } = &outgoing else { continue };
-        match open.take() {
+        match open.remove(&who) {
             None => assert!(result.is_err(), "line {n}: a reply to nothing"),
-            Some((_, Ok(request))) => {
+            Some(Ok(request)) => {
                 assert_eq!(*id, Some(request.id), "line {n}");
                 if let Ok(reply) = result {
                     assert_eq!(reply.word(), request.request.word(), "line {n}");
                 }
             }
-            Some((_, Err(refusal))) => assert_eq!(outgoing, refusal.reply(), "line {n}"),
+            Some(Err(refusal)) => assert_eq!(outgoing, refusal.reply(), "line {n}"),
         }
     }
-    assert!(open.is_none(), "the last request has no reply");
+    assert!(open.is_empty(), "the last request has no reply");
 }
 
 /// Whether everything that `old` says stands in `new`, too.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::begins::Begins;
+use super::keeping::Keeping;
 use super::line_up::{Answer, LineUp};
 use super::page::{PageCounts, PageFacts, PageOwner, StatusPage};
 use super::reload::{ConfigFile, Reload};
@@ -68,6 +69,10 @@ pub(super) enum Waiting {
         touched: Touched,
         motors: Vec<String>,
         verb: RestVerb,
+    },
+    /// Until the journal does not say any more that these axes are where they were.
+    Noted {
+        motors: Vec<String>,
     },
     /// What this reload, or a later one, comes to; no longer than this.
     Reload {
@@ -135,6 +140,8 @@ pub(super) struct Desk<'c> {
     /// Why nothing moves until `clear`.
     pub fault: Option<String>,
     pub page: Option<StatusPage>,
+    /// The journal, where there is one.
+    pub keeping: Option<Keeping>,
     page_at: Instant,
     state: Option<protocol::MachineState>,
     pub faulty: BTreeSet<String>,
@@ -177,6 +184,7 @@ impl<'c> Desk<'c> {
             saved: PositionBook::new(MOST_SAVED),
             fault,
             page,
+            keeping: None,
             page_at: Instant::ZERO,
             state: None,
             faulty: BTreeSet::new(),
@@ -313,6 +321,7 @@ impl<'c> Desk<'c> {
                 | Waiting::Program { .. }
                 | Waiting::Stopped { .. }
                 | Waiting::Rest { .. }
+                | Waiting::Noted { .. }
                 | Waiting::Reload { .. } => {}
             }
         }
@@ -400,6 +409,12 @@ impl<'c> Desk<'c> {
                     RestVerb::Stop => Reply::Stop(at_rest),
                 }))
             }
+            Waiting::Noted { motors } => {
+                let names: Vec<_> = motors.iter().map(String::as_str).collect();
+                let noted = |k: &Keeping| k.is_noted(&names, self.machine.now());
+                let noted = self.keeping.as_ref().is_none_or(noted);
+                noted.then(|| Ok(Reply::SetPosition(self.places(motors))))
+            }
             Waiting::Reload { number, until } => self.reload_settled(*number, *until),
             Waiting::Events(id) => {
                 let came = self.machine.events_mut().take(*id)?;
@@ -416,7 +431,10 @@ impl<'c> Desk<'c> {
                 Err(e) => Err(words::no_meeting(&e)),
             }),
             Waiting::Lease(id) => Some(match self.leases.take(*id)? {
-                Ok(grant) => Ok(super::verbs::lease_reply(&grant)),
+                Ok(grant) => {
+                    self.tell_lease(grant.id, protocol::LeaseState::Taken);
+                    Ok(super::verbs::lease_reply(&grant))
+                }
                 Err(e) => Err(words::no_lease(&e)),
             }),
             Waiting::Saved { wait, back } => match self.saved.take(*wait)? {
@@ -478,6 +496,9 @@ impl<'c> Desk<'c> {
 
     /// Tells the machine's state where it has changed, and new faults.
     fn tell_state(&mut self) {
+        if let Some(keeping) = &self.keeping {
+            keeping.look(self.machine, self.fault.as_deref());
+        }
         let snapshot = self.machine.snapshot();
         for motor in &snapshot.motors {
             if let Some(fault) = &motor.fault

@@ -1,24 +1,28 @@
 //! What outlives a restart: how the service ended, and where its motors stood.
 //!
-//! One file in the state folder, written whole and synced before its name changes hands, so that a reader
-//! finds the one before or the new one, never a half. While the service runs it says so: whoever finds
-//! that at the start knows that the one before did not come to its end. Places are in it only after a
-//! clean end, each with what its count depends on.
+//! One file in the state folder. While the service runs it says so: whoever finds that at the start knows
+//! that the one before did not come to its end, and by the boot that it names whether the machine went
+//! down with it. Places are in it after a clean end; and while the service runs, those of the motors that
+//! begin where they stood, each with what its count depends on (see [`claims`](super::claims)). The block
+//! beside it says which of them have left since ([`mark`](super::mark)).
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
+use super::disk::{self, Disk, Folder};
+use super::mark::{self, Marks};
+use crate::config::{Config, MotorConfig};
 use crate::machine::Kept;
 
-const FILE: &str = "journal.json";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// Of release 0.1: without a boot, and without places while it runs.
+const OLDEST: u32 = 1;
 const NOT_CLEAN: &str =
     "the service did not end cleanly before, so nobody knows what the motors did";
+const CUT: &str = "the machine went down while the service ran (a power cut, or a reset)";
 const IN_FAULT: &str = "the service ended before in a fault: ";
 
 /// The journal of the service's state folder.
@@ -30,16 +34,29 @@ pub struct Journal {
     /// Which process drives the header, and which one did before it.
     drives: Option<String>,
     drove: Option<String>,
+    boot: Option<String>,
+    /// The file system, where it is one that forgets.
+    forgets: Option<&'static str>,
     last: Last,
+    marks: Marks,
 }
 
-/// How the service before ended.
+/// What the service before has left.
 #[derive(Clone, Debug)]
 enum Last {
     /// There was none.
     First,
+    Unreadable(String),
+    Entry(Entry),
+}
+
+/// How the service before ended.
+enum Was {
+    First,
+    Clean,
+    /// The machine went down with it, and it had no fault.
+    Cut,
     Unclean(String),
-    Clean(Entry),
 }
 
 /// What the file has.
@@ -47,11 +64,17 @@ enum Last {
 struct Entry {
     v: u32,
     end: End,
+    /// Why nothing moves before `clear`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     why: Option<String>,
     backend: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     drives: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    boot: Option<String>,
+    /// Counts journals, so that a block is about one of them.
+    #[serde(default)]
+    number: u64,
     #[serde(default)]
     motors: BTreeMap<String, Stood>,
 }
@@ -67,14 +90,20 @@ enum End {
 
 /// Where a motor stood, and what that depends on.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-struct Stood {
-    means: String,
+pub(super) struct Stood {
+    pub means: String,
+    /// It has left since, or was about to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub moving: bool,
     #[serde(flatten)]
-    kept: Kept,
+    pub kept: Kept,
 }
 
+/// Where motors stood, by their names.
+pub(super) type Stand = BTreeMap<String, Stood>;
+
 impl Journal {
-    /// Reads the journal in a folder; nothing is written before [`Journal::begin`]. `drives` is how the
+    /// Reads the journal in a folder; nothing is written before the service begins. `drives` is how the
     /// process that drives the header, this one, has signed its claim, and `drove` the one before it
     /// ([`Claim::signature`](crate::claim::Claim::signature)); both `None` on the simulator.
     pub fn read(
@@ -83,49 +112,138 @@ impl Journal {
         drives: Option<String>,
         drove: Option<String>,
     ) -> Journal {
-        let last = match fs::read_to_string(folder.join(FILE)) {
-            Ok(text) => Last::of(&text),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Last::First,
-            Err(e) => Last::Unclean(format!("how the service ended before can't be read ({e})")),
+        let disk = Folder::new(folder);
+        let unreadable = |e: &dyn std::fmt::Display| {
+            Last::Unreadable(format!("how the service ended before can't be read ({e})"))
         };
-        Journal { folder: folder.to_owned(), backend: backend.to_owned(), drives, drove, last }
+        let last = match disk.journal() {
+            Ok(text) => match serde_json::from_str::<Entry>(&text) {
+                Ok(entry) if !(OLDEST..=VERSION).contains(&entry.v) => {
+                    Last::Unreadable("another release has noted how it ended".to_owned())
+                }
+                Ok(entry) => Last::Entry(entry),
+                Err(e) => unreadable(&e),
+            },
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Last::First,
+            Err(e) => unreadable(&e),
+        };
+        let marks = disk.block().map_or(Marks::Unreadable, |block| Marks::read(&block));
+        // On the simulator no real motor stands anywhere.
+        let forgets = crate::files::forgets(folder).filter(|_| backend != "sim");
+        Journal {
+            folder: folder.to_owned(),
+            backend: backend.to_owned(),
+            drives,
+            drove,
+            boot: disk::boot_id(),
+            forgets,
+            last,
+            marks,
+        }
+    }
+
+    /// The same in another boot: for tests.
+    #[doc(hidden)]
+    pub fn in_boot(self, boot: &str) -> Journal {
+        Journal { boot: Some(boot.to_owned()), ..self }
+    }
+
+    fn was(&self) -> Was {
+        let entry = match &self.last {
+            Last::First => return Was::First,
+            Last::Unreadable(why) => return Was::Unclean(why.clone()),
+            Last::Entry(entry) => entry,
+        };
+        let boots = (entry.boot.as_ref(), self.boot.as_ref());
+        let another = matches!(boots, (Some(then), Some(now)) if then != now);
+        match (entry.end, entry.why.as_deref()) {
+            (End::Clean, _) => Was::Clean,
+            (End::Running, _) if !another => Was::Unclean(NOT_CLEAN.to_owned()),
+            (End::Running, None | Some(CUT)) => Was::Cut,
+            (End::Fault, Some(CUT)) => Was::Unclean(CUT.to_owned()),
+            (_, Some(NOT_CLEAN)) => Was::Unclean(NOT_CLEAN.to_owned()),
+            (_, why) => Was::Unclean(format!("{IN_FAULT}{}", why.unwrap_or("a motor had a fault"))),
+        }
     }
 
     /// Why nothing may move by itself, where the service before did not end as it should.
-    pub fn unclean(&self) -> Option<&str> {
-        match &self.last {
-            Last::Unclean(why) => Some(why),
-            Last::First | Last::Clean(_) => None,
+    pub fn unclean(&self) -> Option<String> {
+        match self.was() {
+            Was::Unclean(why) => Some(why),
+            Was::Cut => Some(CUT.to_owned()),
+            Was::First | Was::Clean => None,
         }
     }
 
-    /// Where the motors of a config stand, as far as that is known: after a clean end, on the same back
-    /// end, where nobody else has driven the header since, for motors whose count means the same as
-    /// then, inside their travel.
+    /// Whether the machine went down while the service ran, and nothing but that is wrong: another boot
+    /// has begun since, and there was no fault.
+    pub fn power_was_cut(&self) -> bool {
+        matches!(self.was(), Was::Cut)
+    }
+
+    /// What the file system of the state folder is called, where it is one that forgets: nothing is
+    /// restored from there.
+    pub fn forgets(&self) -> Option<&'static str> {
+        self.forgets
+    }
+
+    /// Where the motors of a config stand, as far as that is known: after a clean end or a power cut, on
+    /// the same back end, where nobody else has driven the header since, for motors whose count means
+    /// the same as then, inside their travel. An axis that the cut has met in motion is no longer sure;
+    /// a servo, nobody knows where.
     pub fn places(&self, config: &Config) -> BTreeMap<String, Kept> {
         let mut places = BTreeMap::new();
-        let Last::Clean(entry) = &self.last else { return places };
+        let (Last::Entry(entry), None) = (&self.last, self.forgets) else { return places };
+        let known = match self.was() {
+            Was::Clean | Was::Cut => true,
+            // Nothing could move since then.
+            Was::Unclean(why) => why == CUT,
+            Was::First => false,
+        };
         // After a reboot nobody has signed yet.
         let others = self.drove.is_some() && self.drove != entry.drives;
-        if entry.backend != self.backend || others {
+        if !known || entry.backend != self.backend || others {
             return places;
         }
-        for motor in &config.motors {
-            let Some(stood) = entry.motors.get(&motor.name) else { continue };
-            if stood.means == motor.identity() && stood.kept.is_inside(motor) {
-                places.insert(motor.name.clone(), stood.kept);
+        let ran = entry.end == End::Running;
+        for (place, (name, stood)) in entry.motors.iter().enumerate() {
+            let Some(motor) = config.motor(name) else { continue };
+            if stood.means != motor.identity() || !stood.kept.is_inside(motor) {
+                continue;
             }
+            let moved = stood.moving || (ran && self.marks.has_left(entry.number, place));
+            match (moved, motor.axis()) {
+                (false, _) => places.insert(name.clone(), stood.kept),
+                (true, Some(_)) => places.insert(name.clone(), Kept { sure: false, ..stood.kept }),
+                (true, None) => None,
+            };
         }
         places
     }
 
-    /// Notes that the service runs, before anything moves.
+    /// Notes that the service runs, before anything moves; `why`: why nothing moves before `clear`.
     ///
     /// # Errors
     ///
-    /// The file can't be written.
-    pub fn begin(&self) -> io::Result<()> {
-        self.write(&self.entry(End::Running))
+    /// The files can't be written.
+    pub(super) fn begin(
+        &self,
+        disk: &mut dyn Disk,
+        why: Option<&str>,
+        stand: &Stand,
+    ) -> io::Result<u64> {
+        let number = self.next_number();
+        // A block that is there before is about an older journal: it must not hide what this one says.
+        disk.mark(&mark::block(number, &vec![false; stand.len()]))?;
+        disk.write(&self.running(number, why, stand))?;
+        Ok(number)
+    }
+
+    /// What the file has while the service runs.
+    pub(super) fn running(&self, number: u64, why: Option<&str>, stand: &Stand) -> String {
+        let mut entry = self.entry(End::Running, number);
+        (entry.why, entry.motors) = (why.map(str::to_owned), stand.clone());
+        text(&entry)
     }
 
     /// Notes a clean end, and where each motor of that config stands that is named.
@@ -134,27 +252,31 @@ impl Journal {
     ///
     /// The file can't be written: the next start will find this end unclean.
     pub fn end(&self, config: &Config, stand: &BTreeMap<String, Kept>) -> io::Result<()> {
-        let mut entry = self.entry(End::Clean);
-        for motor in &config.motors {
-            if let Some(&kept) = stand.get(&motor.name) {
-                entry.motors.insert(motor.name.clone(), Stood { means: motor.identity(), kept });
-            }
-        }
-        self.write(&entry)
+        let mut entry = self.entry(End::Clean, self.next_number());
+        entry.motors = stood(&config.motors, stand);
+        Folder::new(&self.folder).write(&text(&entry))
     }
 
-    /// Notes an end in a fault, or after a halt.
+    /// Notes an end in a fault, or after a halt. Where motors stand counts only if nothing but a power
+    /// cut was wrong.
     ///
     /// # Errors
     ///
     /// The file can't be written: the next start will find this end unclean all the same.
-    pub fn end_in_fault(&self, why: &str) -> io::Result<()> {
+    pub fn end_in_fault(
+        &self,
+        why: &str,
+        config: &Config,
+        stand: &BTreeMap<String, Kept>,
+    ) -> io::Result<()> {
+        let mut entry = self.entry(End::Fault, self.next_number());
         // What was not cleared is told once more, as it was.
-        if why == NOT_CLEAN {
-            return self.begin();
-        }
         let why = why.strip_prefix(IN_FAULT).unwrap_or(why);
-        self.write(&Entry { why: Some(why.to_owned()), ..self.entry(End::Fault) })
+        entry.why = Some(why.to_owned());
+        if why == CUT {
+            entry.motors = stood(&config.motors, stand);
+        }
+        Folder::new(&self.folder).write(&text(&entry))
     }
 
     /// The folder that it lies in.
@@ -162,159 +284,36 @@ impl Journal {
         &self.folder
     }
 
-    fn entry(&self, end: End) -> Entry {
-        let (backend, drives) = (self.backend.clone(), self.drives.clone());
-        Entry { v: VERSION, end, why: None, backend, drives, motors: BTreeMap::new() }
+    /// Above that of any journal or block that lies there.
+    fn next_number(&self) -> u64 {
+        let last = match &self.last {
+            Last::Entry(entry) => entry.number,
+            Last::First | Last::Unreadable(_) => 0,
+        };
+        last.max(self.marks.number()).saturating_add(1)
     }
 
-    fn write(&self, entry: &Entry) -> io::Result<()> {
-        fs::create_dir_all(&self.folder)?;
-        let new = self.folder.join(format!("{FILE}.new"));
-        let mut file = File::create(&new)?;
-        file.write_all(serde_json::to_string(entry)?.as_bytes())?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        drop(file);
-        fs::rename(&new, self.folder.join(FILE))?;
-        // The new name has to outlive a power cut, too.
-        File::open(&self.folder)?.sync_all()
+    fn entry(&self, end: End, number: u64) -> Entry {
+        let (backend, drives) = (self.backend.clone(), self.drives.clone());
+        let (v, boot, motors) = (VERSION, self.boot.clone(), BTreeMap::new());
+        Entry { v, end, why: None, backend, drives, boot, number, motors }
     }
 }
 
-impl Last {
-    fn of(text: &str) -> Last {
-        match serde_json::from_str::<Entry>(text) {
-            Ok(entry) if entry.v != VERSION => {
-                Last::Unclean("another release has noted how it ended".to_owned())
-            }
-            Ok(entry) => match entry.end {
-                End::Clean => Last::Clean(entry),
-                End::Running => Last::Unclean(NOT_CLEAN.to_owned()),
-                End::Fault => {
-                    let why = entry.why.as_deref().unwrap_or("a motor had a fault");
-                    Last::Unclean(format!("{IN_FAULT}{why}"))
-                }
-            },
-            Err(e) => Last::Unclean(format!("how the service ended before can't be read ({e})")),
-        }
-    }
+/// Motors of a config at rest, as far as it is known where.
+fn stood(motors: &[MotorConfig], stand: &BTreeMap<String, Kept>) -> Stand {
+    let of = |motor: &MotorConfig| {
+        let kept = *stand.get(&motor.name)?;
+        Some((motor.name.clone(), Stood { means: motor.identity(), moving: false, kept }))
+    };
+    motors.iter().filter_map(of).collect()
+}
+
+/// An entry has nothing that JSON can't write: its keys are texts.
+fn text(entry: &Entry) -> String {
+    serde_json::to_string(entry).unwrap_or_default() + "\n"
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const TEXT: &str = "[axis.x]\nstep = { gpio = 17 }\ndir = { gpio = 27 }\ndriver = \"drv8825\"\n\
-        steps-per-revolution = 200\nmicrosteps = 16\ndistance-per-revolution = \"8mm\"\n\
-        travel = { min = \"0mm\", max = \"200mm\" }\nmax-speed = \"50mm/s\"\n\
-        max-acceleration = \"500mm/s^2\"\nat-start = \"restored\"\n\
-        [servo.pan]\npwm = { gpio = 18 }\nstartup = \"last\"\n";
-
-    fn config(text: &str) -> Config {
-        Config::from_str(text, "t").unwrap().config
-    }
-
-    fn stand(steps: i64, angle: f64) -> BTreeMap<String, Kept> {
-        let x = Kept { steps: Some(steps), angle: None, sure: true, phase: None };
-        let pan = Kept { steps: None, angle: Some(angle), sure: true, phase: None };
-        [("x".to_owned(), x), ("pan".to_owned(), pan)].into()
-    }
-
-    fn read(folder: &tempfile::TempDir) -> Journal {
-        Journal::read(folder.path(), "sim", None, None)
-    }
-
-    #[test]
-    fn places_outlive_a_clean_end_and_no_other() {
-        let (folder, config) = (tempfile::tempdir().unwrap(), config(TEXT));
-        let first = read(&folder);
-        assert_eq!((first.unclean(), first.places(&config).len()), (None, 0));
-        first.begin().unwrap();
-        assert!(read(&folder).unclean().unwrap().starts_with("the service did not end cleanly"));
-        first.end_in_fault("y: the driver reports a fault").unwrap();
-        let why = "the service ended before in a fault: y: the driver reports a fault";
-        assert_eq!(read(&folder).unclean(), Some(why));
-        // Not cleared, and ended again: the same is said.
-        first.end_in_fault(why).unwrap();
-        assert_eq!(read(&folder).unclean(), Some(why));
-        first.end(&config, &stand(4000, 12.5)).unwrap();
-        let next = read(&folder);
-        assert_eq!((next.unclean(), next.places(&config)), (None, stand(4000, 12.5)));
-        // From its begin on nothing is known until its own end.
-        next.begin().unwrap();
-        assert!(read(&folder).places(&config).is_empty());
-    }
-
-    #[test]
-    fn a_place_is_known_only_where_it_means_the_same() {
-        let folder = tempfile::tempdir().unwrap();
-        read(&folder).end(&config(TEXT), &stand(60_000, 40.0)).unwrap();
-        let known = |text: String| -> Vec<String> {
-            read(&folder).places(&config(&text)).into_keys().collect()
-        };
-        let change = |from: &str, to: &str| known(TEXT.replacen(from, to, 1));
-        assert_eq!(known(TEXT.to_owned()), ["pan", "x"]);
-        assert_eq!(change("50mm/s", "40mm/s"), ["pan", "x"]);
-        for (from, to) in [
-            ("microsteps = 16", "microsteps = 32"),
-            ("\"8mm\"", "\"5mm\""),
-            ("gpio = 27", "gpio = 26"),
-            ("at-start", "reverse = true\nat-start"),
-            // It would stand outside.
-            ("max = \"200mm\"", "max = \"100mm\""),
-        ] {
-            assert_eq!(change(from, to), ["pan"], "{to}");
-        }
-        for to in
-            ["trim = \"5us\"", "angle = { min = \"-90deg\", max = \"90deg\" }", "reverse = true"]
-        {
-            assert_eq!(change("startup", &format!("{to}\nstartup")), ["x"], "{to}");
-        }
-        assert_eq!(
-            Journal::read(folder.path(), "rppal", None, None).places(&config(TEXT)).len(),
-            0
-        );
-    }
-
-    #[test]
-    fn whoever_drove_the_header_in_between_ends_it() {
-        let (folder, config) = (tempfile::tempdir().unwrap(), config(TEXT));
-        let of = |drives: &str, drove: Option<&str>| {
-            Journal::read(folder.path(), "rppal", Some(drives.into()), drove.map(str::to_owned))
-        };
-        of("a", None).end(&config, &stand(1, 1.0)).unwrap();
-        assert_eq!(of("b", Some("a")).places(&config).len(), 2);
-        assert_eq!(of("b", None).places(&config).len(), 2);
-        assert_eq!(of("b", Some("c")).places(&config).len(), 0);
-    }
-
-    proptest! {
-        /// Whatever the file has become, a place is the one that was noted, or none.
-        #[test]
-        fn a_spoiled_file_gives_the_place_or_none(
-            steps in 0i64..80_000,
-            at in any::<prop::sample::Index>(),
-            cut in any::<bool>(),
-            with in any::<u8>(),
-        ) {
-            let (folder, config) = (tempfile::tempdir().unwrap(), config(TEXT));
-            read(&folder).end(&config, &stand(steps, 3.25)).unwrap();
-            let file = folder.path().join(FILE);
-            let mut bytes = fs::read(&file).unwrap();
-            let at = at.index(bytes.len());
-            if cut { bytes.truncate(at) } else { bytes.insert(at, with) }
-            fs::write(&file, &bytes).unwrap();
-            let spoiled = read(&folder);
-            if cut && at + 1 < bytes.len() {
-                prop_assert!(spoiled.unclean().is_some());
-            }
-            // A digit more makes another number: what can't be told apart must at least be in the
-            // travel. A cut never does.
-            for (motor, kept) in spoiled.places(&config) {
-                let inside = config.motor(&motor).is_some_and(|m| kept.is_inside(m));
-                prop_assert!(inside && (!cut || kept == stand(steps, 3.25)[&motor]));
-            }
-        }
-    }
-}
+#[path = "journal_tests.rs"]
+mod tests;

@@ -1,12 +1,16 @@
 //! The daemon: owns the motors from boot on, and serves the control socket.
 
 mod begins;
+mod claims;
 mod desk;
+mod disk;
 mod group;
 mod heartbeat;
 mod journal;
+mod keeping;
 mod line_up;
 mod looker;
+mod mark;
 mod motion;
 mod notify;
 mod page;

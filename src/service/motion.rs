@@ -37,7 +37,8 @@ impl Desk<'_> {
                 let places: Vec<_> =
                     places.map(|(m, target)| (m.as_str(), words::position(*target))).collect();
                 self.machine.set_positions(&places).map_err(|e| words::refused(&e))?;
-                Reply::SetPosition(self.places(&motors))
+                // Answered once a power cut would not put them back to where they were said to be before.
+                return Ok(Answer::Later(Waiting::Noted { motors }));
             }
             Request::Wait(wait) => {
                 if !self.is_known(wait.number) {

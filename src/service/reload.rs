@@ -224,6 +224,7 @@ impl Desk<'_> {
             |name: &String| difference.reopened.contains(name) || difference.removed.contains(name);
         self.faulty.retain(|name| !anew(name));
         self.renew_page(difference);
+        self.keeping.iter().for_each(|keeping| keeping.adopt(&self.config));
     }
 
     fn settle_reload(&mut self, result: Result<Vec<String>, ErrorReply>) {

@@ -15,12 +15,14 @@ use super::desk::{Desk, StartProgram, page_counts};
 use super::group;
 use super::heartbeat::Heartbeat;
 use super::journal::Journal;
+use super::keeping::Keeping;
 use super::looker::Looker;
 use super::notify::Notify;
 use super::page::StatusPage;
 use super::reload::ConfigFile;
 use super::wire::{MOST_CLIENTS, Wire};
 use super::words;
+use crate::config::AfterPowerCut;
 use crate::machine::{Kept, Machine, MachineState};
 use crate::protocol::{
     Closing, ErrorCode, ErrorFacts, ErrorReply, Event, EventLine, Lost, Outgoing,
@@ -113,7 +115,9 @@ pub fn serve(mut machine: Machine, places: &Places, stop: &StopEvent) -> Result<
     let group = machine.config().service.group.clone();
     let listener = listen(&places.socket, group.as_deref())?;
     let journal = places.journal.as_ref();
-    let fault = journal.and_then(Journal::unclean).map(str::to_owned);
+    let starts = machine.config().machine.after_power_cut == AfterPowerCut::Start;
+    let cut = journal.is_some_and(Journal::power_was_cut);
+    let fault = journal.and_then(Journal::unclean).filter(|_| !(cut && starts));
     let text = format!("{MOST_CLIENTS} clients are connected already: try again later");
     let full = ErrorReply::new(ErrorCode::TooManyClients, text)
         .with(ErrorFacts { closing: true, ..ErrorFacts::default() });
@@ -126,14 +130,20 @@ pub fn serve(mut machine: Machine, places: &Places, stop: &StopEvent) -> Result<
         ),
         None => None,
     };
-    if let Some(journal) = journal {
-        // From here on an end is clean only if it says so.
-        journal.begin().map_err(|error| place("the state folder", journal.folder(), error))?;
+    // From here on an end is clean only if it says so.
+    let begin = |journal: &Journal| {
+        let begun = Keeping::begin(journal, &machine, fault.as_deref());
+        begun.map_err(|error| place("the state folder", journal.folder(), error))
+    };
+    let keeping = journal.map(begin).transpose()?;
+    if let Some(keeping) = &keeping {
+        machine.ask_before_leaving(keeping.gate());
     }
     let notify = Notify::from_env();
     let looker = Looker::start(machine.waker()).map_err(ServeError::Wire)?;
     let begins = Begins::new(looker);
     let mut desk = Desk::new(&mut machine, begins, places.config.clone(), &wire, page, fault);
+    desk.keeping = keeping.clone();
     match &desk.fault {
         Some(why) => {
             log::warn!("{why}; nothing moves until `lockstep clear`");
@@ -161,13 +171,17 @@ pub fn serve(mut machine: Machine, places: &Places, stop: &StopEvent) -> Result<
     wire.flush(LAST_WORDS);
     drop(wire);
     let _ = std::fs::remove_file(&places.socket);
-    if let Some(journal) = journal {
+    let noted = keeping.is_none_or(|keeping| keeping.close());
+    if !noted {
+        log::error!("the state folder does not answer: the next start will find this end unclean");
+    }
+    if let Some(journal) = journal.filter(|_| noted) {
         stand.extend(machine.kept_places());
         let fault = fault.or_else(|| {
             (!left.is_empty()).then(|| format!("the loops of {} did not end", left.join(", ")))
         });
         let noted = match fault {
-            Some(why) => journal.end_in_fault(&why),
+            Some(why) => journal.end_in_fault(&why, machine.config(), &stand),
             None => journal.end(machine.config(), &stand),
         };
         if let Err(e) = noted {

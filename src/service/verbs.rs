@@ -113,7 +113,10 @@ impl Desk<'_> {
             }
             Request::LeaseRelease(release) => {
                 let (id, by) = (LeaseId::from_number(release.lease), crate::sync::ClientId(client));
+                // Nobody knows its motors afterwards.
+                let released = self.lease_event(id, protocol::LeaseState::Released);
                 let free = self.leases.release(id, by, now).map_err(|e| words::no_lease(&e))?;
+                released.iter().for_each(|event| self.tell(event));
                 Reply::LeaseRelease(LeaseReleaseReply { free })
             }
             Request::Save(save) => self.save(save.motors.as_deref(), now)?,
@@ -204,6 +207,19 @@ impl Desk<'_> {
             heartbeat: take.heartbeat.map(|t| t.0),
         };
         self.leases.take_motors(request, now).map_err(|e| words::no_lease(&e))
+    }
+
+    /// Tells what became of a lease that is there.
+    pub(super) fn tell_lease(&mut self, id: LeaseId, state: protocol::LeaseState) {
+        if let Some(event) = self.lease_event(id, state) {
+            self.tell(&event);
+        }
+    }
+
+    fn lease_event(&self, id: LeaseId, state: protocol::LeaseState) -> Option<protocol::Event> {
+        let (_, holder, motors) = self.leases.leases().find(|lease| lease.0 == id)?;
+        let (lease, holder, motors) = (id.number(), holder.to_owned(), motors.to_vec());
+        Some(protocol::Event::Lease(protocol::LeaseChanged { lease, state, holder, motors }))
     }
 
     /// Motors of leases that were lost come to rest; who waited for them gets them after that.

@@ -6,6 +6,7 @@
 mod cli_common;
 mod client;
 mod crowds;
+mod cut;
 #[path = "../live/mod.rs"]
 mod live;
 mod power;

@@ -27,7 +27,13 @@ impl Service {
 
     /// With the config and the state that are there.
     pub fn start_in(folder: tempfile::TempDir) -> Service {
-        let child = command(&folder).spawn().unwrap();
+        Service::start_in_boot(folder, None)
+    }
+
+    /// The same after another boot of the machine.
+    pub fn start_in_boot(folder: tempfile::TempDir, boot: Option<&str>) -> Service {
+        let mut command = command(&folder);
+        let child = command.envs(boot.map(|b| ("LOCKSTEP_TEST_BOOT", b))).spawn().unwrap();
         let service = Service { child, folder };
         until("the service listens", || UnixStream::connect(service.socket()).is_ok());
         service

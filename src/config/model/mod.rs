@@ -69,6 +69,19 @@ pub struct MachineConfig {
     pub spin: f64,
     /// The board the file is written for, where it says so.
     pub board: Option<Model>,
+    /// What the service does at its start after a power cut.
+    pub after_power_cut: AfterPowerCut,
+}
+
+/// What the service does at its start where the machine went down while it ran: a power cut, or a reset.
+/// After a crash of the service itself it always waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum AfterPowerCut {
+    /// Nothing moves until `clear`.
+    #[default]
+    Wait,
+    /// The start-up moves and the start program begin.
+    Start,
 }
 
 /// `[service]`: what only the service heeds.
@@ -205,6 +218,15 @@ impl MotorConfig {
 }
 
 impl MotorConfig {
+    /// Whether it begins where it stood when the service ended: an axis with `at-start = "restored"`, a
+    /// servo with `startup = "last"`.
+    pub fn keeps_place(&self) -> bool {
+        match &self.drive {
+            Drive::Servo(servo) => servo.startup == Startup::Last,
+            _ => self.axis().is_some_and(|axis| axis.at_start == AtStart::Restored),
+        }
+    }
+
     /// What its position depends on, as a text: two configs in which that is equal mean the same place
     /// by the same count of steps, or by the same angle. Only this release makes the same text.
     pub fn identity(&self) -> String {

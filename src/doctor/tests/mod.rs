@@ -5,6 +5,7 @@ mod timing;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::Path;
 
 use super::host::LineUse;
 use super::*;
@@ -15,6 +16,7 @@ struct Machine {
     root: tempfile::TempDir,
     pins: Result<Vec<PinSeen>, String>,
     lines: Result<Vec<LineUse>, String>,
+    forgets: Option<&'static str>,
 }
 
 impl Header for Machine {
@@ -30,6 +32,11 @@ impl Header for Machine {
         assert_eq!(label, board.gpiochip_label());
         self.lines.clone()
     }
+
+    fn forgets(&self, folder: &Path) -> Option<&'static str> {
+        assert_eq!(folder, Path::new("/var/lib/lockstep"));
+        self.forgets
+    }
 }
 
 /// What `get_throttled` lies in on a Pi 4.
@@ -39,7 +46,8 @@ impl Machine {
     /// A machine that is no Raspberry Pi, with nothing to complain of.
     fn laptop() -> Machine {
         let root = tempfile::tempdir().unwrap();
-        let machine = Machine { root, pins: Err("no pins".to_owned()), lines: Ok(Vec::new()) };
+        let (pins, lines) = (Err("no pins".to_owned()), Ok(Vec::new()));
+        let machine = Machine { root, pins, lines, forgets: None };
         machine
             .file("proc/cpuinfo", "model name : some CPU\n")
             .file("proc/sys/kernel/osrelease", "6.1.0-37-amd64\n")
@@ -205,6 +213,7 @@ fn no_needs() -> Needs {
         step_rates: Vec::new(),
         max_lateness: Duration::from_millis(1),
         spin: 0.2,
+        keeps_place: Vec::new(),
     }
 }
 
@@ -223,4 +232,16 @@ fn axis() -> Needs {
     ];
     let config_txt = vec!["gpio=22=op,dh".to_owned()];
     Needs { pins, config_txt, step_rates: vec![("x".to_owned(), 8_000.0)], ..no_needs() }
+}
+
+/// A state folder that forgets matters to who wants a place back.
+#[test]
+fn a_state_folder_that_forgets_is_told() {
+    let machine = Machine { forgets: Some("overlay"), ..Machine::pi_4() };
+    assert!(machine.asks(Some(&axis())).is_empty());
+    let finding = machine.only(&Needs { keeps_place: vec!["x".to_owned()], ..axis() });
+    assert_eq!((finding.check, finding.verdict), ("state", Verdict::Advice));
+    assert!(finding.says.contains("overlay") && finding.says.contains("x will not know"));
+    assert!(finding.actions[0].contains("/var/lib/lockstep"));
+    assert!(machine.asks(None).contains(&("state", Verdict::Advice)));
 }

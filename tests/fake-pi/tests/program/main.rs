@@ -15,3 +15,4 @@ mod reload;
 mod safe;
 mod selftest;
 mod servo;
+mod upgrade;

@@ -1,0 +1,67 @@
+//! Before motors leave the place where they rest, somebody may have to know: who keeps their places over a
+//! power cut.
+
+use std::time::Duration;
+
+use super::MoveBook;
+use super::active::Stage;
+use crate::motor::MoveId;
+use crate::units::Instant;
+
+/// A move that waits for this asks again so often at least.
+const ASK_EVERY: Duration = Duration::from_millis(50);
+
+/// Whether these motors may leave where they are now.
+type Ask = Box<dyn FnMut(&[&str], Instant) -> bool + Send>;
+
+/// Who is asked, and the moves that wait for a yes.
+pub(super) struct Leaving {
+    ask: Ask,
+    waits: Vec<MoveId>,
+    next: Instant,
+}
+
+impl MoveBook {
+    /// From now on `ask` is asked before motors begin to move, with their names: where it says no, their
+    /// move waits, and it is asked again whenever the book is looked after, and 50 ms after it was asked last.
+    pub fn ask_before_leaving(
+        &mut self,
+        ask: impl FnMut(&[&str], Instant) -> bool + Send + 'static,
+    ) {
+        self.leaving = Some(Leaving { ask: Box::new(ask), waits: Vec::new(), next: Instant::FAR });
+    }
+
+    /// Whether the motors of a move may begin; if not, the move waits until they may.
+    pub(super) fn may_leave(&mut self, id: MoveId) -> bool {
+        let now = self.now;
+        let (Some(leaving), Some(active)) = (&mut self.leaving, self.active.get_mut(&id)) else {
+            return true;
+        };
+        let motors = active.motors();
+        let names: Vec<&str> = motors.iter().map(|&m| self.models[m].name.as_str()).collect();
+        if names.is_empty() || (leaving.ask)(&names, now) {
+            return true;
+        }
+        active.stage = Stage::Queued;
+        leaving.waits.push(id);
+        leaving.next = now + ASK_EVERY;
+        false
+    }
+
+    /// Moves that waited for their motors to be let go begin, if those may leave now.
+    pub(super) fn let_leave(&mut self) {
+        let Some(leaving) = &mut self.leaving else { return };
+        leaving.next = Instant::FAR;
+        for id in std::mem::take(&mut leaving.waits) {
+            // It may have ended meanwhile, or be held.
+            if self.active.get(&id).is_some_and(|active| active.stage == Stage::Queued) {
+                self.begin(id);
+            }
+        }
+    }
+
+    /// When somebody has to be asked again.
+    pub(super) fn leaving_deadline(&self) -> Instant {
+        self.leaving.as_ref().map_or(Instant::FAR, |leaving| leaving.next)
+    }
+}

@@ -1,0 +1,115 @@
+//! The state folder: what is written there is on the disk when the call returns.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+const JOURNAL: &str = "journal.json";
+const MARK: &str = "journal.mark";
+
+/// Where the journal lies.
+pub(super) trait Disk: Send {
+    /// Replaces the journal: a reader finds the one before or this one, never a half.
+    ///
+    /// # Errors
+    ///
+    /// It can't be written; which of both is there nobody knows.
+    fn write(&mut self, journal: &str) -> io::Result<()>;
+
+    /// Writes the block beside it, in place.
+    ///
+    /// # Errors
+    ///
+    /// It can't be written; what is there nobody knows.
+    fn mark(&mut self, block: &[u8]) -> io::Result<()>;
+}
+
+/// A folder.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    mark: Option<File>,
+}
+
+impl Folder {
+    pub fn new(path: &Path) -> Folder {
+        Folder { path: path.to_owned(), mark: None }
+    }
+
+    /// The journal that is there.
+    pub fn journal(&self) -> io::Result<String> {
+        fs::read_to_string(self.path.join(JOURNAL))
+    }
+
+    /// The block that is there.
+    pub fn block(&self) -> io::Result<Vec<u8>> {
+        fs::read(self.path.join(MARK))
+    }
+
+    /// A new name has to outlive a power cut, too.
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+}
+
+impl Disk for Folder {
+    fn write(&mut self, journal: &str) -> io::Result<()> {
+        fs::create_dir_all(&self.path)?;
+        let new = self.path.join(format!("{JOURNAL}.new"));
+        let mut file = File::create(&new)?;
+        file.write_all(journal.as_bytes())?;
+        file.sync_all()?;
+        drop(file);
+        fs::rename(&new, self.path.join(JOURNAL))?;
+        self.sync()
+    }
+
+    fn mark(&mut self, block: &[u8]) -> io::Result<()> {
+        if let Some(file) = &self.mark {
+            file.write_all_at(block, 0)?;
+            // Its length stays, so no more than the block itself has to reach the disk.
+            return file.sync_data();
+        }
+        fs::create_dir_all(&self.path)?;
+        let mut file = File::options();
+        let file = file.write(true).create(true).truncate(false).open(self.path.join(MARK))?;
+        file.write_all_at(block, 0)?;
+        file.sync_all()?;
+        self.sync()?;
+        self.mark = Some(file);
+        Ok(())
+    }
+}
+
+/// The id of this boot; `None` where the system has none.
+pub(super) fn boot_id() -> Option<String> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_there() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("state");
+        let mut folder = Folder::new(&path);
+        for n in 0..3 {
+            folder.write(&format!("{n}\n")).unwrap();
+            folder.mark(&[b'0' + n; 512]).unwrap();
+            assert_eq!(Folder::new(&path).journal().unwrap(), format!("{n}\n"));
+            assert_eq!(Folder::new(&path).block().unwrap(), [b'0' + n; 512]);
+        }
+        let names = fs::read_dir(&path).unwrap().count();
+        assert_eq!(names, 2, "nothing else is left behind");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_boot_has_an_id() {
+        assert_eq!(boot_id().map(|id| id.len()), Some(36));
+    }
+}
