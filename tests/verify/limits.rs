@@ -165,8 +165,8 @@ fn a_turn_that_takes_no_time() {
 fn off_the_line() {
     // Each at its own best, and called aligned.
     let mut tape = Tape::record(STAGE, "asap");
-    let begin = tape.of_signal("machine.move")[0];
-    tape.events[begin].2 = Value::Text("1:aligned".into());
+    let begin = tape.of_signal("machine.move")[1];
+    tape.events[begin].2 = Value::Text("1:aligned:x,y:program.asap".into());
     let report = tape.prove(&config(STAGE));
     assert_eq!(broken(&report), ["machine: off the line"], "{report}");
     assert!(report.to_string().contains("x and y are"), "{report}");

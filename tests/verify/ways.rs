@@ -41,7 +41,8 @@ fn jogged(renewals: &[(u32, f64)]) -> (Tape, Config) {
         machine.change_jog(id, &Jog::lasting(1000 * MS).at("x", Speed(speed))).unwrap();
     }
     assert!(machine.wait(id).all_reached());
-    good(machine)
+    let (tape, config) = good(machine);
+    (tape.in_grammar_1(), config)
 }
 
 /// The texts of `machine.move`, with their places in the tape.
@@ -254,7 +255,11 @@ fn a_path_that_goes_back() {
         let options = RunOptions { deeds, ..RunOptions::default() };
         machine.run(Some("path"), options).unwrap();
         let (mut tape, config) = good(machine);
-        assert!(marks(&tape).iter().any(|m| m.1 == "1:blend:x,y"), "{:?}", marks(&tape));
+        assert!(
+            marks(&tape).iter().any(|m| m.1 == "1:blend:x,y:program.path"),
+            "{:?}",
+            marks(&tape)
+        );
         let at = tape.at(mark(&tape, end));
         let turn = detour(&mut tape, "x", at, 8);
         only(&tape.prove(&config), "machine: off the blended path", turn);
@@ -271,7 +276,7 @@ fn a_servo_that_turns_in_a_jog() {
     assert!(machine.wait(id).all_reached());
     let (tape, config) = good(machine);
     // The pulses before the last are longer than it: by half a degree and less.
-    let begin = tape.at(marks(&tape).iter().find(|m| m.1 == "2:jog:pan").unwrap().0);
+    let begin = tape.at(marks(&tape).iter().find(|m| m.1 == "2:jog:pan:client").unwrap().0);
     let end = tape.at(marks(&tape).iter().find(|m| m.1 == "2:ended").unwrap().0);
     let in_jog = |i: &usize| tape.at(*i) > begin && tape.at(*i) < end;
     let falls: Vec<_> = tape.edges("pan.pulse", false).into_iter().filter(in_jog).collect();

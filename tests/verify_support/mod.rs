@@ -114,6 +114,23 @@ impl Tape {
         Tape { signals: signals.iter().map(named).collect(), events, end }
     }
 
+    /// The same as an older release wrote it: no grammar, no owners, and one word for a jog that is asked for again.
+    pub fn in_grammar_1(mut self) -> Tape {
+        let signal = self.signal("machine.move");
+        self.events.retain(|e| e.1 != signal || e.2 != Value::Text("grammar:2".into()));
+        for event in self.events.iter_mut().filter(|e| e.1 == signal) {
+            let Value::Text(text) = &event.2 else { continue };
+            let mut words: Vec<_> = text.split(':').collect();
+            match words.as_mut_slice() {
+                [_, kind, _, _] if *kind != "corner" => drop(words.pop()),
+                [_, word @ "turn", _] => *word = "renew",
+                _ => {}
+            }
+            event.2 = Value::Text(words.join(":").into());
+        }
+        self
+    }
+
     pub fn signal(&self, path: &str) -> usize {
         let is = |s: &(String, String, SignalKind)| format!("{}.{}", s.0, s.1) == path;
         self.signals.iter().position(is).unwrap_or_else(|| panic!("no {path}"))
