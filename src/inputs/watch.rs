@@ -190,6 +190,7 @@ impl Line {
             self.filter.look(now, read.ok());
             self.tell();
         }
+        self.note_rejected();
         self.filter.due().min(self.next.max(now))
     }
 
@@ -206,8 +207,11 @@ impl Line {
             }
             (self.on_change)(change);
         }
+    }
+
+    /// Has the log say what was not believed: the first time, and then each time that it is twice as much.
+    fn note_rejected(&mut self) {
         let Rejected { pulses, longest } = self.filter.rejected();
-        // The first one, and then each time that there are twice as many.
         if pulses >= 1 && pulses >= 2 * self.told {
             self.told = pulses;
             let what = if pulses == 1 { "pulse" } else { "pulses" };

@@ -1,6 +1,6 @@
 //! A 28BYJ-48 whose coils are switched one by one: `coils.toml`, 226 half steps there and 283 back.
 
-use crate::common::{Config, Entry, Run, lockstep};
+use crate::common::{Config, Entry, Run, lockstep, shell};
 
 const COILS: &str = include_str!("coils.toml");
 const PINS: [u8; 4] = [5, 6, 13, 19];
@@ -125,5 +125,28 @@ fn signals_let_go_with_an_exact_count() {
         let seen = follow(&run, &HALF, OPPOSITE);
         assert_count(&run, &seen);
         assert_eq!((run.report()["result"].as_str(), seen.on), (Some("stopped"), 0), "{signals}");
+    }
+}
+
+/// A service that ends well and starts again: the coils take the rotor up where they let it go.
+#[test]
+fn a_restart_goes_on_in_the_phase_it_stood_on() {
+    let config = coils("at-start = { assume = \"0deg\" }", "at-start = \"restored\"");
+    let script = format!(
+        "F={}\nexport LOCKSTEP_SOCKET=$F.sock RUNTIME_DIRECTORY=$F.run STATE_DIRECTORY=$F.state\n\
+         mkdir $RUNTIME_DIRECTORY $STATE_DIRECTORY\n\
+         serve() {{ $LOCKSTEP serve --backend rppal --config $F --socket $LOCKSTEP_SOCKET & PID=$!\n\
+         for i in $(seq 600); do [ -S $LOCKSTEP_SOCKET ] && break; sleep 0.1; done; }}\n\
+         serve\nlockstep set-position dial=0deg || exit 9\nlockstep enable dial || exit 8\n\
+         lockstep move dial=9.95deg || exit 7\nkill $PID\nwait $PID || exit 6\n\
+         serve\nlockstep status | grep -q restored || exit 5\n\
+         lockstep move dial=5deg || exit 4\nkill $PID\nwait $PID",
+        config.path
+    );
+    for board in ["pi-4", "pi-5"] {
+        let run = shell(&format!("--board {board}"), &script).expect_success();
+        let seen = follow(&run, &HALF, OPPOSITE);
+        // 5deg: 64 x 25792/405 / 360 half steps a degree, less than half of one over.
+        assert_eq!((seen.steps, seen.on), (57, 0), "{board}");
     }
 }
