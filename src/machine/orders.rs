@@ -47,8 +47,9 @@ impl Machine {
     /// on by the hold, and by as much more as the slowest motor needs to be in its next one, since it
     /// begins at rest. They come to rest before they go on.
     pub fn resume(&mut self) {
-        // Of everything it is never refused.
-        let _ = self.resume_those(&[]);
+        if let Err(error) = self.resume_those(&[]) {
+            log::warn!("not resumed: {error}");
+        }
     }
 
     /// The same for one move.

@@ -70,6 +70,9 @@ impl MoveBook {
         for &id in &ids {
             self.way_back(id)?;
         }
+        for program in &programs {
+            self.is_undisturbed(program)?;
+        }
         let motors = match which {
             Which::All => {
                 self.end_hold();
@@ -108,6 +111,18 @@ impl MoveBook {
         }
         let moves = ids.into_iter().map(|id| (id, self.legs_of(id))).collect();
         Ok(Touched { moves, programs, dropped: Vec::new() })
+    }
+
+    /// Whether nobody else moves a motor of a held program just now.
+    fn is_undisturbed(&self, program: &Arc<str>) -> Result<(), MoveError> {
+        let claim = self.claims.get(program).filter(|c| c.held_since.is_some());
+        for &motor in claim.into_iter().flat_map(|c| &c.motors) {
+            let by = self.motors[motor].busy.and_then(|id| self.active.get(&id));
+            if by.is_some_and(|a| a.owner.program() != Some(program)) {
+                return Err(MoveError::Busy { motor: self.models[motor].name.clone() });
+            }
+        }
+        Ok(())
     }
 
     fn go_on(&mut self, id: MoveId) -> Result<(), MoveError> {
