@@ -26,6 +26,8 @@
 //!
 //! **Software that stops a motor is no safety function.** Motor power needs a switch of its own.
 
+#![forbid(unsafe_code)]
+
 #[cfg(test)]
 extern crate self as lockstep;
 
@@ -56,6 +58,7 @@ pub mod selftest;
 #[cfg(all(feature = "service", unix))]
 pub mod service;
 pub mod sync;
+mod text;
 pub mod trace;
 pub mod units;
 pub mod verify;

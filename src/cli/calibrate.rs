@@ -9,20 +9,21 @@ use console::{Key, Term};
 
 use super::client::{Socket, connect};
 use super::servo_file;
-use super::{CliError, DEFAULT_CONFIG, DONE, FAILED, logging, to_stdout};
+use super::{CliError, DEFAULT_CONFIG, DONE, FAILED, logging, room, to_stdout};
 use crate::client::{Client, ClientError};
 use crate::config::{Config, Drive, ServoDrive};
 use crate::machine::REACH;
 use crate::protocol::{self, EndResult, Named, Reply, Request};
+use crate::text::fold;
 use crate::units::PulseWidth;
 
 const HELP: &str = "\
-Keys: left and right arrow: a shorter or longer pulse; up and down arrow: bigger or smaller steps (1us to 50us);
-s: this is the shortest pulse it shall get; l: the longest; c: here it is straight ahead (the centre);
+Keys: left and right arrow: a shorter or longer pulse; up and down arrow: bigger or smaller steps (1us to 50us); \
+s: this is the shortest pulse it shall get; l: the longest; c: here it is straight ahead (the centre); \
 r: the other direction; w: write into the config and end; q, Esc or Ctrl-C: end, and write nothing.
 
-Go to the ends in small steps, and stop before it hums: against its stops a servo burns. Take off what hangs on its
-horn if you can. Where standard input is no terminal, each of its lines is a key: left, right, up, down, shortest,
+Go to the ends in small steps, and stop before it hums: against its stops a servo burns. Take off what hangs on its \
+horn if you can. Where standard input is no terminal, each of its lines is a key: left, right, up, down, shortest, \
 longest, centre, reverse, write, quit.";
 
 /// `lockstep calibrate`.
@@ -259,7 +260,10 @@ pub(super) fn calibrate(args: &CalibrateArgs) -> Result<u8, CliError> {
         false => Keys::Lines(std::io::stdin().lines()),
     };
     if terminal {
-        to_stdout(&format!("{HELP}\n\n"))?;
+        for line in HELP.lines().flat_map(|paragraph| fold(paragraph, room().min(100))) {
+            to_stdout(&format!("{line}\n"))?;
+        }
+        to_stdout("\n")?;
     }
     #[cfg(target_os = "linux")]
     let _raw = terminal.then(super::raw::RawTerminal::new);

@@ -1,14 +1,14 @@
 //! `lockstep check`: validates configs and prints what to wire and to write into `config.txt`.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use super::wiring::{Note, Row, Wiring, and, wiring};
-use super::{Report, outputs, preflight};
+use super::{Report, outputs, preflight, room};
 use crate::board::Model;
 use crate::config::{Config, ConfigErrors, Diagnostic, Drive, Loaded, consumers};
+use crate::text::Columns;
 use crate::units::Current;
 
 /// How to check.
@@ -174,27 +174,27 @@ fn function(row: &Row) -> String {
 
 fn table(out: &mut String, wiring: &Wiring) {
     let all: Vec<&Row> = wiring.rows.iter().chain(&wiring.shared).collect();
-    let wide = all.iter().map(|r| r.motor.len()).max().unwrap_or(0).max("motor".len());
-    let mut line = |motor: &str, function: &str, gpio: &str, pin: &str| {
-        let line = format!("  {motor:wide$}  {function:19}  {gpio:6}  {pin}");
-        // Writing to a `String` can't fail.
-        let _ = writeln!(out, "{}", line.trim_end());
-    };
-    line("motor", "function", "GPIO", "header pin");
+    let mut table = Columns::new("<<<<").indented(2);
+    table.row(["motor", "function", "GPIO", "header pin"]);
+    // So that the tables of most configs are alike.
+    table.make_room(&["", "ENABLE, active high", "GPIO27", ""]);
     let mut last = "";
     for (i, row) in all.iter().enumerate() {
         let motor = if row.motor == last { "" } else { &row.motor };
         last = &row.motor;
-        let pin = row.header_pin.map_or_else(String::new, |p| p.to_string());
         let gpio = row.gpio.map(|gpio| format!("GPIO{gpio}"));
         let output = gpio.or_else(|| row.channel.clone()).unwrap_or_default();
-        line(motor, &function(row), &output, &pin);
+        match row.header_pin {
+            Some(pin) => table.row([motor, &function(row), &output, &pin.to_string()]),
+            None => table.row([motor, &function(row), &output]),
+        }
         let ends = all.get(i + 1).is_none_or(|next| next.motor != row.motor);
         let strap = wiring.straps.iter().find(|s| s.motor == row.motor);
         if let (true, Some(strap)) = (ends, strap) {
-            line("", strap.what, &strap.text, "");
+            table.row(["", strap.what, &strap.text]);
         }
     }
+    *out += &table.text(room());
 }
 
 fn notes(out: &mut String, title: &str, notes: &[Note]) {

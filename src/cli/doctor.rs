@@ -7,22 +7,23 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::wiring::{Row, wiring};
-use super::{CliError, DEFAULT_CONFIG, DONE, FAILED, logging, to_stdout};
+use super::{CliError, DEFAULT_CONFIG, DONE, FAILED, logging, room, to_stdout};
 use crate::board::Model;
 use crate::config::{Config, ConfigErrors, Drive, Loaded};
 use crate::doctor::{
     Finding, Host, Needs, PinNeed, RateSeen, STEP_RATES, ThisHeader, Use, Verdict, examine, must_do,
 };
 use crate::runtime::probe_lateness;
+use crate::text::Columns;
 
 const EXAMPLES: &str = "\
 Examples:
-  lockstep doctor                             this machine, and /etc/lockstep/lockstep.toml if it is there
-  lockstep doctor --config my-servo.toml      can this config run here?
-  lockstep doctor --seconds 60                a longer test of how late steps come
-  sudo -u lockstep lockstep doctor            as the service's user
+  lockstep doctor                         this machine, and its config if any
+  lockstep doctor --config my-servo.toml  can this config run here?
+  lockstep doctor --seconds 60            a longer test of how late steps come
+  sudo -u lockstep lockstep doctor        as the service's user
 
-Each line is `ok`, `to do` (the config can't run before), `advice` (it runs better with it) or `?` (it
+Each line is `ok`, `to do` (the config can't run before), `advice` (it runs better with it) or `?` (it \
 can't be told from here; as root more can). Nothing is changed, and no pin moves.
 
 Exit status: 0 nothing must be done; 1 something must, before the config can run; 2 wrong usage.";
@@ -70,7 +71,7 @@ pub(super) fn doctor(args: &DoctorArgs, quiet: bool) -> Result<u8, CliError> {
     findings.extend(examine(&host, &ThisHeader, needs.as_ref(), &rates));
     let text = match args.json {
         true => format!("{:#}\n", object(file, board, &findings, &rates)),
-        false => text(&findings),
+        false => text(&findings, room()),
     };
     to_stdout(&text)?;
     Ok(if must_do(&findings) { FAILED } else { DONE })
@@ -163,20 +164,18 @@ fn test(time: Duration, needs: Option<&Needs>) -> Result<Vec<RateSeen>, CliError
     STEP_RATES.into_iter().map(try_rate).collect()
 }
 
-const VERDICT_WIDE: usize = 8;
-const INDENT: usize = VERDICT_WIDE + 22;
+/// Where no terminal shows it.
 const WIDE: usize = 100;
 
-fn text(findings: &[Finding]) -> String {
-    let mut out = String::new();
+fn text(findings: &[Finding], within: usize) -> String {
+    let mut table = Columns::new("<<<");
     for finding in findings {
-        let begin = format!("{:VERDICT_WIDE$}{:22}", finding.verdict.word(), finding.check);
-        out += &wrapped(&begin, &finding.says);
+        table.row([finding.verdict.word(), finding.check, &finding.says]);
         for action in &finding.actions {
-            // Never broken: it is there to be copied.
-            out += &format!("{:INDENT$}  {action}\n", "");
+            table.whole(["", "", &format!("  {action}")]);
         }
     }
+    let mut out = table.text(within.min(WIDE));
     let count = |verdict| findings.iter().filter(|f| f.verdict == verdict).count();
     out += &match (count(Verdict::Todo), count(Verdict::Advice)) {
         (0, 0) => "\nnothing to do\n".to_owned(),
@@ -190,23 +189,6 @@ fn text(findings: &[Finding]) -> String {
 
 fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
-}
-
-/// Words in lines of at most [`WIDE`] columns, the further ones indented.
-fn wrapped(begin: &str, words: &str) -> String {
-    let mut out = String::new();
-    let mut line = begin.to_owned();
-    for word in words.split(' ') {
-        let used = line.chars().count();
-        if used + word.chars().count() >= WIDE && used > INDENT {
-            out += line.trim_end();
-            out.push('\n');
-            line = " ".repeat(INDENT);
-        }
-        line += word;
-        line.push(' ');
-    }
-    out + line.trim_end() + "\n"
 }
 
 fn object(
@@ -264,7 +246,7 @@ mod tests {
             says: long.trim().to_owned(),
             actions: vec![action.clone()],
         };
-        let text = text(&[finding(Verdict::Todo), finding(Verdict::Advice)]);
+        let text = text(&[finding(Verdict::Todo), finding(Verdict::Advice)], usize::MAX);
         assert!(text.starts_with("to do   enable lines at boot  word word "), "{text}");
         assert!(text.lines().all(|l| l.len() <= WIDE || l.trim() == action), "{text}");
         assert_eq!(text.matches(&action).count(), 2);

@@ -41,7 +41,7 @@ mod verify;
 mod watch;
 mod wiring;
 
-use std::io::Write;
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -78,17 +78,17 @@ pub struct Report {
 
 const AFTER_HELP: &str = "\
 Examples:
-  lockstep init servo my-servo.toml                  a config to start from
-  lockstep check my-servo.toml                       is it right, and what to wire
-  lockstep simulate --config my-servo.toml           in virtual time: done at once
-  lockstep run --backend sim --config my-servo.toml  in real time, without hardware
-  lockstep run --config my-servo.toml                the real motors
+  lockstep init servo my-servo.toml             a config to start from
+  lockstep check my-servo.toml                  is it right, and what to wire
+  lockstep simulate -c my-servo.toml            in virtual time: done at once
+  lockstep run --backend sim -c my-servo.toml   in real time, without hardware
+  lockstep run -c my-servo.toml                 the real motors
 
-Signals: the first SIGINT (Ctrl-C), SIGTERM or SIGHUP brings every motor to rest
-on its path and ends the program; a second one stands them still after their last
+Signals: the first SIGINT (Ctrl-C), SIGTERM or SIGHUP brings every motor to rest \
+on its path and ends the program; a second one stands them still after their last \
 whole pulse. That is no safety function: motor power needs a switch of its own.
 
-Exit status: 0 done, or stopped by a signal in good order; 1 a motor failed;
+Exit status: 0 done, or stopped by a signal in good order; 1 a motor failed; \
 2 wrong usage or a wrong config; 3 the hardware is not there, or may not be used.";
 
 /// The whole command line.
@@ -227,16 +227,44 @@ fn print(report: &Report) -> Result<u8, CliError> {
 
 /// Writes a result to standard output. Where nobody reads it any more, that is no error.
 fn to_stdout(text: &str) -> Result<(), CliError> {
-    let mut out = std::io::stdout().lock();
+    let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(CliError::Output(e)),
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(CliError::Output(e)),
         _ => Ok(()),
     }
 }
 
+/// How many letters a line may have: as the terminal is wide. Where no terminal shows it there is no end to it.
+fn room() -> usize {
+    let terminal = console::Term::stdout().size_checked().filter(|_| io::stdout().is_terminal());
+    terminal.map_or(ENDLESS, |(_, columns)| usize::from(columns).max(40))
+}
+
+/// Longer than any line; the standard library knows no greater width.
+const ENDLESS: usize = u16::MAX as usize;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Where a terminal has 80 columns, what stands below the help is folded where it may be, and nowhere else: an
+    /// example is a line of at most 79, and a paragraph is one line of any length.
+    #[test]
+    fn notes_are_not_ragged_at_80_columns() {
+        fn look(command: &clap::Command) {
+            let notes = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let lines: Vec<&str> = notes.lines().collect();
+            for (i, line) in lines.iter().enumerate() {
+                let example = line.starts_with(' ');
+                assert!(!example || line.chars().count() <= 79, "{}: {line}", command.get_name());
+                let next = lines.get(i + 1).copied().unwrap_or_default();
+                let ends = next.is_empty() || next.starts_with(' ') != line.starts_with(' ');
+                assert!(example || line.is_empty() || ends, "{}: {next}", command.get_name());
+            }
+            command.get_subcommands().for_each(look);
+        }
+        look(&Cli::command());
+    }
 
     #[test]
     fn the_command_line_is_sound() {

@@ -24,7 +24,7 @@ pub struct ManArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  lockstep completions bash | sudo tee /etc/bash_completion.d/lockstep > /dev/null
+  lockstep completions bash | sudo tee /etc/bash_completion.d/lockstep
   lockstep completions fish > ~/.config/fish/completions/lockstep.fish")]
 pub struct CompletionsArgs {
     /// The shell: bash, zsh, fish, elvish or powershell
@@ -86,13 +86,22 @@ fn add(command: &Command, pages: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> 
     subcommands.into_iter().try_for_each(|sub| add(sub, pages))
 }
 
-/// What stands below the help, in its own lines: it has examples in columns.
+/// What stands below the help: examples, which are indented, in their own lines; all else is filled.
 fn as_written(notes: &str) -> String {
-    let mut text = ".SH NOTES\n.nf\n".to_owned();
+    let mut text = ".SH NOTES\n".to_owned();
+    let mut example = false;
     for line in notes.lines() {
+        if example != line.starts_with(' ') {
+            example = !example;
+            text += if example { ".nf\n" } else { ".fi\n" };
+        }
+        if line.is_empty() {
+            text += ".PP\n";
+            continue;
+        }
         // Not to be taken for a request.
         let mark = if line.starts_with(['.', '\'']) { "\\&" } else { "" };
         text += &format!("{mark}{}\n", line.replace('\\', "\\e").replace('-', "\\-"));
     }
-    text + ".fi\n"
+    text + if example { ".fi\n" } else { "" }
 }

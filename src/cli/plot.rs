@@ -13,8 +13,8 @@ use crate::trace::Recording;
 
 const EXAMPLES: &str = "\
 Examples:
-  lockstep plot tour.vcd --config config/xyz-stage.toml      writes tour.svg
-  lockstep plot tour.vcd -o - > tour.svg                     without limits and units
+  lockstep plot tour.vcd --config config/xyz-stage.toml   writes tour.svg
+  lockstep plot tour.vcd -o - > tour.svg                  without limits, units
 
 Any browser shows the picture. `lockstep simulate --plot FILE.svg` draws one at once.";
 

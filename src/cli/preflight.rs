@@ -1,13 +1,14 @@
 //! What `lockstep check --program` says about a program that can be carried out.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::room;
 use super::table::number;
 use crate::config::Config;
 use crate::machine::{MotorUsage, Preflight, preflight};
+use crate::text::Columns;
 use crate::units::Time;
 
 /// For people: how long it takes, and for each motor the way it goes and how near its limits it comes.
@@ -24,24 +25,10 @@ pub(super) fn text(config: &Config, program: &str) -> String {
         out += "  no motor moves\n";
         return out;
     }
-    let header = ["motor", "distance", "top speed", "of its limit", "acceleration", "jerk"];
-    let mut rows = vec![header.map(str::to_owned)];
-    rows.extend(usage.iter().map(|u| row(config, u)));
-    let widths: [usize; 6] =
-        std::array::from_fn(|column| rows.iter().map(|r| r[column].len()).max().unwrap_or(0));
-    for row in &rows {
-        let mut line = String::from(" ");
-        for (column, (cell, wide)) in row.iter().zip(widths).enumerate() {
-            // Writing to a `String` can't fail.
-            let _ = match column {
-                0 => write!(line, " {cell:wide$}"),
-                _ => write!(line, "  {cell:>wide$}"),
-            };
-        }
-        out += line.trim_end();
-        out.push('\n');
-    }
-    out
+    let mut table = Columns::new("<>>>>>").indented(2);
+    table.row(["motor", "distance", "top speed", "of its limit", "acceleration", "jerk"]);
+    usage.iter().for_each(|u| table.row(row(config, u)));
+    out + &table.text(room())
 }
 
 fn row(config: &Config, usage: &MotorUsage) -> [String; 6] {

@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 
+use super::room;
 use super::table::number;
 use crate::protocol::{
     AtRest, EndResult, MotorPlace, MoveReply, MoveState, Named, OutcomeWord, Reply, StatusReply,
 };
+use crate::text::Columns;
 
 pub(super) fn place(at: &MotorPlace) -> String {
     let known = match at.place.as_str() {
@@ -19,8 +21,9 @@ pub(super) fn place(at: &MotorPlace) -> String {
 }
 
 fn places(motors: &Named<MotorPlace>) -> String {
-    let wide = motors.names().map(str::len).max().unwrap_or(0);
-    motors.0.iter().map(|(name, at)| format!("{name:wide$}  {}\n", place(at))).collect()
+    let mut table = Columns::new("<<");
+    motors.0.iter().for_each(|(name, at)| table.row([name.as_str(), &place(at)]));
+    table.text(room())
 }
 
 pub(super) fn word(result: EndResult) -> &'static str {
@@ -43,17 +46,16 @@ fn moved(reply: &MoveReply) -> String {
         };
         return format!("move {} {state}\n", reply.number);
     };
-    let mut text = format!("move {}: {}\n", reply.number, word(outcome.result));
-    let wide = outcome.motors.names().map(str::len).max().unwrap_or(0);
+    let text = format!("move {}: {}\n", reply.number, word(outcome.result));
+    let mut table = Columns::new("<<").indented(2);
     for (name, motor) in &outcome.motors.0 {
         let how = match motor.outcome {
             OutcomeWord::Reached => "reached",
             OutcomeWord::Short => "short of it, at",
         };
-        // Writing to a `String` can't fail.
-        let _ = writeln!(text, "  {name:wide$}  {how} {}", place(&motor.at));
+        table.row([name.as_str(), &format!("{how} {}", place(&motor.at))]);
     }
-    text
+    text + &table.text(room())
 }
 
 fn status(status: &StatusReply) -> String {
@@ -62,23 +64,19 @@ fn status(status: &StatusReply) -> String {
         Some(reason) => format!("{state}: {reason}\n"),
         None => format!("{state}\n"),
     };
-    let wide = status.motors.names().map(str::len).max().unwrap_or(0);
+    let mut table = Columns::new("<<<<").indented(2);
     for (name, motor) in &status.motors.0 {
         let does = format!("{:?}", motor.state).to_lowercase();
         let late = motor.lateness_us;
-        let mut line = format!("  {name:wide$}  {does:6}  {:20}", place(&motor.at));
+        let mut more = Vec::new();
         if late.max > 0.0 {
-            let _ = write!(line, "  late p99 {:.1} us, max {:.1} us", late.p99, late.max);
+            more.push(format!("late p99 {:.1} us, max {:.1} us", late.p99, late.max));
         }
-        if let Some(holder) = &motor.holder {
-            let _ = write!(line, "  held by {holder}");
-        }
-        if let Some(fault) = &motor.fault {
-            let _ = write!(line, "  {fault}");
-        }
-        text += line.trim_end();
-        text.push('\n');
+        more.extend(motor.holder.iter().map(|holder| format!("held by {holder}")));
+        more.extend(motor.fault.clone());
+        table.row([name.as_str(), &does, &place(&motor.at), &more.join("  ")]);
     }
+    text += &table.text(room());
     for one in &status.moves {
         let state = format!("{:?}", one.state).to_lowercase();
         let _ = writeln!(text, "  move {}: {state}, {}", one.number, one.motors.join(", "));

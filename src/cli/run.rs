@@ -9,9 +9,9 @@ use crate::machine::Machine;
 
 const EXAMPLES: &str = "\
 Examples:
-  lockstep run --backend sim --config config/xyz-stage.toml     no hardware
-  lockstep run wide --config config/servo-sweep.toml            the program `wide`
-  lockstep run --backend sim --config config/two-servos.toml --for 3s --trace t.vcd
+  lockstep run --backend sim -c config/xyz-stage.toml   no hardware
+  lockstep run wide -c config/servo-sweep.toml          the program `wide`
+  lockstep run --backend sim -c config/two-servos.toml --for 3s --trace t.vcd
 
 A program that never ends runs until a signal (Ctrl-C) or the time of --for ends it.";
 

@@ -9,25 +9,26 @@ use serde_json::{Value, json};
 
 use super::header::{self, Choice};
 use super::{CliError, DEFAULT_CONFIG, DONE, FAILED, HARDWARE, logging, signals, to_stdout};
-use crate::config::{Config, Loaded, Output};
+use crate::config::{Config, Loaded};
 use crate::hal::{Backend, Clock, SimBackend};
 use crate::runtime::request_realtime;
 use crate::selftest::{Finding, Spread, Tested, selftest as test};
+use crate::text::Columns;
 
 const EXAMPLES: &str = "\
 Examples:
-  lockstep selftest --config config/two-servos.toml                 asks whether the motors are off
-  lockstep selftest --yes --json --config config/xyz-stage.toml
-  lockstep selftest --backend sim --config config/xyz-stage.toml    shows what it would do
+  lockstep selftest -c config/two-servos.toml               asks first
+  lockstep selftest --yes --json -c config/xyz-stage.toml
+  lockstep selftest --backend sim -c config/xyz-stage.toml  only shows it
 
-Servos get their shortest, middle and longest pulse, STEP lines a walk and their top speed, DIR,
-enable and coil lines are switched ten times; and each pin is read back while it is driven. Off is a
-period, or a servo's pulse, by more than 1 % and 5 us, a step pulse that is too short, or a pulse that
+Servos get their shortest, middle and longest pulse, STEP lines a walk and their top speed, DIR, \
+enable and coil lines are switched ten times; and each pin is read back while it is driven. Off is a \
+period, or a servo's pulse, by more than 1 % and 5 us, a step pulse that is too short, or a pulse that \
 the pin does not show. Wires, drivers and motors are not seen.
 
 An axis with `holds-load` is not tested: the motors' supply has to be off, and its load would fall.
 
-Exit status: 0 all is as asked; 1 a measurement is off; 2 wrong usage or config, or the motors are
+Exit status: 0 all is as asked; 1 a measurement is off; 2 wrong usage or config, or the motors are \
 not said to be off; 3 the hardware is not there, or may not be used.";
 
 /// `lockstep selftest`.
@@ -74,17 +75,15 @@ pub(super) fn selftest(args: &SelftestArgs) -> Result<u8, CliError> {
     {
         log::info!("no real-time scheduling ({why}): jitter is more than a root user's");
     }
-    // An enable line may belong to several.
-    let names =
-        |o: &Output| o.motors.iter().map(|&m| config.motors[m].name.len() + 2).sum::<usize>();
-    let wide = config.outputs().iter().map(names).max().unwrap_or(0).max(7) - 2;
+    let table = table(config);
     if !args.json {
-        to_stdout(&format!("{} {place}\n\n{}\n", config.machine.name, heading(wide)))?;
+        let head = HEAD.map(|cells| table.line(&cells) + "\n").concat();
+        to_stdout(&format!("{} {place}\n\n{head}", config.machine.name))?;
     }
     let mut written = Ok(());
     let findings = test(config, &mut *backend, &stops.stop, &mut |finding| {
         if !args.json && written.is_ok() {
-            written = to_stdout(&format!("{}\n", row(finding, wide)));
+            written = to_stdout(&format!("{}\n", table.line(&cells(finding))));
         }
     });
     for finding in &findings {
@@ -147,54 +146,51 @@ fn micros(time: Duration) -> String {
     format!("{:.1}", time.as_secs_f64() * 1e6)
 }
 
-/// A line of the table.
-fn columns(wide: usize, cells: [&str; 8]) -> String {
-    let [motor, output, port, period, width, count, jitter, verdict] = cells;
-    format!(
-        "{motor:wide$}  {output:6}  {port:6}  {period:>19}  {width:>15}  {count:>9}  {jitter:>9}  {verdict}"
-    )
-}
-
-fn heading(wide: usize) -> String {
-    let top = columns(wide, ["", "", "", "period, us", "width, us", "pulses", "jitter,", ""]);
-    let below = columns(
-        wide,
-        ["motor", "output", "pin", "asked -> seen", "asked -> seen", "seen", "us", ""],
-    );
-    format!("{}\n{}", top.trim_end(), below.trim_end())
-}
-
-fn row(finding: &Finding, wide: usize) -> String {
-    let port = finding.port.as_ref().map(ToString::to_string).unwrap_or_default();
-    let only =
-        |what| columns(wide, [&finding.motor, finding.function, &port, "", "", "", "", what]);
-    match &finding.result {
-        Err(_) => only("FAILED"),
-        Ok(Tested::Not(_)) => only("not tested"),
-        Ok(Tested::Measured { asked, seen, off }) => {
-            let both = |asked: Option<Duration>, seen: Option<Spread>| {
-                let seen = seen.map_or_else(|| "-".to_owned(), |s| micros(s.median));
-                asked.map_or_else(String::new, |asked| format!("{} -> {seen}", micros(asked)))
-            };
-            let period = both(asked.period, seen.period);
-            let width = both(asked.width, seen.width);
-            let count = format!("{}/{}", seen.count, asked.count);
-            let jitter = seen.period.filter(|_| asked.period.is_some()).map(|p| micros(p.jitter()));
-            let verdict = if off.is_empty() { "ok" } else { "OFF" };
-            let jitter = jitter.unwrap_or_default();
-            let cells = [
-                &*finding.motor,
-                finding.function,
-                &port,
-                &period,
-                &width,
-                &count,
-                &jitter,
-                verdict,
-            ];
-            columns(wide, cells)
-        }
+/// The table, wide enough for what is to come: its lines are shown one by one.
+fn table(config: &Config) -> Columns {
+    let mut table = Columns::new("<<<>>>><");
+    HEAD.iter().for_each(|cells| table.make_room(cells));
+    let figures = ["20000 -> 20000.0", "2400 -> 2400.0", "1000/1000", "999.9", ""];
+    for output in config.outputs() {
+        // An enable line may belong to several.
+        let motors: Vec<_> = output.motors.iter().map(|&m| &*config.motors[m].name).collect();
+        let (motors, port) = (motors.join(", "), output.port.to_string());
+        let mut cells = vec![motors.as_str(), output.function, &port];
+        cells.extend(figures);
+        table.make_room(&cells);
     }
+    table
+}
+
+const HEAD: [[&str; 8]; 2] = [
+    ["", "", "", "period, us", "width, us", "pulses", "jitter,", ""],
+    ["motor", "output", "pin", "asked -> seen", "asked -> seen", "seen", "us", ""],
+];
+
+fn cells(finding: &Finding) -> Vec<String> {
+    let port = finding.port.as_ref().map(ToString::to_string).unwrap_or_default();
+    let mut cells = vec![finding.motor.clone(), finding.function.to_owned(), port];
+    let Ok(Tested::Measured { asked, seen, off }) = &finding.result else {
+        let what = if finding.result.is_err() { "FAILED" } else { "not tested" };
+        cells.push(what.to_owned());
+        return cells;
+    };
+    let both = |asked: Option<Duration>, seen: Option<Spread>| {
+        let seen = seen.map_or_else(|| "-".to_owned(), |s| micros(s.median));
+        asked.map_or_else(String::new, |asked| {
+            let asked = micros(asked);
+            format!("{} -> {seen}", asked.strip_suffix(".0").unwrap_or(&asked))
+        })
+    };
+    let jitter = seen.period.filter(|_| asked.period.is_some()).map(|p| micros(p.jitter()));
+    cells.extend([
+        both(asked.period, seen.period),
+        both(asked.width, seen.width),
+        format!("{}/{}", seen.count, asked.count),
+        jitter.unwrap_or_default(),
+        if off.is_empty() { "ok" } else { "OFF" }.to_owned(),
+    ]);
+    cells
 }
 
 fn closing(findings: &[Finding], stopped: bool) -> String {

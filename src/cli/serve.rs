@@ -18,14 +18,14 @@ use crate::service::{ConfigFile, Journal, Places, runtime_folder, serve as serve
 
 const EXAMPLES: &str = "\
 Examples:
-  lockstep serve --backend sim --config config/xyz-stage.toml     on a laptop
-  lockstep serve                                                  as the systemd unit does
+  lockstep serve --backend sim -c config/xyz-stage.toml  on a laptop
+  lockstep serve                                         as the systemd unit
 
-The socket is for its owner and group alone (mode 0660). Whoever may write to it moves the motors.
-Files: control.sock, and status (the status page), in $RUNTIME_DIRECTORY, else in /run/lockstep, else
-in $XDG_RUNTIME_DIR/lockstep; `[service] group` in the config names another group. The journal in
-$STATE_DIRECTORY says how the service ended: where that was not clean, or in a fault, nothing moves
-until `lockstep clear`. With [power] in the config the board is asked once a second whether its supply
+The socket is for its owner and group alone (mode 0660). Whoever may write to it moves the motors. \
+Files: control.sock, and status (the status page), in $RUNTIME_DIRECTORY, else in /run/lockstep, else \
+in $XDG_RUNTIME_DIR/lockstep; `[service] group` in the config names another group. The journal in \
+$STATE_DIRECTORY says how the service ended: where that was not clean, or in a fault, nothing moves \
+until `lockstep clear`. With [power] in the config the board is asked once a second whether its supply \
 is low; $LOCKSTEP_SYS is where to look in place of /sys.";
 
 /// `lockstep serve`.

@@ -12,7 +12,9 @@ use clap::Args;
 use super::plot;
 use super::progress::ProgressLine;
 use super::trace_file::TraceFile;
-use super::{CliError, DEFAULT_CONFIG, DONE, FAILED, HARDWARE, json, table, to_stdout, verify};
+use super::{
+    CliError, DEFAULT_CONFIG, DONE, FAILED, HARDWARE, json, room, table, to_stdout, verify,
+};
 use crate::board::Model;
 use crate::config::{Action, AtStart, Config, Diagnostic, Loaded, MotorConfig, Source, StepConfig};
 use crate::hal::HalError;
@@ -225,10 +227,10 @@ pub(super) fn carry_out(
     };
     let mut text = match args.json {
         true => json::json(&report, proof.as_ref()),
-        false => table::table(&report, &show.place, duration),
+        false => table::table(&report, &show.place, duration, room()),
     };
     if let Some(proof) = proof.as_ref().filter(|_| !args.json) {
-        text += &format!("\n{proof}");
+        text += &format!("\n{proof:0$}", room());
     }
     to_stdout(&text)?;
     written?;

@@ -16,9 +16,9 @@ use crate::units::{Percent, Time};
 const EXAMPLES: &str = "\
 Examples:
   lockstep simulate tour --config config/xyz-stage.toml
-  lockstep simulate tour --config config/xyz-stage.toml --verify --plot tour.svg
+  lockstep simulate tour -c config/xyz-stage.toml --verify --plot tour.svg
   lockstep simulate tour --config config/xyz-stage.toml --fault y@2s
-  lockstep simulate tour --config config/xyz-stage.toml --at 1s=hold --at 2s=resume --plot tour.svg
+  lockstep simulate tour -c config/xyz-stage.toml --at 1s=hold --at 2s=resume
   lockstep simulate --config config/two-servos.toml --for 10min --json
 
 The same program gives the same edges, to the nanosecond, each time.";

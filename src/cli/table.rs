@@ -1,29 +1,20 @@
-use std::fmt::Write;
 use std::time::Duration;
 
 use crate::machine::{Cause, MotorReport, Outcome, Place, RunReport, RunResult};
+use crate::text::Columns;
 
-/// A run as a table for people, at most 100 columns wide where the motors' names are short.
-/// `limit` is the time it was given.
-pub(super) fn table(report: &RunReport, place: &str, limit: Option<Duration>) -> String {
+/// A run as a table for people, in lines of at most `within` letters. `limit` is the time it was given.
+pub(super) fn table(
+    report: &RunReport,
+    place: &str,
+    limit: Option<Duration>,
+    within: usize,
+) -> String {
     let mut out = format!("{} {place}\n\n", report.program);
-    let header = ["motor", "outcome", "position", "steps", "late p50", "late p99", "late max"];
-    let mut rows = vec![header.map(str::to_owned)];
-    rows.extend(report.motors.iter().map(row));
-    let wide = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 7] = std::array::from_fn(wide);
-    for row in &rows {
-        let mut line = String::new();
-        for (column, (cell, wide)) in row.iter().zip(widths).enumerate() {
-            // Writing to a `String` can't fail.
-            let _ = match column {
-                0 | 1 => write!(line, "{cell:wide$}  "),
-                _ => write!(line, "{cell:>wide$}  "),
-            };
-        }
-        out += line.trim_end();
-        out.push('\n');
-    }
+    let mut table = Columns::new("<<>>>>>");
+    table.row(["motor", "outcome", "position", "steps", "late p50", "late p99", "late max"]);
+    report.motors.iter().for_each(|motor| table.row(row(motor)));
+    out += &table.text(within);
     out.push('\n');
     for note in notes(report) {
         out += &note;
@@ -223,14 +214,14 @@ y: its time-out passed
 
 failed after 12.346 s: y
 ";
-        assert_eq!(table(&report(RunResult::Failed, motors), "here", None), expected);
+        assert_eq!(table(&report(RunResult::Failed, motors), "here", None, 100), expected);
     }
 
     #[test]
     fn the_last_line_says_how_it_ended() {
         let last = |result, limit: Option<u64>| {
             let motors = vec![motor("x", Some(Outcome::Reached), Place::Commanded)];
-            let text = table(&report(result, motors), "here", limit.map(Duration::from_secs));
+            let text = table(&report(result, motors), "here", limit.map(Duration::from_secs), 80);
             text.lines().last().map(str::to_owned).unwrap()
         };
         assert_eq!(last(RunResult::Done, None), "done in 12.346 s");

@@ -7,7 +7,7 @@ use std::thread;
 
 use clap::Args;
 
-use super::{CliError, DEFAULT_CONFIG, DONE, FAILED, json, to_stdout};
+use super::{CliError, DEFAULT_CONFIG, DONE, FAILED, json, room, to_stdout};
 use crate::config::Config;
 use crate::trace::Recording;
 use crate::units::Time;
@@ -19,8 +19,8 @@ Examples:
   lockstep verify tour.vcd --config config/xyz-stage.toml
   lockstep verify real.vcd --config config/xyz-stage.toml --lateness 50us
 
-It reads the trace and the config and nothing else, and proves every pulse, gap, DIR time, count,
-travel, speed, acceleration, jerk, servo period and line against them. Exit status 1: a rule was broken,
+It reads the trace and the config and nothing else, and proves every pulse, gap, DIR time, count, \
+travel, speed, acceleration, jerk, servo period and line against them. Exit status 1: a rule was broken, \
 or the recording is not complete; 2: the trace is not of this config, or no trace.";
 
 /// `lockstep verify`.
@@ -50,7 +50,7 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<u8, CliError> {
         .map_err(|e| CliError::Unreadable { file: args.trace.clone(), error: e.to_string() })?;
     let text = match args.json {
         true => format!("{}\n", json::proof(&report)),
-        false => report.to_string(),
+        false => format!("{report:0$}", room()),
     };
     to_stdout(&text)?;
     Ok(if report.is_clean() { DONE } else { FAILED })

@@ -15,6 +15,7 @@ use crate::protocol::{
     Event, EventLine, MachineState, MotorState, OutcomeWord, Outgoing, Reply, Request, Status,
     StatusReply, Subscribe, Topic,
 };
+use crate::text::Columns;
 use crate::units::Time;
 
 /// How long the service may take to answer.
@@ -163,7 +164,8 @@ fn frame(
     let reason = status.reason.as_ref().map_or(String::new(), |r| format!(": {r}"));
     lines.push((format!("{state}{reason}"), colour));
     let motors = &status.motors.0;
-    let wide = motors.iter().map(|m| m.0.chars().count()).max().unwrap_or(0);
+    let mut table = Columns::new("<<><");
+    let mut motor_colours = Vec::new();
     for (name, motor) in motors {
         let (does, colour) = match motor.state {
             MotorState::Off => ("off", None),
@@ -173,22 +175,21 @@ fn frame(
             MotorState::Fault => ("fault", Some(RED)),
         };
         let at = place(&motor.at);
-        let mut line = format!("{name:wide$}  {does:6}  {at:>16}");
-        if let Some(number) = motor.number {
-            line += &format!("  move {number}");
+        let mut more = Vec::new();
+        more.extend(motor.number.map(|number| format!("move {number}")));
+        let late = motor.lateness_us;
+        if late.max > 0.0 {
+            more.push(format!("late p99 {:.1} us, max {:.1} us", late.p99, late.max));
         }
-        if motor.lateness_us.max > 0.0 {
-            let late = motor.lateness_us;
-            line += &format!("  late p99 {:.1} us, max {:.1} us", late.p99, late.max);
-        }
-        if let Some(holder) = &motor.holder {
-            line += &format!("  held by {holder}");
-        }
-        if let Some(fault) = &motor.fault {
-            line += &format!("  {fault}");
-        }
-        lines.push((line, colour));
+        more.extend(motor.holder.iter().map(|holder| format!("held by {holder}")));
+        more.extend(motor.fault.clone());
+        table.row([name.as_str(), does, &at, &more.join("  ")]);
+        motor_colours.push(colour);
     }
+    // So that the table does not jump while it is drawn anew.
+    table.make_room(&["", "moving", "-1000.0001 mm", ""]);
+    // What does not fit is cut: a drawing has one row for each motor.
+    lines.extend(table.lines(usize::MAX).into_iter().zip(motor_colours));
     if !status.programs.is_empty() {
         lines.push((format!("programs: {}", status.programs.join(", ")), None));
     }

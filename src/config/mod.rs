@@ -67,7 +67,6 @@ mod flow;
 mod load;
 mod model;
 mod moves;
-mod nearest;
 mod output;
 mod outputs;
 mod parts;

@@ -112,7 +112,7 @@ fn no_single_action(r: &Reader<'_>, table: &Table<'_>, present: &[Key]) -> Optio
     if present.is_empty() {
         // As a rule a slip of the pen.
         for (key, _) in table.entries {
-            if super::nearest::nearest(key.get_ref(), actions).is_some() {
+            if crate::text::nearest(key.get_ref(), actions).is_some() {
                 r.unknown_key(span_of(key), key.get_ref(), &table.title, &actions);
                 return None;
             }

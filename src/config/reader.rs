@@ -8,8 +8,8 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::nearest::nearest;
 use super::{Diagnostic, Source, Span};
+use crate::text::nearest;
 use crate::units::{Dimension, Quantity, Time, UnitError};
 
 /// A key that a table may have, and a value for it that an error can show.

@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{ErrorCode, ErrorReply};
 use super::event::Event;
-use super::nearest;
 use super::node::{FieldError, Node};
 use super::reply::Reply;
 use super::request::Request;
+use crate::text::nearest;
 
 /// The version of the protocol: the `v` of every line.
 pub const VERSION: u32 = 1;
@@ -94,7 +94,7 @@ impl Incoming {
             Some(Ok(request)) => Ok(Incoming { id, request }),
             Some(Err(error)) => Err(refused(error.reply(&verb))),
             None => {
-                let hint = match nearest(&verb, Request::WORDS) {
+                let hint = match nearest(&verb, Request::WORDS.iter().copied()) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("there are {}", Request::WORDS.join(", ")),
                 };

@@ -63,27 +63,3 @@ pub use status::{
     StatusReply, ThreadStatus,
 };
 pub use values::{Named, Rate, Target};
-
-/// The one of `known` that `word` is a slip of, if there is one.
-fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    let near = known.iter().map(|other| (slips(word, other), *other));
-    near.filter(|(slips, other)| *slips <= 1 + other.len() / 4).min().map(|(_, other)| other)
-}
-
-/// How many letters have to be added, taken away or changed to make `a` of `b`.
-fn slips(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    // Longer words are slips of nothing.
-    let a = a.chars().take(64);
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}

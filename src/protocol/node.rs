@@ -9,7 +9,7 @@ use serde::de::{MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::error::{ErrorCode, ErrorReply};
-use super::nearest;
+use crate::text::nearest;
 
 /// How deep lists and objects may be nested in a line.
 pub const MAX_DEPTH: usize = 32;
@@ -245,7 +245,7 @@ impl de::Error for FieldError {
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        let hint = match (nearest(field, expected), expected) {
+        let hint = match (nearest(field, expected.iter().copied()), expected) {
             (Some(near), _) => format!("did you mean `{near}`?"),
             (None, []) => "it takes no fields of its own".to_string(),
             (None, _) => format!("it takes {}", one_of(expected)),

@@ -235,13 +235,13 @@ fn clients_are_lenient() {
 
 #[test]
 fn a_slip_is_told_from_nonsense() {
-    let verbs = Request::WORDS;
-    for (word, near) in [("mvoe", Some("move")), ("programlist", Some("program-list"))] {
-        assert_eq!(nearest(word, verbs), near);
-    }
-    assert_eq!(nearest("unrelated", verbs), None);
-    assert_eq!(nearest(&"é".repeat(10_000), verbs), None);
-    assert_eq!((slips("abc", "abc"), slips("", "abc"), slips("abd", "bc")), (0, 3, 2));
+    let told = |verb: &str| {
+        let line = format!(r#"{{"v":1,"id":1,"do":"{verb}"}}"#);
+        Incoming::parse(&line).unwrap_err().error.message
+    };
+    assert!(told("mvoe").ends_with("did you mean `move`?"), "{}", told("mvoe"));
+    assert!(told("programlist").ends_with("did you mean `program-list`?"));
+    assert!(told("unrelated").contains("; there are "));
 }
 
 fn json_value() -> impl Strategy<Value = Value> {

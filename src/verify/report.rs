@@ -1,5 +1,6 @@
 use std::fmt;
 
+use crate::text::Columns;
 use crate::units::Instant;
 
 /// What `verify` says of a bound.
@@ -78,7 +79,8 @@ impl Report {
 }
 
 impl fmt::Display for Report {
-    /// The table, the violations, the notes and the verdict.
+    /// The table, the violations, the notes and the verdict. With a width (`{report:80}`) the table's words are folded
+    /// so that it is no wider.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.lost > 0 {
             return writeln!(
@@ -87,31 +89,23 @@ impl fmt::Display for Report {
                 self.lost
             );
         }
-        let head = ["motor", "bound", "required", "seen", "verdict"].map(str::to_owned);
-        let mut rows = vec![head];
-        rows.extend(self.bounds.iter().map(|b| {
-            let verdict = match b.count {
-                0 => b.verdict.word().to_owned(),
-                n => format!("{} {n}x", b.verdict.word()),
-            };
-            [b.motor.clone(), b.name.to_owned(), b.required.clone(), b.seen.clone(), verdict]
-        }));
-        let wide = |c: usize| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0);
-        let widths: [usize; 5] = std::array::from_fn(wide);
+        let mut table = Columns::new("<<<<<");
+        table.row(["motor", "bound", "required", "seen", "verdict"]);
         let mut last = "";
-        for (n, row) in rows.iter().enumerate() {
-            if n > 1 && row[0] != last {
-                writeln!(f)?;
+        for bound in &self.bounds {
+            if !last.is_empty() && bound.motor != last {
+                table.gap();
             }
             // A motor's name stands in its first row.
-            let name = if n > 0 && row[0] == last { "" } else { &row[0] };
-            let mut line = format!("{name:w$}", w = widths[0]);
-            for (cell, width) in row.iter().zip(widths).skip(1) {
-                line.push_str(&format!("  {cell:width$}"));
-            }
-            writeln!(f, "{}", line.trim_end())?;
-            last = if n > 0 { &row[0] } else { "" };
+            let name = if bound.motor == last { "" } else { bound.motor.as_str() };
+            last = &bound.motor;
+            let verdict = match bound.count {
+                0 => bound.verdict.word().to_owned(),
+                n => format!("{} {n}x", bound.verdict.word()),
+            };
+            table.row([name, bound.name, &bound.required, &bound.seen, &verdict]);
         }
+        f.write_str(&table.text(f.width().unwrap_or(usize::MAX)))?;
         writeln!(f)?;
         for bound in self.broken() {
             for violation in &bound.first {

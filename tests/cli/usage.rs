@@ -275,8 +275,7 @@ fn selftest_on_the_simulator() {
     let first =
         "two-servos on the simulator, in virtual time: this says nothing about any board\n\n";
     assert!(text.starts_with(first), "{text}");
-    let row =
-        "left   pulse   GPIO18   20000.0 -> 20000.0  1500.0 -> 1500.0      20/20        0.0  ok\n";
+    let row = "left   pulse   GPIO18  20000 -> 20000.0  1500 -> 1500.0      20/20      0.0  ok\n";
     assert!(text.contains(row), "{text}");
     assert!(text.ends_with("\n\nall 6 measurements are as asked\n"), "{text}");
 

@@ -3,4 +3,5 @@
 
 mod configs;
 mod examples;
+mod rooms;
 mod traces;

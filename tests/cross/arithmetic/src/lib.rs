@@ -9,6 +9,8 @@ pub mod board;
 pub mod config;
 #[path = "../../../../src/motion/mod.rs"]
 pub mod motion;
+#[path = "../../../../src/text/mod.rs"]
+mod text;
 #[path = "../../../../src/trace/mod.rs"]
 pub mod trace;
 #[path = "../../../../src/units/mod.rs"]
