@@ -8,17 +8,17 @@ use super::{CliError, DEFAULT_CONFIG};
 
 const EXAMPLES: &str = "\
 Examples:
-  sudo lockstep safe      after a crash, or a kill -9
-  ExecStopPost=/usr/bin/lockstep safe --config %E/lockstep/lockstep.toml
+  sudo lockstep safe                 after a crash, or a kill -9
+  ExecStopPost=/usr/bin/lockstep safe --config %E/lockstep/lockstep.toml     in a systemd unit
 
-STEP lines go low, coils and enable lines go off, PWM signals end after a whole pulse. DIR lines \
+STEP lines go low, coils and enable lines go off, PWM signals end after a whole pulse. DIR lines
 stay as they are; so does the enable line of an axis with `holds-load`. Run it as often as you like.
 
 It goes by the list of outputs that `run` or `serve` has kept with the config that it accepted last,
 in $RUNTIME_DIRECTORY, else in /run/lockstep, else in $XDG_RUNTIME_DIR/lockstep; else by that config,
 whichever release has accepted it, as far as it can be read; by FILE only where there is none.
 
-Exit status: 0 all outputs are safe; 2 there is no config; 3 an output could not be made safe (it \
+Exit status: 0 all outputs are safe; 2 there is no config; 3 an output could not be made safe (it
 is named, and the others are safe), or another lockstep is alive and drives this header.";
 
 /// `lockstep safe`.
@@ -69,21 +69,10 @@ mod on_linux {
         if !args.json {
             to_stdout(&format!("config: {}\n", chosen.said))?;
         }
-        let next = chosen.changing.as_ref().map(|loaded| &loaded.config);
-        let configs: Vec<_> = [&chosen.loaded.config].into_iter().chain(next).collect();
-        // What is to come is known: lines are shown one by one, and stand below each other nevertheless.
-        let mut table = Columns::new("<<<");
-        for config in &configs {
-            for output in config.outputs() {
-                let motors: Vec<_> =
-                    output.motors.iter().map(|&m| config.motors[m].name.clone()).collect();
-                table.make_room(&[output.port.to_string(), who(&motors, output.function)]);
-            }
-        }
         let mut broken_pipe = Ok(());
         let mut told = |made: &MadeSafe| {
             if !args.json && broken_pipe.is_ok() {
-                broken_pipe = to_stdout(&format!("{}\n", table.line(&cells(made))));
+                broken_pipe = to_stdout(&format!("{}\n", line(made)));
             }
         };
         let all = make_safe(&chosen.outputs, board, &mut told);
@@ -209,7 +198,7 @@ mod on_linux {
     fn line(made: &MadeSafe) -> String {
         let who = format!("{} {}", made.output.motors.join(", "), made.output.function);
         let what = made.result.as_ref().map_or("NOT SAFE", |did| what(*did));
-        [made.output.port.to_string(), who(&made.motors, made.output.function), what.to_owned()]
+        format!("{:6}  {who:20}  {what}", made.output.port.to_string())
     }
 
     fn object(chosen: &Chosen, all: &[MadeSafe]) -> Value {
