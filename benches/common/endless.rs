@@ -7,7 +7,8 @@ use std::io::{self, Read};
 
 use lockstep::config::Config;
 use lockstep::machine::{Machine, RunOptions};
-use lockstep::trace::{Recording, SignalKind, Value};
+use lockstep::trace::{SignalKind, Value};
+use lockstep::units::Instant;
 
 /// One axis at 192,000 steps a second, that goes out and comes back in `out` and `back` moves.
 pub const FAST: &str = r#"
@@ -64,13 +65,12 @@ impl Endless {
                 text,
                 "$scope module {scope} $end $var {kind} {code} {name} $end $upscope $end"
             );
-            let of =
-                |(at, value): (lockstep::units::Instant, Value)| (at.as_nanos(), n as u32, value);
+            let of = |(at, value): (Instant, Value)| (at.as_nanos(), n as u32, value);
             events.extend(recording.records(signal.id()).map(of));
         }
         text += "$enddefinitions $end\n";
         events.sort_by_key(|e| (e.0, e.1));
-        let lasts = recording_end(&recording) + 1_000_000;
+        let lasts = recording.end().as_nanos() + 1_000_000;
         Endless { events, lasts, rounds, round: 0, next: 0, text, taken: 0, now: None }
     }
 
@@ -84,8 +84,8 @@ impl Endless {
                 continue;
             };
             self.next += 1;
-            if self.round > 0 && *at == 0 {
-                // What stands from the start on stands.
+            if self.round > 0 && *at == 0 && matches!(value, Value::Text(_)) {
+                // Once is enough for what is said of the trace as a whole.
                 continue;
             }
             let at = at + self.round * self.lasts;
@@ -102,10 +102,6 @@ impl Endless {
             };
         }
     }
-}
-
-fn recording_end(recording: &Recording) -> u64 {
-    recording.end().as_nanos()
 }
 
 fn code(signal: u32) -> char {

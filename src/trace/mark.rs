@@ -132,10 +132,12 @@ pub enum PlanChange {
     Turn,
     /// More of a path.
     Path,
+    /// These motors join a jog or a stream that is under way, from rest, at the positions that stand beside it.
+    Join,
 }
 
 impl PlanChange {
-    const ALL: [PlanChange; 8] = [
+    const ALL: [PlanChange; 9] = [
         PlanChange::Hold,
         PlanChange::Resume,
         PlanChange::Stop,
@@ -144,6 +146,7 @@ impl PlanChange {
         PlanChange::Renew,
         PlanChange::Turn,
         PlanChange::Path,
+        PlanChange::Join,
     ];
 
     /// Its word in a mark.
@@ -157,6 +160,7 @@ impl PlanChange {
             PlanChange::Renew => "renew",
             PlanChange::Turn => "turn",
             PlanChange::Path => "path",
+            PlanChange::Join => "join",
         }
     }
 }

@@ -59,7 +59,8 @@ impl Course {
         let late = Self::late(options);
         let show = |x: f64| if x.is_finite() { figure(x) } else { "unlimited".to_owned() };
         let unit = motor.unit.symbol();
-        let pace = Pace { acceleration: of(limits.acceleration), jerk: of(limits.jerk), late };
+        let [speed, acceleration, jerk] = [limits.speed, limits.acceleration, limits.jerk].map(of);
+        let pace = Pace { speed, acceleration, jerk, late };
         let assumed = match axis.at_start {
             AtStart::Assume(position) => Some(of(position).round() as i64),
             _ => None,

@@ -16,17 +16,19 @@ use crate::trace::{MoveKind, PlanChange};
 /// What the edges of an axis say of its speed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
-    /// Steps a second squared.
+    /// The limits: steps a second,
+    pub speed: f64,
+    /// squared,
     pub acceleration: f64,
-    /// Steps a second cubed.
+    /// and cubed.
     pub jerk: f64,
     /// How late an edge may be, nanoseconds.
     pub late: u64,
 }
 
 impl Pace {
-    /// The least speed that a motor can have lost in `nanos`.
-    fn lost(&self, nanos: u64) -> f64 {
+    /// How much a speed can change in `nanos`.
+    fn changes(&self, nanos: u64) -> f64 {
         self.acceleration * (nanos + 2 * self.late) as f64 / 1e9
     }
 
@@ -55,9 +57,9 @@ impl Pace {
 #[derive(Clone, Copy, Debug)]
 struct Renewal {
     at: u64,
-    /// The least speed that it had there.
+    /// The least speed that it may have had there.
     speed: f64,
-    /// The highest since.
+    /// The highest that it may have had since.
     top: f64,
 }
 
@@ -136,8 +138,8 @@ impl Heading {
             PlanChange::Renew if !signed => match self.pace {
                 Some(_) => {
                     self.turns = true;
-                    let speed = self.least_speed(at);
-                    self.renewed = Some(Renewal { at, speed, top: speed });
+                    let (speed, top) = self.speed(at);
+                    self.renewed = Some(Renewal { at, speed, top });
                 }
                 None => (self.turns, self.spare) = (true, 1),
             },
@@ -163,17 +165,19 @@ impl Heading {
         self.spare > 0 || self.renewed.is_some()
     }
 
-    /// The least speed that the last steps leave it at `at`, in steps a second.
-    fn least_speed(&self, at: u64) -> f64 {
-        let (Some(pace), Some(last), Some(before)) = (self.pace, self.last, self.before) else {
-            return 0.0;
-        };
-        let mean = 1e9 / (last - before + pace.late).max(1) as f64;
-        (mean - pace.lost(at.saturating_sub(before))).max(0.0)
+    /// The least and the highest speed that the last steps leave it at `at`, in steps a second.
+    fn speed(&self, at: u64) -> (f64, f64) {
+        let Some(pace) = self.pace else { return (0.0, f64::INFINITY) };
+        let (Some(last), Some(before)) = (self.last, self.before) else { return (0.0, pace.speed) };
+        let (gap, changed) = (last - before, pace.changes(at.saturating_sub(before)));
+        let least = 1e9 / (gap + pace.late) as f64 - changed;
+        let most = 1e9 / gap.saturating_sub(pace.late).max(1) as f64 + changed;
+        (least.max(0.0), most.min(pace.speed))
     }
 
     fn faster_than_turning(&self, at: u64) -> bool {
-        self.pace.is_some_and(|pace| self.least_speed(at) >= pace.sure().max(f64::MIN_POSITIVE))
+        let least = self.speed(at).0;
+        self.pace.is_some_and(|pace| least > 0.0 && least >= pace.sure())
     }
 
     fn one_way(&self) -> bool {
@@ -190,7 +194,8 @@ impl Heading {
         if self.kind.is_none() {
             return;
         }
-        if self.brakes {
+        // A servo's last pulses may show the rest of its way a little later.
+        if self.brakes && self.pace.is_some() {
             self.still.look(at, !self.held, || "moves while it is held".into());
         }
         let turned = self.up.replace(up).is_some_and(|was| was != up);
@@ -210,12 +215,9 @@ impl Heading {
             return;
         }
         self.before = self.last.replace(at);
-        if let (Some(renewed), Some(pace), Some(before)) =
-            (&mut self.renewed, self.pace, self.before)
-        {
-            let mean = 1e9 / (at - before).max(1) as f64;
-            // As fast as it may have been at some time in between.
-            renewed.top = renewed.top.max(mean + pace.lost(at - before));
+        let most = self.speed(at).1;
+        if let (Some(renewed), Some(_)) = (&mut self.renewed, self.before) {
+            renewed.top = renewed.top.max(most);
         }
     }
 

@@ -33,28 +33,41 @@ impl Estimate {
     }
 }
 
-/// The mean of the derivative whose order is one less than the number of samples (2 to 4, in the
-/// order of their time).
-pub(super) fn derivative(samples: &[Sample]) -> Estimate {
-    let first = samples[0];
-    let seconds = |s: &Sample| s.at.saturating_sub(first.at) as f64 / 1e9;
-    let factorial = [1.0, 1.0, 2.0, 6.0][samples.len() - 1];
-    let mut estimate = Estimate { value: 0.0, bar: 0.0 };
-    for (i, sample) in samples.iter().enumerate() {
-        let mut weight = factorial;
-        for (j, other) in samples.iter().enumerate() {
-            if i != j {
-                weight /= seconds(sample) - seconds(other);
-            }
-        }
+/// The means of the first, second and third derivative that the newest two, three and four of these samples
+/// give, as far as there are so many (2 to 4, in the order of their time).
+///
+/// The weight of a sample is the factorial over the product of its distances in time from the others. A trace
+/// has millions of windows, so each distance is divided by once.
+fn derivatives(samples: &[Sample]) -> [Option<Estimate>; 3] {
+    let [.., c, d] = samples else { return [None; 3] };
+    let per = |a: &Sample, b: &Sample| 1e9 / b.at.saturating_sub(a.at) as f64;
+    let cd = per(c, d);
+    let first = estimate([(c, -cd), (d, cd)], c.mid);
+    let [.., b, _, _] = samples else { return [Some(first), None, None] };
+    let (bc, bd) = (per(b, c), per(b, d));
+    let (wb, wc, wd) = (bc * bd, -bc * cd, bd * cd);
+    let second = estimate([(b, 2.0 * wb), (c, 2.0 * wc), (d, 2.0 * wd)], b.mid);
+    let [.., a, _, _, _] = samples else { return [Some(first), Some(second), None] };
+    let (ab, ac, ad) = (per(a, b), per(a, c), per(a, d));
+    let third = estimate(
+        [(a, -6.0 * ab * ac * ad), (b, 6.0 * ab * wb), (c, 6.0 * ac * wc), (d, 6.0 * ad * wd)],
+        a.mid,
+    );
+    [Some(first), Some(second), Some(third)]
+}
+
+/// The sum of positions with these weights, which sum up to nothing, and its bar.
+fn estimate<const N: usize>(terms: [(&Sample, f64); N], from: f64) -> Estimate {
+    let (mut value, mut bar) = (0.0, 0.0);
+    for (sample, weight) in terms {
         if !weight.is_finite() {
             // Two samples of one instant say nothing about a speed.
             return Estimate { value: 0.0, bar: f64::INFINITY };
         }
-        estimate.value += weight * (sample.mid - first.mid);
-        estimate.bar += weight.abs() * sample.radius;
+        value += weight * (sample.mid - from);
+        bar += weight.abs() * sample.radius;
     }
-    estimate
+    Estimate { value, bar }
 }
 
 /// What rounding in a plan may exceed a limit by, as a share of it.
@@ -102,10 +115,8 @@ impl Limit {
         Limit { limit, best: None, first: Vec::new(), count: 0, last_to: 0, held_best: None }
     }
 
-    /// Takes the derivative of these samples; `hold` keeps it back.
-    pub fn see(&mut self, samples: &[Sample], hold: bool) {
-        let estimate = derivative(samples);
-        let found = Found { from: samples[0].at, to: samples[samples.len() - 1].at, estimate };
+    /// Takes an estimate; `hold` keeps it back.
+    fn see(&mut self, found: Found, hold: bool) {
         if hold {
             if found.worse_than(&self.held_best) {
                 self.held_best = Some(found);
@@ -179,9 +190,11 @@ impl Limits {
 
     /// All derivatives that the last samples of `samples` (at most 4) give.
     pub fn see(&mut self, samples: &[Sample], hold: bool) {
-        for (order, limit) in self.0.iter_mut().enumerate() {
-            if let Some(skip) = samples.len().checked_sub(order + 2) {
-                limit.see(&samples[skip..], hold);
+        let Some(&Sample { at: to, .. }) = samples.last() else { return };
+        for (order, estimate) in derivatives(samples).into_iter().enumerate() {
+            if let Some(estimate) = estimate {
+                let from = samples[samples.len() - 2 - order].at;
+                self.0[order].see(Found { from, to, estimate }, hold);
             }
         }
     }
@@ -203,6 +216,11 @@ mod tests {
 
     fn exact(at: u64, mid: f64) -> Sample {
         Sample { at, mid, radius: 0.0 }
+    }
+
+    /// Of the order that all of these samples give.
+    fn derivative(samples: &[Sample]) -> Estimate {
+        derivatives(samples)[samples.len() - 2].unwrap()
     }
 
     #[test]
@@ -247,16 +265,20 @@ mod tests {
     #[test]
     fn overlapping_windows_are_one_stretch() {
         let mut limit = Limit::new(1.0);
+        let speed = |limit: &mut Limit, from: u64, to: u64, way: f64, hold: bool| {
+            let estimate = derivative(&[exact(from, 0.0), exact(to, way)]);
+            limit.see(Found { from, to, estimate }, hold);
+        };
         for k in 0..10u64 {
-            limit.see(&[exact(k * 100, 0.0), exact(k * 100 + 200, 1e-6 * (k + 1) as f64)], false);
+            speed(&mut limit, k * 100, k * 100 + 200, 1e-6 * (k + 1) as f64, false);
         }
-        limit.see(&[exact(5_000, 0.0), exact(5_100, 1.0)], false);
+        speed(&mut limit, 5_000, 5_100, 1.0, false);
         assert_eq!(limit.count(), 2);
         assert_eq!(limit.broken()[0].from, 900);
-        limit.see(&[exact(9_000, 0.0), exact(9_001, 1.0)], true);
+        speed(&mut limit, 9_000, 9_001, 1.0, true);
         limit.forget();
         assert_eq!(limit.count(), 2);
-        limit.see(&[exact(9_000, 0.0), exact(9_001, 1.0)], true);
+        speed(&mut limit, 9_000, 9_001, 1.0, true);
         limit.settle();
         assert_eq!((limit.count(), limit.best().map(|b| b.from)), (3, Some(9_000)));
     }

@@ -52,7 +52,9 @@ impl Checker {
                 && !std::mem::replace(&mut begin[motor], true)
         });
         if begun || !starts.is_empty() {
-            self.begin(at, &told.begun, &starts);
+            let joins = told.changed.iter().filter(|c| c.1 == PlanChange::Join);
+            let joins: Vec<_> = joins.map(|(id, _, motors)| (*id, motors.as_slice())).collect();
+            self.begin(at, &told.begun, &joins, &starts);
         }
         for (id, change, motors) in told.changed {
             self.changed(at, id, change, &motors);
@@ -164,16 +166,30 @@ impl Checker {
         }
     }
 
-    fn begin(&mut self, at: u64, begun: &[Begun], starts: &[(usize, f64)]) {
+    fn begin(
+        &mut self,
+        at: u64,
+        begun: &[Begun],
+        joins: &[(u64, &[usize])],
+        starts: &[(usize, f64)],
+    ) {
         let again: Vec<usize> = starts.iter().map(|s| s.0).collect();
         self.moves.close(at, &again, &mut self.halted);
         self.tell_halted();
         let mut places = Vec::with_capacity(starts.len());
         for &(motor, position) in starts {
             self.motors[motor].start(at, position);
-            places.push((motor, self.motors[motor].place()));
+            let place = (motor, self.motors[motor].place());
+            let joined = joins.iter().find(|j| j.1.contains(&motor));
+            let kind = joined.and_then(|j| self.moves.join(j.0, place));
+            match (kind, self.motors[motor].heading_mut()) {
+                (None, _) => places.push(place),
+                (Some(kind), heading) => heading.into_iter().for_each(|h| h.begin(kind)),
+            }
         }
-        self.moves.begin(begun, &places);
+        if !(begun.is_empty() && places.is_empty()) {
+            self.moves.begin(begun, &places);
+        }
         for one in begun {
             let motors = one.motors.as_deref().unwrap_or_default();
             for &motor in motors {

@@ -45,9 +45,18 @@ pub(super) struct Begun {
     pub motors: Option<Vec<usize>>,
 }
 
+impl Part {
+    fn new((motor, start): (usize, f64)) -> Part {
+        let (lowest, highest) = (start, start);
+        Part { motor, start, lowest, highest, end: None, halted: false }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Move {
     id: u64,
+    kind: MoveKind,
+    /// It is on its line.
     aligned: bool,
     motors: Option<Vec<usize>>,
     ended: Option<u64>,
@@ -56,7 +65,7 @@ struct Move {
 impl Move {
     fn new(begun: &Begun) -> Move {
         let aligned = begun.kind == MoveKind::Aligned;
-        Move { id: begun.id, aligned, motors: begun.motors.clone(), ended: None }
+        Move { id: begun.id, kind: begun.kind, aligned, motors: begun.motors.clone(), ended: None }
     }
 }
 
@@ -160,17 +169,7 @@ impl Moves {
         }
         let moves: Vec<Move> = begun.iter().map(Move::new).collect();
         let aligned = moves.iter().any(|m| m.aligned);
-        let parts: Vec<Part> = starts
-            .iter()
-            .map(|&(motor, start)| Part {
-                motor,
-                start,
-                lowest: start,
-                highest: start,
-                end: None,
-                halted: false,
-            })
-            .collect();
+        let parts: Vec<Part> = starts.iter().map(|&s| Part::new(s)).collect();
         let mut pairs = Vec::new();
         if aligned {
             for a in 0..parts.len() {
@@ -178,6 +177,19 @@ impl Moves {
             }
         }
         self.groups.push(Group { aligned, moves, parts, pairs });
+    }
+
+    /// A motor joins a move that is under way, from this position in grains. Says how that is planned.
+    pub fn join(&mut self, id: u64, start: (usize, f64)) -> Option<MoveKind> {
+        let is = |m: &&mut Move| m.id == id && m.ended.is_none();
+        for group in &mut self.groups {
+            if let Some(one) = group.moves.iter_mut().find(is) {
+                one.motors.iter_mut().for_each(|m| m.push(start.0));
+                group.parts.push(Part::new(start));
+                return Some(one.kind);
+            }
+        }
+        None
     }
 
     /// Motors have moved in this instant; `place` gives a motor's position in grains.

@@ -132,7 +132,9 @@ impl StepMotion {
         let mut width = 1;
         while width <= WIDEST.min(newest) {
             // Wide windows need not be looked at at each step.
-            if self.seen.is_multiple_of((width as u64 / PHASES as u64).max(1)) {
+            let every = (width / PHASES).max(1) as u64;
+            // A power of two.
+            if self.seen & (every - 1) == 0 {
                 let count = (newest / width).min(3) + 1;
                 let mut samples = [Sample { at: 0, mid: 0.0, radius: 0.0 }; 4];
                 for (k, sample) in samples[..count].iter_mut().enumerate() {

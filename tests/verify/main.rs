@@ -6,6 +6,7 @@ mod cli;
 mod limits;
 mod plot;
 mod rules;
+mod streams;
 #[path = "../verify_support/mod.rs"]
 mod verify_support;
 mod ways;

@@ -311,6 +311,36 @@ fn marks_that_say_nothing() {
     }
 }
 
+/// A motor may join a jog on its way, and then keeps its direction, too.
+#[test]
+fn a_motor_that_joins_a_jog() {
+    let mut machine = machine(&STAGE.replace("assume = \"0mm\"", "assume = \"100mm\""));
+    let short = machine.jog(&Jog::lasting(600 * MS).at("x", Speed(10.0))).unwrap();
+    machine.run_for(300 * MS);
+    let long = machine.jog(&Jog::lasting(800 * MS).at("y", Speed(10.0))).unwrap();
+    machine.wait(short);
+    machine.wait(long);
+    let (mut tape, config) = good(machine);
+    // As one move, which y joins.
+    let (joins, end) = (mark(&tape, "2:jog:y"), mark(&tape, "2:ended"));
+    tape.events[joins].2 = Value::Text("1:join:y".into());
+    tape.events[end].2 = Value::Text("1:ended".into());
+    let first = mark(&tape, "1:ended");
+    tape.remove(&[first]);
+    let report = tape.prove(&config);
+    assert!(report.is_clean() && report.notes.is_empty(), "{report}");
+    let mut spoiled = tape.clone();
+    let at = tape.at(mark(&tape, "1:ended"));
+    let turn = detour(&mut spoiled, "y", at, 2);
+    only(&spoiled.prove(&config), "y: one way", turn);
+    // Whoever joins nothing is in no move.
+    let mut other = tape.clone();
+    let joins = mark(&tape, ":join:y");
+    other.events[joins].2 = Value::Text("3:join:y".into());
+    let report = other.prove(&config);
+    assert!(broken(&report).contains(&"y: steps in moves alone".to_owned()), "{report}");
+}
+
 /// In grammar 2 a move has motors and an owner; a later grammar is refused.
 #[test]
 fn grammars() {

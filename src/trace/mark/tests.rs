@@ -26,6 +26,7 @@ fn marks_are_read_and_written_back() {
         ("7:renew:x,y", changed(PlanChange::Renew)),
         ("7:turn:x,y", changed(PlanChange::Turn)),
         ("7:path:x,y", changed(PlanChange::Path)),
+        ("7:join:x,y", changed(PlanChange::Join)),
         ("7:held", Mark::Held(7)),
         ("7:ended", Mark::Ended(7)),
         ("set:x", Mark::Set("x".into())),
