@@ -90,7 +90,8 @@ fn a_turn_looks_no_further_than_so_far_for_the_motors_of_a_run() {
         }
     })
     .unwrap();
-    assert_eq!(begun, Some(11));
+    // A thousand of them in a turn; the first step may take one more.
+    assert!(begun.is_some_and(|turns| (10..=11).contains(&turns)), "{begun:?}");
 }
 
 /// What takes no time is not repeated without end in one instant, however it is cut into turns.
