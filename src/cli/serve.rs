@@ -24,8 +24,9 @@ The socket is for its owner and group alone (mode 0660). Whoever may write to it
 Files: control.sock, and status (the status page), in $RUNTIME_DIRECTORY, else in /run/lockstep, else \
 in $XDG_RUNTIME_DIR/lockstep; `[service] group` in the config names another group. The journal in \
 $STATE_DIRECTORY says how the service ended: where that was not clean, or in a fault, nothing moves \
-until `lockstep clear`. With [power] in the config the board is asked once a second whether its supply \
-is low; $LOCKSTEP_SYS is where to look in place of /sys.";
+until `lockstep clear`; after a power cut that is so unless `[machine] after-power-cut` says \"start\". \
+With [power] in the config the board is asked once a second whether its supply is low; $LOCKSTEP_SYS \
+is where to look in place of /sys.";
 
 /// `lockstep serve`.
 #[derive(Args, Debug)]

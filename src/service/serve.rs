@@ -149,7 +149,12 @@ pub fn serve(mut machine: Machine, places: &Places, stop: &StopEvent) -> Result<
             log::warn!("{why}; nothing moves until `lockstep clear`");
             desk.start_up_waits = true;
         }
-        None => desk.start_up(),
+        None => {
+            if let Some(why) = journal.filter(|_| cut).and_then(Journal::unclean) {
+                log::warn!("{why}; it begins by itself, as `after-power-cut` says");
+            }
+            desk.start_up();
+        }
     }
     notify.ready(&format!("{} motors on {}", desk.config.motors.len(), desk.machine.backend()));
     let mut heartbeat = Heartbeat::new(&notify, desk.machine.now());

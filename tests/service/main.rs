@@ -9,6 +9,7 @@ mod crowds;
 mod cut;
 #[path = "../live/mod.rs"]
 mod live;
+mod manual;
 mod power;
 mod python;
 mod releases;
