@@ -104,6 +104,12 @@ impl Machine {
         self.roster.fleet.clock().now()
     }
 
+    /// The clock that its motors live by, to be kept beside it.
+    #[cfg(all(test, feature = "service"))]
+    pub(crate) fn clock(&self) -> crate::hal::Clock {
+        self.roster.fleet.clock().clone()
+    }
+
     /// The back end's name: `sim` or `rppal`.
     pub fn backend(&self) -> &'static str {
         self.roster.backend

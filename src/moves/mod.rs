@@ -11,6 +11,8 @@ mod claims;
 mod error;
 mod error_codes;
 mod events;
+#[cfg(test)]
+mod invariants;
 mod jog;
 mod launch;
 mod leaving;

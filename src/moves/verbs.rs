@@ -205,6 +205,20 @@ impl MoveBook {
         })
     }
 
+    /// Whether one motor rests, as far as that verb was for it.
+    pub fn rests(&self, touched: &Touched, motor: MotorIndex) -> bool {
+        touched.moves.iter().filter(|m| m.1.contains(&motor)).all(|(id, _)| {
+            let active = self.active.get(id);
+            active.is_none_or(|active| active.is_held() || active.leg(motor).is_none())
+        })
+    }
+
+    /// Whether something goes on that was to be held: it has been resumed.
+    pub fn goes_on(&self, touched: &Touched) -> bool {
+        let mut held = touched.moves.iter().filter_map(|(id, _)| self.active.get(id));
+        held.any(|active| active.legs.iter().any(|l| l.aim == Aim::Go))
+    }
+
     fn legs_of(&self, id: MoveId) -> Vec<MotorIndex> {
         self.active.get(&id).map(Active::motors).unwrap_or_default()
     }

@@ -10,7 +10,7 @@ use crate::motor::MoveId;
 use crate::units::Instant;
 
 /// How many moves may wait for motors that others have, or for their time.
-const MOST_WAITING: usize = 32;
+pub(super) const MOST_WAITING: usize = 32;
 
 /// What can be asked for, to begin now or later.
 #[derive(Clone, Debug)]

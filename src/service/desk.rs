@@ -9,14 +9,14 @@ use super::keeping::Keeping;
 use super::line_up::{Answer, LineUp};
 use super::page::{PageCounts, PageFacts, PageOwner, StatusPage};
 use super::reload::{ConfigFile, Reload};
-use super::wire::{ClientId, FromClient, LONGEST_LINE, Wire};
+use super::rest::Rest;
+use super::wire::{ClientId, FromClient, LONGEST_LINE, Lines};
 use super::words;
 use crate::config::Config;
 use crate::machine::{
     Difference, Happened, Machine, MachineState, MotorSnapshot, Owner, ProgramEnd, ProgramRun,
     ProgramTurn, RunResult,
 };
-use crate::moves::Touched;
 use crate::protocol::{
     self, ErrorCode, ErrorReply, Event, EventLine, Incoming, MachineChanged, Outgoing,
     PowerChanged, ProgramChanged, Reply, Topic, Triggered,
@@ -65,11 +65,7 @@ pub(super) enum Waiting {
     },
     /// Until what the verb was for rests, which its moves' own patience bounds; then the motors' places are told.
     /// What begins later has nothing to do with it.
-    Rest {
-        touched: Touched,
-        motors: Vec<String>,
-        verb: RestVerb,
-    },
+    Rest(Rest),
     /// Until the journal does not say any more that these axes are where they were.
     Noted {
         motors: Vec<String>,
@@ -130,7 +126,7 @@ pub(super) struct Desk<'c> {
     pub config: Arc<Config>,
     pub source: Option<Arc<dyn ConfigFile>>,
     pub reload: Reload,
-    pub wire: &'c Wire,
+    pub wire: &'c dyn Lines,
     pub clients: BTreeMap<ClientId, Client>,
     pub programs: Vec<ProgramRun>,
     pub begins: Begins,
@@ -165,7 +161,7 @@ impl<'c> Desk<'c> {
         machine: &'c mut Machine,
         begins: Begins,
         source: Option<Arc<dyn ConfigFile>>,
-        wire: &'c Wire,
+        wire: &'c dyn Lines,
         page: Option<StatusPage>,
         fault: Option<String>,
     ) -> Desk<'c> {
@@ -200,6 +196,12 @@ impl<'c> Desk<'c> {
 
     /// One turn: hears the clients, lets everything go on, answers, and lets the machine work.
     pub fn turn(&mut self) {
+        let next = self.round();
+        self.machine.work(next);
+    }
+
+    /// A turn without the machine's work. Says when the next one is due, if nothing happens before.
+    pub fn round(&mut self) -> Instant {
         // Before anybody else moves what has just come to rest.
         self.go_on_with_reload();
         while let Some(what) = self.wire.next() {
@@ -210,7 +212,7 @@ impl<'c> Desk<'c> {
         self.publish();
         let moving = self.machine.state() == MachineState::Moving;
         let idle = self.machine.now() + if moving { MOVING_EVERY } else { IDLE_EVERY };
-        self.machine.work(next.min(idle));
+        next.min(idle)
     }
 
     /// Lets moves, programs and books go on. Says when it has to be looked after again.
@@ -249,7 +251,7 @@ impl<'c> Desk<'c> {
         deadlines.into_iter().flatten().fold(next, Instant::min)
     }
 
-    fn hear(&mut self, what: FromClient) {
+    pub fn hear(&mut self, what: FromClient) {
         match what {
             FromClient::Connected(id) => {
                 self.clients
@@ -320,7 +322,7 @@ impl<'c> Desk<'c> {
                 Waiting::Move { .. }
                 | Waiting::Program { .. }
                 | Waiting::Stopped { .. }
-                | Waiting::Rest { .. }
+                | Waiting::Rest(_)
                 | Waiting::Noted { .. }
                 | Waiting::Reload { .. } => {}
             }
@@ -399,16 +401,7 @@ impl<'c> Desk<'c> {
                 let stopped = std::mem::take(left.is_empty().then_some(stopped)?);
                 Some(Ok(Reply::ProgramStop(protocol::ProgramStopReply { stopped })))
             }
-            Waiting::Rest { touched, motors, verb } => {
-                if !self.machine.is_settled(touched) {
-                    return None;
-                }
-                let at_rest = self.places(motors);
-                Some(Ok(match verb {
-                    RestVerb::Hold => Reply::Hold(at_rest),
-                    RestVerb::Stop => Reply::Stop(at_rest),
-                }))
-            }
+            Waiting::Rest(rest) => rest.settled(self),
             Waiting::Noted { motors } => {
                 let names: Vec<_> = motors.iter().map(String::as_str).collect();
                 let noted = |k: &Keeping| k.is_noted(&names, self.machine.now());

@@ -96,6 +96,24 @@ impl<W> LineUp<W> {
         Some((place.number, request.request))
     }
 
+    /// Requests that have not begun, and must not begin any more.
+    pub fn refuse_those(
+        &mut self,
+        meant: impl Fn(&Request) -> bool,
+        error: impl Fn() -> ErrorReply,
+    ) {
+        // The places of those that have not begun stand in the order of the requests.
+        let mut places = self.places.iter_mut().filter(|p| matches!(p.state, State::Later));
+        self.waiting.retain(|incoming| {
+            let place = places.find(|p| p.id == Some(incoming.id));
+            let goes = meant(&incoming.request);
+            if let Some(place) = place.filter(|_| goes) {
+                place.state = State::Known(Err(error()));
+            }
+            !goes
+        });
+    }
+
     /// What became of the request that came as `number`.
     pub fn answer(&mut self, number: u64, answer: Answer<W>) {
         if let Some(place) = self.places.iter_mut().find(|p| p.number == number) {

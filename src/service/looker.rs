@@ -45,6 +45,9 @@ pub(super) struct Looker {
     answers: Receiver<(u64, Looked)>,
     ended: Receiver<()>,
     stop: StopEvent,
+    /// In tests: what is asked for is looked through at once, and the answers go in here.
+    #[cfg(test)]
+    at_once: Option<Sender<(u64, Looked)>>,
 }
 
 /// Why a program is not looked through now.
@@ -73,7 +76,22 @@ impl Looker {
             work(&to_do, &done, &stopped, &waker);
             drop(end);
         })?;
-        Ok(Looker { orders: Some(orders), answers, ended, stop })
+        Ok(Looker {
+            orders: Some(orders),
+            answers,
+            ended,
+            stop,
+            #[cfg(test)]
+            at_once: None,
+        })
+    }
+
+    /// One without a thread: every program is looked through at once.
+    #[cfg(test)]
+    pub fn at_once() -> Looker {
+        let (done, answers) = crossbeam_channel::unbounded();
+        let (_, ended) = bounded(1);
+        Looker { orders: None, answers, ended, stop: StopEvent::new(), at_once: Some(done) }
     }
 
     /// Takes a program in, to be looked through when those before it are.
@@ -82,6 +100,10 @@ impl Looker {
     ///
     /// Too many wait, or the thread is gone.
     pub fn look(&self, look: Look) -> Result<(), NoLook> {
+        #[cfg(test)]
+        if let Some(done) = &self.at_once {
+            return done.send(look_through(look, &self.stop)).map_err(|_| NoLook::Gone);
+        }
         let orders = self.orders.as_ref().ok_or(NoLook::Gone)?;
         orders.try_send(Order::Look(Box::new(look))).map_err(|e| match e {
             TrySendError::Full(_) => NoLook::TooMany(MOST_WAITING),
@@ -96,6 +118,10 @@ impl Looker {
 
     /// Whether the thread still answers.
     pub fn is_alive(&self) -> bool {
+        #[cfg(test)]
+        if self.at_once.is_some() {
+            return true;
+        }
         !matches!(self.ended.try_recv(), Err(crossbeam_channel::TryRecvError::Disconnected))
     }
 
@@ -133,13 +159,17 @@ fn work(orders: &Receiver<Order>, done: &Sender<(u64, Looked)>, stop: &StopEvent
                 continue;
             }
         };
-        let Look { number, config, name, starts, stop: unwanted } = *look;
-        let stopped = || stop.is_set() || unwanted.is_set();
-        let looked = Program::new(&config, Some(&name))
-            .map(|program| LookedThrough::new(program, starts, &stopped));
-        if done.send((number, looked)).is_err() {
+        if done.send(look_through(*look, stop)).is_err() {
             return;
         }
         waker.wake();
     }
+}
+
+fn look_through(look: Look, stop: &StopEvent) -> (u64, Looked) {
+    let Look { number, config, name, starts, stop: unwanted } = look;
+    let stopped = || stop.is_set() || unwanted.is_set();
+    let looked = Program::new(&config, Some(&name))
+        .map(|program| LookedThrough::new(program, starts, &stopped));
+    (number, looked)
 }

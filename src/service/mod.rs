@@ -17,11 +17,15 @@ mod page;
 mod page_view;
 mod pulses;
 mod reload;
+mod rest;
 mod serve;
 mod told;
 mod verbs;
 mod wire;
 mod words;
+
+#[cfg(test)]
+mod tests;
 
 pub use journal::Journal;
 pub use page::{PageCounts, PageFacts, PageOwner, PageSignal, StatusPage, state_number};

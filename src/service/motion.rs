@@ -2,6 +2,7 @@
 
 use super::desk::{Desk, Handled, MoveVerb, RestVerb, Saved, Waiting};
 use super::line_up::Answer;
+use super::rest::{Rest, Sweep};
 use super::told::unknown;
 use super::wire::ClientId;
 use super::words;
@@ -26,6 +27,7 @@ impl Desk<'_> {
             Request::Halt(_) => {
                 // All of them: a halt is for when something goes wrong, and half of it helps nobody.
                 self.start_when_ready = None;
+                self.sweep(Sweep::Halt);
                 self.machine.halt();
                 self.fault.get_or_insert_with(|| words::HALTED.to_owned());
                 Reply::Halt(self.places(&[]))
@@ -235,9 +237,11 @@ impl Desk<'_> {
     }
 
     fn hold(&mut self, motors: Option<&[String]>) -> Result<Handled> {
-        let touched = self.machine.hold_those(&self.numbers(motors)?);
-        let motors = motors.unwrap_or_default().to_vec();
-        Ok(Answer::Later(Waiting::Rest { touched, motors, verb: RestVerb::Hold }))
+        let numbers = self.numbers(motors)?;
+        self.sweep(Sweep::Hold);
+        let touched = self.machine.hold_those(&numbers);
+        let rest = Rest::of(self, RestVerb::Hold, touched, motors.unwrap_or_default());
+        Ok(Answer::Later(Waiting::Rest(rest)))
     }
 
     fn resume(&mut self, client: ClientId, selection: &protocol::Selection) -> Result<Reply> {
@@ -252,13 +256,14 @@ impl Desk<'_> {
         self.numbers(motors)?;
         let motors = motors.filter(|m| !m.is_empty());
         let touched = self.stop_motors(motors);
-        let motors = motors.unwrap_or_default().to_vec();
-        Ok(Answer::Later(Waiting::Rest { touched, motors, verb: RestVerb::Stop }))
+        let rest = Rest::of(self, RestVerb::Stop, touched, motors.unwrap_or_default());
+        Ok(Answer::Later(Waiting::Rest(rest)))
     }
 
     /// Brings motors to rest and drops what they still had to do, with the programs that keep them; `None`: all of
     /// them. Nothing begins after it that was asked for before.
     pub(super) fn stop_motors(&mut self, motors: Option<&[String]>) -> Touched {
+        self.sweep(Sweep::Stop(motors));
         let meant = |m: &String| motors.is_none_or(|all| all.contains(m));
         if self.start_when_ready.as_ref().is_some_and(|p| p.motors.iter().any(meant)) {
             self.start_when_ready = None;

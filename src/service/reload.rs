@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,9 +50,17 @@ pub trait ConfigFile: fmt::Debug + Send + Sync {
 /// What comes of reading the file.
 type Read = Result<Config, Vec<String>>;
 
+/// The reading of a file, and who has it done: it may take long.
+pub(super) type Work = Box<dyn FnOnce() + Send>;
+type Reader = Box<dyn Fn(Work) -> io::Result<()>>;
+
+fn on_a_thread(work: Work) -> io::Result<()> {
+    std::thread::Builder::new().name("reload".to_owned()).spawn(work).map(drop)
+}
+
 /// Where a reload stands.
-#[derive(Default)]
 pub(super) struct Reload {
+    pub reader: Reader,
     stage: Stage,
     /// The number of the last request for one, and the number of the last that is settled, with what
     /// came of it. Those before it have come to the same.
@@ -60,6 +69,13 @@ pub(super) struct Reload {
     result: Option<Result<Vec<String>, ErrorReply>>,
     /// Each thread that reads has a clone of it.
     readers: Arc<()>,
+}
+
+impl Default for Reload {
+    fn default() -> Reload {
+        let (stage, result, readers) = (Stage::None, None, Arc::default());
+        Reload { reader: Box::new(on_a_thread), stage, asked: 0, settled: 0, result, readers }
+    }
 }
 
 #[derive(Default)]
@@ -118,8 +134,8 @@ impl Desk<'_> {
             drop(reader);
             waker.wake();
         };
-        let thread = std::thread::Builder::new().name("reload".to_owned()).spawn(work);
-        thread.map_err(|e| ErrorReply::new(ErrorCode::Internal, e.to_string()))?;
+        let read_by = (self.reload.reader)(Box::new(work));
+        read_by.map_err(|e| ErrorReply::new(ErrorCode::Internal, e.to_string()))?;
         self.reload.stage.give_up();
         self.reload.stage = Stage::Reading { read, stop, until };
         Ok(())

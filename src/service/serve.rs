@@ -144,18 +144,12 @@ pub fn serve(mut machine: Machine, places: &Places, stop: &StopEvent) -> Result<
     let begins = Begins::new(looker);
     let mut desk = Desk::new(&mut machine, begins, places.config.clone(), &wire, page, fault);
     desk.keeping = keeping.clone();
-    match &desk.fault {
-        Some(why) => {
-            log::warn!("{why}; nothing moves until `lockstep clear`");
-            desk.start_up_waits = true;
-        }
-        None => {
-            if let Some(why) = journal.filter(|_| cut).and_then(Journal::unclean) {
-                log::warn!("{why}; it begins by itself, as `after-power-cut` says");
-            }
-            desk.start_up();
-        }
+    if desk.fault.is_none()
+        && let Some(why) = journal.filter(|_| cut).and_then(Journal::unclean)
+    {
+        log::warn!("{why}; it begins by itself, as `after-power-cut` says");
     }
+    desk.open();
     notify.ready(&format!("{} motors on {}", desk.config.motors.len(), desk.machine.backend()));
     let mut heartbeat = Heartbeat::new(&notify, desk.machine.now());
     let mut said = String::new();
@@ -234,6 +228,17 @@ fn listen(path: &Path, group: Option<&str>) -> Result<UnixListener, ServeError> 
 }
 
 impl Desk<'_> {
+    /// Start-up moves and start program, or after an unclean end what has to be cleared first.
+    pub(super) fn open(&mut self) {
+        match &self.fault {
+            Some(why) => {
+                log::warn!("{why}; nothing moves until `lockstep clear`");
+                self.start_up_waits = true;
+            }
+            None => self.start_up(),
+        }
+    }
+
     /// Servos that have a start-up position go there, and the start program begins.
     pub(super) fn start_up(&mut self) {
         for refused in self.machine.start_up_moves() {
@@ -265,7 +270,7 @@ impl Desk<'_> {
 
     /// Everything comes to rest, and the programs end. Says why the end is no clean one, and where the
     /// motors stood before their signals ended.
-    fn end(&mut self) -> (Option<String>, BTreeMap<String, Kept>) {
+    pub(super) fn end(&mut self) -> (Option<String>, BTreeMap<String, Kept>) {
         self.stop_motors(None);
         let deadline = self.machine.now() + Duration::from_secs(10);
         while !self.programs.is_empty() && self.machine.now() < deadline {

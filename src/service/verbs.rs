@@ -357,7 +357,7 @@ impl Desk<'_> {
         AtRest { motors: named.map(|m| (m.clone(), self.place(m))).collect() }
     }
 
-    fn place(&self, motor: &str) -> MotorPlace {
+    pub(super) fn place(&self, motor: &str) -> MotorPlace {
         let unit = self.config.motor(motor).map(|m| m.unit);
         words::place(
             self.machine.position(motor),

@@ -61,6 +61,39 @@ pub enum FromClient {
     Gone(ClientId),
 }
 
+/// What the coordinator has of its clients: what they did, and what it has to say to them. None of it waits.
+pub(super) trait Lines {
+    /// The next thing that a client did.
+    fn next(&self) -> Option<FromClient>;
+
+    /// Queues a reply.
+    fn reply(&self, client: ClientId, line: String);
+
+    /// Queues an event, or counts it where there is no room.
+    fn event(&self, client: ClientId, line: &str);
+
+    /// Ends a client's connection.
+    fn disconnect(&self, client: ClientId);
+}
+
+impl Lines for Wire {
+    fn next(&self) -> Option<FromClient> {
+        Wire::next(self)
+    }
+
+    fn reply(&self, client: ClientId, line: String) {
+        Wire::reply(self, client, line);
+    }
+
+    fn event(&self, client: ClientId, line: &str) {
+        Wire::event(self, client, line);
+    }
+
+    fn disconnect(&self, client: ClientId) {
+        Wire::disconnect(self, client);
+    }
+}
+
 enum Out {
     Reply(String),
     Event(String),

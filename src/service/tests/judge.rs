@@ -1,0 +1,112 @@
+//! Whether what a service promised is what its trace shows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::story::{Begun, Course, Story};
+use super::watch::Watched;
+use crate::units::Instant;
+
+/// What was promised, without the desk.
+pub struct Promises {
+    orders: Vec<String>,
+    still: Vec<super::watch::Still>,
+    stopped: Vec<super::watch::Stopped>,
+    held: Vec<super::watch::HeldProgram>,
+    jogs: Vec<super::watch::JogEnd>,
+    told: Vec<super::watch::Told>,
+    runs: Vec<(String, Instant, usize)>,
+}
+
+impl Promises {
+    pub fn of(watched: &Watched<'_, '_>) -> Promises {
+        let told = |o: &super::watch::Order| format!("request {} of client {}", o.id, o.client);
+        Promises {
+            orders: watched.orders.iter().map(told).collect(),
+            still: watched.still.clone(),
+            stopped: watched.stopped.clone(),
+            held: watched.held.clone(),
+            jogs: watched.jogs.values().cloned().collect(),
+            told: watched.told.clone(),
+            runs: watched.runs.clone(),
+        }
+    }
+
+    /// Looks for each promise in the trace.
+    pub fn check(&self, story: &Story) {
+        let moves = story.moves();
+        let motors = story.all.iter();
+        let courses: BTreeMap<&str, Course> =
+            motors.map(|m| (m.name.as_str(), story.course(m))).collect();
+        let servos = story.all.iter().filter(|m| m.axis().is_none());
+        let pulses: BTreeMap<&str, Vec<(Instant, u64)>> =
+            servos.map(|m| (m.name.as_str(), story.pulses(&m.name))).collect();
+        for (motor, counted) in &story.counted {
+            let Some(counted) = counted else { continue };
+            if let Some(course) = courses.get(motor.as_str()).filter(|c| c.is_counted) {
+                assert_eq!(course.count_at(Instant::FAR), *counted, "edges of {motor}");
+            }
+        }
+        for told in &self.told {
+            if let Some(course) = courses.get(told.motor.as_str()).filter(|c| c.is_counted) {
+                let (motor, why) = (&told.motor, &self.orders[told.place]);
+                assert_eq!(course.count_at(told.at), told.steps, "{motor} as told by {why}");
+            }
+        }
+        for still in self.still.iter().filter(|s| s.from < s.until) {
+            let why = &self.orders[still.place];
+            if let Some(pulses) = pulses.get(still.motor.as_str()) {
+                let of = pulses.iter().filter(|p| p.0 > still.from && p.0 <= still.until);
+                let widths: BTreeSet<u64> = of.map(|p| p.1).collect();
+                let name = &still.motor;
+                assert!(widths.len() <= 1, "{name} after {} by {why}: {widths:?}", still.from);
+            }
+            let Some(course) = courses.get(still.motor.as_str()) else { continue };
+            let moved = course.steps(still.from, still.until).next();
+            assert_eq!(moved, None, "{} after {} by {why}", still.motor, still.from);
+        }
+        self.nothing_old_moves(&moves, &courses);
+        for held in self.held.iter().filter(|h| h.from < h.until) {
+            let owner = format!("program.{}", held.program);
+            let of = |m: &&Begun| m.owner == owner && m.at > held.from && m.at < held.until;
+            assert_eq!(moves.iter().find(of).map(|m| m.at), None, "{owner} is held");
+        }
+        for jog in &self.jogs {
+            let Some(place) = moves.iter().position(|m| m.number == jog.number) else { continue };
+            for motor in &moves[place].motors {
+                let next = moves[place + 1..].iter().find(|m| m.motors.contains(motor));
+                let until = next.map_or(Instant::FAR, |m| m.at);
+                let Some(course) = courses.get(motor.as_str()) else { continue };
+                let late = course.steps(jog.by, until).next();
+                assert!(late.is_none() || course.plays, "jog {} of {motor}: {late:?}", jog.number);
+            }
+        }
+    }
+
+    /// After a stop nothing moves its motors that was asked for before.
+    fn nothing_old_moves(&self, moves: &[Begun], courses: &BTreeMap<&str, Course>) {
+        for stop in self.stopped.iter().filter(|s| s.from < Instant::FAR) {
+            let old_run = |owner: &str, at: Instant| {
+                let Some(program) = owner.strip_prefix("program.") else { return false };
+                let runs = self.runs.iter().filter(|r| r.0 == program && r.1 <= at);
+                runs.last().is_none_or(|r| r.2 < stop.place)
+            };
+            for motor in &stop.motors {
+                let of: Vec<_> = moves.iter().filter(|m| m.motors.contains(motor)).collect();
+                for begun in of.iter().filter(|m| m.at > stop.from) {
+                    let old = begun.number < stop.first_new || old_run(&begun.owner, begun.at);
+                    let why = &self.orders[stop.place];
+                    assert!(!old, "{begun:?} begins after the stop by {why} at {}", stop.from);
+                }
+                let Some(course) = courses.get(motor.as_str()).filter(|c| !c.plays) else {
+                    continue;
+                };
+                let next = of.iter().find(|m| m.at > stop.from).map_or(Instant::FAR, |m| m.at);
+                let now = of.iter().rev().find(|m| m.at <= stop.from);
+                if now.is_some_and(|m| m.number < stop.first_new) {
+                    let moved = course.steps(stop.from, next).next();
+                    assert_eq!(moved, None, "{motor} after its stop at {}", stop.from);
+                }
+            }
+        }
+    }
+}

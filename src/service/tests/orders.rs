@@ -1,0 +1,341 @@
+//! Requests at random: mostly such as people and programs make, some that are wrong.
+
+use std::time::Duration;
+
+use super::machines::Kind;
+use super::support::Dice;
+use super::watch::{Deed, Watched};
+use crate::config::MotorUnit;
+use crate::service::wire::ClientId;
+use crate::units::Instant;
+
+/// How long anything waits at most that a client asks to wait.
+const LONGEST_WAIT: u64 = 250;
+
+fn list(motors: &[String]) -> String {
+    let quoted: Vec<_> = motors.iter().map(|m| format!("\"{m}\"")).collect();
+    format!("[{}]", quoted.join(","))
+}
+
+impl Watched<'_, '_> {
+    fn unit(&self, motor: &str) -> &'static str {
+        match self.bench.desk.config.motor(motor).map(|m| m.unit) {
+            Some(MotorUnit::Degree) => "deg",
+            _ => "mm",
+        }
+    }
+
+    /// Some motors, at least one; seldom one that there is not.
+    fn some(&self, dice: &mut Dice) -> Vec<String> {
+        if dice.chance(1) {
+            return vec!["nobody".to_owned()];
+        }
+        let most = if dice.chance(60) { 40 } else { 80 };
+        let mut some: Vec<String> =
+            self.motors.iter().filter(|_| dice.chance(most)).cloned().collect();
+        if some.is_empty() {
+            some.push(dice.pick(&self.motors).clone());
+        }
+        some
+    }
+
+    fn target(&self, dice: &mut Dice, motor: &str) -> String {
+        let Some(config) = self.bench.desk.config.motor(motor) else { return "1mm".to_owned() };
+        let (min, max) = (config.travel.min, config.travel.max);
+        let target = match dice.below(30) {
+            0 => max + 1.0,
+            1 => min,
+            2 => max,
+            3..=6 => self.bench.desk.machine.position(motor).unwrap_or(0.0),
+            _ => dice.between(min, max),
+        };
+        // Whole tenths: steps of an axis, and of a servo what looks like one.
+        let target = if dice.chance(50) { (target * 10.0).round() / 10.0 } else { target };
+        let unit = if dice.chance(1) { "deg" } else { self.unit(motor) };
+        format!("{target:.4}{unit}")
+    }
+
+    fn targets(&self, dice: &mut Dice, motors: &[String]) -> String {
+        let to = motors.iter().map(|m| format!("\"{m}\":\"{}\"", self.target(dice, m)));
+        format!("{{{}}}", to.collect::<Vec<_>>().join(","))
+    }
+
+    /// A number of a move: one under way, or any.
+    fn number(&self, dice: &mut Dice) -> u64 {
+        let register = self.bench.desk.machine.register();
+        let open: Vec<u64> = register.open().iter().map(|m| m.id).collect();
+        match open.is_empty() || dice.chance(15) {
+            true => dice.below(register.count() + 2),
+            false => *dice.pick(&open),
+        }
+    }
+
+    fn token(&self, dice: &mut Dice) -> String {
+        match self.token.as_ref().filter(|_| dice.chance(40)) {
+            Some(token) => format!(r#","token":"{token}""#),
+            None => String::new(),
+        }
+    }
+
+    fn chosen(&self, dice: &mut Dice) -> (String, Option<Vec<String>>) {
+        if dice.chance(35) {
+            return (String::new(), None);
+        }
+        let motors = self.some(dice);
+        (format!(r#","motors":{}"#, list(&motors)), Some(motors))
+    }
+
+    /// One request of one client.
+    pub fn one(&mut self, dice: &mut Dice, kind: &Kind) {
+        let client = *dice.pick(&self.clients);
+        let held_back = self.bench.desk.fault.is_some();
+        if held_back && dice.chance(25) {
+            return self.ask(client, r#""do":"clear""#, Deed::Clear, false);
+        }
+        match dice.below(100) {
+            0..=21 => self.ask_to_move(dice, client),
+            22..=29 => self.ask_to_jog(dice, client),
+            30..=36 => {
+                let (text, motors) = self.chosen(dice);
+                self.urgent(client, &format!(r#""do":"hold"{text}"#), Deed::Hold(motors), true);
+            }
+            37..=45 => {
+                let (text, motors) = self.chosen(dice);
+                let text = format!(r#""do":"resume"{text}{}"#, self.token(dice));
+                self.ask(client, &text, Deed::Resume(motors), false);
+            }
+            46..=52 => {
+                let (text, motors) = self.chosen(dice);
+                self.urgent(client, &format!(r#""do":"stop"{text}"#), Deed::Stop(motors), true);
+            }
+            53 => self.urgent(client, r#""do":"halt""#, Deed::Halt, true),
+            54 => self.ask(client, r#""do":"clear""#, Deed::Clear, false),
+            55..=58 => self.ask_for_speed(dice, client),
+            59..=62 => {
+                let number = self.number(dice);
+                let open = self.bench.desk.open_move(number);
+                let motors = open.map(|m| self.bench.desk.motors_of(&m));
+                let motors = motors.filter(|m| !m.is_empty() && dice.chance(90));
+                let motors = motors.unwrap_or_else(|| self.some(dice));
+                let to = self.targets(dice, &motors);
+                let text = format!(r#""do":"retarget","move":{number},"to":{to}"#);
+                // It goes elsewhere with what moves anyhow.
+                self.ask(client, &text, Deed::Nothing, false);
+            }
+            63 | 64 => {
+                let text = format!(r#""do":"cancel","move":{}"#, self.number(dice));
+                self.urgent(client, &text, Deed::Nothing, false);
+            }
+            65 | 66 => {
+                let motors = self.some(dice);
+                let text = format!(r#""do":"set-position","to":{}"#, self.targets(dice, &motors));
+                self.ask(client, &text, Deed::Nothing, false);
+            }
+            67..=69 => {
+                let motors = self.some(dice);
+                let verb = *dice.pick(&["enable", "disable", "release"]);
+                let text = format!(r#""do":"{verb}","motors":{}"#, list(&motors));
+                self.ask(client, &text, Deed::Nothing, false);
+            }
+            70..=77 => {
+                let program = dice.pick(&kind.programs).clone();
+                let wait = dice.chance(30);
+                let token = self.token(dice);
+                let text =
+                    format!(r#""do":"program-run","program":"{program}","wait":{wait}{token}"#);
+                self.ask(client, &text, Deed::Run(program), wait);
+            }
+            78..=80 => {
+                let program = dice.pick(&kind.programs).clone();
+                let which = if dice.chance(40) {
+                    String::new()
+                } else {
+                    format!(r#","program":"{program}""#)
+                };
+                self.ask(client, &format!(r#""do":"program-stop"{which}"#), Deed::Nothing, true);
+            }
+            81 => self.ask(client, r#""do":"save""#, Deed::Nothing, false),
+            82 | 83 => {
+                let wait = dice.chance(50);
+                let mut text = format!(r#""do":"return","wait":{wait}"#);
+                if dice.chance(50) {
+                    text += &format!(r#","timeout":"{}ms""#, dice.below(LONGEST_WAIT));
+                }
+                self.ask(client, &text, Deed::MovesAny, true);
+            }
+            84..=87 => self.ask_for_a_lease(dice, client),
+            88 | 89 => {
+                let other = dice.below(kind.others.len() as u64) as usize;
+                self.note(format!("the config file is another: {other}"));
+                self.bench.file.write(kind.others[other].clone());
+                self.ask(client, r#""do":"reload""#, Deed::Nothing, true);
+            }
+            90 => self.ask(client, r#""do":"status""#, Deed::Nothing, false),
+            91 | 92 => {
+                let limit = match dice.chance(50) {
+                    true => format!(r#","timeout":"{}ms""#, dice.below(LONGEST_WAIT)),
+                    false => String::new(),
+                };
+                let text = format!(r#""do":"wait","move":{}{limit}"#, self.number(dice));
+                self.ask(client, &text, Deed::Nothing, true);
+            }
+            93 => {
+                let text = format!(
+                    r#""do":"wait-events","events":["{}"],"timeout":"{}ms","consume":{}"#,
+                    dice.pick(&["ready", "x.reached", "program.turns.done"]),
+                    dice.below(LONGEST_WAIT),
+                    dice.chance(50)
+                );
+                self.ask(client, &text, Deed::Nothing, true);
+            }
+            94 | 95 => self.ask(client, r#""do":"trigger","event":"go""#, Deed::Nothing, false),
+            96 => {
+                let text = format!(
+                    r#""do":"rendezvous","name":"here","parties":2,"timeout":"{}ms""#,
+                    dice.below(LONGEST_WAIT)
+                );
+                self.ask(client, &text, Deed::Nothing, true);
+            }
+            97 if self.motors.iter().any(|m| m == "pan") => {
+                let text = format!(r#""do":"pulse","to":{{"pan":"{}us"}}"#, 900 + dice.below(1200));
+                self.ask(client, &text, Deed::Moves(vec!["pan".to_owned()]), true);
+            }
+            97 => self.ask(client, r#""do":"move","to":{}"#, Deed::Nothing, false),
+            98 => {
+                self.leave(client);
+                if self.clients.is_empty() || dice.chance(50) {
+                    self.connect();
+                }
+            }
+            _ => {
+                let motor = dice.pick(&self.motors).clone();
+                let after = Duration::from_nanos(dice.size(5.0, 8.0) as u64);
+                self.note(format!("a fault in {motor} in {after:?}"));
+                if dice.chance(30) {
+                    let _ = self.bench.desk.machine.inject_fault(&motor, after);
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, client: ClientId, body: &str, deed: Deed, waits: bool) {
+        self.send(client, body, deed, waits, false);
+    }
+
+    fn urgent(&mut self, client: ClientId, body: &str, deed: Deed, waits: bool) {
+        self.send(client, body, deed, waits, true);
+    }
+
+    fn ask_to_move(&mut self, dice: &mut Dice, client: ClientId) {
+        let motors = self.some(dice);
+        let mut text = format!(r#""do":"move","to":{}"#, self.targets(dice, &motors));
+        let busy = *dice.pick(&["", "refuse", "queue", "queue", "replace"]);
+        if !busy.is_empty() {
+            text += &format!(r#","if-busy":"{busy}""#);
+        }
+        if dice.chance(15) {
+            text += &format!(r#","after":"{}ms""#, dice.below(300));
+        }
+        if dice.chance(25) {
+            text += r#","arrive":"asap""#;
+        }
+        if dice.chance(20) {
+            text += &format!(r#","speed":"{}%""#, 1 + dice.below(100));
+        }
+        if dice.chance(10) {
+            text += &format!(r#","timeout":"{}ms""#, dice.size(1.0, 3.5) as u64);
+        }
+        if dice.chance(20) {
+            text += r#","on-fault":"continue""#;
+        }
+        let wait = dice.chance(30);
+        text += &format!(r#","wait":{wait}{}"#, self.token(dice));
+        self.ask(client, &text, Deed::Moves(motors), wait);
+    }
+
+    fn ask_to_jog(&mut self, dice: &mut Dice, client: ClientId) {
+        let jogs: Vec<u64> = self.bench.desk.jogs.keys().copied().collect();
+        let again = match jogs.is_empty() || dice.chance(30) {
+            true => None,
+            false => self.bench.desk.open_move(*dice.pick(&jogs)),
+        };
+        let motors = match again {
+            Some(jog) => self.bench.desk.motors_of(&jog),
+            None => self.some(dice),
+        };
+        let speed = |dice: &mut Dice, motor: &String| {
+            let most = self.bench.desk.config.motor(motor).map_or(10.0, |m| m.limits.speed);
+            let speed = dice.between(-1.02, 1.02) * most;
+            format!("\"{motor}\":\"{speed:.3}{}/s\"", self.unit(motor))
+        };
+        let speeds: Vec<_> = motors.iter().map(|m| speed(dice, m)).collect();
+        let lasts = 10 + dice.below(200);
+        let text = format!(
+            r#""do":"jog","speed":{{{}}},"for":"{lasts}ms"{}"#,
+            speeds.join(","),
+            self.token(dice)
+        );
+        let lasts = Duration::from_millis(lasts);
+        self.urgent(client, &text, Deed::Jog { motors, lasts }, false);
+    }
+
+    fn ask_for_speed(&mut self, dice: &mut Dice, client: ClientId) {
+        let percent = dice.size(1.0, 2.35);
+        let mut text = format!(r#""do":"override","speed":"{percent:.1}%""#);
+        if dice.chance(40) {
+            text += &format!(r#","move":{}"#, self.number(dice));
+        }
+        self.ask(client, &text, Deed::Nothing, false);
+    }
+
+    fn ask_for_a_lease(&mut self, dice: &mut Dice, client: ClientId) {
+        let lease = 1 + dice.below(4);
+        match dice.below(5) {
+            0 => {
+                let text = format!(r#""do":"lease-release","lease":{lease}"#);
+                self.ask(client, &text, Deed::Nothing, false);
+            }
+            1 => {
+                let text = format!(r#""do":"lease-renew","lease":{lease}{}"#, self.token(dice));
+                self.urgent(client, &text, Deed::Nothing, false);
+            }
+            _ => {
+                let mut text = format!(r#""do":"lease-take","motors":{}"#, list(&self.some(dice)));
+                if dice.chance(30) {
+                    text += &format!(r#","timeout":"{}ms""#, dice.below(LONGEST_WAIT));
+                }
+                if dice.chance(50) {
+                    text += &format!(r#","heartbeat":"{}ms""#, 20 + dice.below(200));
+                }
+                self.ask(client, &text, Deed::Nothing, true);
+            }
+        }
+    }
+
+    /// Everything comes to rest, and every request gets its answer.
+    pub fn quiet(&mut self) {
+        self.note("all is to come to rest");
+        let client = self.connect();
+        let stop = |w: &mut Self| {
+            w.urgent(client, r#""do":"stop""#, Deed::Stop(None), true);
+            let until = w.now() + w.rest;
+            w.run_until(until);
+        };
+        stop(self);
+        let most = Duration::from_millis(LONGEST_WAIT) * 64 + self.rest;
+        let patience = self.now() + most;
+        while !self.unanswered().is_empty() {
+            assert!(self.now() < patience, "these have no answer: {:#?}", self.unanswered());
+            self.turn(patience);
+        }
+        // What waited behind others may have begun something.
+        stop(self);
+        let register = self.bench.desk.machine.register();
+        assert_eq!(register.open().len(), 0, "{:?}", register.open());
+        assert!(self.bench.desk.programs.is_empty());
+        let velocity =
+            self.bench.desk.machine.snapshot().motors.iter().map(|m| m.velocity.abs()).sum::<f64>();
+        assert!(velocity == 0.0);
+        let _ = Instant::FAR;
+    }
+}

@@ -1,0 +1,161 @@
+//! What a service has done, by its trace: the edges, and whose moves they were.
+
+use crate::config::{AtStart, Config, Drive, MotorConfig};
+use crate::machine::Machine;
+use crate::trace::{Mark, Recording, Value};
+use crate::units::Instant;
+use crate::verify::{Options, verify};
+
+/// A move as the trace has it.
+#[derive(Clone, Debug)]
+pub struct Begun {
+    pub at: Instant,
+    pub number: u64,
+    pub motors: Vec<String>,
+    pub owner: String,
+}
+
+/// Edges of one axis: when, and the count from then on; also where somebody said where it is.
+#[derive(Clone, Debug, Default)]
+pub struct Course {
+    /// It has lines that can be counted.
+    pub is_counted: bool,
+    /// It takes up its play before a move begins.
+    pub plays: bool,
+    pub start: i64,
+    /// The count after each change, and whether an edge brought it.
+    pub counts: Vec<(Instant, i64, bool)>,
+}
+
+impl Course {
+    /// The count at an instant, what happened in it included.
+    pub fn count_at(&self, at: Instant) -> i64 {
+        let after = self.counts.partition_point(|c| c.0 <= at);
+        after.checked_sub(1).map_or(self.start, |last| self.counts[last].1)
+    }
+
+    /// The steps after one instant and up to another.
+    pub fn steps(&self, after: Instant, until: Instant) -> impl Iterator<Item = Instant> + '_ {
+        let first = self.counts.partition_point(|c| c.0 <= after);
+        let steps = self.counts[first..].iter().take_while(move |c| c.0 <= until);
+        steps.filter(|c| c.2).map(|c| c.0)
+    }
+}
+
+/// The end of a service, and its trace.
+pub struct Story {
+    pub recording: Recording,
+    pub config: Config,
+    /// The motors that it had in the end.
+    pub all: Vec<MotorConfig>,
+    pub end: Instant,
+    /// What the machine counted in the end; `None` for servos.
+    pub counted: Vec<(String, Option<i64>)>,
+}
+
+impl Story {
+    pub fn new(machine: &mut Machine) -> Story {
+        let config = machine.config().clone();
+        let counted = config.motors.iter().map(|m| (m.name.clone(), machine.steps(&m.name)));
+        let counted = counted.collect();
+        let end = machine.now();
+        let recording = machine.take_recording().unwrap();
+        assert_eq!(recording.lost(), 0);
+        let all = config.motors.clone();
+        Story { recording, config, all, end, counted }
+    }
+
+    /// What `verify` finds, by this config; empty: nothing.
+    pub fn findings(&self, config: &Config) -> String {
+        let mut vcd = Vec::new();
+        self.recording.write_vcd(&mut vcd, "").unwrap();
+        let report = verify(&vcd[..], config, &Options::default()).unwrap();
+        if report.is_clean() { String::new() } else { report.to_string() }
+    }
+
+    /// The moves, in the order in which they began.
+    pub fn moves(&self) -> Vec<Begun> {
+        let signal = self.recording.find("machine.move").unwrap();
+        let begun = |(at, value): (Instant, Value)| {
+            let Value::Text(text) = value else { panic!("{value:?} is no mark") };
+            match Mark::parse(&text).unwrap() {
+                Mark::Begins { id, motors, owner, .. } => Some(Begun {
+                    at,
+                    number: id,
+                    motors: motors.names().map(str::to_owned).collect(),
+                    owner: owner.map(|o| o.to_string()).unwrap_or_default(),
+                }),
+                _ => None,
+            }
+        };
+        self.recording.records(signal).filter_map(begun).collect()
+    }
+
+    /// The steps of an axis that has a STEP and a DIR line.
+    pub fn course(&self, motor: &MotorConfig) -> Course {
+        let Drive::StepDir(axis) = &motor.drive else { return Course::default() };
+        let ratio = axis.steps_per_unit;
+        let count = |position: f64| {
+            (position * ratio.numerator() as f64 / ratio.denominator() as f64).round() as i64
+        };
+        let start = match axis.at_start {
+            AtStart::Assume(position) => count(position),
+            AtStart::Unknown | AtStart::Restored => {
+                count(0.0_f64.clamp(motor.travel.min, motor.travel.max))
+            }
+        };
+        let find = |signal: &str| self.recording.find(&format!("{}.{signal}", motor.name)).unwrap();
+        let dir: Vec<_> = self.recording.edges(find("dir")).collect();
+        let steps = self.recording.edges(find("step")).filter(|e| e.1).map(|e| (e.0, None));
+        let mut changes: Vec<(Instant, Option<i64>)> = steps.collect();
+        changes.extend(self.sets(motor).into_iter().map(|(at, p)| (at, Some(count(p)))));
+        changes.sort_by_key(|c| c.0);
+        let (mut now, mut counts) = (start, Vec::with_capacity(changes.len()));
+        let mut dir = dir.into_iter().peekable();
+        let mut level = false;
+        for (at, set) in changes {
+            while let Some(edge) = dir.next_if(|d| d.0 < at) {
+                level = edge.1;
+            }
+            let up = level != axis.reverse;
+            now = set.unwrap_or(if up { now + 1 } else { now - 1 });
+            counts.push((at, now, set.is_none()));
+        }
+        Course { is_counted: true, plays: motor.backlash > 0.0, start, counts }
+    }
+
+    /// When a person said where an axis is, and where.
+    fn sets(&self, motor: &MotorConfig) -> Vec<(Instant, f64)> {
+        let find = |signal: &str| self.recording.find(signal).unwrap();
+        let moves = self.recording.records(find("machine.move"));
+        let is_set = |value: &Value| match value {
+            Value::Text(text) => matches!(Mark::parse(text), Ok(Mark::Set(m)) if m == motor.name),
+            _ => false,
+        };
+        let sets: Vec<Instant> = moves.filter(|m| is_set(&m.1)).map(|m| m.0).collect();
+        let told = find(&format!("{}.position", motor.name));
+        let told_at = |at: Instant| {
+            let told = self.recording.records(told).filter(|r| r.0 == at).last();
+            match told {
+                Some((_, Value::Real(position))) => (at, position),
+                other => panic!("{other:?} is no place of {}", motor.name),
+            }
+        };
+        sets.into_iter().map(told_at).collect()
+    }
+
+    /// The pulses of a servo: when each rose, and its width in nanoseconds.
+    pub fn pulses(&self, motor: &str) -> Vec<(Instant, u64)> {
+        let signal = self.recording.find(&format!("{motor}.pulse")).unwrap();
+        let mut pulses = Vec::new();
+        let mut rose = None;
+        for (at, high) in self.recording.edges(signal) {
+            match (high, rose.take()) {
+                (true, _) => rose = Some(at),
+                (false, Some(from)) => pulses.push((from, at.nanos_since(from))),
+                (false, None) => {}
+            }
+        }
+        pulses
+    }
+}

@@ -1,0 +1,558 @@
+//! A desk that is watched: what each request asked for is noted, each turn is looked at, and what was promised is kept
+//! for the trace to be judged by.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use super::bench::{Bench, Said};
+use crate::config::LostLease;
+use crate::moves::{ClaimState, OpenMove, Stand};
+use crate::service::wire::ClientId;
+use crate::units::Instant;
+
+/// Motors that a verb is for; `None`: all.
+pub type Motors = Option<Vec<String>>;
+
+/// What a request may do to motors.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Deed {
+    /// It may move these.
+    Moves(Vec<String>),
+    /// It may move any.
+    MovesAny,
+    Hold(Motors),
+    Resume(Motors),
+    Stop(Motors),
+    Halt,
+    Clear,
+    Run(String),
+    Jog {
+        motors: Vec<String>,
+        lasts: Duration,
+    },
+    Nothing,
+}
+
+/// A request that a client has sent.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// The order in which requests were heard, whoever sent them.
+    pub place: usize,
+    pub client: ClientId,
+    pub id: u64,
+    pub at: Instant,
+    pub deed: Deed,
+    /// The first number that a move can have which was asked for later.
+    pub first_new: u64,
+    /// Since when nothing of its client's is in the way of its reply.
+    pub next_in_line: Option<Instant>,
+    /// It waited behind another one of its client before it began.
+    pub behind: bool,
+    /// Its reply comes at once, when it begins.
+    pub at_once: bool,
+    pub answered: Option<Instant>,
+}
+
+/// Nothing may move a motor in this time: from the answer to a hold or a stop on, until somebody's later request.
+#[derive(Clone, Debug)]
+pub struct Still {
+    pub motor: String,
+    /// The request that it comes of.
+    pub place: usize,
+    /// `FAR`: there is no answer yet.
+    pub from: Instant,
+    pub until: Instant,
+    /// It is a hold's: a request to move waits, too.
+    pub hold: bool,
+}
+
+/// After this instant no move may move these motors that was asked for before.
+#[derive(Clone, Debug)]
+pub struct Stopped {
+    pub motors: Vec<String>,
+    /// `FAR`: there is no answer yet.
+    pub from: Instant,
+    pub first_new: u64,
+    /// Runs of programs that began with an earlier request are over.
+    pub place: usize,
+}
+
+/// A program that is held begins nothing.
+#[derive(Clone, Debug)]
+pub struct HeldProgram {
+    pub program: String,
+    pub place: usize,
+    pub from: Instant,
+    pub until: Instant,
+}
+
+/// A jog must be over by then.
+#[derive(Clone, Debug)]
+pub struct JogEnd {
+    pub number: u64,
+    pub by: Instant,
+}
+
+/// The place of an axis as a client was told it at rest.
+#[derive(Clone, Debug)]
+pub struct Told {
+    pub motor: String,
+    pub at: Instant,
+    pub steps: i64,
+    pub place: usize,
+}
+
+/// What a motion's state looks like between two turns.
+pub struct View {
+    now: Instant,
+    open: Vec<OpenMove>,
+    /// The program that keeps each motor, by the motors' numbers.
+    keepers: Vec<Option<String>>,
+    names: Vec<String>,
+    pub programs: BTreeSet<String>,
+    count: u64,
+}
+
+/// A desk that is watched.
+pub struct Watched<'b, 'c> {
+    pub bench: &'b mut Bench<'c>,
+    pub clients: Vec<ClientId>,
+    pub orders: Vec<Order>,
+    /// Requests without a reply, by client, as they came.
+    waiting: BTreeMap<ClientId, VecDeque<usize>>,
+    read: usize,
+    pub still: Vec<Still>,
+    pub stopped: Vec<Stopped>,
+    pub held: Vec<HeldProgram>,
+    pub jogs: BTreeMap<u64, JogEnd>,
+    pub told: Vec<Told>,
+    /// Runs of programs: which, when, and the request that began it.
+    pub runs: Vec<(String, Instant, usize)>,
+    ended: BTreeSet<u64>,
+    pub rest: Duration,
+    pub log: Vec<String>,
+    /// All motors that there have ever been.
+    pub motors: Vec<String>,
+    /// The token of the lease that was given last.
+    pub token: Option<String>,
+}
+
+impl<'b, 'c> Watched<'b, 'c> {
+    pub fn new(bench: &'b mut Bench<'c>, rest: Duration) -> Watched<'b, 'c> {
+        let motors = bench.desk.config.motors.iter().map(|m| m.name.clone()).collect();
+        Watched {
+            bench,
+            clients: Vec::new(),
+            orders: Vec::new(),
+            waiting: BTreeMap::new(),
+            read: 0,
+            still: Vec::new(),
+            stopped: Vec::new(),
+            held: Vec::new(),
+            jogs: BTreeMap::new(),
+            told: Vec::new(),
+            runs: Vec::new(),
+            ended: BTreeSet::new(),
+            rest,
+            log: Vec::new(),
+            motors,
+            token: None,
+        }
+    }
+
+    /// Somebody who asks for nothing hears what happens.
+    pub fn observe(&mut self) {
+        let client = self.bench.connect();
+        self.bench.hear();
+        let line = r#"{"v":1,"id":0,"do":"subscribe","topics":["machine"]}"#;
+        self.bench.send_line(client, line.to_owned());
+        self.bench.hear();
+        self.look_on(client);
+    }
+
+    fn look_on(&mut self, client: ClientId) {
+        self.bench.look();
+        let said = self.bench.said_since(self.read);
+        assert!(said.iter().any(|s| s.client == client && s.is_ok()));
+        self.read += said.len();
+    }
+
+    pub fn now(&self) -> Instant {
+        self.bench.now()
+    }
+
+    pub fn note(&mut self, what: impl std::fmt::Display) {
+        self.log.push(format!("{}: {what}", self.bench.now()));
+    }
+
+    pub fn connect(&mut self) -> ClientId {
+        let client = self.bench.connect();
+        self.clients.push(client);
+        self.waiting.insert(client, VecDeque::new());
+        self.note(format!("client {client} connects"));
+        self.look();
+        client
+    }
+
+    /// A client goes: nobody waits for its replies any more, and its jogs have to end.
+    pub fn leave(&mut self, client: ClientId) {
+        self.note(format!("client {client} goes"));
+        let by = self.now() + self.rest;
+        for number in self.jogs_of(client) {
+            if let Some(jog) = self.jogs.get_mut(&number) {
+                jog.by = jog.by.min(by);
+            }
+        }
+        self.clients.retain(|c| *c != client);
+        // What it has asked for is done, told or not.
+        for place in self.waiting.remove(&client).unwrap_or_default() {
+            let by = self.orders[place].at + self.rest;
+            self.is_answered(place, by);
+        }
+        self.bench.leave(client);
+        self.look();
+    }
+
+    fn jogs_of(&self, client: ClientId) -> Vec<u64> {
+        let jogs = self.bench.desk.jogs.iter();
+        jogs.filter(|j| *j.1 == client).map(|j| *j.0).collect()
+    }
+
+    /// A client sends a request. It is heard, and with it what its client has asked for behind it.
+    pub fn send(&mut self, client: ClientId, body: &str, deed: Deed, waits: bool, urgent: bool) {
+        let before = self.view();
+        let line = &self.waiting[&client];
+        // Before it may lie what is known and only has to be sent.
+        let open = !line.is_empty();
+        let (place, at, first_new) = (self.orders.len(), self.now(), before.count + 1);
+        self.grants(&deed, &before);
+        let id = self.bench.send(client, body);
+        self.log.push(format!("{at}: client {client} asks {id}: {body}"));
+        self.orders.push(Order {
+            place,
+            client,
+            id,
+            at,
+            deed: deed.clone(),
+            first_new,
+            next_in_line: (!open).then_some(at),
+            behind: open && !urgent,
+            at_once: !waits,
+            answered: None,
+        });
+        if let Some(line) = self.waiting.get_mut(&client) {
+            line.push_back(place);
+        }
+        self.promise(place, &before);
+        self.bench.hear();
+        let after = self.view();
+        self.compare(&before, &after);
+    }
+
+    /// What may move motors from now on.
+    fn grants(&mut self, deed: &Deed, before: &View) {
+        let now = self.now();
+        match deed {
+            Deed::Moves(motors) | Deed::Jog { motors, .. } => self.let_go(Some(motors), false),
+            Deed::MovesAny => self.let_go(None, false),
+            Deed::Clear => self.let_go(None, true),
+            Deed::Run(program) => {
+                let config = self.bench.desk.config.clone();
+                let program = crate::programs::Program::new(&config, Some(program));
+                let uses = program.map(|p| p.motors()).unwrap_or_default().into_iter();
+                let uses: Vec<_> = uses.map(|m| config.motors[m].name.clone()).collect();
+                self.let_go(Some(&uses), false);
+            }
+            Deed::Resume(motors) => {
+                let freed = motors.as_ref().map(|m| before.connected(m));
+                self.let_go(freed.as_deref(), true);
+                let programs = before.programs_of(freed.as_deref());
+                self.end_held(&programs, now);
+            }
+            Deed::Stop(motors) => {
+                // The hold is over, and what moves next is nobody's but the stop's business.
+                self.end_holds(motors.as_deref());
+                let programs = before.programs_of(motors.as_deref());
+                self.end_held(&programs, now);
+            }
+            Deed::Halt => {
+                self.end_holds(None);
+                self.end_held(&before.programs, now);
+            }
+            Deed::Hold(_) | Deed::Nothing => {}
+        }
+    }
+
+    fn end_held(&mut self, programs: &BTreeSet<String>, now: Instant) {
+        let open = |h: &&mut HeldProgram| h.until == Instant::FAR && programs.contains(&h.program);
+        self.held.iter_mut().filter(open).for_each(|h| h.until = now);
+    }
+
+    fn end_holds(&mut self, motors: Option<&[String]>) {
+        let now = self.now();
+        for still in self.still.iter_mut().filter(|s| s.hold && s.until == Instant::FAR) {
+            if motors.is_none_or(|all| all.contains(&still.motor)) {
+                still.until = now;
+            }
+        }
+    }
+
+    /// From now on these motors may move; `None`: all. `held`: also where they are held.
+    fn let_go(&mut self, motors: Option<&[String]>, held: bool) {
+        let now = self.now();
+        for still in self.still.iter_mut().filter(|s| s.until == Instant::FAR) {
+            if motors.is_none_or(|all| all.contains(&still.motor)) && (held || !still.hold) {
+                still.until = now;
+            }
+        }
+    }
+
+    /// What a hold, a stop or a halt promises, from its answer on.
+    fn promise(&mut self, place: usize, before: &View) {
+        let order = &self.orders[place];
+        let hold = matches!(order.deed, Deed::Hold(_));
+        let motors = match &order.deed {
+            Deed::Hold(motors) | Deed::Stop(motors) => motors.clone(),
+            Deed::Halt => None,
+            _ => return,
+        };
+        let (from, until, first_new) = (Instant::FAR, Instant::FAR, order.first_new);
+        if hold {
+            let programs = before.programs_of(motors.as_deref()).into_iter();
+            self.held.extend(programs.map(|program| HeldProgram { program, place, from, until }));
+        }
+        let motors = motors.unwrap_or_else(|| before.names.clone());
+        for motor in &motors {
+            self.still.push(Still { motor: motor.clone(), place, from, until, hold });
+        }
+        if !hold {
+            self.stopped.push(Stopped { motors, from, first_new, place });
+        }
+    }
+
+    /// A request has its answer: what it promised holds from now on.
+    fn is_answered(&mut self, place: usize, at: Instant) {
+        let still = self.still.iter_mut().filter(|s| s.place == place).map(|s| &mut s.from);
+        let stopped = self.stopped.iter_mut().filter(|s| s.place == place).map(|s| &mut s.from);
+        let held = self.held.iter_mut().filter(|h| h.place == place).map(|h| &mut h.from);
+        still.chain(stopped).chain(held).for_each(|from| *from = at);
+    }
+
+    pub fn view(&self) -> View {
+        let desk = &self.bench.desk;
+        let register = desk.machine.register();
+        let count = register.models.len();
+        View {
+            now: desk.machine.now(),
+            open: register.open(),
+            keepers: (0..count).map(|m| register.keeper(m).map(ToString::to_string)).collect(),
+            names: register.models.iter().map(|m| m.name.clone()).collect(),
+            programs: desk.programs.iter().map(|p| p.name().to_owned()).collect(),
+            count: register.count(),
+        }
+    }
+
+    /// The service looks at what there is.
+    pub fn look(&mut self) -> Instant {
+        let before = self.view();
+        let next = self.bench.look();
+        let after = self.view();
+        self.compare(&before, &after);
+        self.read(&before);
+        next
+    }
+
+    /// One turn.
+    pub fn turn(&mut self, limit: Instant) {
+        let next = self.look();
+        let before = self.view();
+        self.bench.work(next.min(limit));
+        self.bench.desk.machine.register().check_waits();
+        let after = self.view();
+        self.compare(&before, &after);
+    }
+
+    pub fn run_until(&mut self, at: Instant) {
+        while self.now() < at {
+            self.turn(at);
+        }
+        self.look();
+    }
+
+    /// What happened from one view to the next.
+    fn compare(&mut self, before: &View, after: &View) {
+        let register = self.bench.desk.machine.register();
+        register.check();
+        assert!(after.count >= before.count, "numbers only grow");
+        for one in &after.open {
+            assert!(!self.ended.contains(&one.id), "move {} has come back", one.id);
+            assert!(one.id <= after.count);
+        }
+        let is_open = |id: u64| after.open.iter().any(|m| m.id == id);
+        let gone = before.open.iter().map(|m| m.id).filter(|id| !is_open(*id));
+        self.ended.extend(gone.chain(before.count + 1..=after.count).filter(|id| !is_open(*id)));
+        self.first_come_first_served(before, after);
+        self.programs_keep_their_motors(after);
+        for program in after.programs.difference(&before.programs) {
+            let runs = self.orders.iter().filter(|o| o.deed == Deed::Run(program.clone()));
+            let place = runs.filter(|o| o.answered.is_none()).map(|o| o.place).max();
+            self.runs.push((program.clone(), before.now, place.unwrap_or(0)));
+        }
+    }
+
+    /// Of two moves that want one motor the one that was asked for first begins first, unless its time has not come.
+    fn first_come_first_served(&self, before: &View, after: &View) {
+        let begun = |m: &&OpenMove| matches!(m.stand, Stand::Running | Stand::Held);
+        let had_begun = |id: u64| before.open.iter().any(|m| m.id == id && begun(&m));
+        let new = after.open.iter().filter(begun).filter(|m| !had_begun(m.id));
+        for new in new.filter(|m| m.owner.program().is_none()) {
+            for first in after.open.iter().filter(|m| m.stand == Stand::Queued && m.id < new.id) {
+                let waited = before.open.iter().any(|m| m.id == first.id && m.stand == first.stand);
+                let both = first.motors.iter().any(|m| new.motors.contains(m));
+                assert!(!(waited && both), "move {} is overtaken by move {}", first.id, new.id);
+            }
+        }
+    }
+
+    /// What a program keeps nobody else moves.
+    fn programs_keep_their_motors(&self, view: &View) {
+        let register = self.bench.desk.machine.register();
+        for one in view.open.iter().filter(|m| matches!(m.stand, Stand::Running | Stand::Held)) {
+            for &motor in &one.motors {
+                let busy = register.motors[motor].busy == Some(one.id);
+                let Some(keeper) = view.keepers[motor].as_ref().filter(|_| busy) else { continue };
+                let its_own = one.owner.program().is_some_and(|p| **p == **keeper);
+                let held = register.claim_state(keeper) != Some(ClaimState::Running);
+                assert!(
+                    its_own || held,
+                    "move {} of {} has {}, which {keeper} keeps",
+                    one.id,
+                    one.owner,
+                    view.names[motor]
+                );
+            }
+        }
+    }
+
+    /// What was said since the last time.
+    fn read(&mut self, before: &View) {
+        let said = self.bench.said_since(self.read);
+        self.read += said.len();
+        for said in said {
+            if said.is_reply() {
+                self.reply(&said);
+            } else {
+                self.event(&said, before);
+            }
+        }
+        let now = self.now();
+        for line in self.waiting.values() {
+            if let Some(&first) = line.front() {
+                let order = &mut self.orders[first];
+                order.next_in_line.get_or_insert(now);
+                // Whatever is to be answered at once has been.
+                assert!(!order.at_once, "{order:?} has no answer");
+                if let Deed::Hold(_) | Deed::Stop(_) | Deed::Halt = order.deed {
+                    let since = order.next_in_line.unwrap_or(now).max(order.at);
+                    assert!(now.since(since) <= self.rest, "{order:?} is not answered in time");
+                }
+            }
+        }
+    }
+
+    fn reply(&mut self, said: &Said) {
+        let line = self.waiting.get_mut(&said.client);
+        let line = line.unwrap_or_else(|| panic!("a reply to nobody: {said:?}"));
+        let place = line.pop_front().unwrap_or_else(|| panic!("nobody asked for {said:?}"));
+        let order = &mut self.orders[place];
+        assert_eq!(said.what["id"], order.id, "replies come in the order of their requests");
+        order.answered = Some(said.at);
+        let order = order.clone();
+        self.log.push(format!("{}: client {} is told {}", said.at, said.client, said.what));
+        if !said.is_ok() {
+            return;
+        }
+        if let Deed::Jog { motors: _, lasts } = &order.deed {
+            let number = said.what["move"].as_u64().unwrap();
+            // As often again where it waits for its current.
+            let by = order.at + 2 * *lasts + self.rest;
+            let jog = JogEnd { number, by };
+            self.jogs.entry(number).and_modify(|j| j.by = j.by.max(by)).or_insert(jog);
+        }
+        if let Some(token) = said.what.get("token") {
+            self.token = token.as_str().map(str::to_owned);
+        }
+        self.is_answered(place, said.at);
+        // One that was known before, and waited for its turn, tells of an earlier rest.
+        let fresh = order.next_in_line.is_some_and(|since| since <= said.at) && !order.behind;
+        if let Deed::Hold(_) | Deed::Stop(_) | Deed::Halt = order.deed
+            && fresh
+        {
+            for (motor, is) in said.what["motors"].as_object().unwrap() {
+                if let Some(steps) = is["steps"].as_i64() {
+                    self.told.push(Told { motor: motor.clone(), at: said.at, steps, place });
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, said: &Said, before: &View) {
+        let what = &said.what;
+        match what["event"].as_str().unwrap() {
+            "lease" if what["state"] == "lost" => {
+                let names = what["motors"].as_array().unwrap().iter();
+                let names: Vec<String> = names.map(|n| n.as_str().unwrap().to_owned()).collect();
+                let config = self.bench.desk.config.clone();
+                let stops = |m: &&String| {
+                    config.motor(m).is_some_and(|c| c.on_lost_lease == LostLease::Stop)
+                };
+                let motors: Vec<String> = names.iter().filter(stops).cloned().collect();
+                // What a park moves is no longer still.
+                self.let_go(Some(&names), true);
+                let (from, first_new, place) = (said.at + self.rest, before.count + 1, 0);
+                self.stopped.push(Stopped { motors, from, first_new, place });
+            }
+            _ => {}
+        }
+    }
+
+    /// Requests without an answer.
+    pub fn unanswered(&self) -> Vec<&Order> {
+        self.waiting.values().flatten().map(|&place| &self.orders[place]).collect()
+    }
+}
+
+impl View {
+    /// The programs that keep one of these motors; `None`: all.
+    fn programs_of(&self, motors: Option<&[String]>) -> BTreeSet<String> {
+        let Some(motors) = motors else { return self.programs.clone() };
+        let kept = self.keepers.iter().enumerate();
+        let kept = kept.filter(|(m, _)| motors.contains(&self.names[*m]));
+        kept.filter_map(|(_, keeper)| keeper.clone()).collect()
+    }
+
+    /// Motors that hang together with these, by moves and programs.
+    fn connected(&self, motors: &[String]) -> Vec<String> {
+        let mut all: BTreeSet<usize> =
+            (0..self.names.len()).filter(|&m| motors.contains(&self.names[m])).collect();
+        loop {
+            let before = all.len();
+            for one in &self.open {
+                let program = one.owner.program();
+                let kept = |m: &usize| {
+                    program.is_some() && self.keepers[*m].as_deref() == program.map(|p| &**p)
+                };
+                if one.motors.iter().any(|m| all.contains(m)) || all.iter().any(kept) {
+                    all.extend(&one.motors);
+                }
+            }
+            let keepers: BTreeSet<_> =
+                all.iter().filter_map(|&m| self.keepers[m].clone()).collect();
+            let kept = |m: &usize| self.keepers[*m].as_ref().is_some_and(|k| keepers.contains(k));
+            all.extend((0..self.names.len()).filter(kept));
+            if all.len() == before {
+                return all.into_iter().map(|m| self.names[m].clone()).collect();
+            }
+        }
+    }
+}
