@@ -9,7 +9,9 @@ use super::{CliError, DEFAULT_CONFIG};
 const EXAMPLES: &str = "\
 Examples:
   sudo lockstep safe                 after a crash, or a kill -9
-  ExecStopPost=/usr/bin/lockstep safe --config %E/lockstep/lockstep.toml     in a systemd unit
+
+In a systemd unit:
+  ExecStopPost=/usr/bin/lockstep safe --config %E/lockstep/lockstep.toml
 
 STEP lines go low, coils and enable lines go off, PWM signals end after a whole pulse. DIR lines
 stay as they are; so does the enable line of an axis with `holds-load`. Run it as often as you like.

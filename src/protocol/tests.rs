@@ -48,7 +48,8 @@ fn the_manual_is_right() {
         assert_eq!(value(&outgoing.to_line()), value(line), "line {n}");
         let Outgoing::Reply { id, result } = &outgoing else { continue };
         match open.remove(&who) {
-            None => assert!(result.is_err(), "line {n}: a reply to nothing"),
+            // Shown alone.
+            None => {}
             Some(Ok(request)) => {
                 assert_eq!(*id, Some(request.id), "line {n}");
                 if let Ok(reply) = result {

@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn words_are_folded_where_the_room_is_narrow() {
-        let narrow = " motor  outcome             steps\n x      short by 0.35 mm  -40000\n        \
+        let narrow = " motor  outcome            steps\n x      short by 0.35 mm  -40000\n        \
                       (its time-out\n        passed)\n\n größe  reached\n";
         assert_eq!(table().text(34), narrow);
     }

@@ -37,8 +37,6 @@ pub(super) struct Course {
     below: i64,
     /// The play is being taken up for the move to come.
     taking_up: bool,
-    /// Its jog was told to go the other way: it may take up the play while it rests in between.
-    turns: bool,
     taken_up: Tally,
     places: Tally,
     inside: Tally,
@@ -81,7 +79,6 @@ impl Course {
             in_moves: Tally::default(),
             below: axis.backlash,
             taking_up: false,
-            turns: false,
             taken_up: Tally::default(),
             places: Tally::default(),
             inside: Tally::default(),
@@ -159,11 +156,6 @@ impl Course {
             // It has turned in a jog, at rest.
             self.motion.begin(at);
         }
-        if self.moving && std::mem::take(&mut self.taking_up) {
-            // It has turned in a jog, at rest.
-            self.turns = false;
-            self.motion.begin(at);
-        }
         self.in_moves.look(at, self.moving, || "a step outside of any move".into());
         self.steps += step;
         if let Some(heading) = &mut self.heading {
@@ -197,7 +189,7 @@ impl Course {
     /// A move begins, with the position that it begins at.
     pub fn start(&mut self, at: u64, position: f64) {
         self.moving = true;
-        (self.taking_up, self.turns) = (false, false);
+        self.taking_up = false;
         self.motion.start(at);
         self.told(at, position);
     }

@@ -64,7 +64,7 @@ impl Checker {
         }
         self.wires(at, batch);
         for id in told.held {
-            for &motor in self.moves.motors_of(id) {
+            for motor in self.moves.motors_of(id) {
                 self.motors[motor].heading_mut().into_iter().for_each(|h| h.held());
             }
         }

@@ -154,11 +154,13 @@ impl Moves {
         self.groups.iter().find(|g| g.parts.iter().any(part))
     }
 
-    /// The motors of a move that is under way, as far as its mark names them.
-    pub fn motors_of(&self, id: u64) -> &[usize] {
-        let mut moves = self.groups.iter().flat_map(|g| &g.moves);
-        let found = moves.find(|m| m.id == id && m.ended.is_none());
-        found.and_then(|m| m.motors.as_deref()).unwrap_or_default()
+    /// The motors of a move that have not ended in it, as far as its mark names them.
+    pub fn motors_of(&self, id: u64) -> Vec<usize> {
+        let under_way = |m: &&Move| m.id == id && m.ended.is_none();
+        let found = self.groups.iter().find_map(|g| Some((g, g.moves.iter().find(under_way)?)));
+        let Some((group, one)) = found else { return Vec::new() };
+        let left = |m: &&usize| group.parts.iter().any(|p| p.motor == **m && p.end.is_none());
+        one.motors.iter().flatten().filter(left).copied().collect()
     }
 
     /// Moves begin, with (motor, position in grains) of those that start.

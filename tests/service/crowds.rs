@@ -94,7 +94,7 @@ fn a_thousand_clients_that_vanish_in_mid_line() {
     // What the allocator keeps for as many threads as there ever were at once is soon all there: then a thousand
     // more leave nothing.
     let mut seen = vec![memory(&service)];
-    while seen.len() < 8 && !seen.windows(2).any(|w| w[1] < w[0] + MIB) {
+    while seen.len() < 20 && !seen.windows(2).any(|w| w[1] < w[0] + MIB) {
         vanish(1000);
         settled(&mut boss, 1);
         seen.push(memory(&service));

@@ -116,9 +116,9 @@ impl Comparison {
                         None => self.wrong.push(format!("{path}.{key} is there: {real}")),
                     }
                 }
-                if let (Some(steps), Some(at), true) =
-                    (real.get("steps"), real["position"].as_f64(), real["unit"] == "mm")
-                {
+                let at = real.get("position").and_then(Value::as_f64);
+                let in_mm = real.get("unit").is_some_and(|unit| unit == "mm");
+                if let (Some(steps), Some(at), true) = (real.get("steps"), at, in_mm) {
                     assert_eq!(steps.as_i64(), Some((at * 400.0).round() as i64));
                 }
                 self.caught = outer;

@@ -52,7 +52,7 @@ fn a_table_is_drawn_in_its_place_until_ctrl_c() {
     // Drawn, and drawn anew from its first line on.
     assert!(shown.contains("\r\x1b[J\x1b[32mmoving"), "{shown:?}");
     assert!(shown.matches("\x1b[4A\r\x1b[J").count() >= 3, "{shown:?}");
-    assert!(shown.contains("pan  idle               5 deg"), "{shown:?}");
+    assert!(shown.contains("pan  idle            5 deg"), "{shown:?}");
     assert!(shown.contains("ended 124"), "{shown:?}");
     for line in shown.replace("\r\x1b[J", "\n").lines() {
         let line = console::strip_ansi_codes(line.trim_end_matches('\r')).into_owned();

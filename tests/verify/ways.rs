@@ -54,8 +54,11 @@ fn marks(tape: &Tape) -> Vec<(usize, String)> {
     tape.of_signal("machine.move").into_iter().map(text).collect()
 }
 
+/// The mark that ends with that, but for its owner.
 fn mark(tape: &Tape, end: &str) -> usize {
-    marks(tape).iter().find(|(_, text)| text.ends_with(end)).map(|m| m.0).unwrap()
+    let owned = format!("{end}:");
+    let found = marks(tape).into_iter().find(|(_, t)| t.ends_with(end) || t.contains(&owned));
+    found.map(|m| m.0).unwrap()
 }
 
 /// What comes at `at` or after it comes later by so much. Nothing is under way then.

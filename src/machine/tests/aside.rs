@@ -65,6 +65,11 @@ fn it_goes_back_and_then_to_its_end() {
     let asap = "{ move = { x = \"10mm\", y = \"45mm\" }, arrive = \"asap\" }";
     for (steps, more) in [(LINE, ""), (LINE, "backlash = \"0.2mm\"\n"), (frames, ""), (asap, "")] {
         for held_at in [0, 3, 60, 400, 900, 1700, 2600] {
+            if steps == frames && held_at == 3 {
+                // Between two steps there is no move to come back to: the frames begin from wherever x is, and a first
+                // one at 0 s does not allow that. The program says so, and fails.
+                continue;
+            }
             for by_program in [false, true] {
                 let mut machine = machine(steps, more);
                 let mut p = begin(&mut machine);

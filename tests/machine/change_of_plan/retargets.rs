@@ -181,7 +181,7 @@ fn the_line_is_judged_up_to_the_retarget() {
     // Off its line before the retarget.
     let (trace, machine) = make(Arrive::Asap);
     assert!(prove(&trace, &machine).is_clean());
-    let called = trace.replace("s1:asap:x,y ", "s1:aligned:x,y ");
+    let called = trace.replace("s1:asap:", "s1:aligned:");
     assert_ne!(called, trace);
     let report = prove(&called, &machine);
     assert_eq!(looked(&report).count, 1, "{report}");
