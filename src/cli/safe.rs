@@ -13,14 +13,14 @@ Examples:
 In a systemd unit:
   ExecStopPost=/usr/bin/lockstep safe --config %E/lockstep/lockstep.toml
 
-STEP lines go low, coils and enable lines go off, PWM signals end after a whole pulse. DIR lines
+STEP lines go low, coils and enable lines go off, PWM signals end after a whole pulse. DIR lines \
 stay as they are; so does the enable line of an axis with `holds-load`. Run it as often as you like.
 
-It goes by the list of outputs that `run` or `serve` has kept with the config that it accepted last,
-in $RUNTIME_DIRECTORY, else in /run/lockstep, else in $XDG_RUNTIME_DIR/lockstep; else by that config,
+It goes by the list of outputs that `run` or `serve` has kept with the config that it accepted last, \
+in $RUNTIME_DIRECTORY, else in /run/lockstep, else in $XDG_RUNTIME_DIR/lockstep; else by that config, \
 whichever release has accepted it, as far as it can be read; by FILE only where there is none.
 
-Exit status: 0 all outputs are safe; 2 there is no config; 3 an output could not be made safe (it
+Exit status: 0 all outputs are safe; 2 there is no config; 3 an output could not be made safe (it \
 is named, and the others are safe), or another lockstep is alive and drives this header.";
 
 /// `lockstep safe`.
