@@ -43,6 +43,8 @@ pub mod client;
 pub mod config;
 #[cfg(feature = "cli")]
 mod doctor;
+// Part of them is for the service alone.
+#[cfg_attr(not(feature = "service"), allow(dead_code))]
 mod files;
 pub mod hal;
 pub mod inputs;
@@ -50,6 +52,7 @@ pub mod machine;
 mod monotonic;
 pub mod motion;
 pub mod motor;
+#[cfg_attr(not(feature = "service"), allow(dead_code))]
 mod moves;
 #[cfg(feature = "plot")]
 pub mod plot;

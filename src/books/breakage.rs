@@ -3,17 +3,17 @@
 use std::fmt;
 use std::time::Duration;
 
-/// Why a [`StepBarrier`](super::StepBarrier) broke.
+/// Why a [`StepBarrier`](crate::sync::StepBarrier) broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BreakCause {
-    /// [`abort`](super::StepBarrier::abort) was called.
+    /// [`abort`](crate::sync::StepBarrier::abort) was called.
     Aborted,
-    /// [`reset`](super::StepBarrier::reset) was called while parties waited.
+    /// [`reset`](crate::sync::StepBarrier::reset) was called while parties waited.
     Reset,
-    /// A party's time ran out, or [`expire`](super::StepBarrier::expire) was called.
+    /// A party's time ran out, or [`expire`](crate::sync::StepBarrier::expire) was called.
     TimedOut,
-    /// A party dropped its [`Ticket`](super::Ticket) while it waited: its thread panicked or gave
+    /// A party dropped its [`Ticket`](crate::sync::Ticket) while it waited: its thread panicked or gave
     /// up.
     PartyGone,
     /// The action panicked.
@@ -54,12 +54,12 @@ impl fmt::Display for Breakage {
     }
 }
 
-/// Why a party was not released by a [`StepBarrier`](super::StepBarrier).
+/// Why a party was not released by a [`StepBarrier`](crate::sync::StepBarrier).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BarrierError {
     /// The barrier broke while the party waited, or was broken when it came. It stays broken until
-    /// [`reset`](super::StepBarrier::reset).
+    /// [`reset`](crate::sync::StepBarrier::reset).
     #[error("{0}")]
     Broken(Breakage),
     /// This party's time ran out, which broke the barrier for all who waited.

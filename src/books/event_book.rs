@@ -115,7 +115,7 @@ pub struct Triggered {
 }
 
 /// The named events of a machine: the state machine behind
-/// [`EventExchange`](super::EventExchange), without any waiting. See [`Book`] for how to drive it.
+/// [`EventExchange`](crate::sync::EventExchange), without any waiting. See [`Book`] for how to drive it.
 ///
 /// An event has a name and a text. A wait asks for one or several, and is settled when all of them
 /// are there:

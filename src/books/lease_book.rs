@@ -8,7 +8,7 @@ use super::lease_terms::{
 use super::waiters::{Wait, WaitId, Waiters};
 use crate::units::Instant;
 
-/// The leases on a machine's motors: the state machine behind [`Leases`](super::Leases), without any
+/// The leases on a machine's motors: the state machine behind [`Leases`](crate::sync::Leases), without any
 /// waiting. See [`Book`] for how to drive it.
 ///
 /// - A lease is on a set of motors, all or none. Who can't have all of them at once waits without

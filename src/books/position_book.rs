@@ -35,7 +35,7 @@ pub struct StackFull<T> {
     pub capacity: usize,
 }
 
-/// A bounded stack of positions: the state machine behind [`PositionStack`](super::PositionStack),
+/// A bounded stack of positions: the state machine behind [`PositionStack`](crate::sync::PositionStack),
 /// without any waiting. See [`Book`] for how to drive it.
 ///
 /// What is pushed while someone waits goes to who came first. A pop that is taken back after it got

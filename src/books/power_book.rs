@@ -66,7 +66,7 @@ pub enum PowerError {
     },
 }
 
-/// A power supply's current: the state machine behind [`PowerBudget`](super::PowerBudget), without
+/// A power supply's current: the state machine behind [`PowerBudget`](crate::sync::PowerBudget), without
 /// any waiting. See [`Book`] for how to drive it.
 ///
 /// A move asks for the current of its motors before it energises them, and gives back that of each

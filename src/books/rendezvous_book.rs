@@ -105,9 +105,9 @@ fn counts(breakage: &Breakage) -> String {
 }
 
 /// Meetings by name, each for a number of parties: the state machine behind
-/// [`Rendezvous`](super::Rendezvous), without any waiting. See [`Book`] for how to drive it.
+/// [`Rendezvous`](crate::sync::Rendezvous), without any waiting. See [`Book`] for how to drive it.
 ///
-/// The semantics are those of [`StepBarrier`](super::StepBarrier): all parties of a meeting are
+/// The semantics are those of [`StepBarrier`](crate::sync::StepBarrier): all parties of a meeting are
 /// released, when the last has come, or none is. A party whose time runs out, that is stopped, or
 /// that is [cancelled](Book::cancel), breaks it for all who wait; a broken one refuses those who come,
 /// until it is [reset](Self::reset), or for [a while](RendezvousRules::keep_broken). After a release

@@ -7,6 +7,7 @@ use crate::motor::{Command, MotorIndex, MoveId};
 use crate::moves::Start;
 use crate::units::Instant;
 
+#[cfg_attr(not(feature = "service"), allow(dead_code))]
 impl Machine {
     /// The config it was built from, to be kept beside it.
     pub fn shared_config(&self) -> std::sync::Arc<Config> {

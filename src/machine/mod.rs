@@ -88,6 +88,7 @@ pub struct Machine {
     finish_patience: Duration,
 }
 
+#[cfg_attr(not(feature = "service"), allow(dead_code))]
 impl Machine {
     /// Starts to build a machine from a config.
     pub fn builder(config: Config) -> MachineBuilder {
@@ -448,7 +449,7 @@ impl Machine {
     }
 
     /// Where each motor stands by the edges that were emitted, so that the next machine can begin with
-    /// that ([`MachineBuilder::restore`](super::MachineBuilder::restore)). Motors whose place nobody
+    /// that ([`MachineBuilder::restore`](crate::machine::MachineBuilder::restore)). Motors whose place nobody
     /// knows are left out: a servo without a signal, an axis that may have lost steps in a halt, one
     /// with a fault, one whose pulses could not be counted, one that moves.
     pub fn kept_places(&self) -> BTreeMap<String, Kept> {
@@ -525,6 +526,7 @@ impl Machine {
 }
 
 /// What happened, for a service that tells its clients.
+#[cfg_attr(not(feature = "service"), allow(dead_code))]
 pub(crate) enum Happened {
     /// A move has begun.
     Began(MoveId),
@@ -592,4 +594,4 @@ impl Drop for Machine {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

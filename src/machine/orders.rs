@@ -213,7 +213,7 @@ impl Machine {
 
     /// Every motor stands still after its last whole pulse, without braking; waits until they do. The
     /// counts stay exact. An axis that was faster than its start-stop speed may have slipped: it is
-    /// marked [`Place::Unknown`] and has to be told where it is ([`Machine::set_position`]).
+    /// marked [`Place::Unknown`](super::Place::Unknown) and has to be told where it is ([`Machine::set_position`]).
     ///
     /// Moves are refused until [`Machine::clear`].
     pub fn halt(&mut self) {
@@ -242,7 +242,7 @@ impl Machine {
     }
 
     /// Says where an axis is that stands still: what it has counted so far is `position`, rounded to its
-    /// nearest step. From then on its place is [`Place::Assumed`].
+    /// nearest step. From then on its place is [`Place::Assumed`](super::Place::Assumed).
     ///
     /// # Errors
     ///

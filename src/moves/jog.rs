@@ -48,7 +48,7 @@ pub struct Steered {
     pub begun: bool,
 }
 
-/// Velocities of one or more motors, kept until a deadline: see [`Machine::jog`].
+/// Velocities of one or more motors, kept until a deadline: see [`Machine::jog`](crate::machine::Machine::jog).
 ///
 /// ```
 /// use std::time::Duration;

@@ -48,6 +48,7 @@ pub(crate) use blend::BlendRun;
 pub(crate) use claims::{Alive, ClaimState};
 pub use error::MoveError;
 pub(crate) use error::at_least;
+#[cfg(feature = "service")]
 pub use error_codes::Refusal;
 pub(crate) use events::between;
 pub use jog::{Jog, Steered, Velocity};

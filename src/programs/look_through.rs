@@ -315,7 +315,7 @@ impl<'s> Walk<'s> {
 
     /// The steps of a step are looked through from here on.
     fn begin(&mut self, kind: Kind) {
-        let outer = std::mem::replace(&mut self.total, Some(0));
+        let outer = self.total.replace(0);
         self.open.push(Open { outer, kind });
     }
 
@@ -336,7 +336,7 @@ impl<'s> Walk<'s> {
         else {
             return;
         };
-        let own = std::mem::replace(&mut self.total, Some(0));
+        let own = self.total.replace(0);
         let took = took.zip(own).map(|(a, b)| a.max(b));
         match branches.next() {
             Some(list) => {
@@ -359,7 +359,7 @@ impl<'s> Walk<'s> {
         if let Some(watch) = repeat.watch.take() {
             self.remember(watch);
         }
-        let own = std::mem::replace(&mut self.total, Some(0));
+        let own = self.total.replace(0);
         if repeat.turns == 1 {
             repeat.first = own;
         }

@@ -3,6 +3,7 @@
 //! A run on hardware writes it beside the config that it accepted, so that `lockstep safe` of any later
 //! release knows what was driven, whatever has become of the config's keys since.
 
+#[cfg(any(feature = "cli", test))]
 use crate::board::PwmOutput;
 use crate::config::{Config, Port, SafeState, Why};
 

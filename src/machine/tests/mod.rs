@@ -5,5 +5,5 @@ mod late_loops;
 mod own_limits;
 #[allow(dead_code, missing_docs)]
 #[path = "../../../tests/machine/support.rs"]
-mod support;
+pub(crate) mod support;
 mod threads;

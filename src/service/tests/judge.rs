@@ -87,8 +87,8 @@ impl Promises {
         for stop in self.stopped.iter().filter(|s| s.from < Instant::FAR) {
             let old_run = |owner: &str, at: Instant| {
                 let Some(program) = owner.strip_prefix("program.") else { return false };
-                let runs = self.runs.iter().filter(|r| r.0 == program && r.1 <= at);
-                runs.last().is_none_or(|r| r.2 < stop.place)
+                let mut runs = self.runs.iter().filter(|r| r.0 == program && r.1 <= at);
+                runs.next_back().is_none_or(|r| r.2 < stop.place)
             };
             for motor in &stop.motors {
                 let of: Vec<_> = moves.iter().filter(|m| m.motors.contains(motor)).collect();

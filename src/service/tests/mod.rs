@@ -1,5 +1,7 @@
 //! The service's desk in virtual time, without sockets: everything that moves a motor, under every verb.
 
+use crate::machine::tests::support;
+
 mod bench;
 mod judge;
 mod machines;
@@ -7,7 +9,4 @@ mod motion;
 mod orders;
 mod sequences;
 mod story;
-#[allow(dead_code, missing_docs)]
-#[path = "../../../tests/machine/support.rs"]
-mod support;
 mod watch;
