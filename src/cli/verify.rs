@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
+#[cfg(feature = "plot")]
 use std::thread;
 
 use clap::Args;

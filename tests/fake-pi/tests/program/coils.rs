@@ -128,25 +128,30 @@ fn signals_let_go_with_an_exact_count() {
     }
 }
 
-/// A service that ends well and starts again: the coils take the rotor up where they let it go.
+/// A service that ends well and starts again: the coils take the rotor up where they let it go. Its count is kept,
+/// though `unverified`: nothing held it meanwhile.
 #[test]
 fn a_restart_goes_on_in_the_phase_it_stood_on() {
-    let config = coils("at-start = { assume = \"0deg\" }", "at-start = \"restored\"");
+    let text = COILS
+        .replace("at-start = { assume = \"0deg\" }", "at-start = \"restored\"")
+        .replace("start-program = \"there-and-back\"\n", "");
+    let config = Config::new(&text);
     let script = format!(
-        "F={}\nexport LOCKSTEP_SOCKET=$F.sock RUNTIME_DIRECTORY=$F.run STATE_DIRECTORY=$F.state\n\
+        "F={}\ntrap 'kill -9 $PID' EXIT\nexport LOCKSTEP_SOCKET=$F.sock RUNTIME_DIRECTORY=$F.run STATE_DIRECTORY=$F.state\n\
          mkdir $RUNTIME_DIRECTORY $STATE_DIRECTORY\n\
          serve() {{ $LOCKSTEP serve --backend rppal --config $F --socket $LOCKSTEP_SOCKET & PID=$!\n\
          for i in $(seq 600); do [ -S $LOCKSTEP_SOCKET ] && break; sleep 0.1; done; }}\n\
          serve\nlockstep set-position dial=0deg || exit 9\nlockstep enable dial || exit 8\n\
          lockstep move dial=9.95deg || exit 7\nkill $PID\nwait $PID || exit 6\n\
-         serve\nlockstep status | grep -q restored || exit 5\n\
+         serve\nlockstep status | grep -q 9.9809 || exit 5\n\
          lockstep move dial=5deg || exit 4\nkill $PID\nwait $PID",
         config.path
     );
     for board in ["pi-4", "pi-5"] {
         let run = shell(&format!("--board {board}"), &script).expect_success();
         let seen = follow(&run, &HALF, OPPOSITE);
-        // 5deg: 64 x 25792/405 / 360 half steps a degree, less than half of one over.
-        assert_eq!((seen.steps, seen.on), (57, 0), "{board}");
+        // 5deg: 64 x 25792/405 / 360 half steps a degree, less than half of one over. Pins are written one by one: on
+        // the way to two coils and from them, one alone may be counted.
+        assert!((56..=58).contains(&seen.steps) && seen.on == 0, "{board}: {}", seen.steps);
     }
 }

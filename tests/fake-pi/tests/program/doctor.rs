@@ -18,9 +18,12 @@ fn doctor(options: &str, config: &Config) -> Run {
 
 /// The verdict of a check, and what it says in its first line.
 fn line<'a>(run: &'a Run, check: &str) -> (&'a str, &'a str) {
-    let found = run.stdout.lines().find(|l| l.get(8..).is_some_and(|l| l.starts_with(check)));
-    let found = found.unwrap_or_else(|| panic!("no {check}: {}\n{}", run.stdout, run.stderr));
-    (found[..8].trim(), found[30..].trim())
+    let found = run.stdout.lines().find_map(|line| {
+        let (verdict, rest) = line.split_once("  ")?;
+        let says = rest.trim_start().strip_prefix(check)?.strip_prefix("  ")?;
+        Some((verdict, says.trim()))
+    });
+    found.unwrap_or_else(|| panic!("no {check}: {}\n{}", run.stdout, run.stderr))
 }
 
 #[test]
