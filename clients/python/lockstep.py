@@ -711,14 +711,18 @@ class Lockstep:
         """Lets the machine move again after a halt, a fault or an unclean end; gives its state. Look at it first."""
         return self._request("clear")["state"]
 
-    def override(self, speed: str, move: Optional[int] = None) -> None:
+    def override(self, speed: str, move: Optional[int] = None, kind: Optional[str] = None) -> None:
         """Makes everything slower or faster, from now on: 1% to 200%. With the number of a `move`, that one alone.
+
+        `kind` is `"jog"` (jogs alone) or `"feed"` (all but jogs).
 
         >>> with Lockstep() as m:
         ...     m.override("50%")
+        ...     m.override("100%", kind="feed")
         ...     m.override("100%")
         """
-        self._request("override", speed=speed, move=move, **self._shared())
+        fields: Dict[str, Any] = {} if kind is None else {"class": kind}
+        self._request("override", speed=speed, move=move, **fields, **self._shared())
 
     # Motors
 

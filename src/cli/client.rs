@@ -158,8 +158,11 @@ pub struct OverrideArgs {
     /// From 1% to 200%; 100% is as the moves say
     speed: Percent,
     /// One move alone, by its number, beside what holds for all [default: all, now and from then on]
-    #[arg(long = "move", value_name = "NUMBER")]
+    #[arg(long = "move", value_name = "NUMBER", conflicts_with = "class")]
     number: Option<u64>,
+    /// Jogs alone (jog), or moves at the speed that they were given, programs' too (feed)
+    #[arg(long, value_name = "CLASS", value_parser = class)]
+    class: Option<protocol::Class>,
     #[command(flatten)]
     service: Socket,
 }
@@ -289,6 +292,14 @@ fn pair<T: std::str::FromStr<Err = crate::units::UnitError>>(
     Ok((name.to_owned(), value.parse().map_err(|e: T::Err| e.to_string())?))
 }
 
+fn class(text: &str) -> Result<protocol::Class, String> {
+    match text {
+        "feed" => Ok(protocol::Class::Feed),
+        "jog" => Ok(protocol::Class::Jog),
+        _ => Err("write feed or jog".to_owned()),
+    }
+}
+
 fn if_busy(text: &str) -> Result<IfBusy, String> {
     match text {
         "refuse" => Ok(IfBusy::Refuse),
@@ -351,8 +362,11 @@ pub(super) fn client(command: ClientCommand) -> Result<u8, CliError> {
             (Request::SetPosition(set), a.service)
         }
         ClientCommand::Override(a) => {
-            let speed = protocol::Override { speed: a.speed, number: a.number, token: token() };
-            (Request::Override(speed), a.service)
+            let (speed, number, class) = (a.speed, a.number, a.class);
+            (
+                Request::Override(protocol::Override { speed, number, class, token: token() }),
+                a.service,
+            )
         }
         ClientCommand::Status(a) => {
             (Request::Status(protocol::Status { motors: some(a.motors) }), a.service)

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use super::active::{Aim, Leg, Stage};
+use super::active::{Aim, Leg};
 use super::outcome::{Cause, EndResult, Place};
 use super::plan::{self, Line, Planned};
+use super::stage::{Aside, Stage};
 use super::{Action, MotorIndex, MoveBook, MoveError, Start};
 use crate::config::{Arrive, OnFault};
 use crate::motion::{Trajectory, line_limits};
@@ -22,7 +23,7 @@ impl MoveBook {
         let active = self.active.get(&id)?;
         let claim = self.claims.get(active.owner.program()?)?;
         // A path can't be taken up again in the middle.
-        let can = active.is_held() && !active.aside && active.run.is_none();
+        let can = active.is_held() && active.aside().is_none() && active.run.is_none();
         (can && claim.held_since.is_some() && !claim.ending).then_some(id)
     }
 
@@ -30,11 +31,8 @@ impl MoveBook {
     pub(super) fn step_aside(&mut self, id: MoveId) {
         let now = self.now;
         let Some(active) = self.active.get_mut(&id) else { return };
-        active.aside = true;
-        let told = active.is_told();
-        let (started, ended) = (std::mem::take(&mut active.started), Mark::Ended(id));
-        active.stage = Stage::Waiting;
-        active.held_told = false;
+        let (told, started) = (active.is_told(), active.has_begun());
+        active.stage = Stage::Waiting(Some(Aside { back: None }));
         for leg in &mut active.legs {
             let motor = leg.motor();
             if !told {
@@ -62,13 +60,13 @@ impl MoveBook {
             }
         }
         if started {
-            self.mark(now, ended);
+            self.mark(now, Mark::Ended(id));
         }
     }
 
     /// A motor of a move that steps aside is still, and free.
     pub(super) fn is_aside(&mut self, id: MoveId, motor: MotorIndex) -> bool {
-        let aside = self.active.get(&id).is_some_and(|a| a.aside);
+        let aside = self.active.get(&id).is_some_and(|a| a.aside().is_some());
         if aside && self.motors[motor].busy == Some(id) {
             self.motors[motor].busy = None;
         }
@@ -81,9 +79,8 @@ impl MoveBook {
     ///
     /// One of them moves, has a fault, or can't go back: it says how far it is from there.
     pub(super) fn way_back(&mut self, id: MoveId) -> Result<Option<Planned>, MoveError> {
-        let Some(active) = self.active.get(&id).filter(|a| a.aside && a.back.is_none()) else {
-            return Ok(None);
-        };
+        let Some(active) = self.active.get(&id) else { return Ok(None) };
+        let Some(Aside { back: None }) = active.aside() else { return Ok(None) };
         let (owner, mut targets) = (active.owner.clone(), Vec::new());
         for leg in &active.legs {
             let (motor, model) = (leg.motor(), &self.models[leg.motor()]);
@@ -113,7 +110,7 @@ impl MoveBook {
     /// As of [`MoveBook::way_back`].
     pub(super) fn come_back(&mut self, id: MoveId) -> Result<(), MoveError> {
         let Some(active) = self.active.get(&id) else { return Ok(()) };
-        if active.back.is_some() {
+        if active.aside().is_some_and(|aside| aside.back.is_some()) {
             return Ok(());
         }
         let owner = active.owner.clone();
@@ -123,7 +120,7 @@ impl MoveBook {
         };
         let back = self.launch(planned, GENTLE, None, OnFault::Stop, (&owner, None))?;
         if let Some(active) = self.active.get_mut(&id) {
-            active.back = Some(back);
+            active.stage = Stage::Waiting(Some(Aside { back: Some(back) }));
         }
         Ok(())
     }
@@ -143,7 +140,7 @@ impl MoveBook {
 
     /// The way back of a move is over, if this was one.
     pub(super) fn is_back(&mut self, back: MoveId, result: EndResult) {
-        let found = self.active.iter().find(|a| a.1.back == Some(back));
+        let found = self.active.iter().find(|a| a.1.aside().and_then(|a| a.back) == Some(back));
         let Some((&id, active)) = found else { return };
         if result == EndResult::Done {
             return self.go_on_from_aside(id);
@@ -155,7 +152,7 @@ impl MoveBook {
 
     fn go_on_from_aside(&mut self, id: MoveId) {
         let Some(active) = self.active.get_mut(&id) else { return };
-        (active.aside, active.back) = (false, None);
+        active.stage = Stage::Waiting(None);
         for motor in active.motors() {
             self.motors[motor].busy = Some(id);
         }

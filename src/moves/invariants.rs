@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::active::Stage;
+use super::stage::Stage;
 use super::waiting::MOST_WAITING;
 use super::{MOST_ENDED, MotorIndex, MoveBook};
 
@@ -21,23 +21,19 @@ impl MoveBook {
                 let fault = &self.motors[motor].fault;
                 assert!(fault.is_none(), "{} moves on with {fault:?}", self.models[motor].name);
             }
-            match active.stage {
-                Stage::Waiting => assert!(
+            let mut awaited = BTreeSet::new();
+            match &active.stage {
+                Stage::Waiting(_) => assert!(
                     self.keeps_back(*id),
                     "move {id} waits at its start, and nothing keeps it back"
                 ),
                 Stage::Queued => assert!(self.power.is_some(), "move {id} waits for no current"),
-                Stage::Arming => assert!(!active.started),
-                Stage::Running => assert!(active.started, "move {id} runs and has not begun"),
-                Stage::Stopping => {}
+                Stage::Arming(_) | Stage::Halting(_) | Stage::Stopping(_) => {}
+                Stage::Running(way) => {
+                    awaited.extend(way.proposal.iter().flat_map(|p| p.missing.iter().copied()));
+                }
             }
-            let missing = active.proposal.iter().flat_map(|p| &p.missing);
-            for motor in missing.chain(&active.absent) {
-                assert!(
-                    legs.contains(motor) || active.stage != Stage::Running,
-                    "move {id} waits for a motor that has ended"
-                );
-            }
+            assert!(awaited.is_subset(&legs), "move {id} waits for a motor that has ended");
         }
         for (motor, state) in self.motors.iter().enumerate() {
             if let Some(id) = state.busy {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::active::{Active, Aim, Stage};
+use super::active::{Active, Aim};
 use super::model::MotorModel;
 use super::plan::{self, Goal, Jogging, Part, Planned, Start, Way, plan_error};
 use super::shapes::nanos;
@@ -371,20 +371,21 @@ impl MoveBook {
             let velocity = native_velocity(model, velocity)?;
             let busy = MoveError::Busy { motor: model.name.clone() };
             let Some(active) = self.active.get(&id) else { return Err(busy) };
-            let leg = active.leg(motor).filter(|_| active.stage != Stage::Stopping);
+            let leg = active.leg(motor).filter(|_| !active.is_stopping());
             let Some(leg) = leg.filter(|l| l.aim != Aim::Stop && !l.fixed) else {
                 return Err(busy);
             };
             let Way::Jog(jog) = leg.goal().way else { return Err(busy) };
-            if active.started && leg.is_over_by(at) {
+            if active.has_begun() && leg.is_over_by(at) {
                 return Err(MoveError::Arrived { motor: model.name.clone() });
             }
             let share = (share * active.share * active.own_speed).min(1.0);
             let jog = Jogging { velocity, lasts: nanos(lasts), ..jog };
             // What can be told now is told now.
-            let state = if active.started { leg.state_at(at) } else { leg.part.trajectory.start() };
+            let state =
+                if active.has_begun() { leg.state_at(at) } else { leg.part.trajectory.start() };
             let (play, left) = (leg.play_at(at), leg.left(at));
-            let present = active.started.then_some(&left);
+            let present = active.has_begun().then_some(&left);
             let from = Beginning { state, play, present };
             plan_jog(&mut self.planner, model, from, jog, jog.lasts, share)?;
         }
@@ -400,7 +401,7 @@ impl MoveBook {
     ) -> Result<(), MoveError> {
         let jogs = |a: &&Active| {
             let jog = |w: &Way| matches!(w, Way::Jog(_));
-            a.stage != Stage::Stopping && a.legs.iter().all(|l| jog(&l.goal().way))
+            !a.is_stopping() && a.legs.iter().all(|l| jog(&l.goal().way))
         };
         let lead = self.active.get(&id).map(|active| self.change_lead(active));
         let at = self.now + lead.unwrap_or_default();
@@ -412,7 +413,8 @@ impl MoveBook {
             let model = &self.models[motor];
             native_velocity(model, velocity)?;
             let motor = model.name.clone();
-            if active.leg(self.find(&motor)?).is_none_or(|l| active.started && l.is_over_by(at)) {
+            if active.leg(self.find(&motor)?).is_none_or(|l| active.has_begun() && l.is_over_by(at))
+            {
                 return Err(MoveError::NotInMove { motor, id });
             }
         }
@@ -436,7 +438,7 @@ impl MoveBook {
             v.iter().filter_map(native).collect()
         });
         self.alter(id, |active| {
-            let (started, told) = (active.started, active.is_told());
+            let (started, told) = (active.has_begun(), active.is_told());
             for leg in &mut active.legs {
                 let motor = leg.motor();
                 let velocity =

@@ -1,15 +1,15 @@
 //! From a plan to motors that wait for each other at the barrier.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::active::{Active, Aim, Leg, Stage};
+use super::active::{Active, Aim, Leg};
 use super::blend::BlendRun;
 use super::jog::{Beginning, plan_jog};
 use super::plan::{self, FramesPlan, Planned, Start, Way};
 use super::shapes::nanos;
 use super::spec::Move;
+use super::stage::{Arming, Stage};
 use super::{
     ARMING_PATIENCE, Action, Class, DEFAULT_SLACK, MoveBook, MoveError, Outcome, Owner, Place,
 };
@@ -18,7 +18,6 @@ use crate::motion::{State, Trajectory};
 use crate::motor::{Command, Epoch, Motion, MotorIndex, MoveId, Then};
 use crate::sync::StepBarrier;
 use crate::trace::MoveKind;
-use crate::units::Instant;
 
 impl MoveBook {
     /// Plans a move and starts it.
@@ -174,31 +173,16 @@ impl MoveBook {
             class,
             began: self.now,
             all: Vec::new(),
-            stage: Stage::Waiting,
+            stage: Stage::Waiting(None),
             legs: planned.parts.into_iter().map(Leg::new).collect(),
             line: planned.line,
             run: planned.run,
             share,
             own_speed: 1.0,
-            absent: BTreeSet::new(),
-            barrier: StepBarrier::new(1),
-            epoch: Arc::default(),
-            started: false,
             on_fault,
             cause: None,
-            missed: None,
             power_patience,
             slack: nanos(slack),
-            deadline: Instant::FAR,
-            patience: Instant::FAR,
-            proposal: None,
-            settled: None,
-            attempts: 0,
-            silent: BTreeSet::new(),
-            halted: None,
-            held_told: false,
-            aside: false,
-            back: None,
             ended: Vec::new(),
             told: 0,
         };
@@ -233,19 +217,23 @@ impl MoveBook {
         let Some(active) = self.active.get_mut(&id) else { return };
         let lead = active.legs.iter().map(|l| self.motors[l.motor()].leads.start).max();
         let (lead, release) = (lead.unwrap_or_default(), self.release.clone());
-        active.epoch = Arc::new(Epoch::default());
-        let at_release = active.epoch.clone();
-        active.barrier = StepBarrier::new(active.legs.len().max(1))
+        let epoch = Arc::new(Epoch::default());
+        let at_release = epoch.clone();
+        let barrier = StepBarrier::new(active.legs.len().max(1))
             .with_action(move || at_release.set(release() + lead));
-        active.absent = active.motors().into_iter().collect();
-        active.patience = now + ARMING_PATIENCE + self.wake_slack;
-        active.stage = Stage::Arming;
+        active.stage = Stage::Arming(Arming {
+            barrier: barrier.clone(),
+            epoch: epoch.clone(),
+            absent: active.motors().into_iter().collect(),
+            missed: None,
+            patience: now + ARMING_PATIENCE + self.wake_slack,
+        });
         let (motors, then) = (&self.motors, active.run.as_ref().map_or(Then::End, BlendRun::then));
         let motion = |leg: &Leg| {
-            let (trajectory, barrier) = (leg.part.trajectory.clone(), active.barrier.clone());
+            let (trajectory, barrier) = (leg.part.trajectory.clone(), barrier.clone());
             let placed = motors[leg.motor()].place != Place::Unknown
                 || self.models[leg.motor()].steps.is_none();
-            let epoch = active.epoch.clone();
+            let epoch = epoch.clone();
             let after = leg.after;
             (leg.motor(), Motion { id, trajectory, barrier, epoch, placed, after, then })
         };

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::MoveBook;
-use super::active::Stage;
+use super::stage::Stage;
 use crate::motor::MoveId;
 use crate::units::Instant;
 
@@ -54,7 +54,7 @@ impl MoveBook {
         leaving.next = Instant::FAR;
         for id in std::mem::take(&mut leaving.waits) {
             // It may have ended meanwhile, or be held.
-            if self.active.get(&id).is_some_and(|active| active.stage == Stage::Queued) {
+            if self.active.get(&id).is_some_and(|a| matches!(a.stage, Stage::Queued)) {
                 self.begin(id);
             }
         }

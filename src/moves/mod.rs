@@ -26,6 +26,7 @@ mod power;
 mod shapes;
 mod snapshot;
 mod spec;
+mod stage;
 mod stops;
 mod verbs;
 mod waiting;

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use super::active::{Active, Stage};
+use super::active::Active;
 use super::outcome::Cause;
 use super::plan::{Planned, Way};
 use super::shapes::nanos;
+use super::stage::Stage;
 use super::{MoveBook, MoveError};
 use crate::books::{Book, GrantId, PowerBook, PowerError, PowerRules, WaitId};
 use crate::config::{Config, Consumer, consumers};

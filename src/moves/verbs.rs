@@ -125,8 +125,8 @@ impl MoveBook {
         Ok(())
     }
 
-    fn go_on(&mut self, id: MoveId) -> Result<(), MoveError> {
-        if self.active.get(&id).is_some_and(|a| a.aside) {
+    pub(super) fn go_on(&mut self, id: MoveId) -> Result<(), MoveError> {
+        if self.active.get(&id).is_some_and(|a| a.aside().is_some()) {
             return self.come_back(id);
         }
         self.aim(id, Aim::Go);

@@ -249,6 +249,7 @@ fn flaws_are_named() {
             "number 3 is named",
         ),
         (r#"{"v":1,"id":1,"do":"override","speed":"-5%"}"#, "bad-value", "more than 0%"),
+        (r#"{"v":1,"id":1,"do":"override","speed":"5%","class":"jobs"}"#, "bad-value", "jog"),
         (
             r#"{"v":1,"id":1,"do":"subscribe","topics":["moves","all"]}"#,
             "bad-value",

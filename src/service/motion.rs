@@ -51,12 +51,19 @@ impl Desk<'_> {
                 return Ok(Answer::Later(Waiting::Move { number, until, verb }));
             }
             Request::Override(speed) => {
-                let done = match speed.number {
-                    None => {
+                let done = match (speed.number, speed.class) {
+                    (None, class) => {
                         self.leased(client, &[], speed.token.as_deref())?;
-                        self.machine.set_override(speed.speed.0)
+                        match class.map(words::class) {
+                            None => self.machine.set_override(speed.speed.0),
+                            Some(class) => self.machine.set_class_override(class, speed.speed.0),
+                        }
                     }
-                    Some(number) => {
+                    (Some(_), Some(_)) => {
+                        let what = "name a `move` or a `class`, not both: a move is of one class";
+                        return Err(ErrorReply::new(ErrorCode::BadValue, what));
+                    }
+                    (Some(number), None) => {
                         let open = self.open_move(number).ok_or_else(|| unknown(number))?;
                         let motors = self.motors_of(&open);
                         self.leased(client, &motors, speed.token.as_deref())?;

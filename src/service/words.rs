@@ -146,6 +146,13 @@ pub(super) fn state(state: MachineState, reason: Option<&str>) -> protocol::Mach
 }
 
 /// A target with its unit.
+pub(super) fn class(class: protocol::Class) -> machine::Class {
+    match class {
+        protocol::Class::Feed => machine::Class::Feed,
+        protocol::Class::Jog => machine::Class::Jog,
+    }
+}
+
 pub(super) fn position(target: protocol::Target) -> machine::Position {
     let quantity = target.quantity();
     match quantity.dimension {
