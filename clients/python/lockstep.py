@@ -640,7 +640,7 @@ class Lockstep:
     def jog(self, duration: str, speed: Optional[Mapping[str, str]] = None, **motors: str) -> int:
         """Moves motors at a speed for `duration`; said again before, it goes on. Gives the move's number.
 
-        It ends when this connection does.
+        It ends when this connection does. A servo that turns continuously has a share of its full speed: "50%".
 
         >>> with Lockstep() as m:
         ...     number = m.jog("200ms", x="10mm/s")

@@ -123,7 +123,8 @@ pub struct MoveArgs {
 
 #[derive(Args, Debug)]
 pub struct JogArgs {
-    /// A motor and its speed with its direction, such as x=-5mm/s
+    /// A motor and its speed with its direction, such as x=-5mm/s; of a servo that turns continuously the share of its
+    /// full speed, such as left=-50%
     #[arg(required = true, value_name = "MOTOR=SPEED", value_parser = pair::<protocol::Rate>)]
     speed: Vec<(String, protocol::Rate)>,
     /// For how long; said again before, the jog goes on

@@ -35,6 +35,7 @@ fn row(config: &Config, usage: &MotorUsage) -> [String; 6] {
     let motor = &config.motors[usage.motor];
     let unit = motor.unit.symbol();
     let distance = match usage.distance.is_finite() {
+        _ if motor.is_continuous() => "-".to_owned(),
         true => format!("{} {unit}", number(usage.distance)),
         false => "no end".to_owned(),
     };
@@ -42,7 +43,7 @@ fn row(config: &Config, usage: &MotorUsage) -> [String; 6] {
     [
         motor.name.clone(),
         distance,
-        format!("{} {unit}/s", number(usage.speed)),
+        format!("{} {}", number(usage.speed), motor.unit.speed()),
         share(usage.speed_share),
         share(usage.acceleration_share),
         share(usage.jerk_share),
@@ -56,7 +57,7 @@ pub(super) fn json(config: &Config, program: &str) -> Value {
         let motor = &config.motors[u.motor];
         let usage = json!({
             "unit": motor.unit.symbol(),
-            "distance": u.distance.is_finite().then_some(u.distance),
+            "distance": Some(u.distance).filter(|d| d.is_finite() && !motor.is_continuous()),
             "speed": u.speed,
             "speed_share": u.speed_share,
             "acceleration": u.acceleration,

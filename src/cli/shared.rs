@@ -163,7 +163,7 @@ fn mark_called(steps: &[StepConfig], called: &mut [bool]) {
             Action::Together(branches) => branches.iter().for_each(|b| mark_called(b, called)),
             // Where a program that mends a move begins, nobody knows before.
             Action::Move(action) => action.on_short.iter().for_each(|s| called[s.1] = true),
-            Action::Pause(_) | Action::Sweep(_) | Action::Keyframes(_) => {}
+            Action::Pause(_) | Action::Sweep(_) | Action::Keyframes(_) | Action::Spin(_) => {}
             Action::WaitFor(_) | Action::Trigger(_) => {}
         }
     }

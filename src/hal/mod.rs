@@ -25,7 +25,7 @@ mod waveform;
 
 pub use backend::{Backend, OnEdge, OutputStart};
 pub(crate) use ending::wait_until;
-pub use ending::{PhaseWatch, end_signal, end_signal_in_low};
+pub use ending::{PhaseWatch, change_signal, end_signal, end_signal_in_low};
 pub use error::{Cause, HalError};
 #[cfg(feature = "cli")]
 pub(crate) use identify::identify;

@@ -47,7 +47,7 @@ impl MoveBook {
                 None => leg.part.trajectory.end(),
             };
             leg.begin_anew(stands);
-            let position = self.models[motor].to_unit(stands);
+            let position = self.models[motor].told(stands);
             self.actions.push_back(Action::Position(motor, now, position));
             // At rest it is still at once, and drops what it had left to do.
             self.actions.push_back(Action::Tell(motor, Command::Halt));
@@ -90,6 +90,9 @@ impl MoveBook {
             let start = self.ready_anywhere(motor, &owner)?;
             let left = leg.part.trajectory.start().position;
             let Start::At(stands) = start else { continue };
+            if model.continuous {
+                continue;
+            }
             if (stands - left).abs() < model.tolerance() {
                 continue;
             }

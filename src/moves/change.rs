@@ -13,7 +13,7 @@ use super::blend::{BlendRun, RunDraft};
 use super::jog::{Beginning, plan_jog, sign};
 use super::model::MotorModel;
 use super::outcome::Cause;
-use super::plan::{self, Goal, Way, plan_error};
+use super::plan::{self, Goal, Jogging, Way, plan_error};
 use super::{ADOPTION, Action, CHANGE_ATTEMPTS, MoveBook, MoveError, NEXT_LEAD, STOP_PATIENCE};
 use crate::motion::{Planner, Trajectory};
 use crate::motor::{Change, Command, Gate, MotorIndex, MoveId, Then, Verdict};
@@ -319,8 +319,13 @@ impl Leg {
                 plan::check_extremes(model, &rest, 1.0)?;
             }
         }
-        // What is left of keyframes counts from here on.
+        // What is left of keyframes counts from here on, and so does the time that stands still.
         let goal = match (&self.part.goal.way, self.since) {
+            (Way::Jog(jog), _) if jog.pauses && self.aim == Aim::Hold => {
+                let lasts = jog.until.map_or(jog.lasts, |until| until.nanos_since(at));
+                let way = Way::Jog(Jogging { lasts, until: None, ..*jog });
+                Some(Goal { way, ..self.part.goal })
+            }
             (Way::Frames(frames), Some(since)) if self.course == Aim::Go => {
                 let gone = at.nanos_since(since);
                 let left = frames.iter().filter(|f| f.0 > gone).map(|f| (f.0 - gone, f.1));
@@ -368,7 +373,8 @@ impl Leg {
                 let (state, play) = (from, self.play_at(at));
                 let from = Beginning { state, play, present: Some(&present) };
                 let t = plan_jog(means.planner, model, from, *jog, left, share)?;
-                let (end, way) = (t.end(), goal.way.clone());
+                let until = jog.until.or(Some(at.plus_nanos(left)));
+                let (end, way) = (t.end(), Way::Jog(Jogging { until, ..*jog }));
                 let goal = Goal { end, target: model.to_unit(end), way };
                 Ok(Some(self.item(t, Some(goal))))
             }

@@ -99,7 +99,7 @@ impl MoveBook {
         let state = &mut self.motors[motor];
         state.angle = state.angle.or(state.left_at.take());
         if let Some(start) = start {
-            let position = self.models[motor].to_unit(start);
+            let position = self.models[motor].told(start);
             self.actions.push_back(Action::Position(motor, zero, position));
         }
         // A stop that came while the barrier was letting go.
@@ -133,7 +133,7 @@ impl MoveBook {
 
     fn on_held(&mut self, motor: MotorIndex, change: u64, at: Instant) {
         let Some(id) = self.motors[motor].busy else { return };
-        if self.models[motor].steps.is_none() {
+        if self.models[motor].has_angle() {
             self.motors[motor].place = Place::Commanded;
             self.motors[motor].angle = Some(self.motors[motor].telemetry.position());
         }
@@ -154,8 +154,8 @@ impl MoveBook {
     /// It stands still after a halt. Faster than its start-stop speed it may have slipped.
     fn on_halted(&mut self, id: MoveId, motor: MotorIndex) {
         let now = self.now;
-        let Some(active) = self.active.get(&id) else { return };
-        let asked = active.halted.unwrap_or(now);
+        let Some(active) = self.active.get_mut(&id) else { return };
+        let asked = *active.halted.get_or_insert(now);
         let from = Instant::from_nanos(asked.as_nanos().saturating_sub(self.halt_heard_within));
         let mut speed = active.leg(motor).map_or(0.0, |l| l.top_speed(from, now));
         let turns = |l: &Leg| l.play_at(from).until > 0 || l.play_at(now).until > 0;
@@ -198,7 +198,7 @@ impl MoveBook {
 
     fn on_ended(&mut self, id: MoveId, motor: MotorIndex, at: Instant) {
         if let Some(state) = self.motors.get_mut(motor)
-            && self.models[motor].steps.is_none()
+            && self.models[motor].has_angle()
         {
             state.place = Place::Commanded;
             state.angle = Some(state.telemetry.position());
@@ -269,6 +269,15 @@ impl MoveBook {
             // It never had a signal: it is where it was, and nobody knows where.
             (None, false, None) => f64::NAN,
         };
+        // Of one that has speeds alone what counts is whether its plan has come to its own end.
+        let own_end = |leg: &Leg| leg.course == Aim::Go && leg.next.is_none();
+        let stands = match active.leg(motor) {
+            Some(leg) if model.continuous => match active.halted.is_none() && own_end(leg) {
+                true => goal,
+                false => f64::NAN,
+            },
+            _ => stands,
+        };
         let faulty = state.fault.is_some();
         // What has not begun has not moved, however near its target is.
         let near = match wanted.way {
@@ -292,7 +301,11 @@ impl MoveBook {
         };
         // A servo that is there is there exactly: what the trajectory's rounding left is no angle.
         let exact = there && steps.is_none() && (stands - goal).abs() < ROUNDING;
-        let position = if exact { wanted.target } else { model.to_unit(stands) };
+        let position = match exact {
+            _ if model.continuous => f64::NAN,
+            true => wanted.target,
+            false => model.to_unit(stands),
+        };
         let outcome = self.outcome(motor, id, outcome, position, steps);
         if steps.is_none() && !position.is_nan() && self.motors[motor].left_at.is_none() {
             // The next move begins where this one left it.

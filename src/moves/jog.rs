@@ -13,16 +13,18 @@ use crate::config::{MotorUnit, OnFault};
 use crate::motion::{Limits, Planner, State, Trajectory};
 use crate::motor::{MotorIndex, MoveId};
 use crate::trace::MoveKind;
-use crate::units::{AngularSpeed, Speed};
+use crate::units::{AngularSpeed, Speed, SpeedShare};
 
 /// A velocity with its unit: [`Speed`] for a linear axis, [`AngularSpeed`] for a rotary axis or a
-/// servo. Its sign is the direction.
+/// servo, [`SpeedShare`] for a servo that turns continuously. Its sign is the direction.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Velocity {
     /// Millimetres a second.
     Linear(Speed),
     /// Degrees a second.
     Angular(AngularSpeed),
+    /// Percent of full speed.
+    Share(SpeedShare),
 }
 
 impl From<Speed> for Velocity {
@@ -34,6 +36,12 @@ impl From<Speed> for Velocity {
 impl From<AngularSpeed> for Velocity {
     fn from(speed: AngularSpeed) -> Velocity {
         Velocity::Angular(speed)
+    }
+}
+
+impl From<SpeedShare> for Velocity {
+    fn from(share: SpeedShare) -> Velocity {
+        Velocity::Share(share)
     }
 }
 
@@ -95,9 +103,10 @@ impl Jog {
             let velocity = match (velocity, book.models[index].unit) {
                 (Velocity::Linear(v), MotorUnit::Millimetre) => v.0,
                 (Velocity::Angular(v), MotorUnit::Degree) => v.0,
+                (Velocity::Share(share), MotorUnit::Percent) => share.as_percent(),
                 (_, unit) => {
-                    let (motor, unit) = (name.clone(), unit.symbol());
-                    return Err(MoveError::WrongUnit { motor, unit });
+                    let (motor, unit) = (name.clone(), unit.speed());
+                    return Err(MoveError::WrongSpeed { motor, unit });
                 }
             };
             if all.iter().any(|v| v.0 == index) {
@@ -116,9 +125,9 @@ fn native_velocity(model: &MotorModel, velocity: f64) -> Result<f64, MoveError> 
         let speed = model.native_limits(velocity.abs() / model.limits.speed).speed;
         return Ok(if velocity < 0.0 { -speed } else { speed });
     }
-    let unit = model.unit.symbol();
-    let (motor, max) = (model.name.clone(), format!("{}{unit}/s", model.limits.speed));
-    Err(MoveError::JogSpeed { motor, velocity: format!("{velocity}{unit}/s"), max })
+    let unit = model.unit.speed();
+    let (motor, max) = (model.name.clone(), format!("{}{unit}", model.limits.speed));
+    Err(MoveError::JogSpeed { motor, velocity: format!("{velocity}{unit}"), max })
 }
 
 /// On which side of a motor its play lies.
@@ -252,12 +261,12 @@ fn travel(
 const BACK: f64 = 0.02;
 
 /// A plan for velocities from rest, each kept for `lasts` nanoseconds: (motor, velocity in its unit a
-/// second, native start, whether its place is known).
-pub(super) fn plan_jogs(
+/// second, native start, whether its place is known). `pauses`: their time stands still while they are held.
+pub(crate) fn plan_jogs(
     planner: &mut Planner,
     models: &[MotorModel],
     jogs: &[(MotorIndex, f64, Start, bool)],
-    lasts: u64,
+    (lasts, pauses): (u64, bool),
     share: f64,
 ) -> Result<Planned, MoveError> {
     let (parts, there) = (vec![], vec![]);
@@ -269,7 +278,7 @@ pub(super) fn plan_jogs(
         let Start::At(start) = start else {
             return Err(MoveError::NoSignal { motor: model.name.clone() });
         };
-        let jog = Jogging { velocity, lasts, until: None, bounded };
+        let jog = Jogging { velocity, lasts, until: None, bounded, pauses };
         let t = plan_jog(planner, model, Beginning::rest(start, jog), jog, lasts, share)?;
         let target = model.to_unit(t.end());
         if t.duration() == 0 {
@@ -310,9 +319,12 @@ impl MoveBook {
                 self.motors[motor].place != Place::Unknown || self.models[motor].steps.is_none();
             jogs.push((motor, velocity, start, known));
         }
-        let share = self.speed(Class::Jog).min(1.0);
+        // Of a program it is a move like its others.
+        let class = if owner.program().is_some() { Class::Feed } else { Class::Jog };
+        let share = self.speed(class).min(1.0);
         let planner = &mut self.planner;
-        let planned = plan_jogs(planner, &self.models, &jogs, nanos(lasts), share)?;
+        let time = (nanos(lasts), owner.program().is_some());
+        let planned = plan_jogs(planner, &self.models, &jogs, time, share)?;
         self.launch(planned, 1.0, None, OnFault::Stop, (owner, number))
     }
 

@@ -78,8 +78,11 @@ impl MoveBook {
 
     /// Whether the motor may be moved to a place now, and from where.
     pub fn ready(&self, motor: MotorIndex, owner: &Owner) -> Result<Start, MoveError> {
-        let start = self.ready_anywhere(motor, owner)?;
         let model = &self.models[motor];
+        if model.continuous {
+            return Err(MoveError::Continuous { motor: model.name.clone() });
+        }
+        let start = self.ready_anywhere(motor, owner)?;
         match self.motors[motor].place {
             Place::Estimated => Err(MoveError::NoPosition { motor: model.name.clone() }),
             Place::Unknown if model.steps.is_some() => {
@@ -111,6 +114,8 @@ impl MoveBook {
     pub fn stands(&self, motor: MotorIndex) -> Start {
         let state = &self.motors[motor];
         match (self.models[motor].steps, state.angle.or(state.left_at)) {
+            // It has no place: the time lines of its moves begin anew.
+            _ if self.models[motor].continuous => Start::At(0.0),
             (Some(_), _) => Start::At(state.telemetry.steps() as f64),
             (None, Some(angle)) => Start::At(angle),
             (None, None) => Start::Anywhere,
@@ -157,7 +162,8 @@ impl MoveBook {
         on_fault: OnFault,
         (owner, number): (&Owner, Option<MoveId>),
     ) -> Result<MoveId, MoveError> {
-        let class = if planned.kind == MoveKind::Jog { Class::Jog } else { Class::Feed };
+        let by_hand = planned.kind == MoveKind::Jog && owner.program().is_none();
+        let class = if by_hand { Class::Jog } else { Class::Feed };
         let needs = Duration::from_nanos(planned.duration);
         // At half the speed a move may take twice as long.
         let allowed = timeout.map(|t| t.div_f64(self.speed(class).min(1.0)));
@@ -207,6 +213,7 @@ impl MoveBook {
         for (motor, target) in planned.there {
             active.all.push(motor);
             let steps = self.models[motor].steps.map(|_| self.motors[motor].telemetry.steps());
+            let target = if self.models[motor].continuous { f64::NAN } else { target };
             let position = self.position(motor).unwrap_or(target);
             let outcome = self.outcome(motor, id, Outcome::Reached, position, steps);
             self.motors[motor].last = Some(outcome.clone());
@@ -287,7 +294,8 @@ impl MoveBook {
             leg.stale = false;
             let model = &self.models[leg.motor()];
             let state = &self.motors[leg.motor()];
-            if model.steps.is_none() && state.angle.or(state.left_at).is_none() {
+            let placed = model.steps.is_some() || model.continuous;
+            if !placed && state.angle.or(state.left_at).is_none() {
                 // A servo without a signal goes to its first target at once.
                 let place = leg.part.goal.end;
                 leg.part.start = place;

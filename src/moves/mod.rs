@@ -51,6 +51,7 @@ pub(crate) use error::at_least;
 #[cfg(feature = "service")]
 pub use error_codes::Refusal;
 pub(crate) use events::between;
+pub(crate) use jog::plan_jogs;
 pub use jog::{Jog, Steered, Velocity};
 pub(crate) use model::MotorModel;
 pub use orders::OVERRIDE;

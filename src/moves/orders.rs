@@ -180,6 +180,9 @@ impl MoveBook {
             let (name, refused) = (model.name.clone(), active.leg(motor));
             let leg = refused.filter(|l| l.aim != Aim::Stop);
             let leg = leg.ok_or(MoveError::NotInMove { motor: name.clone(), id })?;
+            if model.continuous {
+                return Err(MoveError::Continuous { motor: name });
+            }
             plan::check_travel(model, target)?;
             // One that has no way to go arrives as it starts, and no change holds before that.
             let stays = active.stage == Stage::Arming && leg.part.trajectory.duration() == 0;
@@ -261,6 +264,9 @@ impl MoveBook {
     /// The count that stands for a position, if the axis can be told that it is there.
     pub fn count_for(&self, index: MotorIndex, position: Position) -> Result<i64, MoveError> {
         let (model, state) = (&self.models[index], &self.motors[index]);
+        if model.continuous {
+            return Err(MoveError::Continuous { motor: model.name.clone() });
+        }
         if model.steps.is_none() {
             return Err(MoveError::NoCount { motor: model.name.clone() });
         }

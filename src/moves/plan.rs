@@ -65,6 +65,8 @@ pub(crate) struct Jogging {
     pub until: Option<Instant>,
     /// Whether the travel bounds it: only where the motor's place is known.
     pub bounded: bool,
+    /// Whether its time stands still while it is held. Not where somebody keeps asking for it.
+    pub pauses: bool,
 }
 
 /// The scalar that all motors of an aligned move follow: 0 at the start, 1 at the target.

@@ -211,7 +211,7 @@ impl MoveBook {
     /// How long a move waits for its current: a jog no longer than it would last.
     pub(super) fn power_patience(planned: &Planned, timeout: Option<Duration>) -> Duration {
         let jog = planned.parts.iter().find_map(|p| match &p.goal.way {
-            Way::Jog(jog) => Some(Duration::from_nanos(jog.lasts)),
+            Way::Jog(jog) if !jog.pauses => Some(Duration::from_nanos(jog.lasts)),
             _ => None,
         });
         jog.or(timeout).unwrap_or(PATIENCE)

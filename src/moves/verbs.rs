@@ -229,7 +229,8 @@ impl MoveBook {
         let held = |l: &super::active::Leg| self.holds.contains(&l.motor());
         let claim = active.owner.program().and_then(|p| self.claims.get(p));
         // Somebody keeps asking for a jog, and it ends by itself: it is for the hand at the machine.
-        if active.kind == MoveKind::Jog && !active.is_told() {
+        let by_hand = active.kind == MoveKind::Jog && active.owner.program().is_none();
+        if by_hand && !active.is_told() {
             return false;
         }
         self.is_held()

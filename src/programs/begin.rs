@@ -162,6 +162,12 @@ impl Branch {
             Action::Sweep(_) => {
                 self.doing = Some(Doing::Sweep { at, next: 0, begun: now, waited: false });
             }
+            Action::Spin(spin) => {
+                let speeds: Vec<_> =
+                    spin.speeds.iter().map(|s| (s.motor, s.speed.as_percent())).collect();
+                let started = host.start_spin(&speeds, spin.lasts);
+                self.follow(started, None);
+            }
             Action::WaitFor(wait) => match host.wait_for(&wait.events, wait.timeout) {
                 Ok(id) => self.pending = Pending::Events(id, now + wait.timeout),
                 Err(error) => {

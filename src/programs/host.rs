@@ -35,6 +35,14 @@ pub(crate) trait Host {
         spec: &Move,
     ) -> Result<MoveId, MoveError>;
 
+    /// Begins to turn servos that turn continuously, each at its share of full speed in percent, for that time of the
+    /// program's.
+    fn start_spin(
+        &mut self,
+        speeds: &[(MotorIndex, f64)],
+        lasts: Duration,
+    ) -> Result<MoveId, MoveError>;
+
     /// Begins a run through places without a stop. `open`: more will come.
     fn start_run(
         &mut self,

@@ -93,6 +93,9 @@ fn start(motor: &MotorConfig) -> Start {
         return Start::At(model.to_native(model.start_position(axis.at_start)));
     }
     let Drive::Servo(servo) = &motor.drive else { return Start::Anywhere };
+    if servo.continuous {
+        return Start::At(0.0);
+    }
     match servo.startup {
         Startup::Off | Startup::Last => Start::Anywhere,
         Startup::Centre => Start::At((motor.travel.min + motor.travel.max) / 2.0),

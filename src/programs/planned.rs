@@ -10,11 +10,12 @@ use super::shapes::{keyframe_tracks, sweep_length, sweep_targets};
 use crate::books::PowerError;
 use crate::config::{
     Action, Arrive, AtRest, Drive, Keyframe, MoveAction, Order, PowerConfig, ProgramConfig, Span,
-    StepConfig, SweepAction,
+    SpinAction, SpinSpeed, StepConfig, SweepAction,
 };
 use crate::motor::MotorIndex;
 use crate::moves::{
-    BlendRun, MoveError, Planned, Start, at_least, consumers_of, nanos, plan_keyframes, plan_move,
+    BlendRun, MoveError, Planned, Start, at_least, consumers_of, nanos, plan_jogs, plan_keyframes,
+    plan_move,
 };
 
 /// A sweep of more steps than this each way is looked through up to here: they are alike.
@@ -45,6 +46,7 @@ impl Walk<'_> {
             }
             Action::Sweep(sweep) => self.sweep(sweep, step.span),
             Action::Keyframes(frames) => self.keyframes(frames, step.span),
+            Action::Spin(spin) => self.spin(spin, step.span),
             // They are gone into.
             Action::Run(_) | Action::Repeat(..) | Action::Together(_) => Some(0),
         }
@@ -171,6 +173,18 @@ impl Walk<'_> {
             .and_then(|tracks| plan_keyframes(&mut self.planner, &self.models, tracks));
         self.work += frames.len() as u64 * A_MOVE;
         Some(took + self.accept(planned, span)?.duration)
+    }
+
+    fn spin(&mut self, spin: &SpinAction, span: Span) -> Option<u64> {
+        (self.moves, self.work) = (self.moves + 1, self.work + A_MOVE);
+        let speed = |s: &SpinSpeed| (s.motor, s.speed.as_percent(), Start::At(0.0), true);
+        let speeds: Vec<_> = spin.speeds.iter().map(speed).collect();
+        let time = (nanos(spin.lasts), true);
+        let planned = plan_jogs(&mut self.planner, &self.models, &speeds, time, 1.0);
+        let planned = self.accept(planned, span)?;
+        // Where one has turned to is no place: the next one begins as this one did.
+        spin.speeds.iter().for_each(|s| self.stand.at[s.motor] = Start::At(0.0));
+        Some(planned.duration)
     }
 
     /// The program whose rules hold in a list.

@@ -215,7 +215,7 @@ pub struct MotorPlace {
     /// The position by its emitted edges, in `unit`; `null` if it is not known.
     #[serde(default)]
     pub position: Option<f64>,
-    /// `mm` or `deg`.
+    /// `mm`, `deg`, or `%` (of full speed) for a servo that turns continuously, which has no position.
     #[serde(default)]
     pub unit: String,
     /// Steps from position 0; none for a servo.

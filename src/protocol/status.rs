@@ -87,6 +87,10 @@ pub struct MotorStatus {
     /// Where it goes, in `unit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<f64>,
+    /// The speed that its plan has now, in `unit`, while it moves: of a servo that turns continuously, in percent of full
+    /// speed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed: Option<f64>,
     /// The number of the move that it is part of.
     #[serde(default, rename = "move", skip_serializing_if = "Option::is_none")]
     pub number: Option<u64>,

@@ -76,9 +76,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
     }
 }
 
-/// Quantities that may be of one of two dimensions, as a motor is linear or turns.
+/// Quantities that may be of one of several dimensions, as a motor is linear or turns.
 macro_rules! either {
-    ($(#[$doc:meta])* $name:ident, $linear:ident, $angular:ident, $words:literal) => {
+    ($(#[$doc:meta])* $name:ident, $linear:ident, $($other:ident),+, $words:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq)]
         pub struct $name(Quantity);
@@ -100,7 +100,7 @@ macro_rules! either {
                     Quantity::parse_as(text, dimension).map(|value| Quantity { value, dimension })
                 })?;
                 match quantity.dimension {
-                    Dimension::$linear | Dimension::$angular => Ok($name(quantity)),
+                    Dimension::$linear $(| Dimension::$other)+ => Ok($name(quantity)),
                     _ => Err(UnitError::WrongUnit {
                         text: text.trim().to_string(),
                         expected: $words,
@@ -135,8 +135,9 @@ either!(
     Target, Length, Angle, "a length or an angle"
 );
 either!(
-    /// How fast a motor is to go, with its direction: a speed or an angular speed.
-    Rate, Speed, AngularSpeed, "a speed or an angular speed"
+    /// How fast a motor is to go, with its direction: a speed, an angular speed, or of a servo that turns continuously
+    /// a share of its full speed.
+    Rate, Speed, AngularSpeed, Percent, "a speed, an angular speed or a share of full speed"
 );
 
 pub(super) fn is_false(value: &bool) -> bool {

@@ -403,6 +403,7 @@ impl Desk<'_> {
                 state: self.motor_state(m),
                 at: self.place(&m.motor),
                 target: self.machine.target(&m.motor),
+                speed: (m.unit == MotorUnit::Percent && m.busy.is_some()).then_some(m.velocity),
                 number: m.busy,
                 owner: m.owner.as_ref().map(ToString::to_string),
                 held: m.held,

@@ -30,6 +30,24 @@ def safe_leaves_a_coil_on(part):
     part.lines = [line for line in part.lines if "GPCLR0 0x00000040" not in line]
 
 
+# ---- servos that turn continuously: channel 0 is GPIO18, and neutral 15000 ticks
+
+
+@change("rover", "neutral")
+def its_last_pulses_are_a_speed(part):
+    part.replace(part.last("DAT1 0x00003a98"), "0x00003a98", "0x00003a99")
+
+
+@change("rover", "neutral")
+def its_signal_ends_before_it_was_neutral_for_long(part):
+    emptied, neutral = part.last("DAT1 0x00000000"), part.last("DAT1 0x00003a98")
+    # The first write of 0 after the last neutral width, and all that follows, 60 ms sooner.
+    first = part.first("DAT1 0x00000000", neutral)
+    assert first <= emptied
+    for at in range(first, len(part.lines)):
+        part.set_time(at, part.time(at) - 60_000_000 // NS_PER_TICK)
+
+
 # ---- a step clock: channel 0 is GPIO18, DIR 27, enable 22
 
 BURST, BURST_END = "CTL 0x0000..[0-9a-f]1", "CTL 0x0000..[0-9a-f]0"

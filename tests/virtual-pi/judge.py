@@ -43,6 +43,10 @@ CLOCK = step_clock.StepClock(speed=300, acceleration=600, high_ns=1_000, dir_ns=
 LONGEST_STOP_NS = 500 * MS
 # What the program itself takes as too late (the default of `max-lateness`).
 LATE_NS = MS
+# guest/rover.toml: the neutral pulse in ticks, how long it lasts before the signal ends, and how long a stop may take
+# with that.
+NEUTRAL, NEUTRAL_NS = 15_000, 200 * MS
+LONGEST_ROVER_STOP_NS = LONGEST_STOP_NS + NEUTRAL_NS
 
 
 def servos(scenario, _plan):
@@ -57,6 +61,46 @@ def servos(scenario, _plan):
     need(not scenario.levels, "pins", scenario.begin, "a servo's program writes outputs")
     first = min(left[0].ns, right[0].ns)
     return [start_figure(scenario, first), *memory_figures(scenario)]
+
+
+def rover(scenario, _plan):
+    need(scenario.status == 0, "status", None, f"it ended with status {scenario.status}: {scenario.stderr!r}")
+    for channel, widths in ((0, (18_000, 12_000)), (1, (12_000,))):
+        states = turning(scenario, channel)
+        seen = {state.width for state in states}
+        need(seen.issuperset(widths), "path", scenario.end, f"channel {channel} never has all of {widths}")
+    return []
+
+
+def rover_stopped(scenario, _plan):
+    if not scenario.touched():
+        # It came before the program had taken over the signals: nothing was opened.
+        return []
+    need(scenario.status == 0, "status", None, f"it ended with status {scenario.status}")
+    for channel in (0, 1):
+        turning(scenario, channel)
+    if not scenario.signals:
+        return []
+    took = scenario.end.ns - scenario.signals[0].ns
+    need(took <= LONGEST_ROVER_STOP_NS, "time", scenario.end, f"the program ended {took / MS:.1f} ms after the signal")
+    return []
+
+
+def rover_panicked(scenario, _plan):
+    need(scenario.status == 1, "status", None, f"it ended with status {scenario.status}, not 1")
+    told = scenario.report()["motors"]["left"].get("fault", "")
+    need("panicked" in told, "report", None, f"the fault of left is `{told}`")
+    # Nobody is left to wait for long on the one whose loop is no more.
+    turning(scenario, 0, 60 * MS)
+    turning(scenario, 1)
+    return []
+
+
+def turning(scenario, channel, neutral_ns=NEUTRAL_NS):
+    """The signal of a servo that turns continuously, when it is as it has to be."""
+    states = rules.signal(scenario, channel, 10_000, 20_000)
+    rules.stands_still(scenario, channel, states, NEUTRAL, neutral_ns)
+    return states
 
 
 def axes(scenario, plan):
@@ -340,6 +384,8 @@ JUDGES = {
     "safe-coils": safe_coils,
     "clock": clock,
     "clock-panic": clock_panicked,
+    "rover": rover,
+    "rover-panic": rover_panicked,
     "selftest": selftest,
     "safe-hung": safe_axes,
 }
@@ -349,6 +395,7 @@ KINDS = [
     (r"panic-", panicked),
     (r"hang-", hung),
     (r"clock-", clock_stopped),
+    (r"rover-", rover_stopped),
     (r"killed-clock-", killed_clock),
     (r"safe-clock-", safe_clock),
     (r"killed-", killed_axes),

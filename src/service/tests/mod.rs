@@ -3,6 +3,7 @@
 use crate::machine::tests::support;
 
 mod bench;
+mod continuous;
 mod judge;
 mod machines;
 mod motion;
