@@ -70,7 +70,8 @@ pub(super) fn resolution(servo: &ServoDrive) -> Option<f64> {
 /// How fine a servo's pulses are: `4.88us, which is 0.439deg`.
 pub(super) fn fineness(motor: &str, servo: &ServoDrive) -> Strap {
     let (min, max) = servo.pulse_range();
-    let (range, unit) = (servo.angle_max - servo.angle_min, if servo.continuous { "%" } else { "deg" });
+    let (range, unit) =
+        (servo.angle_max - servo.angle_min, if servo.continuous { "%" } else { "deg" });
     let per_nano = range / f64::from(max.as_nanos() - min.as_nanos()).max(1.0);
     let (what, text) = match (resolution(servo), &servo.output) {
         (Some(step), _) => {

@@ -156,8 +156,8 @@ pub(super) fn number(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use super::MotorUnit;
+    use super::*;
     use crate::motor::LatenessSummary;
 
     fn motor(name: &str, outcome: Option<Outcome>, place: Place) -> MotorReport {

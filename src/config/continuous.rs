@@ -34,16 +34,8 @@ const REFUSED: [(&str, &str, &str); 7] = [
         "it stands still at the start: an angle is no place where it could begin",
         "leave it out; begin a program with `{ spin = { NAME = \"50%\" }, for = \"2s\" }`",
     ),
-    (
-        "on-stop",
-        "on a stop it always comes to rest: neutral, then no signal",
-        "leave it out",
-    ),
-    (
-        "release-after",
-        "its signal always ends 0.2 s after it has come to rest",
-        "leave it out",
-    ),
+    ("on-stop", "on a stop it always comes to rest: neutral, then no signal", "leave it out"),
+    ("release-after", "its signal always ends 0.2 s after it has come to rest", "leave it out"),
     (
         "dead-band",
         "it would turn on where the last pulse is not quite the neutral one",
@@ -80,8 +72,7 @@ pub(super) fn read(
         None => default,
         Some(v) => r.in_dimension(v, dimension, why).and_then(|n| r.above_zero(v, n)),
     };
-    let acceleration =
-        limit(MAX_ACCELERATION, Dimension::PercentRate, Some(DEFAULT_ACCELERATION));
+    let acceleration = limit(MAX_ACCELERATION, Dimension::PercentRate, Some(DEFAULT_ACCELERATION));
     let jerk = limit(MAX_JERK, Dimension::PercentJerk, acceleration.map(|a| a * 10.0));
     motor.limits = parts::limits(Some(FULL_SPEED), acceleration, jerk);
     let set = Set {

@@ -21,7 +21,10 @@ fn has_places(r: &Reader<'_>, span: Span, motor: &ReadMotor) -> bool {
         r.error(
             span,
             format!("`{}` turns continuously, and can't go to a position", motor.name),
-            format!("write a step of its own, `{{ spin = {{ {} = \"50%\" }}, for = \"2s\" }}`", motor.name),
+            format!(
+                "write a step of its own, `{{ spin = {{ {} = \"50%\" }}, for = \"2s\" }}`",
+                motor.name
+            ),
         );
     }
     !motor.continuous

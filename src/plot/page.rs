@@ -250,7 +250,10 @@ fn find(tracks: &[Track], letter: char) -> Option<&Track> {
         let first = name.next().is_some_and(|c| c.eq_ignore_ascii_case(&letter));
         first && !name.next().is_some_and(char::is_alphanumeric)
     };
-    tracks.iter().find(is).filter(|t| !["deg", "us", "%"].contains(&t.unit.as_str()) && !t.runs.is_empty())
+    tracks
+        .iter()
+        .find(is)
+        .filter(|t| !["deg", "us", "%"].contains(&t.unit.as_str()) && !t.runs.is_empty())
 }
 
 /// The two motors that make a plane.

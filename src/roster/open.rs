@@ -8,8 +8,8 @@ use super::fault_line::FaultLine;
 use super::{Kept, MachineError, start_position};
 use crate::board::{PwmOutput, PwmTiming};
 use crate::config::{
-    AtRest, AtStart, CoilWiring, CoilsDrive, Config, Drive, LineConfig, MotorConfig, PwmClockDrive,
-    NEUTRAL, Sequence, ServoDrive, ServoOutput, StepDirDrive,
+    AtRest, AtStart, CoilWiring, CoilsDrive, Config, Drive, LineConfig, MotorConfig, NEUTRAL,
+    PwmClockDrive, Sequence, ServoDrive, ServoOutput, StepDirDrive,
 };
 use crate::hal::{
     Backend, Clock, HalError, Level, OutputLine, OutputStart, PwmChannel, RecordedOutput,

@@ -173,9 +173,11 @@ impl Desk<'_> {
     fn jog(&mut self, client: ClientId, jog: &protocol::Jog) -> Result<Reply> {
         let motors: Vec<String> = jog.speed.names().map(str::to_owned).collect();
         self.allowed(client, &motors, jog.token.as_deref())?;
-        let rates = jog.speed.0.iter().map(|(name, rate)| {
-            words::velocity(name, *rate).map(|velocity| (name, velocity))
-        });
+        let rates = jog
+            .speed
+            .0
+            .iter()
+            .map(|(name, rate)| words::velocity(name, *rate).map(|velocity| (name, velocity)));
         let rates = rates.collect::<Result<Vec<_>>>()?;
         let order = |motors: &[String]| {
             let rates = rates.iter().filter(|(name, _)| motors.contains(name));

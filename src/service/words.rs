@@ -156,10 +156,7 @@ pub(super) fn position(target: protocol::Target) -> machine::Position {
 }
 
 /// A velocity with its unit; an error where it is more than full speed.
-pub(super) fn velocity(
-    motor: &str,
-    rate: protocol::Rate,
-) -> Result<machine::Velocity, ErrorReply> {
+pub(super) fn velocity(motor: &str, rate: protocol::Rate) -> Result<machine::Velocity, ErrorReply> {
     let quantity = rate.quantity();
     Ok(match quantity.dimension {
         Dimension::AngularSpeed => AngularSpeed(quantity.value).into(),

@@ -240,9 +240,8 @@ impl Turning {
         let off_rest = self.off_rest;
         let neutral = time(self.neutral);
         let mut bounds = vec![
-            self.periods.bound(name, "period", time(self.period), |t| {
-                format!("{} pulses", t.looked())
-            }),
+            self.periods
+                .bound(name, "period", time(self.period), |t| format!("{} pulses", t.looked())),
             self.whole
                 .bound(name, "shortest pulse", format!(">= {}", time(self.pulse.0)), |_| shortest),
             self.widths

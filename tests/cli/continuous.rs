@@ -55,10 +55,8 @@ fn the_trace_of_a_stop_and_of_a_halt_ends_neutral() {
 
 #[test]
 fn check_says_what_to_wire_and_what_a_program_asks() {
-    let output = lockstep()
-        .args(["check", "config/rover.toml", "--program", "square"])
-        .output()
-        .unwrap();
+    let output =
+        lockstep().args(["check", "config/rover.toml", "--program", "square"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
     for line in [
@@ -69,7 +67,8 @@ fn check_says_what_to_wire_and_what_a_program_asks() {
         assert!(text.contains(line), "{line} in {text}");
     }
     let told = text.split_once("Program square\n").unwrap().1;
-    let row: Vec<_> = told.lines().find(|l| l.contains("left ")).unwrap().split_whitespace().collect();
+    let row: Vec<_> =
+        told.lines().find(|l| l.contains("left ")).unwrap().split_whitespace().collect();
     assert_eq!(&row[..6], ["left", "-", "60", "%", "60", "%"], "{told}");
 }
 
@@ -90,10 +89,8 @@ fn the_self_test_gives_neutral_pulses_alone() {
 
 #[test]
 fn who_calibrates_one_is_told_what_to_do_instead() {
-    let output = lockstep()
-        .args(["calibrate", "left", "--config", "config/rover.toml"])
-        .output()
-        .unwrap();
+    let output =
+        lockstep().args(["calibrate", "left", "--config", "config/rover.toml"]).output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains("lockstep jog left=10% --for 1s"), "{text}");

@@ -286,7 +286,8 @@ fn a_trace_that_leaves_one_at_a_speed_is_found_out() {
     use lockstep::trace::Value;
     let config = config(ROVER);
     let mut machine = machine();
-    let id = machine.jog(&Jog::lasting(Duration::from_millis(600)).at("left", share(60.0))).unwrap();
+    let id =
+        machine.jog(&Jog::lasting(Duration::from_millis(600)).at("left", share(60.0))).unwrap();
     machine.wait(id);
     machine.run_for(Duration::from_secs(1));
     machine.finish();

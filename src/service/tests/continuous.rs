@@ -90,7 +90,11 @@ fn a_stop_is_answered_at_rest_and_a_halt_at_once() {
             (asked, said)
         });
         assert!(said.is_ok(), "{:?}", said.what);
-        assert!(said.at <= after(asked, within), "{verb} asked at {asked}, answered at {}", said.at);
+        assert!(
+            said.at <= after(asked, within),
+            "{verb} asked at {asked}, answered at {}",
+            said.at
+        );
         let at = &said.what["motors"]["left"];
         assert_eq!((&at["position"], &at["unit"]), (&serde_json::Value::Null, &"%".into()));
         for motor in WHEELS {
@@ -252,7 +256,8 @@ fn refused(said: &Said, code: &str, words: &str) {
 fn what_needs_a_place_is_refused_with_what_to_do_instead() {
     let ((), story) = serve(config(ROVER), None, |bench| {
         let me = bench.connect();
-        let turns = "turns continuously: it has a speed and no position; jog it instead, such as left=50%";
+        let turns =
+            "turns continuously: it has a speed and no position; jog it instead, such as left=50%";
         for (line, code, words) in [
             (r#""do":"move","to":{"left":"10deg"}"#, "wrong-motor", turns),
             (r#""do":"set-position","to":{"left":"0deg"}"#, "wrong-motor", turns),
