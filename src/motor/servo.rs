@@ -344,21 +344,28 @@ impl Motor for Servo {
         let wake = match self.advance(now) {
             Ok(wake) => wake,
             Err(e) => {
+                let told = self.orders.are_refused();
                 if matches!(self.signal, Signal::AwaitFall(_) | Signal::Fading { .. }) {
                     // The orderly way out is barred: better a pulse cut than a signal left on.
-                    let _ = self.s.channel.disable();
-                    self.signal = Signal::Off;
+                    let off = self.s.channel.disable();
+                    // One that turns may be left at a speed: until the program ends it is tried again.
+                    let again = off.is_err() && self.s.pulse_of.turns() && !self.finish;
+                    let until = now.plus_nanos(self.period);
+                    self.signal = if again { Signal::Fading { until } } else { Signal::Off };
                 } else if self.s.pulse_of.turns() {
                     // Its neutral pulse can't be relied on: then none.
                     self.begin_end(now);
                 }
-                self.fail(FaultKind::Output(e));
+                if !(told && self.s.pulse_of.turns()) {
+                    self.fail(FaultKind::Output(e));
+                }
                 if self.finish && matches!(self.signal, Signal::Off) {
                     self.finish = false;
                     self.out.say(Report::Safe);
                 }
                 match self.signal {
                     Signal::AwaitFall(_) => Wake::about(now),
+                    Signal::Fading { until } => Wake::about(until),
                     _ => Wake::IDLE,
                 }
             }

@@ -257,7 +257,12 @@ impl SoftServo {
             self.width = self.s.map.follow(self.width, self.s.map.width(self.angle), exact);
             self.s.telemetry.set_position(self.angle);
         } else if self.s.pulse_of.turns() {
-            (self.angle, self.width) = (0.0, self.s.map.width(0.0));
+            let neutral = self.s.map.width(0.0);
+            if self.width != neutral {
+                // From the first neutral pulse on.
+                self.rests_since = next;
+            }
+            (self.angle, self.width) = (0.0, neutral);
             self.s.telemetry.set_position(self.angle);
         }
         let at = self.s.line.set(Level::High)?;

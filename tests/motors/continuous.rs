@@ -167,6 +167,28 @@ fn places_are_refused_with_what_to_do_instead() {
     proved(machine);
 }
 
+/// At rest, but still under neutral pulses, another config takes hold: the old signal ends by itself first.
+#[test]
+fn another_config_waits_for_rest_and_not_for_the_signal() {
+    let trimmed = ROVER.replace("continuous = true", "continuous = true\ntrim = \"-8us\"");
+    let trimmed = trimmed.replace("trim = \"20us\"\n", "");
+    let mut machine = Machine::builder(config(ROVER)).virtual_time().build().unwrap();
+    let jog =
+        Jog::lasting(Duration::from_millis(400)).at("left", share(60.0)).at("right", share(9.0));
+    let id = machine.jog(&jog).unwrap();
+    machine.run_for(Duration::from_millis(200));
+    assert!(machine.reload(config(&trimmed), true).is_err(), "they move");
+    assert!(machine.wait(id).all_reached());
+    let begun = machine.now();
+    let reloaded = machine.reload(config(&trimmed), true).unwrap();
+    assert_eq!(reloaded.motors.reopened, MOTORS);
+    let took = machine.now().since(begun);
+    assert!(took < Duration::from_millis(300), "{took:?}");
+    let id = machine.jog(&jog).unwrap();
+    assert!(machine.wait(id).all_reached());
+    assert_eq!(machine.finish(), Vec::<String>::new(), "every loop answers");
+}
+
 /// What is done to a jog on its way.
 #[derive(Clone, Copy, Debug)]
 enum Deed {

@@ -296,27 +296,3 @@ fn what_needs_a_place_is_refused_with_what_to_do_instead() {
     });
     proved(&story);
 }
-
-/// At rest, but still under neutral pulses, another trim takes hold: the old signal ends first.
-#[test]
-fn another_config_ends_the_signal_first() {
-    let (reloaded, story) = serve(config(ROVER), None, |bench| {
-        let me = jog(bench);
-        let trimmed = ROVER.replacen("continuous = true", "continuous = true\ntrim = \"10us\"", 1);
-        bench.file.write(Ok(config(&trimmed)));
-        let said = bench.ask(me, r#""do":"reload""#);
-        assert_eq!(said.what["waiting"][0], "left", "it waits for rest: {:?}", said.what);
-        assert!(bench.ask(me, r#""do":"stop""#).is_ok());
-        bench.run_for(2000);
-        let reloaded = bench.now();
-        assert!(bench.ask(me, JOG).is_ok());
-        bench.run_for(600);
-        assert!(bench.ask(me, r#""do":"stop""#).is_ok());
-        bench.run_for(2000);
-        reloaded
-    });
-    let last = story.pulses("left").last().unwrap().1;
-    assert_eq!(last, 1_510_000, "by the new trim");
-    let before = story.pulses("left").into_iter().rfind(|p| p.0 < reloaded).unwrap();
-    assert_eq!(before.1, 1_500_000, "by the old one");
-}
