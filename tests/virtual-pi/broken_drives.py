@@ -2,7 +2,7 @@
 
 import re
 
-from broken import US, X_UP, change
+from broken import MS, US, X_UP, change
 from registers import NS_PER_TICK
 
 # ---- coils: the first is GPIO5, the third GPIO13
@@ -40,12 +40,10 @@ def its_last_pulses_are_a_speed(part):
 
 @change("rover", "neutral")
 def its_signal_ends_before_it_was_neutral_for_long(part):
-    emptied, neutral = part.last("DAT1 0x00000000"), part.last("DAT1 0x00003a98")
-    # The first write of 0 after the last neutral width, and all that follows, 60 ms sooner.
-    first = part.first("DAT1 0x00000000", neutral)
-    assert first <= emptied
+    # From the first width 0 of either channel on, all comes 60 ms sooner.
+    first = part.first("DAT[12] 0x00000000", part.last("DAT1 0x00003a98"))
     for at in range(first, len(part.lines)):
-        part.set_time(at, part.time(at) - 60_000_000 // NS_PER_TICK)
+        part.set_time(at, part.time(at) - 60 * MS)
 
 
 # ---- a step clock: channel 0 is GPIO18, DIR 27, enable 22
