@@ -40,7 +40,7 @@ fn a_killed_client_leaves_them_at_rest_and_a_stop_is_told_at_rest() {
         until("it rests", || left(&service)["state"] == "off");
         assert_eq!(left(&service).get("speed"), None);
     }
-    let refused = service.fails(1, &["move", "left=10deg"]);
+    let refused = service.fails(2, &["move", "left=10deg"]);
     assert!(refused.contains("jog it instead, such as left=50%"), "{refused}");
     assert!(service.ok(&["status"]).contains("left   off  -"), "{}", service.ok(&["status"]));
     service.end();
