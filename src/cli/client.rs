@@ -480,9 +480,15 @@ fn shorts(reply: &MoveReply) -> String {
     let short = outcome.motors.0.iter().filter(|m| m.1.outcome == OutcomeWord::Short);
     let words: Vec<_> = short
         .map(|(motor, m)| {
-            let by = m.by.unwrap_or(0.0);
             let cause = m.cause.as_deref().unwrap_or("unknown");
-            format!("{motor} fell short by {}{} ({cause})", super::table::number(by), m.at.unit)
+            match m.by {
+                Some(by) => {
+                    let by = super::table::number(by);
+                    format!("{motor} fell short by {by}{} ({cause})", m.at.unit)
+                }
+                // It has no place.
+                None => format!("{motor} came to rest before its time ({cause})"),
+            }
         })
         .collect();
     if words.is_empty() { format!("move {} did not run", reply.number) } else { words.join(", ") }

@@ -209,6 +209,11 @@ fn flaws_are_named() {
         ),
         (r#"{"v":1,"id":1,"do":"move","to":{"x":"1s"}}"#, "bad-value", "`1s` is not"),
         (
+            r#"{"v":1,"id":1,"do":"jog","speed":{"left":"50"},"for":"1s"}"#,
+            "bad-value",
+            "or % of full speed",
+        ),
+        (
             r#"{"v":1,"id":1,"do":"move","to":{"x":"1mm"},"speed":"101%"}"#,
             "bad-value",
             "at most 100%",
