@@ -201,8 +201,10 @@ impl Machine {
             return Err(ReloadError::Finished);
         }
         let motors = self.difference(new);
-        if self.recorder.is_on() {
-            return Err(ReloadError::Restart { what: "the config of a machine that is traced" });
+        if self.recorder.is_on() && !self.has_same_signals(new) {
+            return Err(ReloadError::Restart {
+                what: "which outputs there are, while they are traced,",
+            });
         }
         if self.book.config.machine.spin != new.machine.spin {
             return Err(ReloadError::Restart { what: "`spin` of [machine]" });
@@ -245,10 +247,22 @@ impl Machine {
         Ok(())
     }
 
-    /// The trace's names for these motors. Nothing is recorded under them: see [`Machine::may_reload`].
+    /// The trace's names for these motors. Where there is a trace they are the same as before: see
+    /// [`Machine::may_reload`].
     fn signals(&self, config: &Config) -> Signals {
+        self.declared(config).1
+    }
+
+    fn declared(&self, config: &Config) -> (TraceBuilder, Signals) {
         let real_time = !self.roster.fleet.clock().is_virtual();
-        Signals::declare(&mut TraceBuilder::new(self.now()), config, real_time)
+        let mut builder = TraceBuilder::new(self.now());
+        let names = Signals::declare(&mut builder, config, real_time);
+        (builder, names)
+    }
+
+    fn has_same_signals(&self, new: &Config) -> bool {
+        let (old, new) = (self.declared(&self.book.config).0, self.declared(new).0);
+        old.signals() == new.signals()
     }
 
     /// What a motor takes along into the new config, where it is opened anew.
