@@ -352,7 +352,7 @@ impl MoveBook {
         if self.active.get(&id).is_some_and(|a| a.legs.is_empty())
             && let Some(active) = self.active.remove(&id)
         {
-            self.leave_power_queue(id);
+            self.leave_queue(id);
             if active.started {
                 // A halt may come before the epoch, for which the beginning stands in the trace.
                 let now = self.now;

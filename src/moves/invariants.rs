@@ -15,18 +15,25 @@ impl MoveBook {
             let legs: BTreeSet<MotorIndex> = active.motors().into_iter().collect();
             assert_eq!(legs.len(), active.legs.len(), "move {id} has a motor twice");
             for &motor in &legs {
+                assert!(active.all.contains(&motor), "move {id} was not asked for that motor");
+                // One that has stepped aside lets others have its motors, whatever becomes of them.
+                if active.aside {
+                    continue;
+                }
                 let busy = self.motors[motor].busy;
                 assert_eq!(busy, Some(*id), "{} in move {id}", self.models[motor].name);
-                assert!(active.all.contains(&motor), "move {id} was not asked for that motor");
                 let fault = &self.motors[motor].fault;
                 assert!(fault.is_none(), "{} moves on with {fault:?}", self.models[motor].name);
             }
             match active.stage {
                 Stage::Waiting => assert!(
-                    self.keeps_back(*id),
+                    self.keeps_back(*id) || active.is_holding(),
                     "move {id} waits at its start, and nothing keeps it back"
                 ),
-                Stage::Queued => assert!(self.power.is_some(), "move {id} waits for no current"),
+                Stage::Queued => {
+                    let waits = self.waits_for_power(*id) + self.waits_to_leave(*id);
+                    assert_eq!(waits, 1, "what move {id} waits for before it begins");
+                }
                 Stage::Arming => assert!(!active.started),
                 Stage::Running => assert!(active.started, "move {id} runs and has not begun"),
                 Stage::Stopping => {}

@@ -77,7 +77,7 @@ impl MoveBook {
                 self.begin(id);
             }
             Stage::Queued if aim == Aim::Hold => {
-                self.leave_power_queue(id);
+                self.leave_queue(id);
                 self.alter(id, |a| {
                     a.stage = Stage::Waiting;
                     a.aim(aim);

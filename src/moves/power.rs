@@ -249,9 +249,10 @@ impl MoveBook {
         }
     }
 
-    /// A move is held, or has ended, before it got its current.
-    pub(super) fn leave_power_queue(&mut self, id: MoveId) {
+    /// A move is held, or has ended, before it got its current, or was let go.
+    pub(super) fn leave_queue(&mut self, id: MoveId) {
         let now = self.now;
+        self.stays(id);
         if let Some(power) = &mut self.power {
             power.forget(For::Move(id), now);
         }
@@ -356,6 +357,13 @@ impl MoveBook {
         };
         self.say(said.0, said.1.to_owned());
         self.serve_power();
+    }
+
+    /// How often a move waits for its current: never or once.
+    #[cfg(test)]
+    pub(super) fn waits_for_power(&self, id: MoveId) -> usize {
+        let waits = self.power.iter().flat_map(|power| &power.waits);
+        waits.filter(|w| w.1 == For::Move(id)).count()
     }
 
     /// Whether there is a power budget.
