@@ -160,6 +160,33 @@ impl MoveBook {
         }
     }
 
+    /// Whether a move of this owner that waits may have these motors now, where those before it wait for `taken`.
+    fn may_have(&self, motors: &[MotorIndex], owner: &Owner, taken: &[MotorIndex]) -> bool {
+        let kept = |m| {
+            let other = self.keeper(m).filter(|p| owner.program() != Some(*p));
+            other.is_some_and(|p| !self.is_claim_held(p))
+        };
+        let free =
+            |&m: &MotorIndex| !taken.contains(&m) && self.motors[m].busy.is_none() && !kept(m);
+        motors.iter().all(free)
+    }
+
+    /// Whether a move that waits could begin now: what it waited for has ended.
+    fn could_begin(&self) -> bool {
+        if self.waiting.is_empty() || self.is_stopped() {
+            return false;
+        }
+        let mut taken: Vec<MotorIndex> = Vec::new();
+        for waiting in self.waiting.values().filter(|w| w.is_due(self.now)) {
+            let motors: Vec<_> = waiting.motors().collect();
+            if self.may_have(&motors, &waiting.owner, &taken) {
+                return true;
+            }
+            taken.extend(motors);
+        }
+        false
+    }
+
     /// Begins what can begin, in the order in which it was asked for; what waits keeps its motors from what comes
     /// later.
     pub(super) fn serve_waiting(&mut self) {
@@ -171,22 +198,18 @@ impl MoveBook {
             let Some(waiting) = self.waiting.get(&id).filter(|w| w.is_due(self.now)) else {
                 continue;
             };
-            let kept = |m| {
-                let other = |p: &&std::sync::Arc<str>| waiting.owner.program() != Some(*p);
-                self.keeper(m).filter(other).is_some_and(|p| !self.is_claim_held(p))
-            };
-            let in_the_way =
-                |m: MotorIndex| taken.contains(&m) || self.motors[m].busy.is_some() || kept(m);
-            if waiting.motors().any(in_the_way) {
-                let motors: Vec<_> = waiting.motors().collect();
-                if waiting.replaces
-                    && let Some(mut own) = self.waiting.remove(&id)
-                {
-                    // All but itself.
-                    own.replaces = false;
-                    self.stop_which(Which::Motors(&motors));
-                    self.waiting.insert(id, own);
-                }
+            let motors: Vec<_> = waiting.motors().collect();
+            if waiting.replaces
+                && !self.may_have(&motors, &waiting.owner, &taken)
+                && let Some(mut own) = self.waiting.remove(&id)
+            {
+                // All but itself.
+                own.replaces = false;
+                self.stop_which(Which::Motors(&motors));
+                self.waiting.insert(id, own);
+            }
+            let Some(waiting) = self.waiting.get(&id) else { continue };
+            if !self.may_have(&motors, &waiting.owner, &taken) {
                 taken.extend(motors);
                 continue;
             }
@@ -198,8 +221,11 @@ impl MoveBook {
         }
     }
 
-    /// When the next move's time comes.
+    /// When the next move's time comes, or at once where what one waited for is over.
     pub(super) fn next_waiting(&self) -> Instant {
+        if self.could_begin() {
+            return self.now;
+        }
         let from = |w: &Waiting| w.from.filter(|from| *from > self.now);
         self.waiting.values().filter_map(from).min().unwrap_or(Instant::FAR)
     }
