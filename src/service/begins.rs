@@ -52,6 +52,12 @@ impl Begins {
         Begins { looker, all: BTreeMap::new(), last: 0, results: BTreeMap::new() }
     }
 
+    /// Whether there are answers that have not been read.
+    #[cfg(test)]
+    pub fn are_looked_through(&self) -> bool {
+        self.looker.has_answer()
+    }
+
     /// What became of one, once that is known: its program's name.
     pub fn take(&mut self, number: u64) -> Option<Result<String>> {
         self.results.remove(&number)

@@ -344,15 +344,16 @@ impl<'c> Desk<'c> {
     fn answer(&mut self) {
         let ids: Vec<ClientId> = self.clients.keys().copied().collect();
         for id in ids {
-            let Some(mut c) = self.clients.remove(&id) else { continue };
-            c.line_up.settle(|waiting| self.settled(waiting));
-            let mut begun = c.line_up.next();
-            self.clients.insert(id, c);
-            while let Some((number, request)) = begun.take() {
+            // What begins now, behind others, may be settled now.
+            while let Some(mut c) = self.clients.remove(&id) {
+                c.line_up.settle(|waiting| self.settled(waiting));
+                let begun = c.line_up.next();
+                self.clients.insert(id, c);
+                let Some((number, request)) = begun else { break };
                 let answer = self.request(id, request);
-                let Some(c) = self.clients.get_mut(&id) else { break };
-                c.line_up.answer(number, answer);
-                begun = c.line_up.next();
+                if let Some(c) = self.clients.get_mut(&id) {
+                    c.line_up.answer(number, answer);
+                }
             }
             if let Some(c) = self.clients.get_mut(&id) {
                 for reply in c.line_up.replies() {
@@ -500,9 +501,10 @@ impl<'c> Desk<'c> {
                 let data = serde_json::json!({ "fault": fault.to_string() });
                 self.trigger(&format!("{}.fault", motor.motor), data);
                 self.fault.get_or_insert_with(|| format!("{}: {fault}", motor.motor));
-                // Nothing more begins until `clear`.
+                // Nothing more begins until `clear`, and then nothing that was asked for before.
                 self.machine.drop_waiting(&[]);
                 self.start_when_ready = None;
+                self.begins.stop(None);
             }
         }
         let low = self.machine.power().is_some_and(|power| power.low);

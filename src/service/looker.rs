@@ -45,9 +45,15 @@ pub(super) struct Looker {
     answers: Receiver<(u64, Looked)>,
     ended: Receiver<()>,
     stop: StopEvent,
-    /// In tests: what is asked for is looked through at once, and the answers go in here.
     #[cfg(test)]
-    at_once: Option<Sender<(u64, Looked)>>,
+    at_once: Option<AtOnce>,
+}
+
+/// In tests: what is asked for is looked through at once, and the answers are kept back as long as the test says.
+#[cfg(test)]
+struct AtOnce {
+    done: Sender<(u64, Looked)>,
+    is_busy: Arc<std::sync::atomic::AtomicBool>,
 }
 
 /// Why a program is not looked through now.
@@ -86,12 +92,13 @@ impl Looker {
         })
     }
 
-    /// One without a thread: every program is looked through at once.
+    /// One without a thread: every program is looked through at once. It answers while it is not busy.
     #[cfg(test)]
-    pub fn at_once() -> Looker {
+    pub fn at_once(is_busy: Arc<std::sync::atomic::AtomicBool>) -> Looker {
         let (done, answers) = crossbeam_channel::unbounded();
         let (_, ended) = bounded(1);
-        Looker { orders: None, answers, ended, stop: StopEvent::new(), at_once: Some(done) }
+        let at_once = Some(AtOnce { done, is_busy });
+        Looker { orders: None, answers, ended, stop: StopEvent::new(), at_once }
     }
 
     /// Takes a program in, to be looked through when those before it are.
@@ -101,7 +108,7 @@ impl Looker {
     /// Too many wait, or the thread is gone.
     pub fn look(&self, look: Look) -> Result<(), NoLook> {
         #[cfg(test)]
-        if let Some(done) = &self.at_once {
+        if let Some(AtOnce { done, .. }) = &self.at_once {
             return done.send(look_through(look, &self.stop)).map_err(|_| NoLook::Gone);
         }
         let orders = self.orders.as_ref().ok_or(NoLook::Gone)?;
@@ -113,7 +120,18 @@ impl Looker {
 
     /// The next answer, if there is one.
     pub fn answer(&self) -> Option<(u64, Looked)> {
+        #[cfg(test)]
+        if let Some(AtOnce { is_busy, .. }) = &self.at_once
+            && is_busy.load(std::sync::atomic::Ordering::Relaxed)
+        {
+            return None;
+        }
         self.answers.try_recv().ok()
+    }
+
+    #[cfg(test)]
+    pub fn has_answer(&self) -> bool {
+        !self.answers.is_empty()
     }
 
     /// Whether the thread still answers.

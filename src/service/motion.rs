@@ -27,6 +27,7 @@ impl Desk<'_> {
             Request::Halt(_) => {
                 // All of them: a halt is for when something goes wrong, and half of it helps nobody.
                 self.start_when_ready = None;
+                self.begins.stop(None);
                 self.sweep(Sweep::Halt);
                 self.machine.halt();
                 self.fault.get_or_insert_with(|| words::HALTED.to_owned());

@@ -3,10 +3,13 @@
 use crate::machine::tests::support;
 
 mod bench;
+mod cases;
 mod judge;
+mod judged;
 mod machines;
 mod motion;
 mod orders;
 mod sequences;
 mod story;
+mod trial;
 mod watch;

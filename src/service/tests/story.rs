@@ -13,6 +13,15 @@ pub struct Begun {
     pub number: u64,
     pub motors: Vec<String>,
     pub owner: String,
+    /// When it was over; `None`: it is not.
+    pub over: Option<Instant>,
+}
+
+impl Begun {
+    /// It was over before its time line began: nothing of it has moved.
+    pub fn was_dropped(&self) -> bool {
+        self.over.is_some_and(|over| over <= self.at)
+    }
 }
 
 /// Edges of one axis: when, and the count from then on; also where somebody said where it is.
@@ -32,6 +41,13 @@ impl Course {
     pub fn count_at(&self, at: Instant) -> i64 {
         let after = self.counts.partition_point(|c| c.0 <= at);
         after.checked_sub(1).map_or(self.start, |last| self.counts[last].1)
+    }
+
+    /// The count at an instant, and after each change up to another.
+    pub fn counts_within(&self, from: Instant, until: Instant) -> impl Iterator<Item = i64> + '_ {
+        let first = self.counts.partition_point(|c| c.0 <= from);
+        let later = self.counts[first..].iter().take_while(move |c| c.0 <= until);
+        std::iter::once(self.count_at(from)).chain(later.map(|c| c.1))
     }
 
     /// The steps after one instant and up to another.
@@ -65,6 +81,11 @@ impl Story {
         Story { recording, config, all, end, counted }
     }
 
+    /// Writes the trace into a file, for a person to look at.
+    pub fn write(&self, file: &str) {
+        self.recording.write_vcd(std::fs::File::create(file).unwrap(), "").unwrap();
+    }
+
     /// What `verify` finds, by this config; empty: nothing.
     pub fn findings(&self, config: &Config) -> String {
         let mut vcd = Vec::new();
@@ -76,23 +97,35 @@ impl Story {
     /// The moves, in the order in which they began.
     pub fn moves(&self) -> Vec<Begun> {
         let signal = self.recording.find("machine.move").unwrap();
-        let begun = |(at, value): (Instant, Value)| {
+        let mut all: Vec<Begun> = Vec::new();
+        for (at, value) in self.recording.records(signal) {
             let Value::Text(text) = value else { panic!("{value:?} is no mark") };
             match Mark::parse(&text).unwrap() {
-                Mark::Begins { id, motors, owner, .. } => Some(Begun {
+                Mark::Begins { id, motors, owner, .. } => all.push(Begun {
                     at,
                     number: id,
                     motors: motors.names().map(str::to_owned).collect(),
                     owner: owner.map(|o| o.to_string()).unwrap_or_default(),
+                    over: None,
                 }),
-                _ => None,
+                Mark::Ended(id) => {
+                    if let Some(begun) = all.iter_mut().rev().find(|b| b.number == id) {
+                        begun.over = Some(at);
+                    }
+                }
+                _ => {}
             }
-        };
-        self.recording.records(signal).filter_map(begun).collect()
+        }
+        all
     }
 
     /// The steps of an axis that has a STEP and a DIR line.
     pub fn course(&self, motor: &MotorConfig) -> Course {
+        self.course_anew(motor, &[])
+    }
+
+    /// The same; `anew`: motors that were given another count, when, and which.
+    pub fn course_anew(&self, motor: &MotorConfig, anew: &[(String, Instant, i64)]) -> Course {
         let Drive::StepDir(axis) = &motor.drive else { return Course::default() };
         let ratio = axis.steps_per_unit;
         let count = |position: f64| {
@@ -109,8 +142,13 @@ impl Story {
         let steps = self.recording.edges(find("step")).filter(|e| e.1).map(|e| (e.0, None));
         let mut changes: Vec<(Instant, Option<i64>)> = steps.collect();
         changes.extend(self.sets(motor).into_iter().map(|(at, p)| (at, Some(count(p)))));
+        let anew = anew.iter().filter(|a| a.0 == motor.name);
+        changes.extend(anew.map(|&(_, at, count)| (at, Some(count))));
         changes.sort_by_key(|c| c.0);
         let (mut now, mut counts) = (start, Vec::with_capacity(changes.len()));
+        // At the start the play lies behind a motor that has come up.
+        let play = count(motor.backlash);
+        let mut below = play;
         let mut dir = dir.into_iter().peekable();
         let mut level = false;
         for (at, set) in changes {
@@ -118,7 +156,14 @@ impl Story {
                 level = edge.1;
             }
             let up = level != axis.reverse;
-            now = set.unwrap_or(if up { now + 1 } else { now - 1 });
+            let step = if up { 1 } else { -1 };
+            // In its play the motor turns, and what it moves does not.
+            let in_play = set.is_none() && (0..=play).contains(&(below + step));
+            if in_play {
+                below += step;
+            } else {
+                now = set.unwrap_or(now + step);
+            }
             counts.push((at, now, set.is_none()));
         }
         Course { is_counted: true, plays: motor.backlash > 0.0, start, counts }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::bench::{Bench, Said};
 use crate::config::LostLease;
-use crate::moves::{ClaimState, OpenMove, Stand};
+use crate::moves::{ClaimState, OpenMove, Place, Stand};
 use crate::service::wire::ClientId;
 use crate::units::Instant;
 
@@ -30,7 +30,22 @@ pub enum Deed {
         motors: Vec<String>,
         lasts: Duration,
     },
+    /// It says of these where they are.
+    Set(Vec<String>),
     Nothing,
+}
+
+/// When a request has to have its reply.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Due {
+    /// In the turn in which it is its turn.
+    AtOnce,
+    /// So long after that at most.
+    Within(Duration),
+    /// So long after the threads beside the service had time for it.
+    FromThreads,
+    /// When what it waits for has come: by the time that everything rests.
+    Someday,
 }
 
 /// A request that a client has sent.
@@ -48,8 +63,7 @@ pub struct Order {
     pub next_in_line: Option<Instant>,
     /// It waited behind another one of its client before it began.
     pub behind: bool,
-    /// Its reply comes at once, when it begins.
-    pub at_once: bool,
+    pub due: Due,
     pub answered: Option<Instant>,
 }
 
@@ -97,6 +111,8 @@ pub struct JogEnd {
 #[derive(Clone, Debug)]
 pub struct Told {
     pub motor: String,
+    /// It was there at an instant from this one on: earlier than the answer where somebody may have moved it since.
+    pub from: Instant,
     pub at: Instant,
     pub steps: i64,
     pub place: usize,
@@ -126,6 +142,10 @@ pub struct Watched<'b, 'c> {
     pub held: Vec<HeldProgram>,
     pub jogs: BTreeMap<u64, JogEnd>,
     pub told: Vec<Told>,
+    /// The last request by which each motor may have gone on, or got another place.
+    disturbed: BTreeMap<String, usize>,
+    /// Motors that count anew since a reload: from when on, and from which count.
+    pub anew: Vec<(String, Instant, i64)>,
     /// Runs of programs: which, when, and the request that began it.
     pub runs: Vec<(String, Instant, usize)>,
     ended: BTreeSet<u64>,
@@ -151,6 +171,8 @@ impl<'b, 'c> Watched<'b, 'c> {
             held: Vec::new(),
             jogs: BTreeMap::new(),
             told: Vec::new(),
+            disturbed: BTreeMap::new(),
+            anew: Vec::new(),
             runs: Vec::new(),
             ended: BTreeSet::new(),
             rest,
@@ -183,6 +205,14 @@ impl<'b, 'c> Watched<'b, 'c> {
 
     pub fn note(&mut self, what: impl std::fmt::Display) {
         self.log.push(format!("{}: {what}", self.bench.now()));
+    }
+
+    /// A motor's loop is found not to answer.
+    pub fn lose(&mut self, motor: &str) {
+        let machine = &mut self.bench.desk.machine;
+        if let Some(index) = machine.config().motor_index(motor) {
+            machine.tell_book(|book| book.is_silent(index));
+        }
     }
 
     pub fn connect(&mut self) -> ClientId {
@@ -219,7 +249,7 @@ impl<'b, 'c> Watched<'b, 'c> {
     }
 
     /// A client sends a request. It is heard, and with it what its client has asked for behind it.
-    pub fn send(&mut self, client: ClientId, body: &str, deed: Deed, waits: bool, urgent: bool) {
+    pub fn send(&mut self, client: ClientId, body: &str, deed: Deed, due: Due, urgent: bool) {
         let before = self.view();
         let line = &self.waiting[&client];
         // Before it may lie what is known and only has to be sent.
@@ -237,7 +267,7 @@ impl<'b, 'c> Watched<'b, 'c> {
             first_new,
             next_in_line: (!open).then_some(at),
             behind: open && !urgent,
-            at_once: !waits,
+            due,
             answered: None,
         });
         if let Some(line) = self.waiting.get_mut(&client) {
@@ -253,7 +283,15 @@ impl<'b, 'c> Watched<'b, 'c> {
     fn grants(&mut self, deed: &Deed, before: &View) {
         let now = self.now();
         match deed {
-            Deed::Moves(motors) | Deed::Jog { motors, .. } => self.let_go(Some(motors), false),
+            Deed::Moves(motors) => {
+                self.let_go(Some(motors), false);
+                // A held program lets its motors be moved meanwhile.
+                let lent: Vec<_> =
+                    motors.iter().filter(|m| before.keeper(m).is_some()).cloned().collect();
+                self.let_go(Some(&lent), true);
+            }
+            // A jog begins also under a hold.
+            Deed::Jog { motors, .. } => self.let_go(Some(motors), true),
             Deed::MovesAny => self.let_go(None, false),
             Deed::Clear => self.let_go(None, true),
             Deed::Run(program) => {
@@ -279,6 +317,10 @@ impl<'b, 'c> Watched<'b, 'c> {
                 self.end_holds(None);
                 self.end_held(&before.programs, now);
             }
+            Deed::Set(motors) => {
+                let place = self.orders.len();
+                self.disturbed.extend(motors.iter().map(|motor| (motor.clone(), place)));
+            }
             Deed::Hold(_) | Deed::Nothing => {}
         }
     }
@@ -300,6 +342,9 @@ impl<'b, 'c> Watched<'b, 'c> {
     /// From now on these motors may move; `None`: all. `held`: also where they are held.
     fn let_go(&mut self, motors: Option<&[String]>, held: bool) {
         let now = self.now();
+        let place = self.orders.len();
+        let all = motors.map_or_else(|| self.motors.clone(), <[String]>::to_vec);
+        self.disturbed.extend(all.into_iter().map(|motor| (motor, place)));
         for still in self.still.iter_mut().filter(|s| s.until == Instant::FAR) {
             if motors.is_none_or(|all| all.contains(&still.motor)) && (held || !still.hold) {
                 still.until = now;
@@ -380,7 +425,7 @@ impl<'b, 'c> Watched<'b, 'c> {
     }
 
     /// What happened from one view to the next.
-    fn compare(&mut self, before: &View, after: &View) {
+    pub fn compare(&mut self, before: &View, after: &View) {
         let register = self.bench.desk.machine.register();
         register.check();
         assert!(after.count >= before.count, "numbers only grow");
@@ -445,17 +490,22 @@ impl<'b, 'c> Watched<'b, 'c> {
                 self.event(&said, before);
             }
         }
-        let now = self.now();
+        let (now, is_busy) = (self.now(), self.bench.are_threads_busy());
         for line in self.waiting.values() {
             if let Some(&first) = line.front() {
                 let order = &mut self.orders[first];
-                order.next_in_line.get_or_insert(now);
-                // Whatever is to be answered at once has been.
-                assert!(!order.at_once, "{order:?} has no answer");
-                if let Deed::Hold(_) | Deed::Stop(_) | Deed::Halt = order.deed {
-                    let since = order.next_in_line.unwrap_or(now).max(order.at);
-                    assert!(now.since(since) <= self.rest, "{order:?} is not answered in time");
-                }
+                let since = *order.next_in_line.get_or_insert(now);
+                let within = match order.due {
+                    Due::Someday => continue,
+                    Due::FromThreads if is_busy => {
+                        order.next_in_line = Some(now);
+                        continue;
+                    }
+                    Due::AtOnce | Due::FromThreads => Duration::ZERO,
+                    Due::Within(within) => within,
+                };
+                let late = now.since(since) >= within;
+                assert!(!late, "{order:?} has no answer after {:?}", now.since(since));
             }
         }
     }
@@ -490,7 +540,10 @@ impl<'b, 'c> Watched<'b, 'c> {
         {
             for (motor, is) in said.what["motors"].as_object().unwrap() {
                 if let Some(steps) = is["steps"].as_i64() {
-                    self.told.push(Told { motor: motor.clone(), at: said.at, steps, place });
+                    let disturbed = self.disturbed.get(motor).is_some_and(|by| *by > place);
+                    let (motor, at) = (motor.clone(), said.at);
+                    let from = if disturbed { order.at } else { at };
+                    self.told.push(Told { motor, from, at, steps, place });
                 }
             }
         }
@@ -506,11 +559,28 @@ impl<'b, 'c> Watched<'b, 'c> {
                 let stops = |m: &&String| {
                     config.motor(m).is_some_and(|c| c.on_lost_lease == LostLease::Stop)
                 };
-                let motors: Vec<String> = names.iter().filter(stops).cloned().collect();
+                let (motors, hold): (Vec<_>, Vec<_>) =
+                    names.iter().cloned().partition(|m| stops(&m));
                 // What a park moves is no longer still.
                 self.let_go(Some(&names), true);
                 let (from, first_new, place) = (said.at + self.rest, before.count + 1, 0);
+                let until = Instant::FAR;
+                let held = before.programs_of(Some(&hold)).into_iter();
+                self.held.extend(held.map(|program| HeldProgram { program, place, from, until }));
                 self.stopped.push(Stopped { motors, from, first_new, place });
+            }
+            "reloaded" => {
+                for motor in what["changed"].as_array().unwrap() {
+                    let motor = motor.as_str().unwrap().to_owned();
+                    let machine = &self.bench.desk.machine;
+                    // Who does not know its place any more counts anew.
+                    if machine.place(&motor) == Some(Place::Unknown)
+                        && let Some(steps) = machine.steps(&motor)
+                    {
+                        self.disturbed.insert(motor.clone(), self.orders.len());
+                        self.anew.push((motor, said.at, steps));
+                    }
+                }
             }
             _ => {}
         }
@@ -523,6 +593,11 @@ impl<'b, 'c> Watched<'b, 'c> {
 }
 
 impl View {
+    fn keeper(&self, motor: &str) -> Option<&String> {
+        let index = self.names.iter().position(|name| name == motor)?;
+        self.keepers[index].as_ref()
+    }
+
     /// The programs that keep one of these motors; `None`: all.
     fn programs_of(&self, motors: Option<&[String]>) -> BTreeSet<String> {
         let Some(motors) = motors else { return self.programs.clone() };

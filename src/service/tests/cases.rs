@@ -1,0 +1,149 @@
+//! What random sequences have found, each as a case of its own.
+
+use std::time::Duration;
+
+use super::bench::{Bench, Said, config, serve, serve_with};
+use super::machines::KINDS;
+use crate::service::wire::ClientId;
+
+/// Two axes and a budget that is enough for one of them with a servo.
+const POWER: usize = 3;
+
+fn begun(story: &super::story::Story) -> Vec<String> {
+    story.moves().into_iter().map(|m| format!("{} {}", m.number, m.owner)).collect()
+}
+
+fn ok(bench: &mut Bench<'_>, client: ClientId, body: &str) -> Said {
+    let said = bench.ask(client, body);
+    assert!(said.is_ok(), "{body}: {:?}", said.what);
+    said
+}
+
+#[test]
+fn a_request_waits_for_none_that_came_after_it() {
+    serve(KINDS[0].config.clone(), None, |bench| {
+        let (me, other) = (bench.connect(), bench.connect());
+        ok(bench, other, r#""do":"move","to":{"x":"11mm"}"#);
+        bench.run_for(100);
+        let wait = bench.send(me, r#""do":"wait-events","events":["ready"],"timeout":"10ms""#);
+        let behind = bench.send(me, r#""do":"trigger","event":"go""#);
+        // It is begun at once, and takes longer than the time-out.
+        let stop = bench.send(me, r#""do":"stop""#);
+        let asked = bench.now();
+        let behind = bench.answer(me, behind);
+        assert_eq!(bench.reply(me, wait).unwrap().at, behind.at);
+        assert_eq!(behind.at.since(asked), Duration::from_millis(10));
+        assert!(bench.answer(me, stop).at > behind.at);
+    });
+}
+
+#[test]
+fn what_is_known_when_it_begins_is_said_in_that_turn() {
+    serve(KINDS[0].config.clone(), None, |bench| {
+        let me = bench.connect();
+        ok(bench, me, r#""do":"move","to":{"x":"4mm"},"wait":true"#);
+        bench.run_for(500);
+        let first = bench.send(me, r#""do":"wait-events","events":["ready"],"timeout":"10ms""#);
+        // Its move has ended long ago.
+        let behind = bench.send(me, r#""do":"wait","move":1"#);
+        let set = bench.send(me, r#""do":"set-position","to":{"x":"5mm"}"#);
+        let first = bench.answer(me, first).at;
+        assert_eq!((bench.answer(me, behind).at, bench.answer(me, set).at), (first, first));
+    });
+}
+
+#[test]
+fn a_program_that_is_looked_through_does_not_begin_after_a_halt() {
+    let (_, story) = serve(KINDS[0].config.clone(), None, |bench| {
+        let (me, other) = (bench.connect(), bench.connect());
+        bench.threads_are_busy(Duration::from_millis(50));
+        let run = bench.send(me, r#""do":"program-run","program":"turns""#);
+        bench.run_for(10);
+        ok(bench, other, r#""do":"halt""#);
+        ok(bench, other, r#""do":"clear""#);
+        assert_eq!(bench.answer(me, run).code(), "stopped");
+        bench.run_for(1000);
+    });
+    assert_eq!(begun(&story), Vec::<String>::new());
+}
+
+#[test]
+fn a_start_program_that_is_looked_through_does_not_begin_after_a_fault() {
+    let text = format!("[machine]\nstart-program = \"turns\"\n{}", super::machines::text(0));
+    let config = config(&text);
+    let at_once = serve(config.clone(), None, |bench| bench.run_for(1000)).1;
+    assert!(!begun(&at_once).is_empty());
+    let (_, story) = serve(config, None, |bench| {
+        let me = bench.connect();
+        bench.threads_are_busy(Duration::from_millis(50));
+        bench.run_for(10);
+        bench.desk.machine.inject_fault("y", Duration::ZERO).unwrap();
+        bench.run_for(10);
+        ok(bench, me, r#""do":"clear""#);
+        bench.run_for(1000);
+    });
+    assert_eq!(begun(&story), Vec::<String>::new());
+}
+
+/// The disk has to know that x leaves; held and resumed meanwhile, its move asks for its current once.
+#[test]
+fn a_move_that_was_held_while_it_waited_to_leave_asks_for_its_current_once() {
+    serve_with(KINDS[POWER].config.clone(), None, true, |bench| {
+        let me = bench.connect();
+        bench.run_for(2000);
+        ok(bench, me, r#""do":"move","to":{"x":"8mm","y":"8mm"}"#);
+        bench.run_for(1);
+        ok(bench, me, r#""do":"hold""#);
+        ok(bench, me, r#""do":"resume""#);
+        for _ in 0..100 {
+            bench.run_for(1);
+            bench.desk.machine.register().check();
+        }
+        bench.run_for(3000);
+        let power = bench.desk.machine.power().unwrap();
+        assert_eq!((power.used, power.waiting), (0, 0), "all that was taken was given back");
+    });
+}
+
+#[test]
+fn a_move_begins_at_once_where_what_it_replaces_ends_at_once() {
+    let (asked, story) = serve(KINDS[0].config.clone(), None, |bench| {
+        let me = bench.connect();
+        bench.run_for(500);
+        ok(bench, me, r#""do":"hold""#);
+        // It waits at its start, and has nothing to brake.
+        ok(bench, me, r#""do":"move","to":{"x":"5mm"}"#);
+        let asked = bench.now();
+        ok(bench, me, r#""do":"move","to":{"x":"9mm"},"if-busy":"replace""#);
+        ok(bench, me, r#""do":"resume""#);
+        bench.run_for(1000);
+        asked
+    });
+    let moves = story.moves();
+    assert_eq!(begun(&story), ["2 client"]);
+    assert!(moves[0].at.since(asked) <= Duration::from_millis(10), "{asked}: {moves:?}");
+}
+
+/// Its motor has to be held where it rests, while another has its turn, as well as on its way.
+#[test]
+fn a_program_waits_where_a_motor_of_it_is_held_by_a_lost_lease() {
+    let lost = "on-lost-lease = \"hold\"\nat-start = { assume = \"3mm\" }";
+    let text = super::machines::text(0).replacen("at-start = { assume = \"3mm\" }", lost, 1);
+    for after in [20, 400] {
+        let (_, story) = serve(config(&text), None, |bench| {
+            let (holder, me) = (bench.connect(), bench.connect());
+            ok(bench, holder, r#""do":"lease-take","motors":["x"]"#);
+            ok(bench, holder, r#""do":"program-run","program":"turns""#);
+            bench.run_for(after);
+            bench.leave(holder);
+            bench.run_for(5000);
+            assert_eq!(ok(bench, me, r#""do":"status""#).what["programs"][0], "turns");
+            ok(bench, me, r#""do":"resume","motors":["x"]"#);
+            bench.run_for(5000);
+        });
+        let x: Vec<_> = story.moves().into_iter().filter(|m| m.motors == ["x"]).collect();
+        assert_eq!(x.len(), 2, "{x:?}");
+        let at = x[1].at.as_nanos() / 1_000_000;
+        assert!((5000 + after..7000 + after).contains(&at), "x goes on at {at} ms");
+    }
+}
