@@ -37,7 +37,6 @@ impl MoveBook {
     /// Feed hold. Of some motors: the moves that they are part of, as a whole, and the programs that keep them; what
     /// begins with them from now on waits at its start.
     pub fn hold_which(&mut self, which: Which<'_>) -> Touched {
-        let programs = self.programs_of(which);
         match which {
             Which::All => {
                 if !self.is_stopped() {
@@ -51,6 +50,12 @@ impl MoveBook {
                 self.holds.extend(own);
             }
         }
+        self.hold_under_way(which)
+    }
+
+    /// The same of the moves and programs that there are: what is asked for later begins as ever.
+    pub fn hold_under_way(&mut self, which: Which<'_>) -> Touched {
+        let programs = self.programs_of(which);
         programs.iter().for_each(|p| self.hold_claim(p));
         let ids = self.moves_of(which, &programs);
         for &id in &ids {

@@ -247,10 +247,8 @@ impl Desk<'_> {
         if !hold.is_empty() {
             let numbers: Vec<_> = hold.iter().filter_map(|m| self.config.motor_index(m)).collect();
             self.machine.drop_waiting(&numbers);
-            for motor in &hold {
-                // One that is about to end ends.
-                let _ = self.machine.hold_motor(motor);
-            }
+            self.begins.stop_motors(&hold);
+            self.machine.hold_under_way(&numbers);
         }
         if stop.is_empty() {
             return;
