@@ -224,13 +224,21 @@ impl Servo {
             && let Some(change) = change.take()
             && change.gate.resolve() == Verdict::Committed
         {
+            let before = run.zero;
             run.follow(change);
+            // Its time line may begin earlier than by its first plan, which waited for current.
+            if let Signal::On { since, tick, .. } = &mut self.signal
+                && run.zero < before
+            {
+                let first = run.zero.plus_nanos(self.lead).nanos_since(*since);
+                *tick = first.div_ceil(self.period);
+            }
         }
+        let change_at = change.as_ref().map_or(Instant::FAR, |c| c.at);
         if now < run.zero {
-            return Ok(Wake::edge(run.zero));
+            return Ok(Wake::edge(run.zero.min(change_at)));
         }
         let end = run.zero.plus_nanos(run.trajectory.duration());
-        let change_at = change.as_ref().map_or(Instant::FAR, |c| c.at);
         let (due, pulse_at) = match &self.signal {
             Signal::On { since, tick, .. } => {
                 let pulse_at = since.plus_nanos(tick * self.period);
