@@ -568,12 +568,14 @@ impl Machine {
         }
         state.place = carried.place;
         state.uncounted = carried.uncounted;
-        if let Some(count) = carried.count {
-            state.telemetry.set_steps(count);
-            if let Err(e) = self.roster.fleet.send(motor, Command::SetCount(count)) {
-                log::error!("{e}");
-                self.tell_book(|book| book.lose_place(motor));
-            }
+        let Some(count) = carried.count else {
+            // Its steps are others: the trace has where it counts from now on.
+            return self.tell_book(|book| book.counts_anew(motor));
+        };
+        state.telemetry.set_steps(count);
+        if let Err(e) = self.roster.fleet.send(motor, Command::SetCount(count)) {
+            log::error!("{e}");
+            self.tell_book(|book| book.lose_place(motor));
         }
     }
 

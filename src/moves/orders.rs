@@ -282,6 +282,16 @@ impl MoveBook {
         state.place = Place::Assumed;
         // What was not known of the old count is not of the new one.
         state.uncounted = None;
+        self.counts_from(index, place);
+    }
+
+    /// A motor counts from another place than before, which nobody has said.
+    pub fn counts_anew(&mut self, index: MotorIndex) {
+        let place = self.models[index].to_unit(self.motors[index].telemetry.steps() as f64);
+        self.counts_from(index, place);
+    }
+
+    fn counts_from(&mut self, index: MotorIndex, place: f64) {
         self.mark(self.now, Mark::Set(self.models[index].name.clone().into()));
         self.actions.push_back(Action::Position(index, self.now, place));
     }

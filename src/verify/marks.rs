@@ -38,10 +38,14 @@ impl Checker {
             }
         }
         // Where a person says that an axis is, is its last position of the instant.
-        let mut set = Vec::new();
+        let mut set: Vec<(usize, f64)> = Vec::new();
         for motor in told.set {
             if let Some(n) = places.iter().rposition(|p| p.0 == motor) {
-                set.push(places.remove(n));
+                let place = places.remove(n);
+                // Of several that were said at one instant the last one counts: it was taken first.
+                if set.iter().all(|s| s.0 != motor) {
+                    set.push(place);
+                }
             }
         }
         let begun = !told.begun.is_empty();
