@@ -161,13 +161,19 @@ impl MoveBook {
     }
 
     /// Whether a move of this owner that waits may have these motors now, where those before it wait for `taken`.
-    fn may_have(&self, motors: &[MotorIndex], owner: &Owner, taken: &[MotorIndex]) -> bool {
+    fn may_have(
+        &self,
+        motors: &[MotorIndex],
+        owner: &Owner,
+        taken: &[(MoveId, MotorIndex)],
+    ) -> bool {
         let kept = |m| {
             let other = self.keeper(m).filter(|p| owner.program() != Some(*p));
             other.is_some_and(|p| !self.is_claim_held(p))
         };
-        let free =
-            |&m: &MotorIndex| !taken.contains(&m) && self.motors[m].busy.is_none() && !kept(m);
+        let free = |&m: &MotorIndex| {
+            taken.iter().all(|t| t.1 != m) && self.motors[m].busy.is_none() && !kept(m)
+        };
         motors.iter().all(free)
     }
 
@@ -176,13 +182,13 @@ impl MoveBook {
         if self.waiting.is_empty() || self.is_stopped() {
             return false;
         }
-        let mut taken: Vec<MotorIndex> = Vec::new();
-        for waiting in self.waiting.values().filter(|w| w.is_due(self.now)) {
+        let mut taken: Vec<(MoveId, MotorIndex)> = Vec::new();
+        for (&id, waiting) in self.waiting.iter().filter(|w| w.1.is_due(self.now)) {
             let motors: Vec<_> = waiting.motors().collect();
             if self.may_have(&motors, &waiting.owner, &taken) {
                 return true;
             }
-            taken.extend(motors);
+            taken.extend(motors.into_iter().map(|m| (id, m)));
         }
         false
     }
@@ -193,7 +199,7 @@ impl MoveBook {
         if self.waiting.is_empty() || self.is_stopped() {
             return;
         }
-        let mut taken: Vec<MotorIndex> = Vec::new();
+        let mut taken: Vec<(MoveId, MotorIndex)> = Vec::new();
         for id in self.waiting.keys().copied().collect::<Vec<_>>() {
             let Some(waiting) = self.waiting.get(&id).filter(|w| w.is_due(self.now)) else {
                 continue;
@@ -207,10 +213,12 @@ impl MoveBook {
                 own.replaces = false;
                 self.stop_which(Which::Motors(&motors));
                 self.waiting.insert(id, own);
+                // Of those before it some are no more.
+                taken.retain(|t| self.waiting.contains_key(&t.0));
             }
             let Some(waiting) = self.waiting.get(&id) else { continue };
             if !self.may_have(&motors, &waiting.owner, &taken) {
-                taken.extend(motors);
+                taken.extend(motors.into_iter().map(|m| (id, m)));
                 continue;
             }
             let Some(waiting) = self.waiting.remove(&id) else { continue };

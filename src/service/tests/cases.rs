@@ -147,3 +147,72 @@ fn a_program_waits_where_a_motor_of_it_is_held_by_a_lost_lease() {
         assert!((5000 + after..7000 + after).contains(&at), "x goes on at {at} ms");
     }
 }
+
+/// The one that it replaces waits, and for motors of others.
+#[test]
+fn a_move_begins_at_once_where_it_replaces_one_that_waits() {
+    let (due, story) = serve(KINDS[0].config.clone(), None, |bench| {
+        let me = bench.connect();
+        ok(bench, me, r#""do":"move","to":{"x":"11mm"},"speed":"10%""#);
+        ok(bench, me, r#""do":"move","to":{"x":"3mm","y":"9mm"},"if-busy":"queue""#);
+        let due = bench.now() + Duration::from_millis(150);
+        ok(bench, me, r#""do":"move","to":{"y":"4mm"},"if-busy":"replace","after":"150ms""#);
+        bench.run_for(1000);
+        due
+    });
+    let moves = story.moves();
+    assert_eq!(begun(&story), ["1 client", "3 client"]);
+    assert!(moves[1].at.since(due) <= Duration::from_millis(10), "{due}: {moves:?}");
+}
+
+/// A servo whose time line waits for its current is told another plan before: its pulses follow that from then on.
+#[test]
+fn a_change_before_a_servos_time_line_begins_is_followed_from_its_instant() {
+    for after in [0, 3, 15, 30, 45] {
+        let (_, story) = serve(KINDS[POWER].config.clone(), None, |bench| {
+            let me = bench.connect();
+            bench.run_for(1500);
+            let three = r#""do":"move","to":{"y":"7mm","z":"11mm","pan":"30deg"},"arrive":"asap""#;
+            ok(bench, me, three);
+            bench.run_for(after);
+            ok(bench, me, r#""do":"override","speed":"150%""#);
+            bench.run_for(after + 14);
+            ok(bench, me, r#""do":"hold""#);
+            bench.run_for(500);
+        });
+        assert_eq!(story.findings(&story.config), "", "after {after} ms");
+    }
+}
+
+#[test]
+fn of_two_places_that_are_said_at_once_the_last_one_counts() {
+    let (_, story) = serve(KINDS[0].config.clone(), None, |bench| {
+        let me = bench.connect();
+        bench.run_for(10);
+        ok(bench, me, r#""do":"set-position","to":{"x":"4mm"}"#);
+        ok(bench, me, r#""do":"set-position","to":{"x":"9mm"}"#);
+        bench.run_for(10);
+        ok(bench, me, r#""do":"move","to":{"x":"8mm"},"wait":true"#);
+    });
+    assert_eq!(story.findings(&story.config), "");
+}
+
+/// A motor whose steps are others than before counts from another place, and the trace says so.
+#[test]
+fn a_reload_after_which_a_motor_counts_anew_is_in_the_trace() {
+    let kind = &KINDS[0];
+    let (_, story) = serve(kind.config.clone(), None, |bench| {
+        let me = bench.connect();
+        ok(bench, me, r#""do":"move","to":{"x":"8mm"},"wait":true"#);
+        // DIR is another pin.
+        bench.file.write(kind.others[2].clone());
+        let said = ok(bench, me, r#""do":"reload""#);
+        assert_eq!(said.what["changed"][0], "x");
+        assert_eq!(ok(bench, me, r#""do":"status""#).what["motors"]["x"]["place"], "unknown");
+        ok(bench, me, r#""do":"jog","speed":{"x":"-5mm/s"},"for":"200ms""#);
+        bench.run_for(1000);
+    });
+    assert_eq!(story.findings(&story.config), "");
+    let x = story.course(story.config.motor("x").unwrap());
+    assert_eq!(Some(x.count_at(story.end)), story.counted[0].1);
+}

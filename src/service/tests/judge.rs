@@ -15,7 +15,6 @@ pub struct Promises {
     jogs: Vec<super::watch::JogEnd>,
     pub told: Vec<super::watch::Told>,
     pub runs: Vec<(String, Instant, usize)>,
-    anew: Vec<(String, Instant, i64)>,
     /// When the service was told to end: from then on servos may park.
     end: Instant,
 }
@@ -31,7 +30,6 @@ impl Promises {
             jogs: watched.jogs.values().cloned().collect(),
             told: watched.told.clone(),
             runs: watched.runs.clone(),
-            anew: watched.anew.clone(),
             end: watched.now(),
         }
     }
@@ -41,7 +39,7 @@ impl Promises {
         let moves = story.moves();
         let motors = story.all.iter();
         let courses: BTreeMap<&str, Course> =
-            motors.map(|m| (m.name.as_str(), story.course_anew(m, &self.anew))).collect();
+            motors.map(|m| (m.name.as_str(), story.course(m))).collect();
         let servos = story.all.iter().filter(|m| m.axis().is_none());
         let pulses: BTreeMap<&str, Vec<(Instant, u64)>> =
             servos.map(|m| (m.name.as_str(), story.pulses(&m.name))).collect();

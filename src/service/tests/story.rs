@@ -121,11 +121,6 @@ impl Story {
 
     /// The steps of an axis that has a STEP and a DIR line.
     pub fn course(&self, motor: &MotorConfig) -> Course {
-        self.course_anew(motor, &[])
-    }
-
-    /// The same; `anew`: motors that were given another count, when, and which.
-    pub fn course_anew(&self, motor: &MotorConfig, anew: &[(String, Instant, i64)]) -> Course {
         let Drive::StepDir(axis) = &motor.drive else { return Course::default() };
         let ratio = axis.steps_per_unit;
         let count = |position: f64| {
@@ -142,8 +137,6 @@ impl Story {
         let steps = self.recording.edges(find("step")).filter(|e| e.1).map(|e| (e.0, None));
         let mut changes: Vec<(Instant, Option<i64>)> = steps.collect();
         changes.extend(self.sets(motor).into_iter().map(|(at, p)| (at, Some(count(p)))));
-        let anew = anew.iter().filter(|a| a.0 == motor.name);
-        changes.extend(anew.map(|&(_, at, count)| (at, Some(count))));
         changes.sort_by_key(|c| c.0);
         let (mut now, mut counts) = (start, Vec::with_capacity(changes.len()));
         // At the start the play lies behind a motor that has come up.

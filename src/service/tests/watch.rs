@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::bench::{Bench, Said};
 use crate::config::LostLease;
-use crate::moves::{ClaimState, OpenMove, Place, Stand};
+use crate::moves::{ClaimState, OpenMove, Stand};
 use crate::service::wire::ClientId;
 use crate::units::Instant;
 
@@ -144,8 +144,6 @@ pub struct Watched<'b, 'c> {
     pub told: Vec<Told>,
     /// The last request by which each motor may have gone on, or got another place.
     disturbed: BTreeMap<String, usize>,
-    /// Motors that count anew since a reload: from when on, and from which count.
-    pub anew: Vec<(String, Instant, i64)>,
     /// Runs of programs: which, when, and the request that began it.
     pub runs: Vec<(String, Instant, usize)>,
     ended: BTreeSet<u64>,
@@ -172,7 +170,6 @@ impl<'b, 'c> Watched<'b, 'c> {
             jogs: BTreeMap::new(),
             told: Vec::new(),
             disturbed: BTreeMap::new(),
-            anew: Vec::new(),
             runs: Vec::new(),
             ended: BTreeSet::new(),
             rest,
@@ -570,17 +567,11 @@ impl<'b, 'c> Watched<'b, 'c> {
                 self.stopped.push(Stopped { motors, from, first_new, place });
             }
             "reloaded" => {
-                for motor in what["changed"].as_array().unwrap() {
-                    let motor = motor.as_str().unwrap().to_owned();
-                    let machine = &self.bench.desk.machine;
-                    // Who does not know its place any more counts anew.
-                    if machine.place(&motor) == Some(Place::Unknown)
-                        && let Some(steps) = machine.steps(&motor)
-                    {
-                        self.disturbed.insert(motor.clone(), self.orders.len());
-                        self.anew.push((motor, said.at, steps));
-                    }
-                }
+                // They may count anew.
+                let motors = what["changed"].as_array().unwrap().iter();
+                let place = self.orders.len();
+                let motors = motors.map(|motor| (motor.as_str().unwrap().to_owned(), place));
+                self.disturbed.extend(motors);
             }
             _ => {}
         }
