@@ -97,6 +97,7 @@ impl MoveBook {
         }
         let start = active.leg(motor).map(|l| l.part.start);
         let state = &mut self.motors[motor];
+        state.epoch = zero;
         state.angle = state.angle.or(state.left_at.take());
         if let Some(start) = start {
             let position = self.models[motor].to_unit(start);

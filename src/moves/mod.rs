@@ -129,6 +129,8 @@ pub(crate) struct MotorState {
     pub uncounted: Option<(u64, u64)>,
     /// That has become so, or worse, in its last move.
     pub miscounted: bool,
+    /// The beginning of its last time line, which may be still to come where that was dropped.
+    pub epoch: Instant,
     /// Its driver was switched on, and not off again.
     pub powered: bool,
     /// How long before an instant its loop has to be told of it.

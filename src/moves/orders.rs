@@ -292,8 +292,10 @@ impl MoveBook {
     }
 
     fn counts_from(&mut self, index: MotorIndex, place: f64) {
-        self.mark(self.now, Mark::Set(self.models[index].name.clone().into()));
-        self.actions.push_back(Action::Position(index, self.now, place));
+        // After what the trace has already: where a move was to begin that was dropped.
+        let at = self.now.max(self.motors[index].epoch);
+        self.mark(at, Mark::Set(self.models[index].name.clone().into()));
+        self.actions.push_back(Action::Position(index, at, place));
     }
 
     /// Whether a motor can be told something that it must not move for.

@@ -221,6 +221,7 @@ impl Opener<'_> {
             last: None,
             uncounted: None,
             miscounted: false,
+            epoch: crate::units::Instant::ZERO,
             powered,
             leads: boxed.leads(),
         };
