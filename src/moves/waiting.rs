@@ -115,7 +115,7 @@ impl MoveBook {
         }
         let aside: Vec<_> = motors.iter().filter_map(|&m| self.may_step_aside(m)).collect();
         if free.is_err() && if_busy == IfBusy::Replace && after.is_none() {
-            self.stop_which(Which::Motors(&motors));
+            self.make_way(&motors);
         } else if after.is_none() {
             aside.into_iter().for_each(|id| self.step_aside(id));
         }
@@ -133,6 +133,13 @@ impl MoveBook {
         let id = self.next_move;
         self.next_move += 1;
         id
+    }
+
+    /// Stops what has these motors, for another move. Where they are held they go on being held.
+    fn make_way(&mut self, motors: &[MotorIndex]) {
+        let holds = self.holds.clone();
+        self.stop_which(Which::Motors(motors));
+        self.holds = holds;
     }
 
     /// Whether what moves a motor is over by its plan, so that no change of it can take hold any more.
@@ -211,7 +218,7 @@ impl MoveBook {
             {
                 // All but itself.
                 own.replaces = false;
-                self.stop_which(Which::Motors(&motors));
+                self.make_way(&motors);
                 self.waiting.insert(id, own);
                 // Of those before it some are no more.
                 taken.retain(|t| self.waiting.contains_key(&t.0));
