@@ -148,6 +148,27 @@ fn a_program_waits_where_a_motor_of_it_is_held_by_a_lost_lease() {
     }
 }
 
+#[test]
+fn a_move_that_replaces_another_leaves_its_motors_held() {
+    for hold in [r#""do":"hold","motors":["x"]"#, r#""do":"hold""#] {
+        let (resumed, story) = serve(KINDS[0].config.clone(), None, |bench| {
+            let me = bench.connect();
+            ok(bench, me, r#""do":"move","to":{"x":"11mm"}"#);
+            bench.run_for(100);
+            ok(bench, me, hold);
+            ok(bench, me, r#""do":"move","to":{"x":"5mm"},"if-busy":"replace""#);
+            bench.run_for(500);
+            assert_eq!(ok(bench, me, r#""do":"status""#).what["moves"][0]["state"], "held");
+            let resumed = bench.now();
+            ok(bench, me, r#""do":"resume","motors":["x"]"#);
+            bench.run_for(1000);
+            resumed
+        });
+        assert!(story.moves()[1].at > resumed);
+        assert_eq!(story.counted[0].1, Some(50));
+    }
+}
+
 /// The one that it replaces waits, and for motors of others.
 #[test]
 fn a_move_begins_at_once_where_it_replaces_one_that_waits() {
@@ -215,4 +236,22 @@ fn a_reload_after_which_a_motor_counts_anew_is_in_the_trace() {
     assert_eq!(story.findings(&story.config), "");
     let x = story.course(story.config.motor("x").unwrap());
     assert_eq!(Some(x.count_at(story.end)), story.counted[0].1);
+}
+
+/// The epoch of a move that is dropped before it stands in the trace; a place that is said meanwhile comes after it.
+#[test]
+fn a_place_that_is_said_before_the_epoch_of_a_dropped_move_holds_after_it() {
+    let (_, story) = serve(KINDS[0].config.clone(), None, |bench| {
+        let me = bench.connect();
+        ok(bench, me, r#""do":"move","to":{"x":"4.7mm"}"#);
+        // It has met at the barrier, and its time line begins 5 ms later.
+        bench.run_for(2);
+        ok(bench, me, r#""do":"halt""#);
+        ok(bench, me, r#""do":"set-position","to":{"x":"2.9mm"}"#);
+        ok(bench, me, r#""do":"clear""#);
+        bench.run_for(100);
+        ok(bench, me, r#""do":"move","to":{"x":"4mm"},"wait":true"#);
+    });
+    assert!(story.moves()[0].was_dropped());
+    assert_eq!(story.findings(&story.config), "");
 }

@@ -46,7 +46,10 @@ impl Course {
     /// The count at an instant, and after each change up to another.
     pub fn counts_within(&self, from: Instant, until: Instant) -> impl Iterator<Item = i64> + '_ {
         let first = self.counts.partition_point(|c| c.0 <= from);
-        let later = self.counts[first..].iter().take_while(move |c| c.0 <= until);
+        // What is said before the epoch of a move that is dropped stands in the trace after that.
+        let lead = until + std::time::Duration::from_millis(10);
+        let later = self.counts[first..].iter();
+        let later = later.take_while(move |c| c.0 <= until || !c.2 && c.0 <= lead);
         std::iter::once(self.count_at(from)).chain(later.map(|c| c.1))
     }
 

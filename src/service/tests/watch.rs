@@ -35,6 +35,19 @@ pub enum Deed {
     Nothing,
 }
 
+impl Deed {
+    /// Whether it may move a motor, or say where it is.
+    fn touches(&self, motor: &String) -> bool {
+        match self {
+            Deed::Moves(motors) | Deed::Set(motors) | Deed::Jog { motors, .. } => {
+                motors.contains(motor)
+            }
+            Deed::MovesAny | Deed::Resume(_) | Deed::Clear | Deed::Run(_) => true,
+            Deed::Hold(_) | Deed::Stop(_) | Deed::Halt | Deed::Nothing => false,
+        }
+    }
+}
+
 /// When a request has to have its reply.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Due {
@@ -516,6 +529,7 @@ impl<'b, 'c> Watched<'b, 'c> {
         order.answered = Some(said.at);
         let order = order.clone();
         self.log.push(format!("{}: client {} is told {}", said.at, said.client, said.what));
+        let touched = self.touched_by_others(&order);
         if !said.is_ok() {
             return;
         }
@@ -537,13 +551,33 @@ impl<'b, 'c> Watched<'b, 'c> {
         {
             for (motor, is) in said.what["motors"].as_object().unwrap() {
                 if let Some(steps) = is["steps"].as_i64() {
-                    let disturbed = self.disturbed.get(motor).is_some_and(|by| *by > place);
+                    let disturbed = touched.iter().any(|m| m == motor);
                     let (motor, at) = (motor.clone(), said.at);
-                    let from = if disturbed { order.at } else { at };
+                    // What happens in an instant is counted with it.
+                    let before = Instant::from_nanos(order.at.as_nanos().saturating_sub(1));
+                    let from = if disturbed { before } else { at };
                     self.told.push(Told { motor, from, at, steps, place });
                 }
             }
         }
+    }
+
+    /// Motors that other requests may have moved, or given another place, since this one was heard.
+    fn touched_by_others(&mut self, order: &Order) -> Vec<String> {
+        // What waits behind others of its client's is done at some time before its reply.
+        let open = self.waiting.values().flatten().map(|&place| &self.orders[place]);
+        let open: Vec<_> = open.filter(|o| o.answered.is_none()).map(|o| &o.deed).collect();
+        let all = self.motors.iter();
+        let touched = all.filter(|motor| {
+            let since = self.disturbed.get(*motor).is_some_and(|by| *by > order.place);
+            since || open.iter().any(|deed| deed.touches(motor))
+        });
+        let touched = touched.cloned().collect();
+        let again = self.orders.len();
+        let deed = &order.deed;
+        let own = self.motors.iter().filter(|m| deed.touches(m)).map(|m| (m.clone(), again));
+        self.disturbed.extend(own);
+        touched
     }
 
     fn event(&mut self, said: &Said, before: &View) {
