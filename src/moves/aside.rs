@@ -52,7 +52,8 @@ impl MoveBook {
             // At rest it is still at once, and drops what it had left to do.
             self.actions.push_back(Action::Tell(motor, Command::Halt));
         }
-        if let Some(line) = &mut active.line {
+        // What has not begun goes on by the plan that it has.
+        if let Some(line) = active.line.as_mut().filter(|_| told) {
             // What is left of the line is a line.
             let models = &self.models;
             let on_line = active.legs.iter().filter(|l| l.on_line());
