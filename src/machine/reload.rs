@@ -152,7 +152,11 @@ impl Machine {
         let fresh = self.open_some(&new, &names, &early, &carried);
         let fresh = fresh.inspect_err(|_| self.roster.close_lines(&old, &new))?;
         let mut held = self.hold_power(&retiring, &back, &new);
-        let result = match self.end_loops(&retiring, &carried) {
+        // What waits for them waits on for those that come after them.
+        self.book.away = retiring.iter().copied().collect();
+        let ended = self.end_loops(&retiring, &carried);
+        self.book.away.clear();
+        let result = match ended {
             Ok(()) => {
                 // Not those that have been opened just now.
                 let was = |gpio| line(&old, gpio);

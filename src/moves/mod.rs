@@ -238,6 +238,8 @@ pub(crate) struct MoveBook {
     held_since: Option<Instant>,
     /// Motors that are held by themselves.
     holds: BTreeSet<MotorIndex>,
+    /// Motors whose loops end, for others to take their place: nothing begins with them.
+    pub away: BTreeSet<MotorIndex>,
     power: Option<Power>,
     /// What has been heard of stop and halt, and what is set of them now.
     ordered: Ordered,
@@ -286,6 +288,7 @@ impl MoveBook {
             overrides: [1.0; Class::ALL.len()],
             held_since: None,
             holds: BTreeSet::new(),
+            away: BTreeSet::new(),
             power,
             ordered: Ordered::Nothing,
             stop_set: false,

@@ -1,5 +1,6 @@
 //! Hold, resume and stop: of everything, or of what has to do with some motors, whoever asked for it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::active::{Active, Aim};
@@ -11,7 +12,7 @@ use crate::trace::MoveKind;
 impl MoveBook {
     /// The programs that keep one of these motors, or move it.
     fn programs_of(&self, which: Which<'_>) -> Vec<Arc<str>> {
-        let keeps = |motors: &std::collections::BTreeSet<MotorIndex>| match which {
+        let keeps = |motors: &BTreeSet<MotorIndex>| match which {
             Which::All => true,
             Which::Motors(_) => motors.iter().any(|&m| which.has(m)),
         };
@@ -37,6 +38,8 @@ impl MoveBook {
     /// Feed hold. Of some motors: the moves that they are part of, as a whole, and the programs that keep them; what
     /// begins with them from now on waits at its start.
     pub fn hold_which(&mut self, which: Which<'_>) -> Touched {
+        // A jog begins also under a hold, but none that was asked for before it.
+        self.drop_waiting_jogs(which);
         match which {
             Which::All => {
                 if !self.is_stopped() {
@@ -187,7 +190,9 @@ impl MoveBook {
         let Some((name, claim)) = self.claims.get_key_value(program) else {
             return Touched::default();
         };
-        let (name, motors) = (name.clone(), claim.motors.clone());
+        // One that has been stopped before may be held again by now.
+        let held = if claim.ending { BTreeSet::new() } else { claim.motors.clone() };
+        let name = name.clone();
         if let Some(claim) = self.claims.get_mut(program) {
             claim.ending = true;
         }
@@ -195,7 +200,7 @@ impl MoveBook {
         let ids = self.moves_of(Which::Motors(&[]), std::slice::from_ref(&name));
         let moves = ids.iter().map(|&id| (id, self.legs_of(id))).collect();
         ids.into_iter().for_each(|id| self.come_to_rest(id, Cause::Stopped));
-        motors.iter().for_each(|m| {
+        held.iter().for_each(|m| {
             self.holds.remove(m);
         });
         Touched { moves, programs: vec![name], dropped: Vec::new() }

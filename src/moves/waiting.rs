@@ -179,7 +179,10 @@ impl MoveBook {
             other.is_some_and(|p| !self.is_claim_held(p))
         };
         let free = |&m: &MotorIndex| {
-            taken.iter().all(|t| t.1 != m) && self.motors[m].busy.is_none() && !kept(m)
+            taken.iter().all(|t| t.1 != m)
+                && !self.away.contains(&m)
+                && self.motors[m].busy.is_none()
+                && !kept(m)
         };
         motors.iter().all(free)
     }
@@ -260,6 +263,16 @@ impl MoveBook {
             self.cancel(id);
         });
         ids
+    }
+
+    /// Takes back every jog that waits and has to do with these motors.
+    pub(super) fn drop_waiting_jogs(&mut self, which: Which<'_>) {
+        let meant =
+            |w: &Waiting| matches!(w.order, Order::Jog(..)) && w.motors().any(|m| which.has(m));
+        let ids: Vec<_> = self.waiting.iter().filter(|w| meant(w.1)).map(|w| *w.0).collect();
+        ids.iter().for_each(|&id| {
+            self.cancel(id);
+        });
     }
 
     /// Another config holds, in which motors have other numbers: `number` says which. What waits for one that is no
