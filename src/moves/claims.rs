@@ -48,6 +48,11 @@ impl MoveBook {
         self.claims.retain(|_, claim| claim.alive.strong_count() > 0);
         let motors: BTreeSet<MotorIndex> = motors.into_iter().collect();
         for &motor in &motors {
+            // A held program lends its motors to hands, and to no other program.
+            if let Some(other) = self.keeper(motor) {
+                let motor = self.models[motor].name.clone();
+                return Err(MoveError::Kept { motor, program: other.to_string() });
+            }
             self.is_free(motor, &Owner::Client)?;
         }
         // While everything is held it waits for that.

@@ -113,6 +113,11 @@ fn stopped(name: &str) -> ErrorReply {
     ErrorReply::new(ErrorCode::Stopped, format!("{name} was stopped before it began"))
 }
 
+fn runs(name: &str) -> ErrorReply {
+    let text = format!("the program {name} runs already: wait for its end, or stop it");
+    ErrorReply::new(ErrorCode::Busy, text)
+}
+
 fn no_look(why: NoLook) -> ErrorReply {
     match why {
         NoLook::TooMany(many) => {
@@ -134,13 +139,16 @@ impl Desk<'_> {
         run: protocol::ProgramRun,
     ) -> Result<Handled> {
         self.not_held_back()?;
-        let name = &run.program;
-        if self.begins.is_beginning(name) || self.programs.iter().any(|p| p.name() == name) {
-            let text = format!("the program {name} runs already: wait for its end, or stop it");
-            return Err(ErrorReply::new(ErrorCode::Busy, text));
+        if self.begins.is_beginning(&run.program) {
+            return Err(runs(&run.program));
         }
+        self.does_not_run(&run.program)?;
         let number = self.look_through(Some(client), run.program, run.token)?;
         Ok(Answer::Later(Waiting::Begin { number, wait: run.wait }))
+    }
+
+    fn does_not_run(&self, name: &str) -> Result<()> {
+        if self.programs.iter().any(|p| p.name() == name) { Err(runs(name)) } else { Ok(()) }
     }
 
     /// Has a program looked through, to begin it then. Its number.
@@ -234,6 +242,8 @@ impl Desk<'_> {
         begin: &Begin,
         looked: &LookedThrough,
     ) -> Result<Option<ProgramRun>> {
+        // The start program may have been begun by somebody meanwhile.
+        self.does_not_run(&begin.name)?;
         let config = looked.program.config();
         if !Arc::ptr_eq(config, &self.config) {
             return Ok(None);
