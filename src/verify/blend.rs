@@ -68,6 +68,8 @@ struct Run {
     visited: usize,
     /// Told to stop, or halted: what is left of the line is not asked for.
     cut: bool,
+    /// It comes to rest without some motor that stands, with a fault: that is no path.
+    alone: bool,
     ended: Vec<bool>,
 }
 
@@ -94,7 +96,7 @@ impl Blends {
         let way = |m: &Member| Way { up: None, farthest: m.start.1 };
         let ways = members.iter().map(way).collect();
         let (line, first, segment, share, visited) = (VecDeque::from([start]), 0, 0, 0.0, 1);
-        let cut = false;
+        let (cut, alone) = (false, false);
         self.runs.push(Run {
             id,
             members,
@@ -107,6 +109,7 @@ impl Blends {
             share,
             visited,
             cut,
+            alone,
             ended,
         });
     }
@@ -128,7 +131,7 @@ impl Blends {
     /// Motors have moved; `place` gives a motor's position in grains.
     pub fn moved(&mut self, at: u64, motors: &[bool], place: impl Fn(usize) -> f64) {
         for run in &mut self.runs {
-            if run.members.iter().any(|m| motors[m.motor]) {
+            if !run.alone && run.members.iter().any(|m| motors[m.motor]) {
                 let here = |m: &Member| m.start.0 + (place(m.motor) - m.start.1) * m.grain;
                 let here: Vec<f64> = run.members.iter().map(here).collect();
                 run.look(at, &here, &mut self.tally, &mut self.worst);
@@ -141,9 +144,13 @@ impl Blends {
         }
     }
 
-    /// A run is told to come to rest.
-    pub fn stop(&mut self, id: u64) {
-        self.runs.iter_mut().filter(|r| r.id == id).for_each(|r| r.cut = true);
+    /// These motors of a run are told to come to rest.
+    pub fn stop(&mut self, id: u64, motors: &[usize]) {
+        for run in self.runs.iter_mut().filter(|r| r.id == id) {
+            run.cut = true;
+            let mut left = run.members.iter().zip(&run.ended).filter(|m| !m.1);
+            run.alone = left.any(|m| !motors.contains(&m.0.motor));
+        }
     }
 
     /// A motor has ended its part.

@@ -45,6 +45,8 @@ pub(super) struct Coils {
     stepped_at: Option<u64>,
     /// At rest with power since then.
     rests_since: Option<u64>,
+    /// It has let go in a move: with a fault it may, and then nothing more of its part comes.
+    left_at: Option<u64>,
     /// It may let go of coils that hold at rest: in the end, or after a while.
     releases: bool,
     after: bool,
@@ -95,6 +97,7 @@ impl Coils {
             powered_at: None,
             stepped_at: None,
             rests_since: None,
+            left_at: None,
             releases: axis.releases_on_stop() || motor.release_after.is_some(),
             after: motor.release_after.is_some(),
             wake: AtLeast::new(drive.settle),
@@ -189,8 +192,18 @@ impl Coils {
             (false, AtRest::Hold) => self.releases,
         };
         self.rest.look(at, may, || "they let go".into());
-        self.rest.look(at, !self.course.moving, || "they let go in a move".into());
+        match self.course.moving {
+            true => self.left_at = Some(at),
+            false => self.rest.look(at, true, String::new),
+        }
         self.rested(at);
+    }
+
+    /// Its move goes on: it had no fault where it let go in it.
+    fn goes_on(&mut self) {
+        if let Some(at) = self.left_at.take() {
+            self.rest.look(at, false, || "they let go in a move".into());
+        }
     }
 
     /// The end of a time at rest with power.
@@ -235,6 +248,7 @@ impl Coils {
             self.wake.see(at, at - powered);
         }
         self.stepped_at = Some(at);
+        self.goes_on();
         self.course.step(at, forward != self.drive.reverse, 0);
     }
 
@@ -251,12 +265,14 @@ impl Coils {
 
     /// The move ends, with the position that it ended at.
     pub fn end(&mut self, at: u64, position: f64) {
+        self.goes_on();
         self.rests(at);
         self.course.end(at, position);
     }
 
     /// The move ends in a halt.
     pub fn halt(&mut self, at: u64) {
+        self.left_at = None;
         self.rests(at);
         self.course.halt(at);
     }

@@ -49,10 +49,12 @@ impl Checker {
             }
         }
         let begun = !told.begun.is_empty();
+        let all = told.begun.iter().flat_map(|one| one.motors.iter().flatten());
+        let named: Vec<usize> = all.copied().collect();
         // A motor that has nowhere to go ends where and when it begins.
         let mut begin = vec![false; self.motors.len()];
         let (starts, stops): (Vec<_>, Vec<_>) = places.into_iter().partition(|&(motor, _)| {
-            self.moves.place(motor, at, begun) == Place::Start
+            self.moves.place(motor, at, begun, named.contains(&motor)) == Place::Start
                 && !std::mem::replace(&mut begin[motor], true)
         });
         if begun || !starts.is_empty() {
@@ -155,7 +157,7 @@ impl Checker {
 
     fn changed(&mut self, at: u64, id: u64, change: PlanChange, motors: &[usize]) {
         match change {
-            PlanChange::Stop => self.blends.stop(id),
+            PlanChange::Stop => self.blends.stop(id, motors),
             PlanChange::Retarget => {
                 let motors = &self.motors;
                 self.moves.retarget(id, at, |m| motors[m].place());
