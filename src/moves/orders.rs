@@ -282,20 +282,26 @@ impl MoveBook {
         state.place = Place::Assumed;
         // What was not known of the old count is not of the new one.
         state.uncounted = None;
-        self.counts_from(index, place);
+        let _ = self.counts_from(index, place);
     }
 
     /// A motor counts from another place than before, which nobody has said.
     pub fn counts_anew(&mut self, index: MotorIndex) {
         let place = self.models[index].to_unit(self.motors[index].telemetry.steps() as f64);
-        self.counts_from(index, place);
+        let at = self.counts_from(index, place);
+        if self.motors[index].place == Place::Unknown {
+            let name = self.models[index].name.clone().into();
+            self.mark(at.plus_nanos(1), Mark::Unknown(name));
+        }
     }
 
-    fn counts_from(&mut self, index: MotorIndex, place: f64) {
+    /// Says where the trace has it.
+    fn counts_from(&mut self, index: MotorIndex, place: f64) -> Instant {
         // After what the trace has already: where a move was to begin that was dropped.
         let at = self.now.max(self.motors[index].epoch);
         self.mark(at, Mark::Set(self.models[index].name.clone().into()));
         self.actions.push_back(Action::Position(index, at, place));
+        at
     }
 
     /// Whether a motor can be told something that it must not move for.

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use super::bench::{Bench, Said, config, serve, serve_with};
 use super::machines::KINDS;
+use crate::machine::Jog;
+use crate::moves::IfBusy;
 use crate::service::wire::ClientId;
+use crate::units::{AngularSpeed, Speed};
 
 /// Two axes and a budget that is enough for one of them with a servo.
 const POWER: usize = 3;
@@ -254,4 +257,144 @@ fn a_place_that_is_said_before_the_epoch_of_a_dropped_move_holds_after_it() {
     });
     assert!(story.moves()[0].was_dropped());
     assert_eq!(story.findings(&story.config), "");
+}
+
+/// Its part of a held move is over, and the move is not: after `clear` it may be in another.
+#[test]
+fn a_motor_with_a_fault_leaves_its_move_also_in_the_trace() {
+    for kind in [&KINDS[0], &KINDS[4]] {
+        let (fails, unit) = match kind.config.motor("dial") {
+            Some(_) => ("dial", "deg"),
+            None => ("y", "mm"),
+        };
+        let (_, story) = serve(kind.config.clone(), None, |bench| {
+            let me = bench.connect();
+            bench.run_for(1000);
+            let both = format!(
+                r#""do":"move","to":{{"x":"9mm","{fails}":"5{unit}"}},"on-fault":"continue""#
+            );
+            ok(bench, me, &both);
+            bench.run_for(60);
+            ok(bench, me, r#""do":"hold""#);
+            bench.desk.machine.inject_fault(fails, Duration::ZERO).unwrap();
+            bench.run_for(500);
+            ok(bench, me, r#""do":"clear""#);
+            ok(bench, me, r#""do":"resume""#);
+            ok(bench, me, &format!(r#""do":"move","to":{{"{fails}":"1{unit}"}}"#));
+            bench.run_for(2000);
+        });
+        assert_eq!(story.findings(&story.config), "", "{fails}");
+    }
+}
+
+/// It was held before its motors were told of it; what a stop plans later begins where they are.
+#[test]
+fn a_move_that_stepped_aside_before_it_began_is_stopped_on_its_line() {
+    let (_, story) = serve(KINDS[POWER].config.clone(), None, |bench| {
+        let me = bench.connect();
+        ok(bench, me, r#""do":"program-run","program":"pair""#);
+        bench.run_for(10);
+        // Its moves wait for their current.
+        ok(bench, me, r#""do":"hold""#);
+        bench.run_for(150);
+        // Before the jog begins they go on.
+        let jog = r#""do":"jog","speed":{"y":"5mm/s","z":"-5mm/s"},"for":"60ms""#;
+        let jog = bench.send(me, jog);
+        let resume = bench.send(me, r#""do":"resume","motors":["x","y","z"]"#);
+        assert!(bench.answer(me, jog).is_ok() && bench.answer(me, resume).is_ok());
+        bench.run_for(130);
+        ok(bench, me, r#""do":"stop""#);
+        bench.run_for(500);
+    });
+    assert!(story.moves().iter().any(|m| m.owner == "program.pair" && m.motors == ["z"]));
+    assert_eq!(story.findings(&story.config), "");
+}
+
+/// The program hears of the stop a turn later, when the hold has come.
+#[test]
+fn a_hold_after_the_stop_of_a_program_holds() {
+    let (_, story) = serve(KINDS[0].config.clone(), None, |bench| {
+        let me = bench.connect();
+        ok(bench, me, r#""do":"program-run","program":"turns""#);
+        bench.run_for(100);
+        bench.send(me, r#""do":"stop","motors":["x"]"#);
+        let hold = bench.send(me, r#""do":"hold","motors":["x"]"#);
+        assert!(bench.answer(me, hold).is_ok());
+        let moves = ok(bench, me, r#""do":"move","to":{"x":"9mm"}"#);
+        assert_eq!(moves.what["state"], "held");
+        bench.run_for(1000);
+    });
+    assert_eq!(begun(&story), ["1 program.turns"]);
+}
+
+/// A reload has to wait until the servo's signal has ended, and the move's time comes meanwhile.
+#[test]
+fn a_move_whose_time_comes_while_its_motor_is_opened_anew_waits_for_that() {
+    let kind = &KINDS[1];
+    let (_, story) = serve(kind.config.clone(), None, |bench| {
+        let me = bench.connect();
+        bench.run_for(4000);
+        let moves = ok(bench, me, r#""do":"move","to":{"pan":"30deg"},"after":"10ms""#);
+        bench.file.write(kind.others[2].clone());
+        let said = ok(bench, me, r#""do":"reload""#);
+        assert!(said.what["changed"].as_array().unwrap().contains(&"pan".into()));
+        bench.desk.machine.register().check();
+        let wait = format!(r#""do":"wait","move":{}"#, moves.what["move"]);
+        let end = ok(bench, me, &wait);
+        let outcome = &end.what["outcome"]["motors"]["pan"];
+        assert_eq!(outcome["position"], 30.0, "{:?}", end.what);
+    });
+    assert_eq!(story.findings(&story.config), "");
+}
+
+#[test]
+fn a_start_program_that_somebody_runs_already_does_not_begin_twice() {
+    // It waits for the start-up move of pan.
+    let (asked, story) = serve(KINDS[1].config.clone(), None, |bench| {
+        let me = bench.connect();
+        bench.run_for(30);
+        ok(bench, me, r#""do":"program-run","program":"turns""#);
+        ok(bench, me, r#""do":"hold""#);
+        bench.run_for(500);
+        let stopped = ok(bench, me, r#""do":"stop""#);
+        bench.run_for(2000);
+        stopped.at
+    });
+    let mut moves = story.moves().into_iter().filter(|m| m.owner != "park");
+    assert!(moves.all(|m| m.at <= asked), "{:?}", story.moves());
+}
+
+#[test]
+fn a_held_program_lends_its_motors_to_no_other_program() {
+    serve(KINDS[0].config.clone(), None, |bench| {
+        let me = bench.connect();
+        ok(bench, me, r#""do":"program-run","program":"turns""#);
+        bench.run_for(100);
+        ok(bench, me, r#""do":"hold","motors":["x"]"#);
+        let other = bench.ask(me, r#""do":"program-run","program":"again""#);
+        assert_eq!(other.code(), "busy");
+        ok(bench, me, r#""do":"move","to":{"y":"4mm"}"#);
+    });
+}
+
+/// A jog begins also under a hold, since somebody keeps asking for it; one that waits was asked for before.
+#[test]
+fn a_jog_that_waits_does_not_begin_after_a_hold() {
+    let (_, story) = serve(KINDS[1].config.clone(), None, |bench| {
+        let me = bench.connect();
+        bench.run_for(10);
+        // pan is on its way to where it begins.
+        let jog = Jog::lasting(Duration::from_millis(300));
+        let jog = jog.at("z", Speed(5.0)).at("pan", AngularSpeed(5.0));
+        let machine = &mut bench.desk.machine;
+        let order = machine.jog_order(&jog).unwrap();
+        machine.ask(order, IfBusy::Queue, None).unwrap();
+        ok(bench, me, r#""do":"hold","motors":["z"]"#);
+        bench.run_for(2000);
+        ok(bench, me, r#""do":"jog","speed":{"z":"5mm/s"},"for":"300ms""#);
+        bench.run_for(1000);
+    });
+    let jogs = story.moves().into_iter().filter(|m| m.motors.contains(&"z".to_owned()));
+    let jogs: Vec<_> = jogs.map(|m| m.motors).collect();
+    assert_eq!(jogs, [["z"]], "the jog after the hold");
 }

@@ -1,6 +1,7 @@
 //! Whether what a service promised is what its trace shows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::story::{Begun, Course, Story};
 use super::watch::Watched;
@@ -8,6 +9,9 @@ use crate::units::Instant;
 
 /// By so much may the last pulse of a motion differ from the one before, nanoseconds: an eleventh of a degree.
 const EXACT: u64 = 1_000;
+
+/// So far ahead the epoch of a move lies.
+const LEAD: Duration = Duration::from_millis(10);
 
 /// What was promised, without the desk.
 pub struct Promises {
@@ -108,6 +112,11 @@ impl Promises {
                 for begun in of.iter().filter(|m| m.at > stop.from && !m.was_dropped()) {
                     let old = begun.number < stop.first_new || old_run(&begun.owner, begun.at);
                     let why = &self.orders[stop.place];
+                    // Its epoch was fixed before, and this motor is not part of it any more.
+                    let course = courses.get(motor.as_str());
+                    let until = begun.over.unwrap_or(Instant::FAR);
+                    let moves = course.is_some_and(|c| c.steps(begun.at, until).next().is_some());
+                    let old = old && (moves || begun.at > stop.from + LEAD);
                     assert!(!old, "{begun:?} begins after the stop by {why} at {}", stop.from);
                 }
                 let Some(course) = courses.get(motor.as_str()).filter(|c| !c.plays) else {

@@ -221,7 +221,8 @@ impl Watched<'_, '_> {
                 self.ask(client, &text, Deed::Nothing, soon_after(limit));
             }
             97 if self.motors.iter().any(|m| m == "pan") => {
-                let text = format!(r#""do":"pulse","to":{{"pan":"{}us"}}"#, 900 + dice.below(1200));
+                let text =
+                    format!(r#""do":"pulse","to":{{"pan":"{}us"}}"#, 1000 + dice.below(1000));
                 self.ask(client, &text, Deed::Moves(vec!["pan".to_owned()]), Due::Someday);
             }
             97 => self.ask(client, r#""do":"move","to":{}"#, Deed::Nothing, Due::AtOnce),

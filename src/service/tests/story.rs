@@ -43,14 +43,15 @@ impl Course {
         after.checked_sub(1).map_or(self.start, |last| self.counts[last].1)
     }
 
-    /// The count at an instant, and after each change up to another.
+    /// The count before an instant, and after each change from then up to another.
     pub fn counts_within(&self, from: Instant, until: Instant) -> impl Iterator<Item = i64> + '_ {
-        let first = self.counts.partition_point(|c| c.0 <= from);
+        let first = self.counts.partition_point(|c| c.0 < from);
+        let before = first.checked_sub(1).map_or(self.start, |last| self.counts[last].1);
         // What is said before the epoch of a move that is dropped stands in the trace after that.
         let lead = until + std::time::Duration::from_millis(10);
         let later = self.counts[first..].iter();
         let later = later.take_while(move |c| c.0 <= until || !c.2 && c.0 <= lead);
-        std::iter::once(self.count_at(from)).chain(later.map(|c| c.1))
+        std::iter::once(before).chain(later.map(|c| c.1))
     }
 
     /// The steps after one instant and up to another.
@@ -175,14 +176,17 @@ impl Story {
         };
         let sets: Vec<Instant> = moves.filter(|m| is_set(&m.1)).map(|m| m.0).collect();
         let told = find(&format!("{}.position", motor.name));
-        let told_at = |at: Instant| {
-            let told = self.recording.records(told).filter(|r| r.0 == at).last();
-            match told {
-                Some((_, Value::Real(position))) => (at, position),
+        // Of several that were said at one instant the last one has the last place of that instant.
+        let told_at = |nth: usize| {
+            let at = sets[nth];
+            let later = sets[nth + 1..].iter().take_while(|t| **t == at).count();
+            let told: Vec<_> = self.recording.records(told).filter(|r| r.0 == at).collect();
+            match told.iter().rev().nth(later) {
+                Some(&(_, Value::Real(position))) => (at, position),
                 other => panic!("{other:?} is no place of {}", motor.name),
             }
         };
-        sets.into_iter().map(told_at).collect()
+        (0..sets.len()).map(told_at).collect()
     }
 
     /// The pulses of a servo: when each rose, and its width in nanoseconds.

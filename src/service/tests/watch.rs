@@ -289,6 +289,13 @@ impl<'b, 'c> Watched<'b, 'c> {
         self.compare(&before, &after);
     }
 
+    /// What has waited behind other requests is done now.
+    fn may_move(&mut self, deed: &Deed, before: &View) {
+        if !matches!(deed, Deed::Hold(_) | Deed::Stop(_) | Deed::Halt) {
+            self.grants(deed, before);
+        }
+    }
+
     /// What may move motors from now on.
     fn grants(&mut self, deed: &Deed, before: &View) {
         let now = self.now();
@@ -448,10 +455,17 @@ impl<'b, 'c> Watched<'b, 'c> {
         self.ended.extend(gone.chain(before.count + 1..=after.count).filter(|id| !is_open(*id)));
         self.first_come_first_served(before, after);
         self.programs_keep_their_motors(after);
-        for program in after.programs.difference(&before.programs) {
-            let runs = self.orders.iter().filter(|o| o.deed == Deed::Run(program.clone()));
-            let place = runs.filter(|o| o.answered.is_none()).map(|o| o.place).max();
-            self.runs.push((program.clone(), before.now, place.unwrap_or(0)));
+        // What is over is not held any more, and what begins anew is not yet.
+        let others = before.programs.symmetric_difference(&after.programs).cloned().collect();
+        self.end_held(&others, before.now);
+        // With a program its hold of its motors is over.
+        let over =
+            |keeper: &String| before.programs.contains(keeper) && !after.programs.contains(keeper);
+        let kept = before.keepers.iter().zip(&before.names);
+        let freed = kept.filter(|(keeper, _)| keeper.as_ref().is_some_and(over));
+        let freed: Vec<String> = freed.map(|(_, name)| name.clone()).collect();
+        if !freed.is_empty() {
+            self.let_go(Some(&freed), true);
         }
     }
 
@@ -495,12 +509,17 @@ impl<'b, 'c> Watched<'b, 'c> {
         self.read += said.len();
         for said in said {
             if said.is_reply() {
-                self.reply(&said);
+                self.reply(&said, before);
             } else {
                 self.event(&said, before);
             }
         }
         let (now, is_busy) = (self.now(), self.bench.are_threads_busy());
+        let next =
+            self.waiting.values().filter_map(VecDeque::front).map(|&place| &self.orders[place]);
+        let begun = next.filter(|order| order.next_in_line.is_none()).map(|o| o.deed.clone());
+        let begun: Vec<Deed> = begun.collect();
+        begun.iter().for_each(|deed| self.may_move(deed, before));
         for line in self.waiting.values() {
             if let Some(&first) = line.front() {
                 let order = &mut self.orders[first];
@@ -520,7 +539,7 @@ impl<'b, 'c> Watched<'b, 'c> {
         }
     }
 
-    fn reply(&mut self, said: &Said) {
+    fn reply(&mut self, said: &Said, before: &View) {
         let line = self.waiting.get_mut(&said.client);
         let line = line.unwrap_or_else(|| panic!("a reply to nobody: {said:?}"));
         let place = line.pop_front().unwrap_or_else(|| panic!("nobody asked for {said:?}"));
@@ -530,6 +549,10 @@ impl<'b, 'c> Watched<'b, 'c> {
         let order = order.clone();
         self.log.push(format!("{}: client {} is told {}", said.at, said.client, said.what));
         let touched = self.touched_by_others(&order);
+        if order.next_in_line.is_none() {
+            // It has been done in this turn.
+            self.may_move(&order.deed, before);
+        }
         if !said.is_ok() {
             return;
         }
@@ -553,9 +576,7 @@ impl<'b, 'c> Watched<'b, 'c> {
                 if let Some(steps) = is["steps"].as_i64() {
                     let disturbed = touched.iter().any(|m| m == motor);
                     let (motor, at) = (motor.clone(), said.at);
-                    // What happens in an instant is counted with it.
-                    let before = Instant::from_nanos(order.at.as_nanos().saturating_sub(1));
-                    let from = if disturbed { before } else { at };
+                    let from = if disturbed { order.at } else { at.plus_nanos(1) };
                     self.told.push(Told { motor, from, at, steps, place });
                 }
             }
@@ -599,6 +620,16 @@ impl<'b, 'c> Watched<'b, 'c> {
                 let held = before.programs_of(Some(&hold)).into_iter();
                 self.held.extend(held.map(|program| HeldProgram { program, place, from, until }));
                 self.stopped.push(Stopped { motors, from, first_new, place });
+            }
+            // It begins.
+            "program" if what["result"].is_null() => {
+                let program = what["program"].as_str().unwrap().to_owned();
+                let asked = self.orders.iter().filter(|o| o.deed == Deed::Run(program.clone()));
+                let asked = asked.filter(|o| o.answered.is_none()).map(|o| o.place).max();
+                // The start program, which waits for a `clear` after a bad end.
+                let cleared = self.orders.iter().filter(|o| o.deed == Deed::Clear);
+                let place = asked.or(cleared.map(|o| o.place).max());
+                self.runs.push((program, said.at, place.unwrap_or(0)));
             }
             "reloaded" => {
                 // They may count anew.
