@@ -68,10 +68,15 @@ struct Run {
     visited: usize,
     /// Told to stop, or halted: what is left of the line is not asked for.
     cut: bool,
+    /// Where it was off its path after it was told to stop: none of it counts if a motor stood with a fault.
+    off: Vec<(u64, String)>,
     /// It comes to rest without some motor that stands, with a fault: that is no path.
     alone: bool,
     ended: Vec<bool>,
 }
+
+/// So many places off a path that is left after a stop are told.
+const MOST_OFF: usize = 16;
 
 /// All blended runs of a trace.
 #[derive(Debug, Default)]
@@ -96,7 +101,7 @@ impl Blends {
         let way = |m: &Member| Way { up: None, farthest: m.start.1 };
         let ways = members.iter().map(way).collect();
         let (line, first, segment, share, visited) = (VecDeque::from([start]), 0, 0, 0.0, 1);
-        let (cut, alone) = (false, false);
+        let (cut, alone, off) = (false, false, Vec::new());
         self.runs.push(Run {
             id,
             members,
@@ -110,6 +115,7 @@ impl Blends {
             visited,
             cut,
             alone,
+            off,
             ended,
         });
     }
@@ -167,6 +173,9 @@ impl Blends {
         let Some(n) = self.runs.iter().position(|r| r.id == id) else { return };
         let run = self.runs.remove(n);
         let cut = run.cut || run.ended.contains(&false);
+        if !run.ended.contains(&false) {
+            run.off.iter().for_each(|(at, text)| self.tally.look(*at, false, || text.clone()));
+        }
         let all = run.first + run.line.len();
         self.tally.look(at, cut || run.visited == all, || {
             format!("move {id} ends, but has not come by vertex {} of {}", run.visited, all - 1)
@@ -233,13 +242,18 @@ impl Run {
             }
         }
         let (off, allowed) = nearest;
-        if off.is_finite() && worst.is_none_or(|w| off - allowed > w.0 - w.1 - w.2) {
+        if off.is_finite() && !self.cut && worst.is_none_or(|w| off - allowed > w.0 - w.1 - w.2) {
             *worst = Some((off, allowed - self.bar, self.bar, self.unit));
         }
         let (id, unit) = (self.id, self.unit);
-        tally.look(at, found.is_some(), || {
-            format!("move {id} is {} {unit} off its path", figure(off))
-        });
+        let text = || format!("move {id} is {} {unit} off its path", figure(off));
+        if self.cut && found.is_none() {
+            if self.off.len() < MOST_OFF {
+                self.off.push((at, text()));
+            }
+        } else {
+            tally.look(at, found.is_some(), text);
+        }
         if let Some((segment, share)) = found {
             (self.segment, self.share) = (segment, share);
             let missed = self.visited <= segment;

@@ -294,6 +294,11 @@ impl<'b, 'c> Watched<'b, 'c> {
         if !matches!(deed, Deed::Hold(_) | Deed::Stop(_) | Deed::Halt) {
             self.grants(deed, before);
         }
+        if let Deed::Resume(_) = deed {
+            // With what has begun in this turn before it.
+            let now = self.view();
+            self.grants(deed, &now);
+        }
     }
 
     /// What may move motors from now on.
@@ -459,10 +464,9 @@ impl<'b, 'c> Watched<'b, 'c> {
         let others = before.programs.symmetric_difference(&after.programs).cloned().collect();
         self.end_held(&others, before.now);
         // With a program its hold of its motors is over.
-        let over =
-            |keeper: &String| before.programs.contains(keeper) && !after.programs.contains(keeper);
         let kept = before.keepers.iter().zip(&before.names);
-        let freed = kept.filter(|(keeper, _)| keeper.as_ref().is_some_and(over));
+        let freed =
+            kept.filter(|(keeper, name)| keeper.is_some() && after.keeper(name) != keeper.as_ref());
         let freed: Vec<String> = freed.map(|(_, name)| name.clone()).collect();
         if !freed.is_empty() {
             self.let_go(Some(&freed), true);
