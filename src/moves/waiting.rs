@@ -206,9 +206,19 @@ impl MoveBook {
     /// Begins what can begin, in the order in which it was asked for; what waits keeps its motors from what comes
     /// later.
     pub(super) fn serve_waiting(&mut self) {
-        if self.waiting.is_empty() || self.is_stopped() {
-            return;
+        // One that is replaced, or ends as it begins, leaves its motors to one that was looked at before.
+        for _ in 0..=MOST_WAITING {
+            if self.waiting.is_empty() || self.is_stopped() {
+                return;
+            }
+            self.serve_in_order();
+            if !self.could_begin() {
+                return;
+            }
         }
+    }
+
+    fn serve_in_order(&mut self) {
         let mut taken: Vec<(MoveId, MotorIndex)> = Vec::new();
         for id in self.waiting.keys().copied().collect::<Vec<_>>() {
             let Some(waiting) = self.waiting.get(&id).filter(|w| w.is_due(self.now)) else {

@@ -123,6 +123,11 @@ impl Blends {
     /// The next vertex of a run.
     pub fn corner(&mut self, id: u64, at: u64, blend: f64, places: Vec<f64>) {
         let Some(run) = self.runs.iter_mut().find(|r| r.id == id) else { return };
+        // One of its motors had a fault before it began: what the others do until they are stopped is no path.
+        if places.len() > run.members.len() {
+            (run.alone, run.cut) = (true, true);
+            return;
+        }
         let fits = places.len() == run.members.len();
         self.tally.look(at, fits, || {
             format!("move {id}: a vertex in {} motors, of {}", places.len(), run.members.len())

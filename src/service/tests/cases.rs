@@ -398,3 +398,17 @@ fn a_jog_that_waits_does_not_begin_after_a_hold() {
     let jogs: Vec<_> = jogs.map(|m| m.motors).collect();
     assert_eq!(jogs, [["z"]], "the jog after the hold");
 }
+
+#[test]
+fn a_clear_that_waits_behind_others_does_not_begin_anything_after_a_stop() {
+    let (_, story) = serve(KINDS[1].config.clone(), Some("it was killed"), |bench| {
+        let (me, other) = (bench.connect(), bench.connect());
+        bench.send(me, r#""do":"wait-events","events":["ready"],"timeout":"100ms""#);
+        let clear = bench.send(me, r#""do":"clear""#);
+        bench.run_for(5);
+        ok(bench, other, r#""do":"stop""#);
+        assert_eq!(bench.answer(me, clear).code(), "stopped");
+        bench.run_for(2000);
+    });
+    assert_eq!(begun(&story), Vec::<String>::new());
+}
