@@ -381,10 +381,6 @@ impl Default for Leads {
 ///
 ///     fn on_input(&mut self, _: Input, _active: bool, _at: Instant) {}
 ///
-///     fn position_at(&self, _: Instant) -> f64 {
-///         f64::from(u8::from(self.line.level().is_high()))
-///     }
-///
 ///     fn make_safe(&mut self) {
 ///         self.motion = None; // a ticket dropped here breaks its barrier: nobody waits for us
 ///         let _ = self.line.set(Level::Low);
@@ -410,10 +406,6 @@ pub trait Motor: Send {
     /// An input changed, and that is confirmed: `active` says whether its meaning holds, `at` when its first edge
     /// was.
     fn on_input(&mut self, input: Input, active: bool, at: Instant);
-
-    /// Where the motor is commanded to be at `t`, in its native unit. Without feedback no more can be
-    /// known.
-    fn position_at(&self, t: Instant) -> f64;
 
     /// How long before an instant the motor has to be told of what happens there.
     fn leads(&self) -> Leads {

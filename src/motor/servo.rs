@@ -361,10 +361,6 @@ impl Motor for Servo {
         }
     }
 
-    fn position_at(&self, t: Instant) -> f64 {
-        self.part.position_at(t).unwrap_or(self.angle)
-    }
-
     fn make_safe(&mut self) {
         self.part.drop_move();
         self.orders.end();

@@ -324,10 +324,6 @@ impl Motor for SoftServo {
         }
     }
 
-    fn position_at(&self, t: Instant) -> f64 {
-        self.part.position_at(t).unwrap_or(self.angle)
-    }
-
     fn make_safe(&mut self) {
         self.drop_move();
         self.orders.end();

@@ -98,23 +98,6 @@ impl Request {
                 | Request::Jog(_)
         )
     }
-
-    /// Whether its reply may be long in coming, so that the replies behind it have to wait.
-    pub fn may_wait(&self) -> bool {
-        match self {
-            Request::Move(Move { wait, .. }) | Request::ProgramRun(ProgramRun { wait, .. }) => {
-                *wait
-            }
-            Request::Return(back) => back.wait || back.timeout.is_some(),
-            Request::LeaseTake(take) => take.timeout.is_some(),
-            Request::Wait(_) | Request::WaitEvents(_) | Request::Rendezvous(_) => true,
-            Request::Pulse(_) => true,
-            // They answer when the motors are at rest.
-            Request::Hold(_) | Request::Stop(_) | Request::Halt(_) => true,
-            Request::Reload(_) => true,
-            _ => false,
-        }
-    }
 }
 
 /// No fields.

@@ -46,9 +46,6 @@ pub struct StatusReply {
     /// The power budget, if the config has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power: Option<PowerStatus>,
-    /// The service's other threads.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub threads: Vec<ThreadStatus>,
     /// How many clients are connected, this one included.
     #[serde(default)]
     pub clients: u32,
@@ -168,13 +165,4 @@ pub struct PowerStatus {
     /// Whether the supply's voltage is low, so that nothing starts.
     #[serde(default, skip_serializing_if = "is_false")]
     pub low: bool,
-}
-
-/// A thread in a [`StatusReply`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ThreadStatus {
-    /// Its name.
-    pub name: String,
-    /// Whether it makes progress.
-    pub alive: bool,
 }

@@ -278,10 +278,6 @@ fn every_stop_is_urgent_and_may_name_nobody() {
             assert!(Incoming::parse(&line).unwrap().request.is_urgent());
         }
     }
-    let of = |line: &str| Incoming::parse(line).unwrap().request;
-    assert!(!of(r#"{"v":1,"id":1,"do":"move","to":{"x":"1mm"}}"#).may_wait());
-    assert!(of(r#"{"v":1,"id":1,"do":"move","to":{"x":"1mm"},"wait":true}"#).may_wait());
-    assert!(!of(r#"{"v":1,"id":1,"do":"lease-take","motors":["x"]}"#).may_wait());
 }
 
 /// What a later service may say is passed over.

@@ -14,7 +14,7 @@ use crate::protocol::{
     self, AtRest, ClearReply, Done, ErrorCode, ErrorReply, EventsReply, HelloReply,
     LeaseReleaseReply, LeaseReply, MotorChange, MotorPlace, MotorState, MotorStatus, MotorsChanged,
     Named, ProgramListReply, ProgramReply, ProgramState, Reply, Request, SaveReply, StatusReply,
-    SubscribeReply, ThreadStatus, Topic, TriggerReply, WaitEventsReply,
+    SubscribeReply, Topic, TriggerReply, WaitEventsReply,
 };
 use crate::sync::{Delivery, LeaseGrant, LeaseId, LeaseRequest, LeaseToken, StackFull};
 use crate::units::{Angle, Instant, Length, Time};
@@ -437,7 +437,6 @@ impl Desk<'_> {
                 waiting: u32::try_from(power.waiting).unwrap_or(u32::MAX),
                 low: power.low,
             }),
-            threads: Vec::<ThreadStatus>::new(),
             clients: u32::try_from(self.clients.len()).unwrap_or(u32::MAX),
             saved: self.saved.len() as u64,
         })
