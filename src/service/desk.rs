@@ -10,7 +10,7 @@ use super::line_up::{Answer, LineUp};
 use super::page::{PageCounts, PageFacts, PageOwner, StatusPage};
 use super::reload::{ConfigFile, Reload};
 use super::rest::Rest;
-use super::wire::{ClientId, FromClient, LONGEST_LINE, Lines};
+use super::wire::{ClientId, FromClient, Lines};
 use super::words;
 use crate::config::Config;
 use crate::machine::{
@@ -259,19 +259,11 @@ impl<'c> Desk<'c> {
             }
             FromClient::Gone(id) => self.forget(id),
             FromClient::Line(id, line) => {
-                self.line(id, &line);
+                match line {
+                    Ok(line) => self.line(id, &line),
+                    Err(error) => self.refuse(id, None, error),
+                }
                 self.look_for_a_flood(id);
-            }
-            FromClient::TooLong(id) => {
-                let text = format!("a line may have {LONGEST_LINE} bytes, and this one has more");
-                self.refuse(id, None, ErrorReply::new(ErrorCode::LineTooLong, text));
-            }
-            FromClient::NotText(id) => {
-                self.refuse(
-                    id,
-                    None,
-                    ErrorReply::new(ErrorCode::BadJson, "this is not UTF-8 text"),
-                );
             }
         }
     }

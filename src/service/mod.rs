@@ -32,4 +32,4 @@ pub use page::{PageCounts, PageFacts, PageOwner, PageSignal, StatusPage, state_n
 pub use page_view::{PageMotor, PageView, read_page};
 pub use reload::ConfigFile;
 pub use serve::{Places, ServeError, runtime_folder, serve};
-pub use wire::{ClientId, FromClient, LONGEST_LINE, MOST_CLIENTS, Wire};
+pub use wire::{ClientId, FromClient, MOST_CLIENTS, Wire};

@@ -11,6 +11,7 @@ use super::story::Story;
 use crate::config::Config;
 use crate::hal::Clock;
 use crate::machine::Machine;
+use crate::protocol::{ErrorCode, ErrorReply};
 use crate::service::begins::Begins;
 use crate::service::desk::Desk;
 use crate::service::looker::Looker;
@@ -51,6 +52,8 @@ pub struct Paper {
     coming: RefCell<VecDeque<FromClient>>,
     said: RefCell<Vec<Said>>,
     next_client: Cell<ClientId>,
+    /// Whom the service has disconnected.
+    thrown_out: RefCell<Vec<ClientId>>,
 }
 
 impl Paper {
@@ -73,7 +76,9 @@ impl Lines for Paper {
         self.keep(client, line);
     }
 
-    fn disconnect(&self, _client: ClientId) {}
+    fn disconnect(&self, client: ClientId) {
+        self.thrown_out.borrow_mut().push(client);
+    }
 }
 
 /// The config file of a service, as the test has written it last.
@@ -125,6 +130,7 @@ pub fn serve<T>(
         coming: RefCell::default(),
         said: RefCell::default(),
         next_client: Cell::new(1),
+        thrown_out: RefCell::default(),
     };
     let begins = Begins::new(Looker::at_once());
     let file = Arc::new(File::default());
@@ -172,7 +178,17 @@ impl<'c> Bench<'c> {
     }
 
     pub fn send_line(&mut self, client: ClientId, line: String) {
-        self.paper.coming.borrow_mut().push_back(FromClient::Line(client, line));
+        self.paper.coming.borrow_mut().push_back(FromClient::Line(client, Ok(line)));
+    }
+
+    /// A client sends a line that is too long.
+    pub fn send_too_long(&mut self, client: ClientId) {
+        let error = ErrorReply::new(ErrorCode::LineTooLong, "a line may have less");
+        self.paper.coming.borrow_mut().push_back(FromClient::Line(client, Err(error)));
+    }
+
+    pub fn is_thrown_out(&self, client: ClientId) -> bool {
+        self.paper.thrown_out.borrow().contains(&client)
     }
 
     /// The service hears what has been sent, and does no more than that.

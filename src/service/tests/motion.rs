@@ -378,3 +378,22 @@ fn every_verb_for_several_motors_does_all_of_it_or_nothing() {
     assert_eq!(story.recording.edges(enabled).filter(|e| e.1).count(), 1, "y alone took power");
     clean(&story);
 }
+
+/// Each of them is refused behind a reply that is long in coming, and must not fill the memory meanwhile.
+#[test]
+fn lines_too_long_behind_a_long_wait_end_the_connection() {
+    let ((), story) = serve(config(&two()), None, |bench| {
+        let (flood, other) = (bench.connect(), bench.connect());
+        bench.send(flood, r#""do":"wait-events","events":["never"],"timeout":"50s""#);
+        for _ in 0..2_000 {
+            bench.send_too_long(flood);
+        }
+        bench.run_for(10);
+        assert!(bench.is_thrown_out(flood));
+        bench.send_too_long(other);
+        bench.run_for(10);
+        assert!(!bench.is_thrown_out(other));
+        assert!(bench.ask(other, r#""do":"status""#).is_ok());
+    });
+    clean(&story);
+}
