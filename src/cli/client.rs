@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::{CliError, DONE, FAILED, to_stdout};
 use crate::client::{Client, ClientError, default_socket};
 use crate::protocol::{
-    self, Arrive, EndResult, IfBusy, Motors, MoveReply, MoveState, Named, Nothing, OutcomeWord,
-    Reply, Request, Stop, Target,
+    self, Arrive, EndResult, Event, IfBusy, Motors, MoveReply, MoveState, Named, Nothing,
+    OutcomeWord, Reply, Request, Stop, Target, Topic,
 };
 use crate::units::{Percent, Time};
 
@@ -394,7 +394,7 @@ pub(super) fn client(command: ClientCommand) -> Result<u8, CliError> {
         ClientCommand::Program(a) => match a.what {
             ProgramVerb::Run { name, no_wait, service } => {
                 let run = protocol::ProgramRun { program: name, wait: !no_wait, token: token() };
-                (Request::ProgramRun(run), service)
+                return run_program(run, &service);
             }
             ProgramVerb::Stop { name, service } => {
                 (Request::ProgramStop(protocol::ProgramStop { program: name }), service)
@@ -434,6 +434,23 @@ fn move_and_wait(request: protocol::Move, wait: bool, service: &Socket) -> Resul
             reply = Reply::Move(ended);
         }
     }
+    tell(&reply, service.json)
+}
+
+/// Runs a program, and says as soon as it begins where not all of it was looked through.
+fn run_program(run: protocol::ProgramRun, service: &Socket) -> Result<u8, CliError> {
+    let mut client = connect(service)?;
+    let (topics, every) = (Some(vec![Topic::Machine]), None);
+    client.request(Request::Subscribe(protocol::Subscribe { topics, every }))?;
+    let name = run.program.clone();
+    let reply = client.request_telling(Request::ProgramRun(run), |event| {
+        if let Event::Program(begun) = event.event
+            && begun.program == name
+            && let Some(moves) = begun.checked_moves
+        {
+            super::logging::say(format_args!("note: {}", super::shared::too_long(&name, moves)));
+        }
+    })?;
     tell(&reply, service.json)
 }
 

@@ -13,11 +13,14 @@ use crate::units::Time;
 
 /// For people: how long it takes, and for each motor the way it goes and how near its limits it comes.
 pub(super) fn text(config: &Config, program: &str) -> String {
-    let Preflight { duration, usage, waits, .. } = preflight(config, program);
-    let lasts = match duration {
+    let Preflight { duration, usage, waits, beyond, .. } = preflight(config, program);
+    let lasts = match (duration, beyond) {
         // Finer than a millisecond is the scheduler's affair.
-        Some(d) => format!("takes {}", Time(Duration::from_millis(d.as_millis() as u64))),
-        None => "never ends".to_owned(),
+        (Some(d), _) => format!("takes {}", Time(Duration::from_millis(d.as_millis() as u64))),
+        (None, Some(moves)) => {
+            format!("longer than what is looked through: of its first {moves} moves")
+        }
+        (None, None) => "never ends".to_owned(),
     };
     let lasts = if waits { format!("{lasts}, and its waits for events") } else { lasts };
     let mut out = format!("\nProgram {program}\n  {lasts}\n");
@@ -51,7 +54,7 @@ fn row(config: &Config, usage: &MotorUsage) -> [String; 6] {
 
 /// The same for programs. A distance without end is `null`.
 pub(super) fn json(config: &Config, program: &str) -> Value {
-    let Preflight { duration, usage, .. } = preflight(config, program);
+    let Preflight { duration, usage, beyond, .. } = preflight(config, program);
     let motor = |u: &MotorUsage| {
         let motor = &config.motors[u.motor];
         let usage = json!({
@@ -69,6 +72,7 @@ pub(super) fn json(config: &Config, program: &str) -> Value {
     json!({
         "name": program,
         "duration_s": duration.map(|d| d.as_nanos() as f64 / 1e9),
+        "checked_moves": beyond,
         "motors": usage.iter().map(motor).collect::<Map<String, Value>>(),
     })
 }

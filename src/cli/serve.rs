@@ -53,7 +53,9 @@ pub(super) fn serve(args: &ServeArgs, quiet: bool) -> Result<u8, CliError> {
     let stops = signals::catch()?;
     let board = header::choose(args.backend)?;
     let loaded = Config::from_file_for(&args.config, board).map_err(CliError::Config)?;
-    let errors = shared::plan_errors(&loaded.config, None, &|| false);
+    let shared::LookedAt { errors, too_long } =
+        shared::look_at_plans(&loaded.config, None, &|| false);
+    too_long.iter().for_each(|line| log::warn!("{line}"));
     if !errors.is_empty() {
         return Err(CliError::Config(loaded.errors(errors)));
     }
@@ -165,7 +167,11 @@ impl ConfigFile for FileConfig {
             errors.diagnostics.iter().map(|d| first_line(&errors.source, d)).collect::<Vec<_>>()
         };
         let loaded = Config::from_file_for(&self.path, self.board).map_err(told)?;
-        let errors = shared::plan_errors(&loaded.config, None, &|| stop.is_set());
+        let shared::LookedAt { errors, too_long } =
+            shared::look_at_plans(&loaded.config, None, &|| stop.is_set());
+        if !stop.is_set() {
+            too_long.iter().for_each(|line| log::warn!("{line}"));
+        }
         if !errors.is_empty() {
             return Err(told(loaded.errors(errors)));
         }

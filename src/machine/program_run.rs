@@ -37,6 +37,8 @@ pub struct ProgramRun {
     branch: Branch,
     begun: Instant,
     stopped: bool,
+    /// It was looked through no further than so many moves.
+    checked: Option<u64>,
     /// Its motors are its own as long as this lives.
     _claim: Alive,
 }
@@ -59,6 +61,8 @@ pub struct ProgramEnd {
     pub result: RunResult,
     /// From its start on.
     pub duration: Duration,
+    /// It was looked through no further than so many moves; what followed was checked as it came.
+    pub checked_moves: Option<u64>,
     /// Motors that fell short and were not rescued, in the order they did.
     pub shorts: Vec<MotorOutcome>,
     /// What else went wrong, in words: moves that were refused, events that did not come.
@@ -113,12 +117,19 @@ impl ProgramRun {
         let claim = machine.tell_book(|book| book.claim(&name, motors));
         let claim = claim.map_err(MachineError::from)?;
         let begun = machine.now();
-        Ok(Some(ProgramRun { program, branch, begun, stopped: false, _claim: claim }))
+        let (stopped, checked) = (false, looked.preflight.beyond);
+        Ok(Some(ProgramRun { program, branch, begun, stopped, checked, _claim: claim }))
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
         self.program.name()
+    }
+
+    /// It was looked through no further than so many moves, and what follows is checked as it comes; `None`: it was
+    /// looked through to its end.
+    pub fn checked_moves(&self) -> Option<u64> {
+        self.checked
     }
 
     /// The config that it goes by.
@@ -181,6 +192,7 @@ impl ProgramRun {
             program: self.name().to_owned(),
             result,
             duration: machine.now().since(self.begun),
+            checked_moves: self.checked,
             shorts: std::mem::take(&mut self.branch.shorts),
             complaints: std::mem::take(&mut self.branch.complaints),
         }

@@ -61,7 +61,7 @@ pub use owner::Owner;
 pub(crate) use owner::{Touched, Which};
 pub use path_moves::BlendedPath;
 pub(crate) use path_moves::Waypoint;
-pub(crate) use plan::{FramesPlan, Planned, Start, Track, plan_keyframes, plan_move};
+pub(crate) use plan::{FramesPlan, Planned, Start, Track, plan_move};
 pub use power::PowerState;
 pub(crate) use power::{Power, consumers_of};
 pub(crate) use shapes::nanos;

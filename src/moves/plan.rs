@@ -218,7 +218,6 @@ impl FramesPlan {
     }
 
     /// How many frames there are, each motor's counted.
-    #[cfg(test)]
     pub fn frames(&self) -> usize {
         self.tracks.iter().map(|t| t.2.len()).sum()
     }
@@ -268,17 +267,6 @@ impl FramesPlan {
     pub fn finish(self, models: &[MotorModel]) -> Result<Planned, MoveError> {
         finish(models, self.planned, 1.0)
     }
-}
-
-/// One motor's way through its keyframes, each at its time (nanoseconds), at rest in each of them.
-pub(crate) fn plan_keyframes(
-    planner: &mut Planner,
-    models: &[MotorModel],
-    tracks: Vec<Track>,
-) -> Result<Planned, MoveError> {
-    let mut plan = FramesPlan::new(tracks);
-    while !plan.go_on(planner, models, usize::MAX)? {}
-    plan.finish(models)
 }
 
 /// A way through frames, native, as far as it is planned.

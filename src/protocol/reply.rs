@@ -316,6 +316,10 @@ pub struct ProgramReply {
     /// What failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// It was looked through no further than so many moves, and what follows is checked as it comes; none: it was
+    /// looked through to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked_moves: Option<u64>,
 }
 
 /// Fields of [`Reply::ProgramStop`].

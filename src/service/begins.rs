@@ -203,9 +203,10 @@ impl Desk<'_> {
         let looked = looked.map_err(|e| words::no_program(&e));
         let begun = match looked.and_then(|looked| self.begin_looked(&begin, &looked)) {
             Ok(Some(run)) => {
+                let checked_moves = run.checked_moves();
                 self.programs.push(run);
                 let (program, result) = (begin.name.clone(), None);
-                self.tell(&Event::Program(ProgramChanged { program, result }));
+                self.tell(&Event::Program(ProgramChanged { program, result, checked_moves }));
                 Ok(())
             }
             Ok(None) if begin.looks < MOST_LOOKS => match self.look(number, &mut begin) {

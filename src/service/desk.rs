@@ -391,7 +391,11 @@ impl<'c> Desk<'c> {
                     self.settled(waiting)
                 }
                 Ok(program) => {
-                    let reply = protocol::ProgramReply { program, result: None, message: None };
+                    let runs = self.programs.iter().find(|p| p.name() == program);
+                    let ended = || self.ended.iter().find(|e| e.program == program)?.checked_moves;
+                    let checked_moves = runs.map_or_else(ended, ProgramRun::checked_moves);
+                    let (result, message) = (None, None);
+                    let reply = protocol::ProgramReply { program, result, message, checked_moves };
                     Some(Ok(Reply::ProgramRun(reply)))
                 }
                 Err(e) => Some(Err(e)),
@@ -460,7 +464,7 @@ impl<'c> Desk<'c> {
         };
         self.trigger(&format!("program.{}.{word}", end.program), serde_json::Value::Null);
         let (program, result) = (end.program.clone(), Some(words::result(end.result)));
-        self.tell(&Event::Program(ProgramChanged { program, result }));
+        self.tell(&Event::Program(ProgramChanged { program, result, checked_moves: None }));
         self.ended.push(end);
     }
 

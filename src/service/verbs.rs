@@ -28,6 +28,7 @@ pub(super) fn program_reply(end: &ProgramEnd) -> ProgramReply {
         program: end.program.clone(),
         result: Some(words::result(end.result)),
         message: (!short.is_empty()).then(|| short.join(", ")),
+        checked_moves: end.checked_moves,
     }
 }
 

@@ -22,6 +22,13 @@ pub fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)
 }
 
+/// A program `p0` of an axis x, of more moves than are looked through.
+pub fn too_long() -> String {
+    let sweep =
+        "{ sweep = { x = [\"0mm\", \"200mm\"] }, step = \"0.05mm\", every = \"100ms\", times = 1 }";
+    format!("[program.p0]\nsteps = [\n{}\n]\n", vec![sweep; 64].join(",\n"))
+}
+
 /// Writes a config into the folder.
 pub fn config(folder: &Path, text: &str) -> PathBuf {
     let file = folder.join("test.toml");

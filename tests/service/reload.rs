@@ -2,6 +2,7 @@
 #![cfg(all(feature = "cli", feature = "service", unix))]
 #![allow(clippy::unwrap_used)]
 
+use crate::cli_common::too_long;
 use crate::service_common::{Service, request, until};
 use lockstep::protocol::{Event, Reply};
 
@@ -216,6 +217,36 @@ fn a_long_program_keeps_nobody_waiting() {
         }
         assert_eq!(service.status()["motors"]["x"]["steps"], steps);
     }
+    service.end();
+}
+
+/// Who runs a program of which not all was looked through is told so when it begins.
+#[test]
+fn a_program_that_is_too_long_to_be_looked_through_is_told() {
+    use std::io::{BufRead, BufReader};
+    let service = Service::start(&[X, PAN, &too_long()].concat());
+    let mut run = std::process::Command::new(env!("CARGO_BIN_EXE_lockstep"))
+        .args(["program", "run", "p0", "--json"])
+        .env("LOCKSTEP_SOCKET", service.socket())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = String::new();
+    BufReader::new(run.stderr.take().unwrap()).read_line(&mut told).unwrap();
+    let moves = told.strip_prefix("note: p0 was looked through as far as its first ").unwrap();
+    let moves = moves.strip_suffix(" moves; what follows is checked as it comes\n").unwrap();
+    // It is not over yet.
+    service.ok(&["program", "stop", "p0"]);
+    let reply = run.wait_with_output().unwrap().stdout;
+    let reply: serde_json::Value = serde_json::from_slice(&reply).unwrap();
+    assert_eq!(
+        (&reply["result"], reply["checked_moves"].to_string().as_str()),
+        (&"stopped".into(), moves)
+    );
+    let begun = service.ok(&["program", "run", "p0", "--no-wait", "--json"]);
+    let begun: serde_json::Value = serde_json::from_str(&begun).unwrap();
+    assert!(begun["checked_moves"].as_u64().unwrap() >= 250_000, "{begun}");
     service.end();
 }
 

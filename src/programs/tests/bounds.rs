@@ -4,8 +4,10 @@ use std::time::{Duration, Instant as Clock};
 
 use super::fake::{Asked, Fake};
 use super::{config, program, run};
+#[cfg(feature = "cli")]
+use crate::programs::look_through::look_through_all;
 use crate::programs::look_through::{LookedThrough, first_stand};
-use crate::programs::{Program, preflight};
+use crate::programs::{Preflight, Program, preflight};
 
 const MANY: usize = 50_000;
 
@@ -161,6 +163,44 @@ fn a_look_that_is_too_long_says_how_far_it_went() {
     assert!((10_000..=250_000).contains(&looked), "{looked}");
     assert_eq!((found.duration, found.problems.len()), (None, 0));
     assert_eq!(found.motors.into_iter().collect::<Vec<_>>(), [0]);
+}
+
+/// A config that is made to be expensive: whatever its programs are, looking through all of them ends.
+#[cfg(feature = "cli")]
+#[test]
+fn all_programs_of_a_config_together_are_looked_through_no_further_than_so_far() {
+    let text: String = (0..200)
+        .map(|n| format!("[program.p{n}]\nsteps = [ {{ run = \"all\" }}, {{ move = {{ x = \"{n}mm\" }} }} ]\n"))
+        .collect();
+    let text = text + &format!("[program.all]\nsteps = [ {} ]\n", moves(10_000, ""));
+    let config = config(&text);
+    let names: Vec<String> = (0..200).map(|n| format!("p{n}")).collect();
+    let looked = look_through_all(&config, names.iter().map(String::as_str), &|| false);
+    // Nearly fifty are looked through, the next one in part, and those after it not at all.
+    let whole = |l: &(&str, Option<Preflight>)| l.1.as_ref().is_some_and(|p| p.beyond.is_none());
+    let count = looked.iter().take_while(|l| whole(l)).count();
+    assert!(looked.len() == 200 && (45..50).contains(&count), "{count} of {}", looked.len());
+    assert!(looked[count].1.as_ref().is_some_and(|p| p.beyond.is_some()), "{:?}", looked[count]);
+    assert!(looked[count + 1..].iter().all(|l| l.1.is_none()));
+}
+
+/// A move with a plan for each of its motors counts for all of them, and so does a keyframe for each.
+#[test]
+fn what_is_planned_is_what_counts() {
+    let text = |steps: String| config(&format!("[program.p]\nsteps = [ {steps} ]\n"));
+    let asap = |n: usize| {
+        let at = 10 + n % 2;
+        format!(
+            "{{ move = {{ x = \"{at}mm\", y = \"{at}mm\", z = \"{at}mm\" }}, arrive = \"asap\" }}"
+        )
+    };
+    let all: Vec<String> = (0..100_000).map(asap).collect();
+    let looked = preflight(&text(all.join(", ")), "p").beyond.unwrap();
+    assert!((78_000..84_000).contains(&looked), "{looked}");
+    let frame = |n: usize| format!("{{ at = \"{}ms\", x = \"{}mm\" }}", 300 * (n + 1), n % 2);
+    let frames: Vec<String> = (0..260_000).map(frame).collect();
+    let looked = preflight(&text(format!("{{ keyframes = [ {} ] }}", frames.join(", "))), "p");
+    assert_eq!((looked.beyond, looked.problems.len()), (Some(250_000), 0));
 }
 
 #[test]
