@@ -12,8 +12,9 @@ use crate::board::Model;
 use crate::claim::Claim;
 use crate::config::{Config, ConfigErrors, Diagnostic, Source};
 use crate::machine::Machine;
-use crate::service::{ConfigFile, Journal, Places, runtime_folder, serve as serve_machine};
-use crate::sync::StopEvent;
+use crate::service::{
+    ConfigFile, Journal, Places, Reading, runtime_folder, serve as serve_machine,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -162,14 +163,15 @@ struct FileConfig {
 }
 
 impl ConfigFile for FileConfig {
-    fn read(&self, stop: &StopEvent) -> Result<Config, Vec<String>> {
+    fn read(&self, reading: &Reading) -> Result<Config, Vec<String>> {
         let told = |errors: ConfigErrors| {
             errors.diagnostics.iter().map(|d| first_line(&errors.source, d)).collect::<Vec<_>>()
         };
         let loaded = Config::from_file_for(&self.path, self.board).map_err(told)?;
+        reading.has_text();
         let shared::LookedAt { errors, too_long } =
-            shared::look_at_plans(&loaded.config, None, &|| stop.is_set());
-        if !stop.is_set() {
+            shared::look_at_plans(&loaded.config, None, &|| reading.is_unwanted());
+        if !reading.is_unwanted() {
             too_long.iter().for_each(|line| log::warn!("{line}"));
         }
         if !errors.is_empty() {
@@ -181,7 +183,7 @@ impl ConfigFile for FileConfig {
         let outputs = None;
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         // A later reading may have put its own there.
-        if !stop.is_set() {
+        if !reading.is_unwanted() {
             *read = Some((loaded.source, outputs.unwrap_or_default()));
         }
         Ok(loaded.config)

@@ -158,6 +158,16 @@ impl ProgramRun {
 
     /// Goes on as far as it can and may in one turn. A stop of the machine stops it, too.
     pub fn poll(&mut self, machine: &mut Machine) -> ProgramTurn {
+        self.poll_within(machine, &mut Allowance::default()).0
+    }
+
+    /// The same within what all programs together may do in a turn. True: it has more to do at once, but not in this
+    /// turn.
+    pub(crate) fn poll_within(
+        &mut self,
+        machine: &mut Machine,
+        allowance: &mut Allowance,
+    ) -> (ProgramTurn, bool) {
         let name: Arc<str> = self.program.name().into();
         // Also where a verb for one of its motors has stopped it.
         let over = machine.book.claim_state(&name) == Some(ClaimState::Ending);
@@ -165,18 +175,18 @@ impl ProgramRun {
             self.stop(machine);
         }
         let before = machine.acts_for(Owner::Program(name.clone()));
-        let turn = self.branch.poll(machine, &mut Allowance::default());
+        let turn = self.branch.poll(machine, allowance);
         machine.acts_for(before);
         if turn == Turn::Done {
             machine.tell_book(|book| book.unclaim(&name));
-            return ProgramTurn::Ended(self.end(machine));
+            return (ProgramTurn::Ended(self.end(machine)), false);
         }
         // What it has used for the last time is free.
         let left = self.motors_left();
         machine.tell_book(|book| book.claim_only(&name, &left));
         match turn {
-            Turn::Wait(until) => ProgramTurn::Wait(until),
-            Turn::Again | Turn::Done => ProgramTurn::Wait(machine.now()),
+            Turn::Wait(until) => (ProgramTurn::Wait(until), false),
+            Turn::Again | Turn::Done => (ProgramTurn::Wait(machine.now()), true),
         }
     }
 

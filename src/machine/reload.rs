@@ -128,56 +128,65 @@ impl Machine {
     /// after old ones had been closed, those are opened again; a motor of which that can't be done has
     /// a fault.
     pub fn reload(&mut self, new: Config, numbered: bool) -> Result<Reloaded, ReloadError> {
+        self.reload_shared(&Arc::new(new), numbered)
+    }
+
+    /// The same with a config that somebody keeps, and gives back when it is not taken.
+    pub(crate) fn reload_shared(
+        &mut self,
+        new: &Arc<Config>,
+        numbered: bool,
+    ) -> Result<Reloaded, ReloadError> {
         self.hear_out();
-        self.may_reload(&new, numbered)?;
-        let motors = self.difference(&new);
+        self.may_reload(new, numbered)?;
+        let motors = self.difference(new);
         let old = self.book.config.clone();
         let index = |c: &Config, names: &[String]| -> Vec<MotorIndex> {
             names.iter().filter_map(|n| c.motor_index(n)).collect()
         };
         let mut retiring = index(&old, &motors.reopened);
         retiring.extend(index(&old, &motors.removed));
-        let mut opening = index(&new, &motors.reopened);
-        opening.extend(index(&new, &motors.added));
+        let mut opening = index(new, &motors.reopened);
+        opening.extend(index(new, &motors.added));
         // What can be opened while the old is still there comes first: if it is refused, nothing has
         // been touched.
         let gone = ports(&old, &retiring);
         let free = |&m: &MotorIndex| {
-            ports(&new, &[m]).iter().all(|port| !gone.iter().any(|old| collide(port, old)))
+            ports(new, &[m]).iter().all(|port| !gone.iter().any(|old| collide(port, old)))
         };
         let (early, late): (Vec<_>, Vec<_>) = opening.into_iter().partition(free);
-        let names = self.signals(&new);
-        let carried: Vec<_> = retiring.iter().map(|&m| self.carry(m, &new)).collect();
-        let back: Vec<_> = retiring.iter().map(|&m| self.carry_back(m, &new)).collect();
-        let fresh = self.open_some(&new, &names, &early, &carried);
-        let fresh = fresh.inspect_err(|_| self.roster.close_lines(&old, &new))?;
-        let mut held = self.hold_power(&retiring, &back, &new);
+        let names = self.signals(new);
+        let carried: Vec<_> = retiring.iter().map(|&m| self.carry(m, new)).collect();
+        let back: Vec<_> = retiring.iter().map(|&m| self.carry_back(m, new)).collect();
+        let fresh = self.open_some(new, &names, &early, &carried);
+        let fresh = fresh.inspect_err(|_| self.roster.close_lines(&old, new))?;
+        let mut held = self.hold_power(&retiring, &back, new);
         let result = match self.end_loops(&retiring, &carried) {
             Ok(()) => {
                 // Not those that have been opened just now.
                 let was = |gpio| line(&old, gpio);
                 self.roster
                     .enables
-                    .retain(|&gpio, _| was(gpio).is_none() || was(gpio) == line(&new, gpio));
-                self.open_some(&new, &names, &late, &carried)
+                    .retain(|&gpio, _| was(gpio).is_none() || was(gpio) == line(new, gpio));
+                self.open_some(new, &names, &late, &carried)
             }
             Err(e) => Err(e),
         };
         let result = match result {
             Ok(more) => self.start_loops(fresh.into_iter().chain(more).collect()),
             Err(e) => {
-                self.close(&new, fresh);
+                self.close(new, fresh);
                 Err(e)
             }
         };
         let done = match result {
             Ok(started) => {
-                self.take_config(new, started, &carried, &motors);
+                self.take_config(new.clone(), started, &carried, &motors);
                 Ok(Reloaded { motors })
             }
             Err(error) => {
-                self.roster.close_lines(&old, &new);
-                early.iter().chain(&late).for_each(|&m| self.roster.forget_pwm(&new, m));
+                self.roster.close_lines(&old, new);
+                early.iter().chain(&late).for_each(|&m| self.roster.forget_pwm(new, m));
                 self.restore(&retiring, &back);
                 Err(error.into())
             }
@@ -499,12 +508,12 @@ impl Machine {
     /// From now on the new config holds.
     fn take_config(
         &mut self,
-        new: Config,
+        new: Arc<Config>,
         started: Vec<Started>,
         carried: &[Carried],
         difference: &Difference,
     ) {
-        let (old, new) = (self.book.config.clone(), Arc::new(new));
+        let old = self.book.config.clone();
         let mut states: Vec<_> =
             std::mem::take(&mut self.book.motors).into_iter().map(Some).collect();
         let mut lines = std::mem::take(&mut self.roster.fault_lines);

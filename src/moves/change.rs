@@ -209,11 +209,8 @@ impl Active {
         let mut late = 0;
         for leg in changing.iter().filter(|l| l.aim == Aim::Go) {
             let Way::Frames(frames) = &leg.goal().way else { continue };
-            let Some(&(time, place)) = frames.first() else { continue };
             let model = &means.models[leg.motor()];
-            let from = leg.part.trajectory.end();
-            let fastest = plan::fastest(means.planner, model, from, place)?;
-            late = late.max(fastest.duration().saturating_sub(time));
+            late = late.max(frames.late(means.planner, model, leg.part.trajectory.end())?);
         }
         Ok(late)
     }
@@ -322,9 +319,8 @@ impl Leg {
         // What is left of keyframes counts from here on.
         let goal = match (&self.part.goal.way, self.since) {
             (Way::Frames(frames), Some(since)) if self.course == Aim::Go => {
-                let gone = at.nanos_since(since);
-                let left = frames.iter().filter(|f| f.0 > gone).map(|f| (f.0 - gone, f.1));
-                Some(Goal { way: Way::Frames(left.collect()), ..self.part.goal })
+                let left = frames.after(at.nanos_since(since));
+                Some(Goal { way: Way::Frames(left), ..self.part.goal })
             }
             _ => None,
         };
@@ -373,9 +369,7 @@ impl Leg {
                 Ok(Some(self.item(t, Some(goal))))
             }
             Way::Frames(frames) => {
-                let frames: Vec<_> = frames.iter().map(|f| (f.0 + late, f.1)).collect();
-                let t = plan::through_frames(means.planner, model, from.position, &frames)?;
-                let t = t.unwrap_or_else(|| Trajectory::rest(from.position));
+                let (t, frames) = frames.onward(means.planner, model, from.position, late)?;
                 plan::check_extremes(model, &t, 1.0)?;
                 let goal = Goal { way: Way::Frames(frames), ..*goal };
                 Ok(Some(self.item(t, Some(goal))))

@@ -277,11 +277,8 @@ impl MoveBook {
         let mut late = 0;
         for leg in active.legs.iter().filter(|l| l.stale) {
             let Way::Frames(frames) = &leg.part.goal.way else { continue };
-            let Some(&(time, place)) = frames.first() else { continue };
             let (model, from) = (&self.models[leg.motor()], leg.part.trajectory.start().position);
-            if let Ok(fastest) = plan::fastest(&mut self.planner, model, from, place) {
-                late = late.max(fastest.duration().saturating_sub(time));
-            }
+            late = late.max(frames.late(&mut self.planner, model, from).unwrap_or(0));
         }
         for leg in active.legs.iter_mut().filter(|l| l.stale) {
             leg.stale = false;
@@ -299,11 +296,11 @@ impl MoveBook {
                 (Way::Line, Some(line)) => Ok(leg.part.to_goal(&line.s)),
                 (Way::Frames(frames), _) => {
                     // As late as the slowest motor needs it that begins at rest.
-                    let frames: Vec<_> = frames.iter().map(|f| (f.0 + late, f.1)).collect();
-                    let way =
-                        plan::through_frames(&mut self.planner, model, from.position, &frames);
-                    leg.part.goal.way = Way::Frames(frames);
-                    way.map(|t| t.unwrap_or_else(|| Trajectory::rest(from.position)))
+                    let way = frames.onward(&mut self.planner, model, from.position, late);
+                    way.map(|(trajectory, left)| {
+                        leg.part.goal.way = Way::Frames(left);
+                        trajectory
+                    })
                 }
                 (Way::Jog(jog), _) => {
                     let planner = &mut self.planner;

@@ -11,6 +11,7 @@ mod claims;
 mod error;
 mod error_codes;
 mod events;
+mod frames;
 #[cfg(test)]
 mod invariants;
 mod jog;
@@ -403,6 +404,12 @@ impl MoveBook {
     /// Whether nothing moves: what is held waits for its resume.
     pub fn all_at_rest(&self) -> bool {
         self.active.values().all(Active::is_held)
+    }
+
+    /// How many plans have been made.
+    #[cfg(test)]
+    pub fn plans(&self) -> u64 {
+        self.planner.made()
     }
 
     /// How many moves there have been.

@@ -8,7 +8,7 @@ use super::cursor::Here;
 use super::host::{Allowance, Host};
 use super::program::At;
 use super::shapes::{keyframe_tracks, sweep_targets};
-use crate::config::{Action, MoveAction, Order};
+use crate::config::{Action, Arrive, MoveAction, Order};
 use crate::motor::MotorIndex;
 use crate::moves::{FramesPlan, Move, Start, nanos};
 use crate::units::Instant;
@@ -73,6 +73,12 @@ impl Branch {
         }
         match self.cursor.here() {
             Here::Step(at) => {
+                // A plan for each of its motors.
+                if let Some(action) = self.cursor.program().move_at(at)
+                    && action.arrive == Arrive::Asap
+                {
+                    allowance.more(action.targets.len().saturating_sub(1));
+                }
                 self.cursor.go_on();
                 self.begin(at, host);
             }
@@ -174,7 +180,7 @@ impl Branch {
                 let home = self.home();
                 let branches = program.lists_in(at).iter();
                 let branches = branches.map(|&list| Branch::steps(&program, list, home));
-                self.pending = Pending::Together(branches.collect());
+                self.pending = Pending::Together(branches.collect(), 0);
             }
             Action::Keyframes(frames) => {
                 // First to where the time line begins, then along it.

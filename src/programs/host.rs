@@ -80,7 +80,8 @@ pub(crate) trait Host {
     fn cancel_wait(&mut self, id: WaitId);
 }
 
-/// How much a program may do in one turn of whoever drives it, however long it is: others have to be heard, too.
+/// How much all programs together may do in one turn of whoever drives them, however long they are: others have to be
+/// heard, too.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Allowance {
     /// Steps that are begun, a plan each at the most.
@@ -103,6 +104,11 @@ impl Allowance {
     /// Another step, if it may be.
     pub fn step(&mut self) -> bool {
         take(&mut self.steps, 1)
+    }
+
+    /// What was begun took so many plans more than one.
+    pub fn more(&mut self, plans: usize) {
+        self.steps = self.steps.saturating_sub(u32::try_from(plans).unwrap_or(u32::MAX));
     }
 
     /// So many places, all or none.

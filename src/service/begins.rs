@@ -68,6 +68,11 @@ impl Begins {
         self.looker.bury(large);
     }
 
+    #[cfg(test)]
+    pub fn clear_graves(&self) -> usize {
+        self.looker.clear_graves()
+    }
+
     /// One has begun, or will not.
     fn settle(&mut self, number: u64, begin: Begin, result: Result<()>) {
         begin.stop.set();
@@ -166,8 +171,9 @@ impl Desk<'_> {
         let soon = self.begin_start_program();
         while let Some((number, looked)) = self.begins.looker.answer() {
             // One that was dropped is wanted no more.
-            if let Some(begin) = self.begins.all.remove(&number) {
-                self.begin(number, begin, looked);
+            match self.begins.all.remove(&number) {
+                Some(begin) => self.begin(number, begin, looked),
+                None => self.begins.bury(looked),
             }
         }
         let now = self.machine.now();
@@ -201,7 +207,12 @@ impl Desk<'_> {
     /// A program has been looked through.
     fn begin(&mut self, number: u64, mut begin: Begin, looked: Looked) {
         let looked = looked.map_err(|e| words::no_program(&e));
-        let begun = match looked.and_then(|looked| self.begin_looked(&begin, &looked)) {
+        let begun = match &looked {
+            Ok(looked) => self.begin_looked(&begin, looked),
+            Err(e) => Err(e.clone()),
+        };
+        self.begins.bury(looked);
+        let begun = match begun {
             Ok(Some(run)) => {
                 let checked_moves = run.checked_moves();
                 self.programs.push(run);

@@ -17,6 +17,7 @@ use crate::machine::{
     Difference, Happened, Machine, MachineState, MotorSnapshot, Owner, ProgramEnd, ProgramRun,
     ProgramTurn, RunResult,
 };
+use crate::programs::{Allowance, in_turn};
 use crate::protocol::{
     self, ErrorCode, ErrorReply, Event, EventLine, Incoming, MachineChanged, Outgoing,
     PowerChanged, ProgramChanged, Reply, Topic, Triggered,
@@ -28,6 +29,9 @@ use crate::units::Instant;
 
 /// How many positions may be saved.
 const MOST_SAVED: usize = 256;
+
+/// So many lines of clients are heard in a turn.
+const MOST_LINES: usize = 64;
 
 /// The status page is written this often at most.
 const PAGE_EVERY: Duration = Duration::from_millis(1);
@@ -129,6 +133,8 @@ pub(super) struct Desk<'c> {
     pub wire: &'c dyn Lines,
     pub clients: BTreeMap<ClientId, Client>,
     pub programs: Vec<ProgramRun>,
+    /// Whose turn comes first.
+    first_program: usize,
     pub begins: Begins,
     pub leases: LeaseBook,
     pub meetings: RendezvousBook,
@@ -175,6 +181,7 @@ impl<'c> Desk<'c> {
             wire,
             clients: BTreeMap::new(),
             programs: Vec::new(),
+            first_program: 0,
             leases: LeaseBook::new(LeaseRules::default()),
             meetings: RendezvousBook::new(RendezvousRules::default()),
             saved: PositionBook::new(MOST_SAVED),
@@ -204,10 +211,17 @@ impl<'c> Desk<'c> {
     pub fn round(&mut self) -> Instant {
         // Before anybody else moves what has just come to rest.
         self.go_on_with_reload();
-        while let Some(what) = self.wire.next() {
+        let mut heard = 0;
+        while heard < MOST_LINES
+            && let Some(what) = self.wire.next()
+        {
             self.hear(what);
+            heard += 1;
         }
-        let next = self.go_on();
+        let mut next = self.go_on();
+        if heard == MOST_LINES {
+            next = self.machine.now();
+        }
         self.answer();
         self.publish();
         let moving = self.machine.state() == MachineState::Moving;
@@ -219,20 +233,7 @@ impl<'c> Desk<'c> {
     fn go_on(&mut self) -> Instant {
         let mut next = self.go_on_with_begins();
         self.tell_what_happened();
-        let mut programs = std::mem::take(&mut self.programs);
-        programs.retain_mut(|program| match program.poll(self.machine) {
-            ProgramTurn::Wait(until) => {
-                next = next.min(until);
-                true
-            }
-            ProgramTurn::Ended(end) => {
-                // What it did comes before its end.
-                self.tell_what_happened();
-                self.program_ended(end);
-                false
-            }
-        });
-        self.programs.append(&mut programs);
+        next = next.min(self.go_on_with_programs());
         self.tell_what_happened();
         let now = self.machine.now();
         self.machine.events_mut().advance(now);
@@ -249,6 +250,37 @@ impl<'c> Desk<'c> {
             self.leases.next_deadline(),
         ];
         deadlines.into_iter().flatten().fold(next, Instant::min)
+    }
+
+    /// All of them together do no more in a turn than one alone may: who took the last of it comes last in the next.
+    fn go_on_with_programs(&mut self) -> Instant {
+        let (mut next, mut allowance) = (Instant::FAR, Allowance::default());
+        let (mut spent, mut ended) = (None, Vec::new());
+        for number in in_turn(self.first_program, self.programs.len()) {
+            let program = &mut self.programs[number];
+            let (turn, again) = program.poll_within(self.machine, &mut allowance);
+            if again {
+                spent.get_or_insert(number);
+            }
+            match turn {
+                ProgramTurn::Wait(until) => next = next.min(until),
+                ProgramTurn::Ended(end) => {
+                    // What it did comes before its end.
+                    self.tell_what_happened();
+                    self.program_ended(end);
+                    ended.push(number);
+                }
+            }
+        }
+        let gone = |number: usize| ended.iter().filter(|&&e| e < number).count();
+        self.first_program = spent.map_or(0, |number| number + 1 - gone(number));
+        ended.sort_unstable();
+        for number in ended.into_iter().rev() {
+            // It may be the last that has its config.
+            let program = self.programs.remove(number);
+            self.begins.bury(program);
+        }
+        next
     }
 
     pub fn hear(&mut self, what: FromClient) {

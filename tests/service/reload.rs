@@ -259,22 +259,45 @@ fn old_configs_go() {
         let line = text.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
     };
-    // Some 300 kB of steps.
+    // Some 100 kB of steps.
     let pauses = |ms: usize| {
-        let steps = vec![format!("{{ pause = \"{ms}ms\" }}"); 2000].join(", ");
+        let steps = vec![format!("{{ pause = \"{ms}ms\" }}"); 600].join(", ");
         format!("[program.pauses]\nsteps = [ {steps} ]\n")
     };
     let service = Service::start(&[X, PAN, &pauses(1)].concat());
+    // Whole, whenever it is read.
+    let write = |n: usize| {
+        let next = service.config().with_extension("next");
+        std::fs::write(&next, [X, PAN, &pauses(1 + n % 2)].concat()).unwrap();
+        std::fs::rename(&next, service.config()).unwrap();
+    };
+    let ask = |client: &mut lockstep::client::Client| {
+        let said = client.request(request("\"do\":\"reload\""));
+        assert!(matches!(said, Ok(Reply::Reload(_))), "{said:?}");
+    };
     let mut client = service.client();
     let mut reload = |n: usize| {
-        service.write(&[X, PAN, &pauses(1 + n % 2)].concat());
-        let Ok(Reply::Reload(_)) = client.request(request("\"do\":\"reload\"")) else { panic!() };
+        write(n);
+        ask(&mut client);
     };
+    // Four at once, as fast as they are answered.
+    let crowd = |times: usize| {
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                let mut client = service.client();
+                scope.spawn(move || (0..times).for_each(|_| ask(&mut client)));
+            }
+            (0..times / 2).for_each(write);
+        });
+    };
+    // What the allocator keeps for as many threads as there ever were at once is soon all there.
     (0..30).for_each(&mut reload);
+    crowd(50);
     let before = memory(&service);
-    (0..200).for_each(&mut reload);
+    (0..700).for_each(&mut reload);
+    crowd(200);
     let more = memory(&service).saturating_sub(before);
-    assert!(more < 8 * 1024, "{more} kB more after 200 reloads");
+    assert!(more < 8 * 1024, "{more} kB more after 1500 reloads");
     service.end();
 }
 

@@ -62,6 +62,49 @@ fn a_turn_tells_no_more_than_so_many_events() {
     assert_eq!((most.events, all.events), (32, 20_000));
 }
 
+/// A branch that has much to do at once takes no turn from the others, wherever it stands among them.
+#[test]
+fn branches_share_what_may_be_done_in_a_turn() {
+    let list = |what: &str, many: usize| {
+        format!("[ {} ]", vec![format!("{{ trigger = \"{what}\" }}"); many].join(", "))
+    };
+    let small: Vec<String> = (0..200).map(|n| list(&format!("small{n}"), 1)).collect();
+    let steps = |first: usize| {
+        let mut branches = small.clone();
+        branches.insert(first, list("many", 5000));
+        branches.insert(first, list("many", 5000));
+        format!("{{ together = [ {} ] }}", branches.join(", "))
+    };
+    for first in [0, 100, 200] {
+        let program = program(&format!("[program.p]\nsteps = [ {} ]\n", steps(first)));
+        let (mut turns, mut last) = (0, 0);
+        run(&program, &mut Fake::new(Duration::ZERO), |host, _| {
+            turns += 1;
+            if host.story.iter().filter(|s| s.starts_with("small")).count() < 200 {
+                last = turns;
+            }
+        })
+        .unwrap();
+        // Two hundred steps of theirs are seven turns' worth, and between them come the turns of those two.
+        assert!(turns > 300 && last < 25, "{last} of {turns} turns");
+    }
+}
+
+/// A move with a plan for each of its motors takes as much of a turn as so many moves.
+#[test]
+fn a_turn_counts_the_plans_of_a_move() {
+    let asap = |n: usize| {
+        let at = 10 + n % 2;
+        format!(
+            "{{ move = {{ x = \"{at}mm\", y = \"{at}mm\", z = \"{at}mm\", pan = \"{at}deg\" }}, arrive = \"asap\" }}"
+        )
+    };
+    let steps: Vec<String> = (0..1000).map(asap).collect();
+    let (most, turns, all) = most_asked(&steps.join(", "), Duration::ZERO);
+    assert_eq!((most.plans, all.plans), (8, 1000));
+    assert!(turns >= 125, "{turns}");
+}
+
 #[test]
 fn a_turn_gives_blended_runs_no_more_than_so_many_places() {
     let steps = moves(MANY, ", blend = \"0.1mm\"");

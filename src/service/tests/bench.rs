@@ -14,9 +14,8 @@ use crate::machine::Machine;
 use crate::service::begins::Begins;
 use crate::service::desk::Desk;
 use crate::service::looker::Looker;
-use crate::service::reload::ConfigFile;
+use crate::service::reload::{ConfigFile, Reading};
 use crate::service::wire::{ClientId, FromClient, Lines};
-use crate::sync::StopEvent;
 use crate::units::Instant;
 
 /// Turns at one instant after which a test takes it that time stands still.
@@ -87,7 +86,7 @@ impl File {
 }
 
 impl ConfigFile for File {
-    fn read(&self, _stop: &StopEvent) -> Result<Config, Vec<String>> {
+    fn read(&self, _reading: &Reading) -> Result<Config, Vec<String>> {
         let file = self.0.lock().unwrap();
         file.clone().unwrap_or_else(|| Err(vec!["there is no file".to_owned()]))
     }
@@ -119,7 +118,22 @@ pub fn serve<T>(
     unclean: Option<&str>,
     act: impl FnOnce(&mut Bench<'_>) -> T,
 ) -> (T, Story) {
-    let mut machine = Machine::builder(config).virtual_time().trace(true).build().unwrap();
+    let (done, mut machine) = serve_machine(config, unclean, true, act);
+    (done, Story::new(&mut machine))
+}
+
+/// The same without a trace, which allows for another config.
+pub fn serve_untraced<T>(config: Config, act: impl FnOnce(&mut Bench<'_>) -> T) -> T {
+    serve_machine(config, None, false, act).0
+}
+
+fn serve_machine<T>(
+    config: Config,
+    unclean: Option<&str>,
+    traced: bool,
+    act: impl FnOnce(&mut Bench<'_>) -> T,
+) -> (T, Machine) {
+    let mut machine = Machine::builder(config).virtual_time().trace(traced).build().unwrap();
     let paper = Paper {
         clock: machine.clock(),
         coming: RefCell::default(),
@@ -142,7 +156,7 @@ pub fn serve<T>(
     bench.desk.end();
     drop(bench);
     assert_eq!(machine.finish(), Vec::<String>::new(), "every loop answers");
-    (done, Story::new(&mut machine))
+    (done, machine)
 }
 
 impl<'c> Bench<'c> {

@@ -7,6 +7,8 @@ mod judge;
 mod machines;
 mod motion;
 mod orders;
+mod reloads;
 mod sequences;
 mod story;
+mod turns;
 mod watch;
