@@ -7,6 +7,7 @@ mod judge;
 mod machines;
 mod motion;
 mod orders;
+mod programs;
 mod reloads;
 mod sequences;
 mod story;
