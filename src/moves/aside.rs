@@ -6,14 +6,14 @@ use std::sync::Arc;
 use super::active::{Aim, Leg, Stage};
 use super::outcome::{Cause, EndResult, Place};
 use super::plan::{self, Line, Planned};
-use super::{Action, MotorIndex, MoveBook, MoveError, Start};
+use super::{Action, MotorIndex, MoveBook, MoveError, Owner, Start};
 use crate::config::{Arrive, OnFault};
 use crate::motion::{Trajectory, line_limits};
 use crate::motor::{Command, MoveId};
 use crate::trace::Mark;
 
 /// The share of their speed limits with which motors come back.
-const GENTLE: f64 = 0.25;
+pub(super) const GENTLE: f64 = 0.25;
 
 impl MoveBook {
     /// The move of a held program that keeps a motor, and may step aside for it.
@@ -86,24 +86,43 @@ impl MoveBook {
         };
         let (owner, mut targets) = (active.owner.clone(), Vec::new());
         for leg in &active.legs {
-            let (motor, model) = (leg.motor(), &self.models[leg.motor()]);
-            let start = self.ready_anywhere(motor, &owner)?;
+            let near = self.models[leg.motor()].tolerance();
             let left = leg.part.trajectory.start().position;
-            let Start::At(stands) = start else { continue };
-            if (stands - left).abs() < model.tolerance() {
-                continue;
-            }
-            if self.motors[motor].place == Place::Unknown && model.steps.is_some() {
-                return Err(MoveError::UnknownPlace { motor: model.name.clone() });
-            }
-            targets.push((motor, model.to_unit(left), start));
+            targets.extend(self.back_to(leg.motor(), left, near, &owner)?);
         }
+        self.plan_back(&targets)
+    }
+
+    /// What it takes to have a motor back where its program left it; `None`: it is as near as that.
+    pub(super) fn back_to(
+        &self,
+        motor: MotorIndex,
+        left: f64,
+        near: f64,
+        owner: &Owner,
+    ) -> Result<Option<(MotorIndex, f64, Start)>, MoveError> {
+        let (start, model) = (self.ready_anywhere(motor, owner)?, &self.models[motor]);
+        let Start::At(stands) = start else { return Ok(None) };
+        if stands == left || (stands - left).abs() < near {
+            return Ok(None);
+        }
+        if self.motors[motor].place == Place::Unknown && model.steps.is_some() {
+            return Err(MoveError::UnknownPlace { motor: model.name.clone() });
+        }
+        Ok(Some((motor, model.to_unit(left), start)))
+    }
+
+    /// A straight line, gently.
+    pub(super) fn plan_back(
+        &mut self,
+        targets: &[(MotorIndex, f64, Start)],
+    ) -> Result<Option<Planned>, MoveError> {
         if targets.is_empty() {
             return Ok(None);
         }
         let (models, planner) = (&self.models, &mut self.planner);
-        let planned = plan::plan_move(planner, models, &targets, Arrive::Aligned, GENTLE);
-        planned.map(Some).map_err(|error| self.cannot_go_back(&targets, &error))
+        let planned = plan::plan_move(planner, models, targets, Arrive::Aligned, GENTLE);
+        planned.map(Some).map_err(|error| self.cannot_go_back(targets, &error))
     }
 
     /// A move that has stepped aside goes on: its motors come back first, where they were moved.
@@ -121,11 +140,13 @@ impl MoveBook {
             self.go_on_from_aside(id);
             return Ok(());
         };
-        let back = self.launch(planned, GENTLE, None, OnFault::Stop, (&owner, None))?;
-        if let Some(active) = self.active.get_mut(&id) {
-            active.back = Some(back);
-        }
-        Ok(())
+        let back = self.new_number();
+        let of = |book: &mut MoveBook, back: Option<MoveId>| {
+            book.active.get_mut(&id).into_iter().for_each(|active| active.back = back);
+        };
+        of(self, Some(back));
+        let launched = self.launch(planned, GENTLE, None, OnFault::Stop, (&owner, Some(back)));
+        launched.map(drop).inspect_err(|_| of(self, None))
     }
 
     fn cannot_go_back(&self, targets: &[(MotorIndex, f64, Start)], error: &MoveError) -> MoveError {
@@ -143,6 +164,10 @@ impl MoveBook {
 
     /// The way back of a move is over, if this was one.
     pub(super) fn is_back(&mut self, back: MoveId, result: EndResult) {
+        let of_program = self.claims.iter().find(|c| c.1.back == Some(back)).map(|c| c.0.clone());
+        if let Some(program) = of_program {
+            return self.is_program_back(&program, result);
+        }
         let found = self.active.iter().find(|a| a.1.back == Some(back));
         let Some((&id, active)) = found else { return };
         if result == EndResult::Done {

@@ -213,8 +213,10 @@ impl MoveBook {
             self.actions.push_back(Action::Part(outcome.clone()));
             active.ended.push(outcome);
         }
-        for leg in &active.legs {
-            self.motors[leg.motor()].busy = Some(id);
+        let motors = active.motors();
+        self.note_left(owner, &motors);
+        for motor in motors {
+            self.motors[motor].busy = Some(id);
         }
         self.active.insert(id, active);
         if !self.keeps_back(id) {

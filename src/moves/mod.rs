@@ -5,6 +5,7 @@
 
 mod active;
 mod aside;
+mod back;
 mod blend;
 mod change;
 mod claims;

@@ -72,17 +72,17 @@ impl MoveBook {
         }
         for program in &programs {
             self.is_undisturbed(program)?;
+            self.programs_way_back(program)?;
         }
         let motors = match which {
             Which::All => {
                 self.end_hold();
                 self.holds.clear();
-                for program in &programs {
-                    self.resume_claim(program);
-                }
-                let mut done = Ok(());
+                let mut done = self.resume_programs(&programs);
                 for &id in &ids {
-                    done = done.and(self.go_on(id));
+                    if !self.keeps_back(id) {
+                        done = done.and(self.go_on(id));
+                    }
                 }
                 done?;
                 let moves = ids.into_iter().map(|id| (id, self.legs_of(id))).collect();
@@ -103,7 +103,7 @@ impl MoveBook {
         free.iter().for_each(|m| {
             self.holds.remove(m);
         });
-        programs.iter().for_each(|p| self.resume_claim(p));
+        self.resume_programs(&programs)?;
         for &id in &ids {
             if !self.keeps_back(id) {
                 self.go_on(id)?;
@@ -125,7 +125,20 @@ impl MoveBook {
         Ok(())
     }
 
-    fn go_on(&mut self, id: MoveId) -> Result<(), MoveError> {
+    /// They go on: at once, or when their motors have come back.
+    fn resume_programs(&mut self, programs: &[Arc<str>]) -> Result<(), MoveError> {
+        let mut done = Ok(());
+        for program in programs {
+            match self.bring_back(program) {
+                Ok(true) => {}
+                Ok(false) => self.resume_claim(program),
+                Err(e) => done = done.and(Err(e)),
+            }
+        }
+        done
+    }
+
+    pub(super) fn go_on(&mut self, id: MoveId) -> Result<(), MoveError> {
         if self.active.get(&id).is_some_and(|a| a.aside) {
             return self.come_back(id);
         }
@@ -234,7 +247,7 @@ impl MoveBook {
         }
         self.is_held()
             || active.legs.iter().any(held)
-            || claim.is_some_and(|c| c.held_since.is_some())
+            || claim.is_some_and(|c| c.held_since.is_some()) && !self.is_way_back(id, &active.owner)
     }
 
     /// Whether a motor is held: what begins with it waits.
