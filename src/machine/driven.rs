@@ -58,6 +58,7 @@ impl Machine {
         }
         self.tell_book(|book| book.forget_enable(index));
         self.command(index, Command::Release)?;
+        self.tell_book(|book| book.mark_switched(index, false));
         let state = &mut self.book.motors[index];
         state.powered = false;
         match self.book.models[index].steps {
@@ -80,6 +81,7 @@ impl Machine {
         if self.tell_book(|book| book.enable(index))? {
             self.command(index, Command::Enable)?;
             self.book.motors[index].powered = true;
+            self.tell_book(|book| book.mark_switched(index, true));
         }
         Ok(())
     }

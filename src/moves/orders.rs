@@ -296,6 +296,12 @@ impl MoveBook {
         }
     }
 
+    /// Somebody has switched a motor on, or let it go, by name.
+    pub fn mark_switched(&mut self, motor: MotorIndex, on: bool) {
+        let name = self.models[motor].name.clone().into();
+        self.mark(self.now, if on { Mark::Enable(name) } else { Mark::Release(name) });
+    }
+
     /// From now on nobody knows where an axis is.
     pub fn lose_place(&mut self, motor: MotorIndex) {
         if self.motors[motor].place == Place::Estimated {

@@ -338,6 +338,7 @@ impl MoveBook {
                     power.take(&[motor], grant, now);
                 }
                 self.tell(motor, Command::Enable);
+                self.mark_switched(motor, true);
             }
         }
     }

@@ -45,6 +45,9 @@ pub(super) struct Coils {
     stepped_at: Option<u64>,
     /// At rest with power since then.
     rests_since: Option<u64>,
+    /// By name it has been let go, or switched on since it was last off.
+    let_go_by_name: bool,
+    on_by_name: bool,
     /// It may let go of coils that hold at rest: in the end, or after a while.
     releases: bool,
     after: bool,
@@ -95,6 +98,8 @@ impl Coils {
             powered_at: None,
             stepped_at: None,
             rests_since: None,
+            let_go_by_name: false,
+            on_by_name: false,
             releases: axis.releases_on_stop() || motor.release_after.is_some(),
             after: motor.release_after.is_some(),
             wake: AtLeast::new(drive.settle),
@@ -113,6 +118,11 @@ impl Coils {
 
     pub fn course(&self) -> &Course {
         &self.course
+    }
+
+    /// Somebody switches it on, or lets it go, by name.
+    pub fn switched(&mut self, on: bool) {
+        (self.on_by_name, self.let_go_by_name) = (on, !on);
     }
 
     /// A line changed.
@@ -186,7 +196,7 @@ impl Coils {
         let may = match (self.drive.holds_load, self.drive.at_rest) {
             (true, _) => false,
             (false, AtRest::Release) => true,
-            (false, AtRest::Hold) => self.releases,
+            (false, AtRest::Hold) => self.releases || self.let_go_by_name,
         };
         self.rest.look(at, may, || "they let go".into());
         self.rest.look(at, !self.course.moving, || "they let go in a move".into());
@@ -197,6 +207,7 @@ impl Coils {
     fn rested(&mut self, at: u64) {
         if let Some(since) = self.rests_since.take()
             && self.drive.at_rest == AtRest::Release
+            && !self.on_by_name
         {
             let held = at.saturating_sub(since);
             let ok = held <= LETS_GO_WITHIN;
@@ -211,6 +222,7 @@ impl Coils {
         let n = self.states.len();
         if !self.powered {
             self.powered = true;
+            self.let_go_by_name = false;
             self.powered_at = Some(at);
             let same = self.phase.is_none_or(|before| before == phase);
             self.kept_phase.look(at, same, || "taken up again in another phase".into());

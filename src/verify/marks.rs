@@ -134,6 +134,14 @@ impl Checker {
                     course.lose_place();
                 }
             }
+            Mark::Release(motor) => {
+                let motor = self.index(&motor)?;
+                self.motors[motor].switched(false);
+            }
+            Mark::Enable(motor) => {
+                let motor = self.index(&motor)?;
+                self.motors[motor].switched(true);
+            }
             Mark::Reserved(..) => {}
             _ => return Err("it stands at time zero, before all others".into()),
         }

@@ -112,6 +112,13 @@ impl Motor {
         }
     }
 
+    /// Somebody has switched it on, or let it go, by name.
+    pub fn switched(&mut self, on: bool) {
+        if let Motor::Coils(coils) = self {
+            coils.switched(on);
+        }
+    }
+
     pub fn halt(&mut self, at: u64) {
         match self {
             Motor::Axis(axis) => axis.course_mut().halt(at),

@@ -221,6 +221,40 @@ proptest! {
     }
 }
 
+/// By name coils are let go that hold at rest, and stay on that let go by themselves: the trace says that it was asked
+/// for, and without its mark it is found.
+#[test]
+fn who_is_switched_by_name_is_as_it_was_told() {
+    for (rest, on) in [("at-rest = \"hold\"", false), (RELEASE, true)] {
+        let more = format!("at-start = {{ assume = \"0deg\" }}\n{rest}");
+        let config = config(&text("uln2003", "half", &more));
+        let mut machine =
+            Machine::builder(config.clone()).virtual_time().trace(true).build().unwrap();
+        let go = |machine: &mut Machine, angle: f64| {
+            assert!(machine.go(&Move::new().to("dial", Angle(angle))).unwrap().all_reached());
+        };
+        go(&mut machine, 10.0);
+        if on {
+            machine.enable("dial").unwrap();
+        } else {
+            machine.release("dial").unwrap();
+        }
+        machine.run_for(Duration::from_secs(1));
+        go(&mut machine, 20.0);
+        machine.run_for(Duration::from_secs(20));
+        machine.finish();
+        let recording = machine.take_recording().unwrap();
+        let file = vcd(&recording);
+        let report = prove(&file, &config);
+        assert!(report.is_clean(), "{rest}: {report}");
+        let word = if on { "senable:dial " } else { "srelease:dial " };
+        assert_eq!(file.lines().filter(|l| l.starts_with(word)).count(), 1, "{rest}");
+        let without: Vec<&str> = file.lines().filter(|l| !l.starts_with(word)).collect();
+        let report = prove(&(without.join("\n") + "\n"), &config);
+        assert!(!report.is_clean(), "{rest}: {report}");
+    }
+}
+
 #[test]
 fn coils_that_hold_a_load_are_not_let_go_by_a_fault() {
     for (more, off) in [("holds-load = true", false), ("at-rest = \"release\"", true)] {
