@@ -182,17 +182,18 @@ def killed_clock(scenario, _plan):
     return []
 
 
-def said_safe(scenario):
+def said_safe(scenario, warning=""):
     need(scenario.status == 0, "status", None, f"it ended with status {scenario.status}: {scenario.stderr!r}")
     need(scenario.stdout.endswith("\nsafe\n"), "message", None, f"it does not say `safe`: {scenario.stdout!r}")
-    need(not scenario.stderr, "message", None, f"it says {scenario.stderr!r}")
+    as_it_should = warning in scenario.stderr if warning else not scenario.stderr
+    need(as_it_should, "message", None, f"it says {scenario.stderr!r}")
     took = scenario.end.ns - scenario.begin.ns
     # It is looked at after 600 ms.
     need(took <= 1000 * MS, "time", scenario.end, f"it took {took / MS:.1f} ms")
 
 
-def safe_axes(scenario, _plan):
-    said_safe(scenario)
+def safe_axes(scenario, _plan, warning=""):
+    said_safe(scenario, warning)
     rules.ended(scenario, 0)
     need(not scenario.pwm[1], "pins", scenario.end, "it touches a channel that is not in its config")
     for step, direction in (AXES["x"], AXES["z"]):
@@ -211,6 +212,12 @@ def safe_axes(scenario, _plan):
 def safe_axes_on(scenario, plan):
     need(scenario.was_on[0], "hazard", scenario.begin, "the signal did not stay")
     return safe_axes(scenario, plan)
+
+
+def safe_upgraded(scenario, plan):
+    """What release 0.1 was driving is safe, by a config that this release refuses."""
+    need(scenario.was_on[0], "hazard", scenario.begin, "the signal did not stay")
+    return safe_axes(scenario, plan, "accepted.toml is not for this release: its pins, levels and loads count")
 
 
 def safe_again(scenario, plan):
@@ -354,6 +361,7 @@ KINDS = [
     (r"killed-", killed_axes),
     (r"safe-", safe_axes_on),
     (r"again-safe-", safe_again),
+    (r"upgraded-safe-", safe_upgraded),
 ]
 
 
