@@ -259,6 +259,10 @@ fn refusals_that_take_more_than_a_line_are_as_they_stand_there() {
     service.end();
     // After a crash.
     let mut service = Service::start(machine);
+    // It answers once the journal says that it runs; until then nothing has moved, and its end is clean.
+    let mut client = Client::new(&service);
+    client.say(r#"{"v":1,"id":1,"do":"events"}"#);
+    client.hear(None);
     service.child.kill().unwrap();
     let service = Service::start_in(service.gone());
     let mut client = Client::new(&service);
