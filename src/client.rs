@@ -99,6 +99,22 @@ impl Client {
     ///
     /// [`ClientError::Refused`], or the connection broke.
     pub fn request(&mut self, request: Request) -> Result<Reply, ClientError> {
+        let mut kept = std::mem::take(&mut self.events);
+        let result = self.request_telling(request, |event| kept.push_back(event));
+        self.events = kept;
+        result
+    }
+
+    /// The same, with each event that comes meanwhile handed out at once.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Refused`], or the connection broke.
+    pub fn request_telling(
+        &mut self,
+        request: Request,
+        mut tell: impl FnMut(EventLine),
+    ) -> Result<Reply, ClientError> {
         let id = match self.send(request) {
             Ok(id) => Some(id),
             // It has closed the connection, and may have said why before.
@@ -115,7 +131,7 @@ impl Client {
                 Some(Outgoing::Reply { id: None, result: Err(e) }) => {
                     return Err(ClientError::Refused(Box::new(e)));
                 }
-                Some(Outgoing::Event(event)) => self.events.push_back(event),
+                Some(Outgoing::Event(event)) => tell(event),
                 Some(Outgoing::Reply { .. }) | None => {}
             }
         }

@@ -640,7 +640,7 @@ class Lockstep:
     def jog(self, duration: str, speed: Optional[Mapping[str, str]] = None, **motors: str) -> int:
         """Moves motors at a speed for `duration`; said again before, it goes on. Gives the move's number.
 
-        It ends when this connection does.
+        It ends when this connection does. A servo that turns continuously has a share of its full speed: "50%".
 
         >>> with Lockstep() as m:
         ...     number = m.jog("200ms", x="10mm/s")
@@ -711,14 +711,18 @@ class Lockstep:
         """Lets the machine move again after a halt, a fault or an unclean end; gives its state. Look at it first."""
         return self._request("clear")["state"]
 
-    def override(self, speed: str, move: Optional[int] = None) -> None:
+    def override(self, speed: str, move: Optional[int] = None, kind: Optional[str] = None) -> None:
         """Makes everything slower or faster, from now on: 1% to 200%. With the number of a `move`, that one alone.
+
+        `kind` is `"jog"` (jogs alone) or `"feed"` (all but jogs).
 
         >>> with Lockstep() as m:
         ...     m.override("50%")
+        ...     m.override("100%", kind="feed")
         ...     m.override("100%")
         """
-        self._request("override", speed=speed, move=move, **self._shared())
+        fields: Dict[str, Any] = {} if kind is None else {"class": kind}
+        self._request("override", speed=speed, move=move, **fields, **self._shared())
 
     # Motors
 

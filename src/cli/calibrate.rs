@@ -228,6 +228,12 @@ pub(super) fn calibrate(args: &CalibrateArgs) -> Result<u8, CliError> {
     let name = &args.servo;
     let loaded = Config::from_file(&args.config).map_err(CliError::Config)?;
     let servo = match loaded.config.motor(name).map(|m| &m.drive) {
+        Some(Drive::Servo(servo)) if servo.continuous => {
+            return Err(CliError::Usage(format!(
+                "`{name}` turns continuously: its pulses are speeds; jog it, `lockstep jog {name}=10% --for 1s`, and \
+                 where it creeps at rest change its `trim`"
+            )));
+        }
         Some(Drive::Servo(servo)) => servo.clone(),
         Some(_) => {
             return Err(CliError::Usage(format!(

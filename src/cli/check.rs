@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::shared::LookedAt;
 use super::wiring::{Note, Row, Wiring, and, wiring};
 use super::{Report, outputs, preflight, room};
 use crate::board::Model;
@@ -22,21 +23,22 @@ pub struct Options<'a> {
     pub program: Option<&'a str>,
 }
 
-/// Checks each file in turn. `later` finds what only shows in a plan, in a file that is right so far.
+/// Checks each file in turn. `look` finds what only shows in a plan, in a file that is right so far.
 ///
 /// The status is 0 if every file is right, else 2.
-pub fn check(
+pub(super) fn check(
     files: &[PathBuf],
     options: Options<'_>,
-    later: &dyn Fn(&Loaded) -> Vec<Diagnostic>,
+    look: &dyn Fn(&Loaded) -> LookedAt,
 ) -> Report {
     let results: Vec<_> = files
         .iter()
         .map(|file| {
             let loaded = Config::from_file_for(file, options.board)?;
-            match later(&loaded) {
-                none if none.is_empty() => Ok(loaded),
-                some => Err(loaded.errors(some)),
+            let LookedAt { errors, too_long } = look(&loaded);
+            match errors.is_empty() {
+                true => Ok((loaded, too_long)),
+                false => Err(loaded.errors(errors)),
             }
         })
         .collect();
@@ -45,18 +47,21 @@ pub fn check(
     if options.json {
         let all: Vec<Value> = results
             .iter()
-            .map(|r| r.as_ref().map_or_else(errors_json, |l| loaded_json(l, options.program)))
+            .map(|r| match r {
+                Ok((loaded, too_long)) => loaded_json(loaded, too_long, options.program),
+                Err(errors) => errors_json(errors),
+            })
             .collect();
         report.out = format!("{:#}\n", json!({ "ok": status == 0, "files": all }));
         return report;
     }
     for result in results {
         match result {
-            Ok(loaded) => {
+            Ok((loaded, too_long)) => {
                 if !report.out.is_empty() {
                     report.out.push('\n');
                 }
-                report.out += &text(&loaded);
+                report.out += &text(&loaded, &too_long);
                 if let Some(program) = options.program {
                     report.out += &preflight::text(&loaded.config, program);
                 }
@@ -79,26 +84,27 @@ pub fn described(
     board: Option<Model>,
 ) -> Result<(Loaded, String), ConfigErrors> {
     let loaded = Config::from_str_for(config, name, board)?;
-    let errors = super::shared::plan_errors(&loaded.config, None, &|| false);
+    let LookedAt { errors, too_long } =
+        super::shared::look_at_plans(&loaded.config, None, &|| false);
     if !errors.is_empty() {
         return Err(loaded.errors(errors));
     }
-    let told = text(&loaded);
+    let told = text(&loaded, &too_long);
     Ok((loaded, told))
 }
 
 /// What there is to know about a config that is right.
-fn text(loaded: &Loaded) -> String {
+fn text(loaded: &Loaded, too_long: &[String]) -> String {
     let wiring = wiring(loaded);
     let mut out =
         format!("{}: ok\n{}\n{}\n", loaded.source.name(), contents(loaded), board(loaded));
     out += "\nWiring\n";
     table(&mut out, &wiring);
     out += &power(&loaded.config);
-    if !wiring.remarks.is_empty() {
+    if wiring.remarks.len() + too_long.len() > 0 {
         out += "\nGood to know\n";
     }
-    for remark in &wiring.remarks {
+    for remark in wiring.remarks.iter().chain(too_long) {
         out += &format!("  {remark}\n");
     }
     notes(
@@ -221,7 +227,7 @@ fn errors_json(errors: &ConfigErrors) -> Value {
     json!({ "file": errors.source.name(), "ok": false, "errors": all })
 }
 
-fn loaded_json(loaded: &Loaded, program: Option<&str>) -> Value {
+fn loaded_json(loaded: &Loaded, too_long: &[String], program: Option<&str>) -> Value {
     let wiring = wiring(loaded);
     let motor = |m: &crate::config::MotorConfig| {
         let lines = wiring.rows.iter().filter(|r| r.motor == m.name).map(|r| {
@@ -258,7 +264,7 @@ fn loaded_json(loaded: &Loaded, program: Option<&str>) -> Value {
         "board_assumed": loaded.board_assumed,
         "motors": loaded.config.motors.iter().map(motor).collect::<Vec<_>>(),
         "programs": loaded.config.programs.iter().map(|p| &p.name).collect::<Vec<_>>(),
-        "remarks": &wiring.remarks,
+        "remarks": wiring.remarks.iter().chain(too_long).collect::<Vec<_>>(),
         "config_txt": lines(&wiring.config_txt),
         "commands": lines(&wiring.commands),
     });
@@ -294,7 +300,7 @@ mod tests {
 
     fn run(names: &[&str], options: Options<'_>) -> Report {
         let files: Vec<PathBuf> = names.iter().map(|n| file(n)).collect();
-        check(&files, options, &|_| Vec::new())
+        check(&files, options, &|_| LookedAt::default())
     }
 
     #[test]
@@ -336,7 +342,7 @@ In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)
                     [servo.tail]\nsoft-pwm = { gpio = 23 }\n[servo.ear]\npwm = { device = \"pwm-gpio\", gpio = 24 }\n\
                     [servo.head]\npwm = { gpio = 18 }\n";
         let loaded = Config::from_str(text, "t.toml").unwrap();
-        let shown = super::text(&loaded);
+        let shown = super::text(&loaded, &[]);
         let rest = shown.split_once("\nWiring\n").unwrap().1;
         let expected = "  motor   function             GPIO    header pin
   base    PWM                  channel 7 of 1-0041
@@ -428,10 +434,12 @@ In /boot/firmware/config.txt (before Debian 12: /boot/config.txt)
 
     #[test]
     fn later_errors_count() {
-        let later = |loaded: &Loaded| {
-            vec![Diagnostic::new(loaded.config.programs[0].steps[0].span, "it takes too long")]
+        let look = |loaded: &Loaded| {
+            let step = loaded.config.programs[0].steps[0].span;
+            let errors = vec![Diagnostic::new(step, "it takes too long")];
+            LookedAt { errors, ..LookedAt::default() }
         };
-        let report = check(&[file("config/two-servos.toml")], Options::default(), &later);
+        let report = check(&[file("config/two-servos.toml")], Options::default(), &look);
         assert_eq!((report.status, report.out.as_str()), (2, ""));
         assert!(report.err.contains(": error: it takes too long\n"), "{}", report.err);
     }

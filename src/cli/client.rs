@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::{CliError, DONE, FAILED, to_stdout};
 use crate::client::{Client, ClientError, default_socket};
 use crate::protocol::{
-    self, Arrive, EndResult, IfBusy, Motors, MoveReply, MoveState, Named, Nothing, OutcomeWord,
-    Reply, Request, Stop, Target,
+    self, Arrive, EndResult, Event, IfBusy, Motors, MoveReply, MoveState, Named, Nothing,
+    OutcomeWord, Reply, Request, Stop, Target, Topic,
 };
 use crate::units::{Percent, Time};
 
@@ -123,7 +123,8 @@ pub struct MoveArgs {
 
 #[derive(Args, Debug)]
 pub struct JogArgs {
-    /// A motor and its speed with its direction, such as x=-5mm/s
+    /// A motor and its speed with its direction, such as x=-5mm/s; of a servo that turns continuously the share of its
+    /// full speed, such as left=-50%
     #[arg(required = true, value_name = "MOTOR=SPEED", value_parser = pair::<protocol::Rate>)]
     speed: Vec<(String, protocol::Rate)>,
     /// For how long; said again before, the jog goes on
@@ -158,8 +159,11 @@ pub struct OverrideArgs {
     /// From 1% to 200%; 100% is as the moves say
     speed: Percent,
     /// One move alone, by its number, beside what holds for all [default: all, now and from then on]
-    #[arg(long = "move", value_name = "NUMBER")]
+    #[arg(long = "move", value_name = "NUMBER", conflicts_with = "class")]
     number: Option<u64>,
+    /// Jogs alone (jog), or moves at the speed that they were given, programs' too (feed)
+    #[arg(long, value_name = "CLASS", value_parser = class)]
+    class: Option<protocol::Class>,
     #[command(flatten)]
     service: Socket,
 }
@@ -289,6 +293,14 @@ fn pair<T: std::str::FromStr<Err = crate::units::UnitError>>(
     Ok((name.to_owned(), value.parse().map_err(|e: T::Err| e.to_string())?))
 }
 
+fn class(text: &str) -> Result<protocol::Class, String> {
+    match text {
+        "feed" => Ok(protocol::Class::Feed),
+        "jog" => Ok(protocol::Class::Jog),
+        _ => Err("write feed or jog".to_owned()),
+    }
+}
+
 fn if_busy(text: &str) -> Result<IfBusy, String> {
     match text {
         "refuse" => Ok(IfBusy::Refuse),
@@ -351,8 +363,11 @@ pub(super) fn client(command: ClientCommand) -> Result<u8, CliError> {
             (Request::SetPosition(set), a.service)
         }
         ClientCommand::Override(a) => {
-            let speed = protocol::Override { speed: a.speed, number: a.number, token: token() };
-            (Request::Override(speed), a.service)
+            let (speed, number, class) = (a.speed, a.number, a.class);
+            (
+                Request::Override(protocol::Override { speed, number, class, token: token() }),
+                a.service,
+            )
         }
         ClientCommand::Status(a) => {
             (Request::Status(protocol::Status { motors: some(a.motors) }), a.service)
@@ -394,7 +409,7 @@ pub(super) fn client(command: ClientCommand) -> Result<u8, CliError> {
         ClientCommand::Program(a) => match a.what {
             ProgramVerb::Run { name, no_wait, service } => {
                 let run = protocol::ProgramRun { program: name, wait: !no_wait, token: token() };
-                (Request::ProgramRun(run), service)
+                return run_program(run, &service);
             }
             ProgramVerb::Stop { name, service } => {
                 (Request::ProgramStop(protocol::ProgramStop { program: name }), service)
@@ -434,6 +449,23 @@ fn move_and_wait(request: protocol::Move, wait: bool, service: &Socket) -> Resul
             reply = Reply::Move(ended);
         }
     }
+    tell(&reply, service.json)
+}
+
+/// Runs a program, and says as soon as it begins where not all of it was looked through.
+fn run_program(run: protocol::ProgramRun, service: &Socket) -> Result<u8, CliError> {
+    let mut client = connect(service)?;
+    let (topics, every) = (Some(vec![Topic::Machine]), None);
+    client.request(Request::Subscribe(protocol::Subscribe { topics, every }))?;
+    let name = run.program.clone();
+    let reply = client.request_telling(Request::ProgramRun(run), |event| {
+        if let Event::Program(begun) = event.event
+            && begun.program == name
+            && let Some(moves) = begun.checked_moves
+        {
+            super::logging::say(format_args!("note: {}", super::shared::too_long(&name, moves)));
+        }
+    })?;
     tell(&reply, service.json)
 }
 
@@ -479,9 +511,15 @@ fn shorts(reply: &MoveReply) -> String {
     let short = outcome.motors.0.iter().filter(|m| m.1.outcome == OutcomeWord::Short);
     let words: Vec<_> = short
         .map(|(motor, m)| {
-            let by = m.by.unwrap_or(0.0);
             let cause = m.cause.as_deref().unwrap_or("unknown");
-            format!("{motor} fell short by {}{} ({cause})", super::table::number(by), m.at.unit)
+            match m.by {
+                Some(by) => {
+                    let by = super::table::number(by);
+                    format!("{motor} fell short by {by}{} ({cause})", m.at.unit)
+                }
+                // It has no place.
+                None => format!("{motor} came to rest before its time ({cause})"),
+            }
         })
         .collect();
     if words.is_empty() { format!("move {} did not run", reply.number) } else { words.join(", ") }

@@ -1,5 +1,6 @@
 use serde_json::{Map, Value, json};
 
+use crate::config::MotorUnit;
 use crate::machine::{MotorReport, Outcome, RunReport};
 use crate::verify;
 
@@ -70,7 +71,10 @@ fn motor(motor: &MotorReport) -> Value {
         Some(Outcome::Reached) => put("outcome", "reached".into()),
         Some(Outcome::Short { by, cause }) => {
             put("outcome", "short".into());
-            put("by", clean(*by).into());
+            // A servo that turns continuously has no place that it could be short of.
+            if motor.unit != MotorUnit::Percent {
+                put("by", clean(*by).into());
+            }
             put("cause", cause.word().into());
         }
     }

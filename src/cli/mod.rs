@@ -199,8 +199,8 @@ pub fn run(cli: Cli) -> Result<u8, CliError> {
         Command::Check(args) => {
             let program = args.program.as_deref();
             let options = check::Options { board: args.board, json: args.json, program };
-            let later = |loaded: &Loaded| shared::plan_errors(&loaded.config, program, &|| false);
-            print(&check::check(&args.files, options, &later))
+            let look = |loaded: &Loaded| shared::look_at_plans(&loaded.config, program, &|| false);
+            print(&check::check(&args.files, options, &look))
         }
         Command::Run(args) => run::run(&args, cli.quiet),
         #[cfg(all(feature = "service", unix))]

@@ -70,18 +70,20 @@ pub(super) fn resolution(servo: &ServoDrive) -> Option<f64> {
 /// How fine a servo's pulses are: `4.88us, which is 0.439deg`.
 pub(super) fn fineness(motor: &str, servo: &ServoDrive) -> Strap {
     let (min, max) = servo.pulse_range();
-    let degrees = servo.angle_max - servo.angle_min;
-    let per_nano = degrees / f64::from(max.as_nanos() - min.as_nanos()).max(1.0);
+    let (range, unit) =
+        (servo.angle_max - servo.angle_min, if servo.continuous { "%" } else { "deg" });
+    let per_nano = range / f64::from(max.as_nanos() - min.as_nanos()).max(1.0);
     let (what, text) = match (resolution(servo), &servo.output) {
         (Some(step), _) => {
-            let (us, deg) = (digits(step / 1e3), digits(step * per_nano));
+            let (us, share) = (digits(step / 1e3), digits(step * per_nano));
             // The kernel tells nobody how fast it runs the header's.
             let less =
                 if matches!(servo.pwm(), Some(PwmOutput::Gpio(_))) { " or less" } else { "" };
-            ("pulses in steps of", format!("{us}us{less}, which is {deg}deg"))
+            ("pulses in steps of", format!("{us}us{less}, which is {share}{unit}"))
         }
         (None, ServoOutput::Soft { .. }) => {
-            ("pulses timed by", format!("its own loop: 10us late is {}deg", digits(1e4 * per_nano)))
+            let share = digits(1e4 * per_nano);
+            ("pulses timed by", format!("its own loop: 10us late is {share}{unit}"))
         }
         (None, ServoOutput::Pwm { output: PwmOutput::Channel { device, .. }, .. })
             if matches!(PwmDevice::named(device), PwmDevice::Gpio { .. }) =>
@@ -198,6 +200,13 @@ pub(super) fn remarks(loaded: &Loaded) -> Vec<String> {
         }
     }
     remarks.extend(chips);
+    for (motor, servo) in servos(loaded).filter(|(_, servo)| servo.continuous) {
+        let neutral = servo.neutral();
+        remarks.push(format!(
+            "{motor} turns continuously: its first pulse, and the last, is neutral, {neutral};"
+        ));
+        remarks.push("where it creeps at that, mend it by `trim`".to_owned());
+    }
     let soft: Vec<&str> =
         servos(loaded).filter(|(_, servo)| servo.pwm().is_none()).map(|(motor, _)| motor).collect();
     if !soft.is_empty() {

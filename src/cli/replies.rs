@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::room;
 use super::table::number;
+use crate::config::MotorUnit;
 use crate::protocol::{
     AtRest, EndResult, MotorPlace, MotorState, MoveReply, MoveState, Named, OutcomeWord, Reply,
     StatusReply,
@@ -11,6 +12,9 @@ use crate::protocol::{
 use crate::text::Columns;
 
 pub(super) fn place(at: &MotorPlace) -> String {
+    if turns(at) {
+        return "-".to_owned();
+    }
     let known = match at.place.as_str() {
         "commanded" | "assumed" => String::new(),
         word => format!(" ({word})"),
@@ -19,6 +23,11 @@ pub(super) fn place(at: &MotorPlace) -> String {
         Some(position) => format!("{} {}{known}", number(position), at.unit),
         None => "no signal".to_owned(),
     }
+}
+
+/// Whether it is that of a servo that turns continuously: it has none.
+fn turns(at: &MotorPlace) -> bool {
+    at.unit == MotorUnit::Percent.symbol()
 }
 
 fn places(motors: &Named<MotorPlace>) -> String {
@@ -50,11 +59,15 @@ fn moved(reply: &MoveReply) -> String {
     let text = format!("move {}: {}\n", reply.number, word(outcome.result));
     let mut table = Columns::new("<<").indented(2);
     for (name, motor) in &outcome.motors.0 {
-        let how = match motor.outcome {
-            OutcomeWord::Reached => "reached",
-            OutcomeWord::Short => "short of it, at",
+        let how = match (motor.outcome, turns(&motor.at)) {
+            (OutcomeWord::Reached, true) => "at rest".to_owned(),
+            (OutcomeWord::Short, true) => {
+                format!("at rest before its time: {}", motor.cause.as_deref().unwrap_or("stopped"))
+            }
+            (OutcomeWord::Reached, false) => format!("reached {}", place(&motor.at)),
+            (OutcomeWord::Short, false) => format!("short of it, at {}", place(&motor.at)),
         };
-        table.row([name.as_str(), &format!("{how} {}", place(&motor.at))]);
+        table.row([name.as_str(), &how]);
     }
     text + &table.text(room())
 }
@@ -79,7 +92,11 @@ fn status(status: &StatusReply) -> String {
         }
         more.extend(motor.holder.iter().map(|holder| format!("leased by {holder}")));
         more.extend(motor.fault.clone());
-        table.row([name.as_str(), &does, &place(&motor.at), &more.join("  ")]);
+        let at = match motor.speed {
+            Some(speed) => format!("{} {}", number(speed), motor.at.unit),
+            None => place(&motor.at),
+        };
+        table.row([name.as_str(), &does, &at, &more.join("  ")]);
     }
     text += &table.text(room());
     for one in &status.moves {

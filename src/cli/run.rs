@@ -32,6 +32,7 @@ pub(super) fn run(args: &RunArgs, quiet: bool) -> Result<u8, CliError> {
     let stops = signals::catch()?;
     let board = header::choose(args.backend)?;
     let checked = shared::check(&args.program, board, board.is_some())?;
+    checked.say_if_too_long(quiet);
     if args.backend == Choice::Auto && !quiet {
         logging::say(match board {
             Some(board) => format!("note: running on the header of this {}", board.name()),

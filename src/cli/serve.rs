@@ -12,8 +12,9 @@ use crate::board::Model;
 use crate::claim::Claim;
 use crate::config::{Config, ConfigErrors, Diagnostic, Source};
 use crate::machine::Machine;
-use crate::service::{ConfigFile, Journal, Places, runtime_folder, serve as serve_machine};
-use crate::sync::StopEvent;
+use crate::service::{
+    ConfigFile, Journal, Places, Reading, runtime_folder, serve as serve_machine,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,7 +54,9 @@ pub(super) fn serve(args: &ServeArgs, quiet: bool) -> Result<u8, CliError> {
     let stops = signals::catch()?;
     let board = header::choose(args.backend)?;
     let loaded = Config::from_file_for(&args.config, board).map_err(CliError::Config)?;
-    let errors = shared::plan_errors(&loaded.config, None, &|| false);
+    let shared::LookedAt { errors, too_long } =
+        shared::look_at_plans(&loaded.config, None, &|| false);
+    too_long.iter().for_each(|line| log::warn!("{line}"));
     if !errors.is_empty() {
         return Err(CliError::Config(loaded.errors(errors)));
     }
@@ -160,12 +163,17 @@ struct FileConfig {
 }
 
 impl ConfigFile for FileConfig {
-    fn read(&self, stop: &StopEvent) -> Result<Config, Vec<String>> {
+    fn read(&self, reading: &Reading) -> Result<Config, Vec<String>> {
         let told = |errors: ConfigErrors| {
             errors.diagnostics.iter().map(|d| first_line(&errors.source, d)).collect::<Vec<_>>()
         };
         let loaded = Config::from_file_for(&self.path, self.board).map_err(told)?;
-        let errors = shared::plan_errors(&loaded.config, None, &|| stop.is_set());
+        reading.has_text();
+        let shared::LookedAt { errors, too_long } =
+            shared::look_at_plans(&loaded.config, None, &|| reading.is_unwanted());
+        if !reading.is_unwanted() {
+            too_long.iter().for_each(|line| log::warn!("{line}"));
+        }
         if !errors.is_empty() {
             return Err(told(loaded.errors(errors)));
         }
@@ -175,7 +183,7 @@ impl ConfigFile for FileConfig {
         let outputs = None;
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         // A later reading may have put its own there.
-        if !stop.is_set() {
+        if !reading.is_unwanted() {
             *read = Some((loaded.source, outputs.unwrap_or_default()));
         }
         Ok(loaded.config)

@@ -13,7 +13,7 @@ use super::plot;
 use super::progress::ProgressLine;
 use super::trace_file::TraceFile;
 use super::{
-    CliError, DEFAULT_CONFIG, DONE, FAILED, HARDWARE, json, room, table, to_stdout, verify,
+    CliError, DEFAULT_CONFIG, DONE, FAILED, HARDWARE, json, logging, room, table, to_stdout, verify,
 };
 use crate::board::Model;
 use crate::config::{Action, AtStart, Config, Diagnostic, Loaded, MotorConfig, Source, StepConfig};
@@ -71,6 +71,15 @@ pub(super) struct Checked {
     pub preflight: Preflight,
 }
 
+impl Checked {
+    /// Says where not all of it was looked through.
+    pub fn say_if_too_long(&self, quiet: bool) {
+        if let Some(moves) = self.preflight.beyond.filter(|_| !quiet) {
+            logging::say(format_args!("note: {}", too_long(&self.program, moves)));
+        }
+    }
+}
+
 /// Reads the config and looks through the program; what is wrong with either is shown against the
 /// text. On hardware a program that moves an axis whose place nobody told is wrong, too.
 pub(super) fn check(
@@ -120,39 +129,72 @@ fn unknown_places(loaded: &Loaded, preflight: &Preflight) -> Vec<Diagnostic> {
         .collect()
 }
 
-/// What is wrong with any program of a config when it is run. Programs that others run are looked
+/// What was found when the programs of a config were looked through.
+#[derive(Debug, Default)]
+pub(super) struct LookedAt {
+    /// What is wrong.
+    pub errors: Vec<Diagnostic>,
+    /// A line for each program that is too long to be looked through to its end.
+    pub too_long: Vec<String>,
+}
+
+/// Looks through what any program of a config does when it is run. Programs that others run are looked
 /// through where they are run: from elsewhere they may not be possible. With the name of a program
 /// that is looked through alone, from the start of the machine.
 ///
 /// `stop` says that nobody wants to know any more.
-pub(super) fn plan_errors(
+pub(super) fn look_at_plans(
     config: &Config,
     program: Option<&str>,
     stop: &dyn Fn() -> bool,
-) -> Vec<Diagnostic> {
+) -> LookedAt {
     if let Some(name) = program {
-        return match choose_program(config, Some(name)) {
-            Ok(program) => diagnostics(&preflight(config, &program.name)),
-            Err(e) => vec![Diagnostic::of_file(e.to_string())],
+        let name = match choose_program(config, Some(name)) {
+            Ok(program) => &program.name,
+            Err(e) => {
+                let errors = vec![Diagnostic::of_file(e.to_string())];
+                return LookedAt { errors, ..LookedAt::default() };
+            }
         };
+        let looked = preflight(config, name);
+        let too_long = looked.beyond.map(|moves| too_long(name, moves)).into_iter().collect();
+        return LookedAt { errors: diagnostics(&looked), too_long };
     }
     let mut called = vec![false; config.programs.len()];
     config.programs.iter().for_each(|p| mark_called(&p.steps, &mut called));
     let first = config.programs.iter().zip(called).filter(|p| !p.1).map(|p| p.0.name.as_str());
-    let mut all: Vec<Diagnostic> = Vec::new();
+    let (mut all, mut not_at_all) = (LookedAt::default(), Vec::new());
     for (name, looked) in look_through_all(config, first, stop) {
-        if let Some(moves) = looked.beyond {
-            log::warn!(
-                "{name}: looked through as far as its first {moves} moves; what follows is checked as it comes"
-            );
-        }
+        let Some(looked) = looked else {
+            not_at_all.push(name);
+            continue;
+        };
+        all.too_long.extend(looked.beyond.map(|moves| too_long(name, moves)));
         for error in diagnostics(&looked) {
-            if !all.contains(&error) {
-                all.push(error);
+            if !all.errors.contains(&error) {
+                all.errors.push(error);
             }
         }
     }
+    if let [first, others @ ..] = not_at_all.as_slice() {
+        let (others, were) = match others.len() {
+            0 => (String::new(), "was"),
+            1 => (" and another program".to_owned(), "were"),
+            n => (format!(" and {n} other programs"), "were"),
+        };
+        all.too_long.push(format!(
+            "{first}{others} {were} not looked through, after so many moves of other programs; \
+             what they do is checked as it comes"
+        ));
+    }
     all
+}
+
+/// Says of a program that no more than so many of its moves were looked through.
+pub(super) fn too_long(program: &str, moves: u64) -> String {
+    format!(
+        "{program} was looked through as far as its first {moves} moves; what follows is checked as it comes"
+    )
 }
 
 fn mark_called(steps: &[StepConfig], called: &mut [bool]) {
@@ -163,7 +205,7 @@ fn mark_called(steps: &[StepConfig], called: &mut [bool]) {
             Action::Together(branches) => branches.iter().for_each(|b| mark_called(b, called)),
             // Where a program that mends a move begins, nobody knows before.
             Action::Move(action) => action.on_short.iter().for_each(|s| called[s.1] = true),
-            Action::Pause(_) | Action::Sweep(_) | Action::Keyframes(_) => {}
+            Action::Pause(_) | Action::Sweep(_) | Action::Keyframes(_) | Action::Spin(_) => {}
             Action::WaitFor(_) | Action::Trigger(_) => {}
         }
     }

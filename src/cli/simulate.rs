@@ -120,9 +120,14 @@ pub(super) fn simulate(args: &SimulateArgs, quiet: bool) -> Result<u8, CliError>
     motors.chain(stopped).try_for_each(|(option, name)| is_motor(&checked.config, option, name))?;
     let given = args.program.duration.map(|d| d.0);
     let duration = given.or(checked.preflight.duration.is_none().then_some(ENDLESS));
+    checked.say_if_too_long(quiet);
     if given.is_none() && duration.is_some() && !quiet {
+        let why = match checked.preflight.beyond {
+            Some(_) => "is that long",
+            None => "never ends",
+        };
         logging::say(format_args!(
-            "note: `{}` never ends: these are its first {}; `--for 10min` simulates more",
+            "note: `{}` {why}: these are its first {}; `--for 10min` simulates more",
             checked.program,
             Time(ENDLESS)
         ));

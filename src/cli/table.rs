@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use crate::config::MotorUnit;
 use crate::machine::{Cause, MotorReport, Outcome, Place, RunReport, RunResult};
 use crate::text::Columns;
 
@@ -28,6 +29,10 @@ pub(super) fn table(
 fn row(motor: &MotorReport) -> [String; 7] {
     let unit = motor.unit.symbol();
     let outcome = match (&motor.outcome, &motor.fault) {
+        // It has no place that it could be short of.
+        (Some(Outcome::Short { cause, .. }), _) if motor.unit == MotorUnit::Percent => {
+            cause.word().to_owned()
+        }
         (Some(Outcome::Short { by, cause }), _) => {
             format!("short by {} {unit} ({})", number(*by), cause.word())
         }
@@ -151,8 +156,8 @@ pub(super) fn number(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::MotorUnit;
     use super::*;
-    use crate::config::MotorUnit;
     use crate::motor::LatenessSummary;
 
     fn motor(name: &str, outcome: Option<Outcome>, place: Place) -> MotorReport {

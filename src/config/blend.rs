@@ -69,6 +69,8 @@ pub(super) fn blend(
     let (dimension, why) = match first?.0 {
         MotorUnit::Millimetre => (Dimension::Length, "since these axes are linear"),
         MotorUnit::Degree => (Dimension::Angle, "since these motors turn"),
+        // Its target has been refused.
+        MotorUnit::Percent => return None,
     };
     let blend = r.in_dimension(value, dimension, why)?;
     r.above_zero(value, blend).filter(|_| fine)

@@ -173,6 +173,26 @@ impl Servo {
         self.set("frequency", quoted(frequency))
     }
 
+    /// It turns continuously: its pulses are speeds, full speed backwards and forwards at the ends of their range.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use lockstep::config::{Config, Servo};
+    /// use lockstep::machine::{Jog, Machine};
+    /// use lockstep::units::SpeedShare;
+    ///
+    /// let half = SpeedShare::percent(50.0).unwrap_or_default();
+    /// let config = Config::build("cart").servo("wheel", Servo::on_gpio(18).continuous()).finish()?;
+    /// let mut machine = Machine::builder(config).virtual_time().build()?;
+    /// let jog = machine.jog(&Jog::lasting(Duration::from_millis(300)).at("wheel", half))?;
+    /// assert!(machine.wait(jog).all_reached());
+    /// assert_eq!(machine.position("wheel"), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn continuous(self) -> Servo {
+        self.set("continuous", "true".into())
+    }
+
     /// The longer pulse is the smaller angle.
     pub fn reversed(self) -> Servo {
         self.set("reverse", "true".into())

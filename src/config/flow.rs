@@ -206,6 +206,7 @@ impl Flow<'_, '_> {
             Action::Keyframes(all) => {
                 out.extend(all.iter().flat_map(|k| k.targets.iter().map(|t| t.motor)));
             }
+            Action::Spin(spin) => out.extend(spin.speeds.iter().map(|s| s.motor)),
             Action::Repeat(_, steps) => steps.iter().for_each(|s| self.motors_of(s, out)),
             Action::Together(branches) => {
                 branches.iter().flat_map(|b| b.iter()).for_each(|s| self.motors_of(s, out));
@@ -224,7 +225,7 @@ fn collect_runs(steps: &[StepConfig], out: &mut Vec<(usize, Span)>) {
             Action::Move(m) => out.extend(m.on_short.iter().map(|s| (s.1, step.span))),
             Action::Repeat(_, steps) => collect_runs(steps, out),
             Action::Together(branches) => branches.iter().for_each(|b| collect_runs(b, out)),
-            Action::Pause(_) | Action::Sweep(_) | Action::Keyframes(_) => {}
+            Action::Pause(_) | Action::Sweep(_) | Action::Keyframes(_) | Action::Spin(_) => {}
             Action::WaitFor(_) | Action::Trigger(_) => {}
         }
     }

@@ -35,8 +35,10 @@
 //! | | `max-speed` | `"600deg/s"` |
 //! | | `max-acceleration` | ten times `max-speed`, a second: full speed after a tenth of a second |
 //! | | `max-jerk` | ten times `max-acceleration`, a second |
-//! | | `startup`, `on-stop` | `"off"`, `"keep"` (`"release"` for a `continuous` servo) |
-//! | | `continuous` | `false`: its angle is a place, not a speed |
+//! | | `startup`, `on-stop` | `"off"`, `"keep"` |
+//! | | `continuous` | `false`: a pulse stands for an angle, not for a speed |
+//! | with `continuous = true` | `max-acceleration` | `"400%/s"`: full speed after a third of a second |
+//! | | `max-jerk` | ten times `max-acceleration`, a second |
 //! | `[axis.NAME]` | `enable`, `fault`, `mode`, `sleep`, `reset` | no such line |
 //! | | `gear-ratio`, `reverse`, `holds-load` | `"1"`, `false`, `false` |
 //! | | `max-jerk` | ten times `max-acceleration`, a second |
@@ -53,6 +55,10 @@
 //! | | `distance-per-revolution` | `"360deg"` with a `motor` |
 //! | | `at-rest` | `"hold"` |
 //!
+//! A servo with `continuous = true` turns: the ends of `pulse` are full speed backwards and forwards, their middle is
+//! neutral, and `trim` moves that. It has no `angle`, `max-speed`, `startup`, `on-stop`, `release-after` or `dead-band`.
+//! At rest it gets neutral pulses for 0.2 s, then none.
+//!
 //! `at-start` may be `"restored"`, and a servo's `startup` `"last"`: where it stood when the service last
 //! ended cleanly. Only the service keeps that.
 //!
@@ -63,6 +69,7 @@ mod blend;
 mod builder;
 pub mod coil_motors;
 mod coils;
+mod continuous;
 pub mod drivers;
 mod flow;
 mod load;
@@ -78,6 +85,7 @@ mod pwm_clock;
 mod reader;
 mod servo;
 mod source;
+mod spin;
 mod stepping;
 mod syntax;
 

@@ -15,18 +15,38 @@ pub(super) const KEYFRAMES: Key = key("keyframes", "[ { at = \"1s\", pan = \"0de
 
 const AT: Key = key("at", "\"1.5s\"");
 
+/// Refuses a place of a servo that turns continuously. False: it has been refused.
+fn has_places(r: &Reader<'_>, span: Span, motor: &ReadMotor) -> bool {
+    if motor.continuous {
+        r.error(
+            span,
+            format!("`{}` turns continuously, and can't go to a position", motor.name),
+            format!(
+                "write a step of its own, `{{ spin = {{ {} = \"50%\" }}, for = \"2s\" }}`",
+                motor.name
+            ),
+        );
+    }
+    !motor.continuous
+}
+
 /// A position or distance in a motor's unit. Where the motor's own table is wrong there is nothing to
 /// hold it against.
 fn in_motor_unit(r: &Reader<'_>, value: Value<'_>, motor: &ReadMotor) -> Option<f64> {
     let (dimension, why) = match motor.unit? {
         MotorUnit::Millimetre => (Dimension::Length, "since this axis is linear"),
         MotorUnit::Degree => (Dimension::Angle, "since this motor turns"),
+        // Whoever asks for a place of it has been told.
+        MotorUnit::Percent => return None,
     };
     r.in_dimension(value, dimension, why)
 }
 
 /// A position inside the motor's travel.
 fn position(r: &Reader<'_>, value: Value<'_>, motor: &ReadMotor) -> Option<f64> {
+    if !has_places(r, value.span(), motor) {
+        return None;
+    }
     let at = in_motor_unit(r, value, motor)?;
     if motor.rate_only {
         r.error(
@@ -212,6 +232,10 @@ pub(super) fn sweep(
             motors = None;
             continue;
         };
+        if !has_places(r, span_of(name), &names.motors[motor]) {
+            motors = None;
+            continue;
+        }
         let its = names.motors[motor].unit;
         if let (Some(its), Some((first, other))) = (its, unit)
             && its != first

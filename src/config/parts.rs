@@ -23,6 +23,8 @@ pub(super) struct ReadMotor {
     pub drive: Option<Drive>,
     /// It turns at a rate, and has no position to go to.
     pub rate_only: bool,
+    /// It is a servo whose pulses are speeds: nor has that one.
+    pub continuous: bool,
     pub pins: Vec<PinUse>,
     /// The PWM signal that it needs.
     pub pwm: Option<PwmUse>,
@@ -42,6 +44,7 @@ impl ReadMotor {
             on_lost_lease: LostLease::Stop,
             drive: None,
             rate_only: false,
+            continuous: false,
             pins: Vec::new(),
             pwm: None,
         }
@@ -214,6 +217,14 @@ pub(super) fn on_lost_lease(r: &Reader<'_>, value: Option<Value<'_>>, motor: &mu
             return r.choice(value, &[("stop", LostLease::Stop), ("hold", LostLease::Hold)]);
         }
         let linear = motor.unit == Some(MotorUnit::Millimetre);
+        if motor.continuous {
+            r.error(
+                value.span(),
+                format!("{} turns continuously and has no place to park at", motor.name),
+                "write \"stop\"",
+            );
+            return None;
+        }
         let inner = r.table(value, format!("`{}`", value.key.name))?;
         let at = r.required(&inner, key("park", if linear { "\"0mm\"" } else { "\"0deg\"" }));
         r.finish(&inner);

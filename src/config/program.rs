@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::moves::{KEYFRAMES, MOVE, SWEEP, keyframes, move_action, sweep};
 use super::parts::ReadMotor;
 use super::reader::{Key, Reader, Table, Value, key, list, span_of};
+use super::spin::{SPIN, spin};
 use super::*;
 
 const STEPS: Key = key("steps", "[ { pause = \"500ms\" } ]");
@@ -18,7 +19,8 @@ const WAIT_FOR: Key = key("wait-for", "[\"door-open\"]");
 const TIMEOUT: Key = key("timeout", "\"10s\"");
 const TRIGGER: Key = key("trigger", "\"part-ready\"");
 const TOGETHER: Key = key("together", "[ [ { run = \"wave\" } ], [ { run = \"nod\" } ] ]");
-const ACTIONS: [Key; 9] = [MOVE, PAUSE, SWEEP, KEYFRAMES, REPEAT, RUN, WAIT_FOR, TRIGGER, TOGETHER];
+const ACTIONS: [Key; 10] =
+    [MOVE, PAUSE, SWEEP, KEYFRAMES, SPIN, REPEAT, RUN, WAIT_FOR, TRIGGER, TOGETHER];
 
 /// The longest name of an event, in bytes; how many a step may wait for; and for how long.
 const LONGEST_EVENT: usize = 128;
@@ -96,6 +98,7 @@ fn step(r: &Reader<'_>, value: Value<'_>, names: &Names<'_>) -> Option<StepConfi
         "pause" => r.duration(value).map(Action::Pause),
         "sweep" => sweep(r, &table, value, names).map(Action::Sweep),
         "keyframes" => keyframes(r, value, names).map(Action::Keyframes),
+        "spin" => spin(r, &table, value, names).map(Action::Spin),
         "wait-for" => wait_for(r, &table, value).map(Action::WaitFor),
         "trigger" => event(r, value).map(Action::Trigger),
         "repeat" => repeat(r, &table, value, names),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::continuous;
 use super::output::{self, Asked};
 use super::parts::{self, PwmUse, ReadMotor};
 use super::reader::{Key, Reader, Table, key};
@@ -23,6 +24,7 @@ const DEAD_BAND: Key = key("dead-band", "\"2us\"");
 const CONTINUOUS: Key = key("continuous", "true");
 const STARTUP: Key = key("startup", "\"off\"");
 const STARTUP_ANGLE: Key = key("angle", "\"0deg\"");
+const ON_STOP: Key = key("on-stop", "\"keep\"");
 const PARK: Key = key("park", "\"0deg\"");
 const UNSAFE_RANGE: Key = key("unsafe-range", "true");
 const MAX_SPEED: Key = key("max-speed", "\"600deg/s\"");
@@ -35,39 +37,25 @@ const SAFE_PULSE: std::ops::RangeInclusive<i64> = 500_000..=2_500_000;
 /// What an SG90 does without load at 4.8 V: 60 degrees in 0.1 s.
 const DEFAULT_SPEED: f64 = 600.0;
 
+/// What every servo has, whatever its pulses stand for.
+pub(super) struct Common {
+    pub asked: Option<Asked>,
+    pub frequency: Option<Frequency>,
+    pub trim_ns: Option<i32>,
+    pub pulse: Option<(PulseWidth, PulseWidth)>,
+    pub reverse: Option<bool>,
+}
+
 pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
     let mut motor = ReadMotor::new(name, table.span);
+    let common = common(r, table, &mut motor);
+    if table.get(CONTINUOUS).and_then(|v| r.boolean(v)) == Some(true) {
+        return continuous::read(r, table, motor, common);
+    }
     motor.unit = Some(MotorUnit::Degree);
-
-    let asked = output::read(r, table, &mut motor);
-    let frequency = match table.get(FREQUENCY) {
-        None => Frequency::from_hertz(50.0),
-        Some(v) => r.quantity::<Frequency>(v).filter(|f| {
-            let fits = (20.0..=500.0).contains(&f.hertz());
-            if !fits {
-                r.out_of_range(v, "servos listen between 20Hz and 500Hz, hobby servos at 50Hz");
-            }
-            fits
-        }),
-    };
-    let period = frequency.map(Frequency::period);
-    let trim_ns = match table.get(TRIM) {
-        None => Some(0),
-        Some(v) => r.parsed(v, |t| Quantity::parse_as(t, Dimension::Time)).and_then(|seconds| {
-            let nanos = (seconds * 1e9).round();
-            if nanos.abs() > 1e6 {
-                r.out_of_range(v, "it must lie between -1000us and 1000us");
-                return None;
-            }
-            Some(nanos as i32)
-        }),
-    };
-    let unsafe_range = table.get(UNSAFE_RANGE).map_or(Some(false), |v| r.boolean(v));
-    let pulse = pulse(r, table, name, period, trim_ns, unsafe_range);
     let travel = angle(r, table, name);
     motor.travel = travel;
 
-    let reverse = table.get(key("reverse", "true")).map_or(Some(false), |v| r.boolean(v));
     let dead_band = table.get(DEAD_BAND).map_or(Some(0), |v| {
         let width = r.quantity::<PulseWidth>(v)?.as_nanos();
         if width == 0 || width > 50_000 {
@@ -80,16 +68,8 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
         Some(width)
     });
     let startup = table.get(STARTUP).map_or(Some(Startup::Off), |v| startup(r, v, travel));
-    let continuous = table.get(CONTINUOUS).map_or(Some(false), |v| r.boolean(v));
-    // One that turns as long as it has a signal is not at rest while it keeps it.
-    let after_stop = if continuous == Some(true) { ServoStop::Release } else { ServoStop::Keep };
-    let on_stop =
-        table.get(key("on-stop", "\"keep\"")).map_or(Some(after_stop), |v| on_stop(r, v, travel));
-    let turns = (
-        "a continuous servo is never released at rest: its angle is a speed, which it keeps",
-        "leave out `release-after`, or `continuous`",
-    );
-    parts::release_after(r, table, &mut motor, (continuous == Some(true)).then_some(turns));
+    let on_stop = table.get(ON_STOP).map_or(Some(ServoStop::Keep), |v| on_stop(r, v, travel));
+    parts::release_after(r, table, &mut motor, None);
     parts::on_lost_lease(r, table.get(parts::ON_LOST_LEASE), &mut motor);
     power::current(r, table, &mut motor);
     let why = "since a servo turns";
@@ -101,6 +81,67 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
     let acceleration =
         limit(MAX_ACCELERATION, Dimension::AngularAcceleration, speed.map(|s| s * 10.0));
     let jerk = limit(MAX_JERK, Dimension::AngularJerk, acceleration.map(|a| a * 10.0));
+    motor.limits = parts::limits(speed, acceleration, jerk);
+    let ends = travel.map(|t| (t.min, t.max));
+    let set = ends.zip(dead_band).zip(startup.zip(on_stop));
+    let set = set.map(|((ends, dead_band), (startup, on_stop))| Set {
+        ends,
+        dead_band,
+        continuous: false,
+        startup,
+        on_stop,
+    });
+    finish(r, table, motor, common, set)
+}
+
+/// What a servo's pulses stand for, and what it does with them.
+pub(super) struct Set {
+    /// What the two ends of the range stand for: degrees, or percent.
+    pub ends: (f64, f64),
+    pub dead_band: u32,
+    pub continuous: bool,
+    pub startup: Startup,
+    pub on_stop: ServoStop,
+}
+
+fn common(r: &Reader<'_>, table: &Table<'_>, motor: &mut ReadMotor) -> Common {
+    let asked = output::read(r, table, motor);
+    let frequency = match table.get(FREQUENCY) {
+        None => Frequency::from_hertz(50.0),
+        Some(v) => r.quantity::<Frequency>(v).filter(|f| {
+            let fits = (20.0..=500.0).contains(&f.hertz());
+            if !fits {
+                r.out_of_range(v, "servos listen between 20Hz and 500Hz, hobby servos at 50Hz");
+            }
+            fits
+        }),
+    };
+    let trim_ns = match table.get(TRIM) {
+        None => Some(0),
+        Some(v) => r.parsed(v, |t| Quantity::parse_as(t, Dimension::Time)).and_then(|seconds| {
+            let nanos = (seconds * 1e9).round();
+            if nanos.abs() > 1e6 {
+                r.out_of_range(v, "it must lie between -1000us and 1000us");
+                return None;
+            }
+            Some(nanos as i32)
+        }),
+    };
+    let unsafe_range = table.get(UNSAFE_RANGE).map_or(Some(false), |v| r.boolean(v));
+    let period = frequency.map(Frequency::period);
+    let pulse = pulse(r, table, &motor.name, period, trim_ns, unsafe_range);
+    let reverse = table.get(key("reverse", "true")).map_or(Some(false), |v| r.boolean(v));
+    Common { asked, frequency, trim_ns, pulse, reverse }
+}
+
+/// The motor, once every key of its table has been looked at.
+pub(super) fn finish(
+    r: &Reader<'_>,
+    table: &Table<'_>,
+    mut motor: ReadMotor,
+    common: Common,
+    set: Option<Set>,
+) -> ReadMotor {
     for (key, inside) in [(ALLOW_JITTER, "soft-pwm"), (CLOCK_CORRECTION, "pwm")] {
         // Not one of its keys, unless it is there.
         if table.entries.contains_key(key.name)
@@ -114,9 +155,8 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
         }
     }
     r.finish(table);
-
-    motor.limits = parts::limits(speed, acceleration, jerk);
-    let output = match asked {
+    let period = common.frequency.map(Frequency::period);
+    let output = match common.asked {
         None => None,
         Some(Asked::Soft { gpio, allow_jitter }) => Some(ServoOutput::Soft { gpio, allow_jitter }),
         Some(Asked::Pwm { output, span, correction }) => {
@@ -133,21 +173,20 @@ pub(super) fn read(r: &Reader<'_>, name: &str, table: &Table<'_>) -> ReadMotor {
         }
     };
     motor.drive = (|| {
-        let (pulse_min, pulse_max) = pulse?;
-        let travel = travel?;
+        let ((pulse_min, pulse_max), set) = (common.pulse?, set?);
         Some(Drive::Servo(ServoDrive {
             output: output?,
             period: period?,
             pulse_min,
             pulse_max,
-            angle_min: travel.min,
-            angle_max: travel.max,
-            trim_ns: trim_ns?,
-            reverse: reverse?,
-            dead_band: dead_band?,
-            continuous: continuous?,
-            startup: startup?,
-            on_stop: on_stop?,
+            angle_min: set.ends.0,
+            angle_max: set.ends.1,
+            trim_ns: common.trim_ns?,
+            reverse: common.reverse?,
+            dead_band: set.dead_band,
+            continuous: set.continuous,
+            startup: set.startup,
+            on_stop: set.on_stop,
         }))
     })();
     motor

@@ -78,6 +78,25 @@ pub fn end_signal(
     Ok(off)
 }
 
+/// Gives a PWM signal another width without cutting a pulse, and waits until it can be written: after a falling edge, or
+/// for one period where none is seen.
+///
+/// # Errors
+///
+/// The back end refused the write.
+pub fn change_signal(
+    channel: &mut dyn PwmChannel,
+    width: PulseWidth,
+    period: Duration,
+    clock: &Clock,
+) -> Result<Instant, HalError> {
+    let mut watch = PhaseWatch::new(clock.now(), period);
+    while !watch.may_write(channel.level(), clock.now()) {
+        pause(clock, LOOK);
+    }
+    channel.set_width(width)
+}
+
 /// Ends a PWM signal whose phase is known: waits until `low`, which lies in a low phase, writes width 0,
 /// and disables a whole period later. Otherwise as [`end_signal`].
 ///

@@ -25,7 +25,7 @@ mod waveform;
 
 pub use backend::{Backend, OnEdge, OutputStart};
 pub(crate) use ending::wait_until;
-pub use ending::{PhaseWatch, end_signal, end_signal_in_low};
+pub use ending::{PhaseWatch, change_signal, end_signal, end_signal_in_low};
 pub use error::{Cause, HalError};
 #[cfg(feature = "cli")]
 pub(crate) use identify::identify;
@@ -91,44 +91,6 @@ impl Level {
     }
 }
 
-/// When the edges that a motor asks for leave the pin.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Emission {
-    /// At once, when the call is made.
-    Immediate,
-    /// From a queue in hardware that holds up to `horizon` of the future and takes `flush` to empty.
-    Queued {
-        /// How far ahead edges are accepted.
-        horizon: Duration,
-        /// How long a flush takes.
-        flush: Duration,
-    },
-}
-
-/// What decides the moment of an edge.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum JitterClass {
-    /// Exact by construction: virtual time.
-    None,
-    /// A hardware timer.
-    Hardware,
-    /// The wake-up of the motor's thread.
-    Thread,
-}
-
-/// What a back end can do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Capabilities {
-    /// When edges leave the pin.
-    pub emission: Emission,
-    /// Whether the number of pulses is known exactly.
-    pub exact_count: bool,
-    /// The smallest difference in time or width it can make.
-    pub resolution: Duration,
-    /// What decides the moment of an edge.
-    pub jitter: JitterClass,
-}
-
 /// Where the instants come from: the machine's monotonic clock, or virtual time.
 ///
 /// Cheap to clone; every clone of a virtual clock shows the same time.
@@ -180,8 +142,8 @@ impl Clock {
 /// leaves a running signal as it is, so whoever owns the channel ends the signal first
 /// ([`end_signal`], or the same steps one by one).
 pub trait PwmChannel: Send {
-    /// What this channel can do.
-    fn capabilities(&self) -> Capabilities;
+    /// The coarsest tick that a period or a width is rounded to.
+    fn resolution(&self) -> Duration;
 
     /// Starts the signal: period first, then width, then enable. Returns an instant at which it
     /// surely ran.
@@ -246,9 +208,6 @@ pub trait PwmChannel: Send {
 
 /// A digital output.
 pub trait OutputLine: Send {
-    /// What this line can do.
-    fn capabilities(&self) -> Capabilities;
-
     /// Sets the level. Returns an instant at which the edge had surely happened: a pulse timed from
     /// it is never shorter than meant.
     ///
@@ -278,8 +237,8 @@ pub trait InputLine: Send {
 }
 
 impl<T: PwmChannel + ?Sized> PwmChannel for Box<T> {
-    fn capabilities(&self) -> Capabilities {
-        (**self).capabilities()
+    fn resolution(&self) -> Duration {
+        (**self).resolution()
     }
     fn start(&mut self, period: Duration, width: PulseWidth) -> Result<Instant, HalError> {
         (**self).start(period, width)
@@ -308,9 +267,6 @@ impl<T: PwmChannel + ?Sized> PwmChannel for Box<T> {
 }
 
 impl<T: OutputLine + ?Sized> OutputLine for Box<T> {
-    fn capabilities(&self) -> Capabilities {
-        (**self).capabilities()
-    }
     #[inline]
     fn set(&mut self, level: Level) -> Result<Instant, HalError> {
         (**self).set(level)

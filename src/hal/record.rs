@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Capabilities, HalError, Level, OutputLine, PwmChannel, Waveform};
+use super::{HalError, Level, OutputLine, PwmChannel, Waveform};
 use crate::units::{Instant, PulseWidth};
 
 /// Takes the edges of one signal, in the order of time.
@@ -37,10 +37,6 @@ impl<L: OutputLine, S: EdgeSink> RecordedOutput<L, S> {
 }
 
 impl<L: OutputLine, S: EdgeSink> OutputLine for RecordedOutput<L, S> {
-    fn capabilities(&self) -> Capabilities {
-        self.line.capabilities()
-    }
-
     #[inline]
     fn set(&mut self, level: Level) -> Result<Instant, HalError> {
         let before = self.line.level();
@@ -85,8 +81,8 @@ impl<L: PwmChannel, S: EdgeSink> RecordedPwm<L, S> {
 }
 
 impl<L: PwmChannel, S: EdgeSink> PwmChannel for RecordedPwm<L, S> {
-    fn capabilities(&self) -> Capabilities {
-        self.channel.capabilities()
+    fn resolution(&self) -> Duration {
+        self.channel.resolution()
     }
 
     fn start(&mut self, period: Duration, width: PulseWidth) -> Result<Instant, HalError> {

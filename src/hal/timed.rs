@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Capabilities, HalError, Level, PwmChannel};
+use super::{HalError, Level, PwmChannel};
 use crate::board::PwmTiming;
 use crate::units::{Instant, PulseWidth};
 
@@ -45,10 +45,9 @@ impl<C: PwmChannel> TimedPwm<C> {
 }
 
 impl<C: PwmChannel> PwmChannel for TimedPwm<C> {
-    fn capabilities(&self) -> Capabilities {
-        let inner = self.channel.capabilities();
+    fn resolution(&self) -> Duration {
         let step = Duration::from_nanos(self.timing.step().round() as u64);
-        Capabilities { resolution: inner.resolution.max(step), ..inner }
+        self.channel.resolution().max(step)
     }
 
     fn start(&mut self, period: Duration, width: PulseWidth) -> Result<Instant, HalError> {

@@ -1,7 +1,7 @@
 //! What whoever drives a machine turn by turn asks of it, beside moves: what is under way, and what a motor is
 //! told at rest.
 
-use super::{Machine, MotorOutcome, MoveError, Place};
+use super::{Machine, MoveError, Place};
 use crate::config::Config;
 use crate::motor::{Command, MotorIndex, MoveId};
 use crate::moves::Start;
@@ -58,6 +58,7 @@ impl Machine {
         }
         self.tell_book(|book| book.forget_enable(index));
         self.command(index, Command::Release)?;
+        self.tell_book(|book| book.mark_switched(index, false));
         let state = &mut self.book.motors[index];
         state.powered = false;
         match self.book.models[index].steps {
@@ -80,6 +81,7 @@ impl Machine {
         if self.tell_book(|book| book.enable(index))? {
             self.command(index, Command::Enable)?;
             self.book.motors[index].powered = true;
+            self.tell_book(|book| book.mark_switched(index, true));
         }
         Ok(())
     }
@@ -130,11 +132,6 @@ impl Machine {
     /// Whether nothing of a move moves: it has ended, or is held and has come to rest.
     pub fn is_at_rest(&self, id: MoveId) -> bool {
         self.book.is_at_rest(id)
-    }
-
-    /// The next outcome of a move that was not handed out, without waiting for one.
-    pub fn poll_outcome(&mut self, id: MoveId) -> Option<MotorOutcome> {
-        self.take_outcome(id)
     }
 
     /// Whether a program that moves this motor may begin.

@@ -43,6 +43,15 @@ impl Host for Machine {
         self.start_targets(targets, spec)
     }
 
+    fn start_spin(
+        &mut self,
+        speeds: &[(MotorIndex, f64)],
+        lasts: Duration,
+    ) -> Result<MoveId, MoveError> {
+        let owner = self.acting.clone();
+        self.tell_book(|book| book.start_jog(speeds, lasts, &owner))
+    }
+
     fn start_run(
         &mut self,
         motors: Vec<MotorIndex>,

@@ -344,6 +344,12 @@ impl Machine {
         self.tell_book(|book| book.hold_which(which(motors)))
     }
 
+    /// The same of the moves and programs that there are, and not of what is asked for later.
+    pub(crate) fn hold_under_way(&mut self, motors: &[MotorIndex]) -> Touched {
+        self.hear_out();
+        self.tell_book(|book| book.hold_under_way(which(motors)))
+    }
+
     /// On from a hold.
     pub(crate) fn resume_those(&mut self, motors: &[MotorIndex]) -> Result<Touched, MoveError> {
         self.hear_out();

@@ -37,6 +37,8 @@ pub struct ProgramRun {
     branch: Branch,
     begun: Instant,
     stopped: bool,
+    /// It was looked through no further than so many moves.
+    checked: Option<u64>,
     /// Its motors are its own as long as this lives.
     _claim: Alive,
 }
@@ -59,6 +61,8 @@ pub struct ProgramEnd {
     pub result: RunResult,
     /// From its start on.
     pub duration: Duration,
+    /// It was looked through no further than so many moves; what followed was checked as it came.
+    pub checked_moves: Option<u64>,
     /// Motors that fell short and were not rescued, in the order they did.
     pub shorts: Vec<MotorOutcome>,
     /// What else went wrong, in words: moves that were refused, events that did not come.
@@ -113,12 +117,19 @@ impl ProgramRun {
         let claim = machine.tell_book(|book| book.claim(&name, motors));
         let claim = claim.map_err(MachineError::from)?;
         let begun = machine.now();
-        Ok(Some(ProgramRun { program, branch, begun, stopped: false, _claim: claim }))
+        let (stopped, checked) = (false, looked.preflight.beyond);
+        Ok(Some(ProgramRun { program, branch, begun, stopped, checked, _claim: claim }))
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
         self.program.name()
+    }
+
+    /// It was looked through no further than so many moves, and what follows is checked as it comes; `None`: it was
+    /// looked through to its end.
+    pub fn checked_moves(&self) -> Option<u64> {
+        self.checked
     }
 
     /// The config that it goes by.
@@ -147,6 +158,16 @@ impl ProgramRun {
 
     /// Goes on as far as it can and may in one turn. A stop of the machine stops it, too.
     pub fn poll(&mut self, machine: &mut Machine) -> ProgramTurn {
+        self.poll_within(machine, &mut Allowance::default()).0
+    }
+
+    /// The same within what all programs together may do in a turn. True: it has more to do at once, but not in this
+    /// turn.
+    pub(crate) fn poll_within(
+        &mut self,
+        machine: &mut Machine,
+        allowance: &mut Allowance,
+    ) -> (ProgramTurn, bool) {
         let name: Arc<str> = self.program.name().into();
         // Also where a verb for one of its motors has stopped it.
         let over = machine.book.claim_state(&name) == Some(ClaimState::Ending);
@@ -154,18 +175,18 @@ impl ProgramRun {
             self.stop(machine);
         }
         let before = machine.acts_for(Owner::Program(name.clone()));
-        let turn = self.branch.poll(machine, &mut Allowance::default());
+        let turn = self.branch.poll(machine, allowance);
         machine.acts_for(before);
         if turn == Turn::Done {
             machine.tell_book(|book| book.unclaim(&name));
-            return ProgramTurn::Ended(self.end(machine));
+            return (ProgramTurn::Ended(self.end(machine)), false);
         }
         // What it has used for the last time is free.
         let left = self.motors_left();
         machine.tell_book(|book| book.claim_only(&name, &left));
         match turn {
-            Turn::Wait(until) => ProgramTurn::Wait(until),
-            Turn::Again | Turn::Done => ProgramTurn::Wait(machine.now()),
+            Turn::Wait(until) => (ProgramTurn::Wait(until), false),
+            Turn::Again | Turn::Done => (ProgramTurn::Wait(machine.now()), true),
         }
     }
 
@@ -181,6 +202,7 @@ impl ProgramRun {
             program: self.name().to_owned(),
             result,
             duration: machine.now().since(self.begun),
+            checked_moves: self.checked,
             shorts: std::mem::take(&mut self.branch.shorts),
             complaints: std::mem::take(&mut self.branch.complaints),
         }

@@ -70,6 +70,9 @@ impl Machine {
     fn servo_at_rest(&self, servo: &str) -> Result<(MotorIndex, ServoDrive), MoveError> {
         let index = self.at_rest(servo)?;
         match &self.book.config.motors[index].drive {
+            Drive::Servo(drive) if drive.continuous => {
+                Err(MoveError::Continuous { motor: servo.to_owned() })
+            }
             Drive::Servo(drive) => Ok((index, drive.clone())),
             _ => Err(MoveError::NoPulses { motor: servo.to_owned() }),
         }

@@ -128,56 +128,69 @@ impl Machine {
     /// after old ones had been closed, those are opened again; a motor of which that can't be done has
     /// a fault.
     pub fn reload(&mut self, new: Config, numbered: bool) -> Result<Reloaded, ReloadError> {
+        self.reload_shared(&Arc::new(new), numbered)
+    }
+
+    /// The same with a config that somebody keeps, and gives back when it is not taken.
+    pub(crate) fn reload_shared(
+        &mut self,
+        new: &Arc<Config>,
+        numbered: bool,
+    ) -> Result<Reloaded, ReloadError> {
         self.hear_out();
-        self.may_reload(&new, numbered)?;
-        let motors = self.difference(&new);
+        self.may_reload(new, numbered)?;
+        let motors = self.difference(new);
         let old = self.book.config.clone();
         let index = |c: &Config, names: &[String]| -> Vec<MotorIndex> {
             names.iter().filter_map(|n| c.motor_index(n)).collect()
         };
         let mut retiring = index(&old, &motors.reopened);
         retiring.extend(index(&old, &motors.removed));
-        let mut opening = index(&new, &motors.reopened);
-        opening.extend(index(&new, &motors.added));
+        let mut opening = index(new, &motors.reopened);
+        opening.extend(index(new, &motors.added));
         // What can be opened while the old is still there comes first: if it is refused, nothing has
         // been touched.
         let gone = ports(&old, &retiring);
         let free = |&m: &MotorIndex| {
-            ports(&new, &[m]).iter().all(|port| !gone.iter().any(|old| collide(port, old)))
+            ports(new, &[m]).iter().all(|port| !gone.iter().any(|old| collide(port, old)))
         };
         let (early, late): (Vec<_>, Vec<_>) = opening.into_iter().partition(free);
-        let names = self.signals(&new);
-        let carried: Vec<_> = retiring.iter().map(|&m| self.carry(m, &new)).collect();
-        let back: Vec<_> = retiring.iter().map(|&m| self.carry_back(m, &new)).collect();
-        let fresh = self.open_some(&new, &names, &early, &carried);
-        let fresh = fresh.inspect_err(|_| self.roster.close_lines(&old, &new))?;
-        let mut held = self.hold_power(&retiring, &back, &new);
-        let result = match self.end_loops(&retiring, &carried) {
+        let names = self.signals(new);
+        let carried: Vec<_> = retiring.iter().map(|&m| self.carry(m, new)).collect();
+        let back: Vec<_> = retiring.iter().map(|&m| self.carry_back(m, new)).collect();
+        let fresh = self.open_some(new, &names, &early, &carried);
+        let fresh = fresh.inspect_err(|_| self.roster.close_lines(&old, new))?;
+        let mut held = self.hold_power(&retiring, &back, new);
+        // What waits for them waits on for those that come after them.
+        self.book.away = retiring.iter().copied().collect();
+        let ended = self.end_loops(&retiring, &carried);
+        self.book.away.clear();
+        let result = match ended {
             Ok(()) => {
                 // Not those that have been opened just now.
                 let was = |gpio| line(&old, gpio);
                 self.roster
                     .enables
-                    .retain(|&gpio, _| was(gpio).is_none() || was(gpio) == line(&new, gpio));
-                self.open_some(&new, &names, &late, &carried)
+                    .retain(|&gpio, _| was(gpio).is_none() || was(gpio) == line(new, gpio));
+                self.open_some(new, &names, &late, &carried)
             }
             Err(e) => Err(e),
         };
         let result = match result {
             Ok(more) => self.start_loops(fresh.into_iter().chain(more).collect()),
             Err(e) => {
-                self.close(&new, fresh);
+                self.close(new, fresh);
                 Err(e)
             }
         };
         let done = match result {
             Ok(started) => {
-                self.take_config(new, started, &carried, &motors);
+                self.take_config(new.clone(), started, &carried, &motors);
                 Ok(Reloaded { motors })
             }
             Err(error) => {
-                self.roster.close_lines(&old, &new);
-                early.iter().chain(&late).for_each(|&m| self.roster.forget_pwm(&new, m));
+                self.roster.close_lines(&old, new);
+                early.iter().chain(&late).for_each(|&m| self.roster.forget_pwm(new, m));
                 self.restore(&retiring, &back);
                 Err(error.into())
             }
@@ -201,8 +214,10 @@ impl Machine {
             return Err(ReloadError::Finished);
         }
         let motors = self.difference(new);
-        if self.recorder.is_on() {
-            return Err(ReloadError::Restart { what: "the config of a machine that is traced" });
+        if self.recorder.is_on() && !self.has_same_signals(new) {
+            return Err(ReloadError::Restart {
+                what: "which outputs there are, while they are traced,",
+            });
         }
         if self.book.config.machine.spin != new.machine.spin {
             return Err(ReloadError::Restart { what: "`spin` of [machine]" });
@@ -245,10 +260,22 @@ impl Machine {
         Ok(())
     }
 
-    /// The trace's names for these motors. Nothing is recorded under them: see [`Machine::may_reload`].
+    /// The trace's names for these motors. Where there is a trace they are the same as before: see
+    /// [`Machine::may_reload`].
     fn signals(&self, config: &Config) -> Signals {
+        self.declared(config).1
+    }
+
+    fn declared(&self, config: &Config) -> (TraceBuilder, Signals) {
         let real_time = !self.roster.fleet.clock().is_virtual();
-        Signals::declare(&mut TraceBuilder::new(self.now()), config, real_time)
+        let mut builder = TraceBuilder::new(self.now());
+        let names = Signals::declare(&mut builder, config, real_time);
+        (builder, names)
+    }
+
+    fn has_same_signals(&self, new: &Config) -> bool {
+        let (old, new) = (self.declared(&self.book.config).0, self.declared(new).0);
+        old.signals() == new.signals()
     }
 
     /// What a motor takes along into the new config, where it is opened anew.
@@ -499,12 +526,12 @@ impl Machine {
     /// From now on the new config holds.
     fn take_config(
         &mut self,
-        new: Config,
+        new: Arc<Config>,
         started: Vec<Started>,
         carried: &[Carried],
         difference: &Difference,
     ) {
-        let (old, new) = (self.book.config.clone(), Arc::new(new));
+        let old = self.book.config.clone();
         let mut states: Vec<_> =
             std::mem::take(&mut self.book.motors).into_iter().map(Some).collect();
         let mut lines = std::mem::take(&mut self.roster.fault_lines);
@@ -554,12 +581,14 @@ impl Machine {
         }
         state.place = carried.place;
         state.uncounted = carried.uncounted;
-        if let Some(count) = carried.count {
-            state.telemetry.set_steps(count);
-            if let Err(e) = self.roster.fleet.send(motor, Command::SetCount(count)) {
-                log::error!("{e}");
-                self.tell_book(|book| book.lose_place(motor));
-            }
+        let Some(count) = carried.count else {
+            // Its steps are others: the trace has where it counts from now on.
+            return self.tell_book(|book| book.counts_anew(motor));
+        };
+        state.telemetry.set_steps(count);
+        if let Err(e) = self.roster.fleet.send(motor, Command::SetCount(count)) {
+            log::error!("{e}");
+            self.tell_book(|book| book.lose_place(motor));
         }
     }
 

@@ -38,12 +38,33 @@ use super::{LONGEST, Limits, PlanError, State, Trajectory, seconds};
 /// ```
 pub struct Planner {
     engine: Engine<Ruckig<1, ThrowErrorHandler>>,
+    /// How many plans it was asked for.
+    #[cfg(test)]
+    made: u64,
 }
 
 impl Planner {
     /// A planner.
     pub fn new() -> Self {
-        Planner { engine: Engine { solver: Solver::new() } }
+        Planner {
+            engine: Engine { solver: Solver::new() },
+            #[cfg(test)]
+            made: 0,
+        }
+    }
+
+    fn engine(&mut self) -> &mut Engine<Ruckig<1, ThrowErrorHandler>> {
+        #[cfg(test)]
+        {
+            self.made += 1;
+        }
+        &mut self.engine
+    }
+
+    /// How many plans it was asked for.
+    #[cfg(test)]
+    pub(crate) fn made(&self) -> u64 {
+        self.made
     }
 
     /// The fastest way from a state to rest at `target`.
@@ -63,7 +84,7 @@ impl Planner {
         target: f64,
         limits: Limits,
     ) -> Result<Trajectory, PlanError> {
-        self.engine.position(from, target, limits)
+        self.engine().position(from, target, limits)
     }
 
     /// On to rest at `target`, for a motion that may be faster than its limit, which is lower now: it
@@ -91,7 +112,7 @@ impl Planner {
         target: f64,
         limits: Limits,
     ) -> Result<Trajectory, PlanError> {
-        self.engine.onward(from, target, limits)
+        self.engine().onward(from, target, limits)
     }
 
     /// The fastest way from a state to rest, wherever that ends.
@@ -100,7 +121,7 @@ impl Planner {
     ///
     /// As [`to_position`](Planner::to_position).
     pub fn to_rest(&mut self, from: State, limits: Limits) -> Result<Trajectory, PlanError> {
-        self.engine.rest(from, limits)
+        self.engine().rest(from, limits)
     }
 
     /// From a state to rest at a whole number, at the place where it can stop or beyond: never by turning
@@ -122,7 +143,7 @@ impl Planner {
     ///
     /// As [`to_position`](Planner::to_position).
     pub fn to_rest_ahead(&mut self, from: State, limits: Limits) -> Result<Trajectory, PlanError> {
-        self.engine.rest_ahead(from, 0.0, limits)
+        self.engine().rest_ahead(from, 0.0, limits)
     }
 
     /// From a state to a velocity, in the least time, on at that until `lasts` nanoseconds are over, and to
@@ -150,7 +171,7 @@ impl Planner {
         limits: Limits,
         whole: bool,
     ) -> Result<Trajectory, PlanError> {
-        self.engine.cruise(from, velocity, lasts, limits, whole)
+        self.engine().cruise(from, velocity, lasts, limits, whole)
     }
 }
 

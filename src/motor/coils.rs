@@ -181,7 +181,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::hal::{Capabilities, Emission, JitterClass};
 
     /// Every write to any of the lines, in their order: the coils that are on after it.
     type Log = Arc<Mutex<Vec<u8>>>;
@@ -196,11 +195,6 @@ mod tests {
     }
 
     impl OutputLine for Line {
-        fn capabilities(&self) -> Capabilities {
-            let (emission, jitter) = (Emission::Immediate, JitterClass::None);
-            let resolution = std::time::Duration::ZERO;
-            Capabilities { emission, exact_count: true, resolution, jitter }
-        }
         fn set(&mut self, level: Level) -> Result<Instant, HalError> {
             let mut left = self.refuse.lock().unwrap();
             *left = left.saturating_sub(1);

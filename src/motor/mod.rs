@@ -8,13 +8,15 @@
 //! - *epoch*: the instant at which a move's time line starts, fixed by the barrier.
 //! - *due*: when an edge should leave the pin by the plan: epoch + time on the trajectory.
 //! - *lateness*: how long after its due an edge left.
-//! - *native unit*: what a motor's trajectories are in: steps for an axis, degrees for a servo.
+//! - *native unit*: what a motor's trajectories are in: steps for an axis, degrees for a servo, for one that turns
+//!   continuously percent of full speed (its velocity) and percent x seconds (its position, which means nothing).
 
 mod change;
 mod coils;
 mod limits;
 mod orders;
 mod part;
+mod pulse_map;
 mod pulses;
 mod pwm_clock;
 mod servo;
@@ -34,9 +36,10 @@ pub use crate::sync::{Gate, Verdict};
 pub use change::{Change, Then};
 pub use coils::{Coils, CoilsSetup, Phases};
 pub use limits::{Limit, MotorLimits};
+pub use pulse_map::{PulseMap, PulseOf};
 pub use pulses::{Pulses, PulsesSetup};
 pub use pwm_clock::{Doubt, DriverLines, PwmClock, PwmClockSetup, PwmRate, provable_rate};
-pub use servo::{PulseMap, Servo, ServoSetup};
+pub use servo::{Servo, ServoSetup};
 pub use soft_servo::{SoftServo, SoftServoSetup};
 pub use step_output::{StepOutput, Turn};
 pub use stepper::{Stepper, StepperSetup};
@@ -381,10 +384,6 @@ impl Default for Leads {
 ///
 ///     fn on_input(&mut self, _: Input, _active: bool, _at: Instant) {}
 ///
-///     fn position_at(&self, _: Instant) -> f64 {
-///         f64::from(u8::from(self.line.level().is_high()))
-///     }
-///
 ///     fn make_safe(&mut self) {
 ///         self.motion = None; // a ticket dropped here breaks its barrier: nobody waits for us
 ///         let _ = self.line.set(Level::Low);
@@ -410,10 +409,6 @@ pub trait Motor: Send {
     /// An input changed, and that is confirmed: `active` says whether its meaning holds, `at` when its first edge
     /// was.
     fn on_input(&mut self, input: Input, active: bool, at: Instant);
-
-    /// Where the motor is commanded to be at `t`, in its native unit. Without feedback no more can be
-    /// known.
-    fn position_at(&self, t: Instant) -> f64;
 
     /// How long before an instant the motor has to be told of what happens there.
     fn leads(&self) -> Leads {
@@ -481,3 +476,5 @@ const BARRIER_POLL_NANOS: u64 = 200_000;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod turning_tests;

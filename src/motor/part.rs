@@ -205,14 +205,6 @@ impl<E> Part<E> {
         }
     }
 
-    /// The trajectory's position at `t`, while it runs.
-    pub fn position_at(&self, t: Instant) -> Option<f64> {
-        match &self.phase {
-            Phase::Running(run) => Some(run.trajectory.state_at(t.nanos_since(run.zero)).position),
-            _ => None,
-        }
-    }
-
     /// The trajectory has ended and its last edge is out. False: the part is not over, since it holds
     /// here until the next change.
     pub fn end(&mut self, at: Instant, out: &mut Outbox) -> bool {

@@ -3,65 +3,13 @@ use std::time::Duration;
 
 use super::orders::Orders;
 use super::part::{Met, Part, Stage};
+use super::pulse_map::{LAST_NEUTRAL, check};
 use super::{
-    Command, FaultKind, Input, Limit, Motor, MotorLimits, Outbox, Report, Telemetry, Verdict, Wake,
+    Command, FaultKind, Input, Motor, MotorLimits, MoveId, Outbox, PulseMap, PulseOf, Report,
+    Telemetry, Verdict, Wake,
 };
-use crate::hal::{Clock, HalError, PhaseWatch, PwmChannel, end_signal};
-use crate::motion::Trajectory;
+use crate::hal::{Clock, HalError, PhaseWatch, PwmChannel, change_signal, end_signal, wait_until};
 use crate::units::{Instant, PulseWidth};
-
-/// Which pulse stands for which angle: a straight line between two points, which no pulse leaves.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct PulseMap {
-    /// Shortest pulse it may get.
-    pub min: PulseWidth,
-    /// Longest pulse it may get.
-    pub max: PulseWidth,
-    /// Degrees at the shortest pulse.
-    pub angle_at_min: f64,
-    /// Degrees at the longest pulse.
-    pub angle_at_max: f64,
-    /// Pulses go in steps of so many nanoseconds: 1, or more where the chip counts in coarser ones.
-    pub step: f64,
-    /// A width that differs by less than this from the one that it has, in nanoseconds, is not worth a
-    /// change, unless it is the last of a move.
-    pub dead_band: u32,
-}
-
-impl PulseMap {
-    /// The pulse for an angle in degrees, rounded to a step and never outside `min..=max`.
-    ///
-    /// ```
-    /// use lockstep::motor::PulseMap;
-    /// use lockstep::units::PulseWidth;
-    /// let (min, max) = (PulseWidth::from_micros(1000), PulseWidth::from_micros(2000));
-    /// let map = PulseMap { min, max, angle_at_min: -45.0, angle_at_max: 45.0, step: 1.0, dead_band: 0 };
-    /// assert_eq!(map.width(36.0), PulseWidth::from_micros(1900));
-    /// assert_eq!(map.width(99.0), max);
-    /// ```
-    pub fn width(&self, angle: f64) -> PulseWidth {
-        let (min, max) = (f64::from(self.min.as_nanos()), f64::from(self.max.as_nanos()));
-        let share = (angle - self.angle_at_min) / (self.angle_at_max - self.angle_at_min);
-        let nanos = min + share * (max - min);
-        PulseWidth::nearest(nanos, self.step, self.min, self.max)
-    }
-
-    /// The width to go on with, from `width`, where an angle wants `wanted`.
-    pub fn follow(&self, width: PulseWidth, wanted: PulseWidth, last: bool) -> PulseWidth {
-        let near = width.as_nanos().abs_diff(wanted.as_nanos()) < self.dead_band;
-        if near && !last { width } else { wanted }
-    }
-}
-
-/// Whether a servo follows a plan. `at`: its angle, where it has a signal that would jump.
-pub(super) fn check(
-    limits: &MotorLimits,
-    trajectory: &Trajectory,
-    at: Option<f64>,
-) -> Result<(), Limit> {
-    limits.check(trajectory, true)?;
-    at.map_or(Ok(()), |at| limits.check_start(trajectory, at))
-}
 
 /// What a servo is made of.
 pub struct ServoSetup {
@@ -69,7 +17,9 @@ pub struct ServoSetup {
     pub channel: Box<dyn PwmChannel>,
     /// The PWM period.
     pub period: Duration,
-    /// Which pulse stands for which angle.
+    /// What a pulse stands for.
+    pub pulse_of: PulseOf,
+    /// Which pulse stands for which angle, or speed.
     pub map: PulseMap,
     /// What it keeps against any plan, in degrees.
     pub limits: MotorLimits,
@@ -101,7 +51,8 @@ enum Signal {
 }
 
 /// A hobby servo on a hardware PWM channel: once each period it looks where its trajectory is and
-/// writes the width if it changed. At rest it does nothing; the hardware goes on pulsing.
+/// writes the width if it changed. At rest it does nothing; the hardware goes on pulsing. Of one that turns the next
+/// pulse is neutral wherever no plan says else, and its signal ends `release_after` later.
 pub struct Servo {
     s: ServoSetup,
     period: u64,
@@ -110,7 +61,10 @@ pub struct Servo {
     out: Outbox,
     part: Part<()>,
     signal: Signal,
+    /// What the last pulse stands for: degrees, or percent.
     angle: f64,
+    /// Told to halt, in that move; it is said once the pulse is neutral.
+    halted: Option<Option<MoveId>>,
     /// When it was last known to be part of a move.
     rests_since: Instant,
     finish: bool,
@@ -129,6 +83,7 @@ impl Servo {
             part: Part::new(),
             signal: Signal::Off,
             angle: 0.0,
+            halted: None,
             rests_since: Instant::ZERO,
             finish: false,
             orders: Orders::default(),
@@ -140,6 +95,15 @@ impl Servo {
         // Said before the barrier breaks, so that the others' 'not started' comes after it.
         self.out.say(Report::Fault(kind));
         self.part.drop_move();
+    }
+
+    /// Says that it stands still, once it does.
+    fn tell_halted(&mut self) {
+        if self.neutral_due().is_none()
+            && let Some(id) = self.halted.take()
+        {
+            self.out.say(Report::Halted { id });
+        }
     }
 
     fn begin_end(&mut self, now: Instant) {
@@ -184,11 +148,22 @@ impl Servo {
         if !self.part.is_idle() {
             self.rests_since = now;
         }
-        match self.part.stage() {
-            Stage::Idle => Ok(self.rest(now)),
-            Stage::Preparing => Ok(Wake::IDLE),
-            Stage::Waiting => self.await_barrier(now),
-            Stage::Running => self.run(now),
+        let still = self.stand_still(now)?;
+        let wake = match self.part.stage() {
+            Stage::Idle => self.rest(now),
+            Stage::Preparing => Wake::IDLE,
+            Stage::Waiting => self.await_barrier(now)?,
+            Stage::Running => self.run(now)?,
+        };
+        Ok(still.filter(|still| still.at < wake.at).unwrap_or(wake))
+    }
+
+    /// One that turns: outside of a time line its next pulse is neutral. When it has to be written, if it is not yet.
+    fn stand_still(&mut self, now: Instant) -> Result<Option<Wake>, HalError> {
+        match self.neutral_due().filter(|_| self.part.stage() != Stage::Running) {
+            Some(due) if now < due => Ok(Some(Wake::edge(due))),
+            Some(_) => self.set_neutral().map(|()| None),
+            None => Ok(None),
         }
     }
 
@@ -201,6 +176,31 @@ impl Servo {
             self.begin_end(now);
         }
         Wake::about(at.max(now))
+    }
+
+    /// When the neutral pulse has to be written, for the next pulse that it can be written for. `None`: it is.
+    fn neutral_due(&self) -> Option<Instant> {
+        let neutral = self.s.map.width(0.0);
+        match &self.signal {
+            Signal::On { since, tick, width } if self.s.pulse_of.turns() && *width != neutral => {
+                let pulse_at = since.plus_nanos(tick * self.period);
+                Some(Instant::from_nanos(pulse_at.as_nanos().saturating_sub(self.lead)))
+            }
+            _ => None,
+        }
+    }
+
+    fn set_neutral(&mut self) -> Result<(), HalError> {
+        let neutral = self.s.map.width(0.0);
+        let at = self.s.channel.set_width(neutral)?;
+        if let Signal::On { width, .. } = &mut self.signal {
+            *width = neutral;
+        }
+        self.angle = 0.0;
+        self.s.telemetry.set_position(0.0);
+        // From the first neutral pulse on.
+        self.rests_since = at.plus_nanos(self.lead);
+        Ok(())
     }
 
     fn await_barrier(&mut self, now: Instant) -> Result<Wake, HalError> {
@@ -224,13 +224,21 @@ impl Servo {
             && let Some(change) = change.take()
             && change.gate.resolve() == Verdict::Committed
         {
+            let before = run.zero;
             run.follow(change);
+            // Its time line may begin earlier than by its first plan, which waited for current.
+            if let Signal::On { since, tick, .. } = &mut self.signal
+                && run.zero < before
+            {
+                let first = run.zero.plus_nanos(self.lead).nanos_since(*since);
+                *tick = first.div_ceil(self.period);
+            }
         }
+        let change_at = change.as_ref().map_or(Instant::FAR, |c| c.at);
         if now < run.zero {
-            return Ok(Wake::edge(run.zero));
+            return Ok(Wake::edge(run.zero.min(change_at)));
         }
         let end = run.zero.plus_nanos(run.trajectory.duration());
-        let change_at = change.as_ref().map_or(Instant::FAR, |c| c.at);
         let (due, pulse_at) = match &self.signal {
             Signal::On { since, tick, .. } => {
                 let pulse_at = since.plus_nanos(tick * self.period);
@@ -247,7 +255,8 @@ impl Servo {
             false => 0,
         };
         let pulse_at = pulse_at.plus_nanos(missed * self.period);
-        let angle = run.trajectory.state_at(pulse_at.nanos_since(run.zero)).position;
+        let state = run.trajectory.state_at(pulse_at.nanos_since(run.zero));
+        let angle = self.s.pulse_of.value(state);
         let wanted = self.s.map.width(angle);
         let mut at = now;
         match &mut self.signal {
@@ -288,7 +297,8 @@ impl Motor for Servo {
     fn command(&mut self, command: Command, now: Instant) {
         match command {
             Command::Arm(motion) => {
-                let started = matches!(self.signal, Signal::On { .. }).then_some(self.angle);
+                let placed = matches!(self.signal, Signal::On { .. }) && !self.s.pulse_of.turns();
+                let started = placed.then_some(self.angle);
                 if self.part.is_free(self.orders.are_refused())
                     && let Err(limit) = check(&self.s.limits, &motion.trajectory, started)
                 {
@@ -308,10 +318,12 @@ impl Motor for Servo {
             Command::Halt => {
                 let id = self.part.drop_move();
                 self.rests_since = now;
-                self.out.say(Report::Halted { id });
+                self.halted = Some(self.halted.flatten().or(id));
+                self.tell_halted();
             }
+            // One that turns ends its signal by itself, once it stands still.
             Command::Release => {
-                if self.part.is_idle() {
+                if self.part.is_idle() && !self.s.pulse_of.turns() {
                     self.begin_end(now);
                 }
             }
@@ -328,7 +340,9 @@ impl Motor for Servo {
                 self.part.drop_move();
                 self.orders.end();
                 self.finish = true;
-                self.begin_end(now);
+                if !self.s.pulse_of.turns() {
+                    self.begin_end(now);
+                }
             }
         }
     }
@@ -338,19 +352,33 @@ impl Motor for Servo {
         let wake = match self.advance(now) {
             Ok(wake) => wake,
             Err(e) => {
+                let told = self.orders.are_refused();
                 if matches!(self.signal, Signal::AwaitFall(_) | Signal::Fading { .. }) {
                     // The orderly way out is barred: better a pulse cut than a signal left on.
-                    let _ = self.s.channel.disable();
-                    self.signal = Signal::Off;
+                    let off = self.s.channel.disable();
+                    // One that turns may be left at a speed: until the program ends it is tried again.
+                    let again = off.is_err() && self.s.pulse_of.turns() && !self.finish;
+                    let until = now.plus_nanos(self.period);
+                    self.signal = if again { Signal::Fading { until } } else { Signal::Off };
+                } else if self.s.pulse_of.turns() {
+                    // Its neutral pulse can't be relied on: then none.
+                    self.begin_end(now);
                 }
-                self.fail(FaultKind::Output(e));
+                if !(told && self.s.pulse_of.turns()) {
+                    self.fail(FaultKind::Output(e));
+                }
                 if self.finish && matches!(self.signal, Signal::Off) {
                     self.finish = false;
                     self.out.say(Report::Safe);
                 }
-                Wake::IDLE
+                match self.signal {
+                    Signal::AwaitFall(_) => Wake::about(now),
+                    Signal::Fading { until } => Wake::about(until),
+                    _ => Wake::IDLE,
+                }
             }
         };
+        self.tell_halted();
         self.out.or_retry(wake, now)
     }
 
@@ -361,13 +389,14 @@ impl Motor for Servo {
         }
     }
 
-    fn position_at(&self, t: Instant) -> f64 {
-        self.part.position_at(t).unwrap_or(self.angle)
-    }
-
     fn make_safe(&mut self) {
         self.part.drop_move();
         self.orders.end();
+        if self.neutral_due().is_some() {
+            let neutral = self.s.map.width(0.0);
+            let _ = change_signal(&mut *self.s.channel, neutral, self.s.period, &self.s.clock);
+            wait_until(&self.s.clock, self.s.clock.now() + self.s.period * LAST_NEUTRAL);
+        }
         if !matches!(self.signal, Signal::Off) {
             let _ = end_signal(&mut *self.s.channel, self.s.period, &self.s.clock);
             self.signal = Signal::Off;

@@ -3,10 +3,10 @@ use std::time::Duration;
 
 use super::orders::Orders;
 use super::part::{Met, Part, Stage};
-use super::servo::check;
+use super::pulse_map::{LAST_NEUTRAL, check};
 use super::{
-    Command, FaultKind, Input, Motor, MotorLimits, Outbox, PulseMap, Report, Telemetry, Verdict,
-    Wake,
+    Command, FaultKind, Input, Motor, MotorLimits, MoveId, Outbox, PulseMap, PulseOf, Report,
+    Telemetry, Verdict, Wake,
 };
 use crate::hal::{Clock, HalError, Level, OutputLine, wait_until};
 use crate::units::{Instant, PulseWidth};
@@ -17,7 +17,9 @@ pub struct SoftServoSetup {
     pub line: Box<dyn OutputLine>,
     /// From the beginning of one pulse to that of the next.
     pub period: Duration,
-    /// Which pulse stands for which angle.
+    /// What a pulse stands for.
+    pub pulse_of: PulseOf,
+    /// Which pulse stands for which angle, or speed.
     pub map: PulseMap,
     /// What it keeps against any plan, in degrees.
     pub limits: MotorLimits,
@@ -57,7 +59,8 @@ enum Signal {
 /// begun keeps its full width, counted from the edge that began it: a late wake-up makes it longer,
 /// never shorter. How much longer is its jitter, and for a servo that is a movement: about a degree for
 /// each 10 us. A pulse whose beginning was overslept by much is left out; a servo holds on without.
-/// There is never more than one pulse in a period.
+/// There is never more than one pulse in a period. Of one that turns every pulse is neutral that no plan says else of, and
+/// its signal ends `release_after` later.
 pub struct SoftServo {
     s: SoftServoSetup,
     period: u64,
@@ -65,7 +68,10 @@ pub struct SoftServo {
     part: Part<()>,
     signal: Signal,
     width: PulseWidth,
+    /// What the last pulse stands for: degrees, or percent.
     angle: f64,
+    /// Told to halt, in that move; it is said once the pulse at a speed is over.
+    halted: Option<Option<MoveId>>,
     /// When the plan ended whose last pulse is under way.
     ended: Option<Instant>,
     /// The signal ends with the pulse that is under way.
@@ -88,6 +94,7 @@ impl SoftServo {
             part: Part::new(),
             signal: Signal::Off,
             angle: 0.0,
+            halted: None,
             ended: None,
             ending: false,
             rests_since: Instant::ZERO,
@@ -101,7 +108,16 @@ impl SoftServo {
         self.period.saturating_sub(self.width.as_nanos().into())
     }
 
-    fn drop_move(&mut self) -> Option<super::MoveId> {
+    /// Says that it stands still, once it does.
+    fn tell_halted(&mut self) {
+        let pulse = matches!(self.signal, Signal::High { .. });
+        let turning = pulse && self.s.pulse_of.turns() && self.width != self.s.map.width(0.0);
+        if !turning && let Some(id) = self.halted.take() {
+            self.out.say(Report::Halted { id });
+        }
+    }
+
+    fn drop_move(&mut self) -> Option<MoveId> {
         self.ended = None;
         if matches!(self.signal, Signal::Low { quiet: None, .. }) {
             // No pulse of this signal is out yet: without its move there is no angle that one could stand for.
@@ -233,12 +249,20 @@ impl SoftServo {
         if let Some((run, change)) = self.part.running()
             && next >= run.zero
         {
-            self.angle = run.trajectory.state_at(next.nanos_since(run.zero)).position;
+            self.angle = self.s.pulse_of.value(run.trajectory.state_at(next.nanos_since(run.zero)));
             let end = run.zero.plus_nanos(run.trajectory.duration());
             self.ended = (next >= end && change.is_none()).then_some(end);
             // The first pulse of a signal, and the last of a move, stand for their own angles.
             let exact = self.ended.is_some() || free == Instant::ZERO;
             self.width = self.s.map.follow(self.width, self.s.map.width(self.angle), exact);
+            self.s.telemetry.set_position(self.angle);
+        } else if self.s.pulse_of.turns() {
+            let neutral = self.s.map.width(0.0);
+            if self.width != neutral {
+                // From the first neutral pulse on.
+                self.rests_since = next;
+            }
+            (self.angle, self.width) = (0.0, neutral);
             self.s.telemetry.set_position(self.angle);
         }
         let at = self.s.line.set(Level::High)?;
@@ -254,7 +278,7 @@ impl Motor for SoftServo {
             Command::Arm(motion) => {
                 // One that is on its way out has no place that a new one would jump from.
                 let runs = !matches!(self.signal, Signal::Off) && !self.ending;
-                let started = runs.then_some(self.angle);
+                let started = (runs && !self.s.pulse_of.turns()).then_some(self.angle);
                 if self.part.is_free(self.orders.are_refused())
                     && let Err(limit) = check(&self.s.limits, &motion.trajectory, started)
                 {
@@ -274,10 +298,13 @@ impl Motor for SoftServo {
             Command::Halt => {
                 let id = self.drop_move();
                 self.rests_since = now;
-                self.out.say(Report::Halted { id });
+                self.halted = Some(self.halted.flatten().or(id));
+                self.tell_halted();
             }
             // Without a signal there is nothing to end.
             Command::Release if matches!(self.signal, Signal::Off) => {}
+            // One that turns ends its signal by itself, once it stands still.
+            Command::Release if self.s.pulse_of.turns() => {}
             Command::Release => self.ending |= self.part.is_idle(),
             Command::Tune(tuning) => {
                 self.s.limits = tuning.limits;
@@ -292,7 +319,7 @@ impl Motor for SoftServo {
                 self.drop_move();
                 self.orders.end();
                 self.finish = true;
-                self.ending = !matches!(self.signal, Signal::Off);
+                self.ending = !matches!(self.signal, Signal::Off) && !self.s.pulse_of.turns();
             }
         }
     }
@@ -314,6 +341,7 @@ impl Motor for SoftServo {
                 Wake::IDLE
             }
         };
+        self.tell_halted();
         self.out.or_retry(wake, now)
     }
 
@@ -322,10 +350,6 @@ impl Motor for SoftServo {
             Input::Fault if self.orders.hear_line(active) => self.fail(FaultKind::Driver),
             Input::Fault => {}
         }
-    }
-
-    fn position_at(&self, t: Instant) -> f64 {
-        self.part.position_at(t).unwrap_or(self.angle)
     }
 
     fn make_safe(&mut self) {
@@ -339,6 +363,18 @@ impl Motor for SoftServo {
             };
             wait_until(&self.s.clock, fall);
             let _ = self.s.line.set(Level::Low);
+        }
+        let neutral = self.s.map.width(0.0);
+        let turned = self.s.pulse_of.turns() && self.width != neutral;
+        if turned && !matches!(self.signal, Signal::Off) {
+            for _ in 0..LAST_NEUTRAL {
+                let (clock, period) = (&self.s.clock, self.s.period);
+                wait_until(clock, clock.now() + (period - period / 8));
+                if let Ok(rose) = self.s.line.set(Level::High) {
+                    wait_until(clock, rose.plus_nanos(neutral.as_nanos().into()));
+                }
+                let _ = self.s.line.set(Level::Low);
+            }
         }
         self.signal = Signal::Off;
     }

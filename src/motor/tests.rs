@@ -284,6 +284,7 @@ fn servo(panel_room: usize) -> (Servo, SimPanel, Clock, Receiver<Event>) {
     let setup = ServoSetup {
         channel: sim.open_pwm(&12.into(), "pan").unwrap(),
         period: Duration::from_millis(20),
+        pulse_of: PulseOf::Position,
         map: PulseMap {
             min,
             max,

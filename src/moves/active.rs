@@ -1,35 +1,18 @@
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::ADOPTION;
 use super::blend::BlendRun;
-use super::change::Proposal;
 use super::jog::{Play, sign};
 use super::outcome::{Cause, MotorOutcome};
 use super::plan::{Goal, Line, Part, Way};
+use super::stage::{Aside, Stage};
 use super::{Class, Owner};
 use crate::config::OnFault;
 use crate::motion::{State, Trajectory};
-use crate::motor::{Epoch, MotorIndex, MoveId};
-use crate::sync::StepBarrier;
+use crate::motor::MotorIndex;
 use crate::trace::MoveKind;
 use crate::units::Instant;
-
-/// Where a move stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Stage {
-    /// A hold keeps it back: its motors have not been told of it yet.
-    Waiting,
-    /// It waits for its share of the power budget: its motors have not been told of it yet.
-    Queued,
-    /// Its motors get ready and come to the barrier.
-    Arming,
-    /// On its time line, or held on it.
-    Running,
-    /// Coming to rest before its target.
-    Stopping,
-}
 
 /// What a motor is to do, and what its present plan does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -201,44 +184,27 @@ pub(crate) struct Active {
     pub share: f64,
     /// Its own speed override, beside the machine's.
     pub own_speed: f64,
-    /// Motors that have not yet come to the barrier.
-    pub absent: BTreeSet<MotorIndex>,
-    pub barrier: StepBarrier,
-    pub epoch: Arc<Epoch>,
-    /// Its time line has begun.
-    pub started: bool,
     pub on_fault: OnFault,
     /// Why it falls short, once it does.
     pub cause: Option<Cause>,
-    /// Because of whom it did not start, once that is known.
-    pub missed: Option<BTreeSet<MotorIndex>>,
     /// How long it may wait for its share of the power budget.
     pub power_patience: Duration,
     /// How much longer than planned it may take, nanoseconds.
     pub slack: u64,
-    /// When its time-out passes, while it is on its way.
-    pub deadline: Instant,
-    /// When a barrier that is not complete breaks, or when coming to rest is given up.
-    pub patience: Instant,
-    pub proposal: Option<Proposal>,
-    /// Before the plans that were agreed on have taken hold, nothing new is proposed.
-    pub settled: Option<Instant>,
-    /// Tries of the change at hand, and who had not acknowledged the last one when it expired.
-    pub attempts: u32,
-    pub silent: BTreeSet<MotorIndex>,
-    /// When its motors were told to stand still without braking.
-    pub halted: Option<Instant>,
-    /// That it is held has been said.
-    pub held_told: bool,
-    /// It has given its motors up for others while it is held, and the move that brings them back.
-    pub aside: bool,
-    pub back: Option<MoveId>,
     /// How its motors ended, in the order they came, and how many of those have been handed out.
     pub ended: Vec<MotorOutcome>,
     pub told: usize,
 }
 
 impl Active {
+    /// Its plans count from here on, and its time-out with them.
+    pub fn from_here_on(&mut self) {
+        let end = self.end();
+        if let (Some(way), Some(end)) = (self.stage.under_way_mut(), end) {
+            way.deadline = end.plus_nanos(self.slack);
+        }
+    }
+
     /// Its speed has changed: what can be planned anew has to be.
     pub fn other_speed(&mut self) {
         for leg in &mut self.legs {
@@ -266,23 +232,36 @@ impl Active {
     /// At rest by a hold, all of it.
     pub fn is_held(&self) -> bool {
         match self.stage {
-            Stage::Waiting => true,
-            Stage::Running => {
+            Stage::Waiting(_) => true,
+            Stage::Running(_) => {
                 let held = |l: &Leg| l.aim == Aim::Hold && l.course == Aim::Hold && l.held;
                 self.legs.iter().all(held)
             }
-            Stage::Queued | Stage::Arming | Stage::Stopping => false,
+            Stage::Queued | Stage::Arming(_) | Stage::Stopping(_) | Stage::Halting(_) => false,
         }
     }
 
     /// It comes to rest before its target.
     pub fn is_stopping(&self) -> bool {
-        self.stage == Stage::Stopping
+        matches!(self.stage, Stage::Stopping(_) | Stage::Halting(_))
     }
 
     /// Its motors know of it.
     pub fn is_told(&self) -> bool {
-        !matches!(self.stage, Stage::Waiting | Stage::Queued)
+        !matches!(self.stage, Stage::Waiting(_) | Stage::Queued)
+    }
+
+    /// Its time line has begun.
+    pub fn has_begun(&self) -> bool {
+        self.stage.epoch().is_some()
+    }
+
+    /// How it gave its motors up for others while it is held; `None`: it has not.
+    pub fn aside(&self) -> Option<Aside> {
+        match self.stage {
+            Stage::Waiting(aside) => aside,
+            _ => None,
+        }
     }
 
     /// A hold is under way, or it is held.
@@ -299,18 +278,19 @@ impl Active {
     /// Whether its time-out runs: not before all of it has gone on from a hold.
     pub fn on_the_way(&self) -> bool {
         let holds = |l: &Leg| l.aim == Aim::Hold || l.course == Aim::Hold;
-        self.stage == Stage::Running && !self.legs.iter().any(holds)
+        matches!(self.stage, Stage::Running(_)) && !self.legs.iter().any(holds)
     }
 
     /// When the next change of plan may be proposed, if one is wanted.
     pub fn change_due(&self) -> Option<Instant> {
         let from = |settled: Instant| (settled + ADOPTION).plus_nanos(1);
-        self.wants_change().then(|| self.settled.map_or(Instant::ZERO, from))
+        let settled = self.stage.under_way()?.settled;
+        self.wants_change().then(|| settled.map_or(Instant::ZERO, from))
     }
 
     /// Every motor rests at its goal by then, by the plan that it has.
     pub fn all_but_over(&self, at: Instant) -> bool {
-        self.started && self.run.is_none() && self.legs.iter().all(|l| l.is_over_by(at))
+        self.has_begun() && self.run.is_none() && self.legs.iter().all(|l| l.is_over_by(at))
     }
 
     /// All legs shall do this; a leg that stops goes on to stop.
@@ -320,7 +300,7 @@ impl Active {
 
     /// Whether there is something to agree on.
     pub fn wants_change(&self) -> bool {
-        self.started && self.legs.iter().any(|l| self.may_change(l))
+        self.stage.under_way().is_some() && self.legs.iter().any(|l| self.may_change(l))
     }
 
     /// Whether the plan of this leg must change, and can. Keyframes have times, so their way on from

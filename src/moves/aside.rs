@@ -3,17 +3,18 @@
 
 use std::sync::Arc;
 
-use super::active::{Aim, Leg, Stage};
+use super::active::{Aim, Leg};
 use super::outcome::{Cause, EndResult, Place};
 use super::plan::{self, Line, Planned};
-use super::{Action, MotorIndex, MoveBook, MoveError, Start};
+use super::stage::{Aside, Stage};
+use super::{Action, MotorIndex, MoveBook, MoveError, Owner, Start};
 use crate::config::{Arrive, OnFault};
 use crate::motion::{Trajectory, line_limits};
 use crate::motor::{Command, MoveId};
 use crate::trace::Mark;
 
 /// The share of their speed limits with which motors come back.
-const GENTLE: f64 = 0.25;
+pub(super) const GENTLE: f64 = 0.25;
 
 impl MoveBook {
     /// The move of a held program that keeps a motor, and may step aside for it.
@@ -22,7 +23,7 @@ impl MoveBook {
         let active = self.active.get(&id)?;
         let claim = self.claims.get(active.owner.program()?)?;
         // A path can't be taken up again in the middle.
-        let can = active.is_held() && !active.aside && active.run.is_none();
+        let can = active.is_held() && active.aside().is_none() && active.run.is_none();
         (can && claim.held_since.is_some() && !claim.ending).then_some(id)
     }
 
@@ -30,11 +31,8 @@ impl MoveBook {
     pub(super) fn step_aside(&mut self, id: MoveId) {
         let now = self.now;
         let Some(active) = self.active.get_mut(&id) else { return };
-        active.aside = true;
-        let told = active.is_told();
-        let (started, ended) = (std::mem::take(&mut active.started), Mark::Ended(id));
-        active.stage = Stage::Waiting;
-        active.held_told = false;
+        let (told, started) = (active.is_told(), active.has_begun());
+        active.stage = Stage::Waiting(Some(Aside { back: None }));
         for leg in &mut active.legs {
             let motor = leg.motor();
             if !told {
@@ -47,12 +45,13 @@ impl MoveBook {
                 None => leg.part.trajectory.end(),
             };
             leg.begin_anew(stands);
-            let position = self.models[motor].to_unit(stands);
+            let position = self.models[motor].told(stands);
             self.actions.push_back(Action::Position(motor, now, position));
             // At rest it is still at once, and drops what it had left to do.
             self.actions.push_back(Action::Tell(motor, Command::Halt));
         }
-        if let Some(line) = &mut active.line {
+        // What has not begun goes on by the plan that it has.
+        if let Some(line) = active.line.as_mut().filter(|_| told) {
             // What is left of the line is a line.
             let models = &self.models;
             let on_line = active.legs.iter().filter(|l| l.on_line());
@@ -62,13 +61,13 @@ impl MoveBook {
             }
         }
         if started {
-            self.mark(now, ended);
+            self.mark(now, Mark::Ended(id));
         }
     }
 
     /// A motor of a move that steps aside is still, and free.
     pub(super) fn is_aside(&mut self, id: MoveId, motor: MotorIndex) -> bool {
-        let aside = self.active.get(&id).is_some_and(|a| a.aside);
+        let aside = self.active.get(&id).is_some_and(|a| a.aside().is_some());
         if aside && self.motors[motor].busy == Some(id) {
             self.motors[motor].busy = None;
         }
@@ -81,29 +80,51 @@ impl MoveBook {
     ///
     /// One of them moves, has a fault, or can't go back: it says how far it is from there.
     pub(super) fn way_back(&mut self, id: MoveId) -> Result<Option<Planned>, MoveError> {
-        let Some(active) = self.active.get(&id).filter(|a| a.aside && a.back.is_none()) else {
-            return Ok(None);
-        };
+        let Some(active) = self.active.get(&id) else { return Ok(None) };
+        let Some(Aside { back: None }) = active.aside() else { return Ok(None) };
         let (owner, mut targets) = (active.owner.clone(), Vec::new());
         for leg in &active.legs {
-            let (motor, model) = (leg.motor(), &self.models[leg.motor()]);
-            let start = self.ready_anywhere(motor, &owner)?;
+            let near = self.models[leg.motor()].tolerance();
             let left = leg.part.trajectory.start().position;
-            let Start::At(stands) = start else { continue };
-            if (stands - left).abs() < model.tolerance() {
-                continue;
-            }
-            if self.motors[motor].place == Place::Unknown && model.steps.is_some() {
-                return Err(MoveError::UnknownPlace { motor: model.name.clone() });
-            }
-            targets.push((motor, model.to_unit(left), start));
+            targets.extend(self.back_to(leg.motor(), left, near, &owner)?);
         }
+        self.plan_back(&targets)
+    }
+
+    /// What it takes to have a motor back where its program left it; `None`: it is as near as that.
+    pub(super) fn back_to(
+        &self,
+        motor: MotorIndex,
+        left: f64,
+        near: f64,
+        owner: &Owner,
+    ) -> Result<Option<(MotorIndex, f64, Start)>, MoveError> {
+        let (start, model) = (self.ready_anywhere(motor, owner)?, &self.models[motor]);
+        let Start::At(stands) = start else { return Ok(None) };
+        // One that turns continuously has no place to come back to.
+        if model.continuous {
+            return Ok(None);
+        }
+        if stands == left || (stands - left).abs() < near {
+            return Ok(None);
+        }
+        if self.motors[motor].place == Place::Unknown && model.steps.is_some() {
+            return Err(MoveError::UnknownPlace { motor: model.name.clone() });
+        }
+        Ok(Some((motor, model.to_unit(left), start)))
+    }
+
+    /// A straight line, gently.
+    pub(super) fn plan_back(
+        &mut self,
+        targets: &[(MotorIndex, f64, Start)],
+    ) -> Result<Option<Planned>, MoveError> {
         if targets.is_empty() {
             return Ok(None);
         }
         let (models, planner) = (&self.models, &mut self.planner);
-        let planned = plan::plan_move(planner, models, &targets, Arrive::Aligned, GENTLE);
-        planned.map(Some).map_err(|error| self.cannot_go_back(&targets, &error))
+        let planned = plan::plan_move(planner, models, targets, Arrive::Aligned, GENTLE);
+        planned.map(Some).map_err(|error| self.cannot_go_back(targets, &error))
     }
 
     /// A move that has stepped aside goes on: its motors come back first, where they were moved.
@@ -113,7 +134,7 @@ impl MoveBook {
     /// As of [`MoveBook::way_back`].
     pub(super) fn come_back(&mut self, id: MoveId) -> Result<(), MoveError> {
         let Some(active) = self.active.get(&id) else { return Ok(()) };
-        if active.back.is_some() {
+        if active.aside().is_some_and(|aside| aside.back.is_some()) {
             return Ok(());
         }
         let owner = active.owner.clone();
@@ -121,11 +142,15 @@ impl MoveBook {
             self.go_on_from_aside(id);
             return Ok(());
         };
-        let back = self.launch(planned, GENTLE, None, OnFault::Stop, (&owner, None))?;
-        if let Some(active) = self.active.get_mut(&id) {
-            active.back = Some(back);
-        }
-        Ok(())
+        let back = self.new_number();
+        let of = |book: &mut MoveBook, back: Option<MoveId>| {
+            if let Some(active) = book.active.get_mut(&id) {
+                active.stage = Stage::Waiting(Some(Aside { back }));
+            }
+        };
+        of(self, Some(back));
+        let launched = self.launch(planned, GENTLE, None, OnFault::Stop, (&owner, Some(back)));
+        launched.map(drop).inspect_err(|_| of(self, None))
     }
 
     fn cannot_go_back(&self, targets: &[(MotorIndex, f64, Start)], error: &MoveError) -> MoveError {
@@ -143,7 +168,11 @@ impl MoveBook {
 
     /// The way back of a move is over, if this was one.
     pub(super) fn is_back(&mut self, back: MoveId, result: EndResult) {
-        let found = self.active.iter().find(|a| a.1.back == Some(back));
+        let of_program = self.claims.iter().find(|c| c.1.back == Some(back)).map(|c| c.0.clone());
+        if let Some(program) = of_program {
+            return self.is_program_back(&program, result);
+        }
+        let found = self.active.iter().find(|a| a.1.aside().and_then(|a| a.back) == Some(back));
         let Some((&id, active)) = found else { return };
         if result == EndResult::Done {
             return self.go_on_from_aside(id);
@@ -155,7 +184,7 @@ impl MoveBook {
 
     fn go_on_from_aside(&mut self, id: MoveId) {
         let Some(active) = self.active.get_mut(&id) else { return };
-        (active.aside, active.back) = (false, None);
+        active.stage = Stage::Waiting(None);
         for motor in active.motors() {
             self.motors[motor].busy = Some(id);
         }

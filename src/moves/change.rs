@@ -8,12 +8,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::active::{Active, Aim, Leg, Stage};
+use super::active::{Active, Aim, Leg};
 use super::blend::{BlendRun, RunDraft};
 use super::jog::{Beginning, plan_jog, sign};
 use super::model::MotorModel;
 use super::outcome::Cause;
-use super::plan::{self, Goal, Way, plan_error};
+use super::plan::{self, Goal, Jogging, Way, plan_error};
+use super::stage::Stage;
 use super::{ADOPTION, Action, CHANGE_ATTEMPTS, MoveBook, MoveError, NEXT_LEAD, STOP_PATIENCE};
 use crate::motion::{Planner, Trajectory};
 use crate::motor::{Change, Command, Gate, MotorIndex, MoveId, Then, Verdict};
@@ -209,11 +210,8 @@ impl Active {
         let mut late = 0;
         for leg in changing.iter().filter(|l| l.aim == Aim::Go) {
             let Way::Frames(frames) = &leg.goal().way else { continue };
-            let Some(&(time, place)) = frames.first() else { continue };
             let model = &means.models[leg.motor()];
-            let from = leg.part.trajectory.end();
-            let fastest = plan::fastest(means.planner, model, from, place)?;
-            late = late.max(fastest.duration().saturating_sub(time));
+            late = late.max(frames.late(means.planner, model, leg.part.trajectory.end())?);
         }
         Ok(late)
     }
@@ -251,10 +249,12 @@ impl Active {
         if !self.legs.iter().any(Leg::on_line) {
             self.line = None;
         }
-        self.settled = Some(at);
-        self.attempts = 0;
-        self.silent.clear();
-        self.held_told = false;
+        if let Some(way) = self.stage.under_way_mut() {
+            way.settled = Some(at);
+            way.attempts = 0;
+            way.silent.clear();
+            way.held_told = false;
+        }
     }
 
     /// These legs' present plans do what they are asked for, or end before they could.
@@ -319,12 +319,16 @@ impl Leg {
                 plan::check_extremes(model, &rest, 1.0)?;
             }
         }
-        // What is left of keyframes counts from here on.
+        // What is left of keyframes counts from here on, and so does the time that stands still.
         let goal = match (&self.part.goal.way, self.since) {
+            (Way::Jog(jog), _) if jog.pauses && self.aim == Aim::Hold => {
+                let lasts = jog.until.map_or(jog.lasts, |until| until.nanos_since(at));
+                let way = Way::Jog(Jogging { lasts, until: None, ..*jog });
+                Some(Goal { way, ..self.part.goal })
+            }
             (Way::Frames(frames), Some(since)) if self.course == Aim::Go => {
-                let gone = at.nanos_since(since);
-                let left = frames.iter().filter(|f| f.0 > gone).map(|f| (f.0 - gone, f.1));
-                Some(Goal { way: Way::Frames(left.collect()), ..self.part.goal })
+                let left = frames.after(at.nanos_since(since));
+                Some(Goal { way: Way::Frames(left), ..self.part.goal })
             }
             _ => None,
         };
@@ -368,14 +372,13 @@ impl Leg {
                 let (state, play) = (from, self.play_at(at));
                 let from = Beginning { state, play, present: Some(&present) };
                 let t = plan_jog(means.planner, model, from, *jog, left, share)?;
-                let (end, way) = (t.end(), goal.way.clone());
+                let until = jog.until.or(Some(at.plus_nanos(left)));
+                let (end, way) = (t.end(), Way::Jog(Jogging { until, ..*jog }));
                 let goal = Goal { end, target: model.to_unit(end), way };
                 Ok(Some(self.item(t, Some(goal))))
             }
             Way::Frames(frames) => {
-                let frames: Vec<_> = frames.iter().map(|f| (f.0 + late, f.1)).collect();
-                let t = plan::through_frames(means.planner, model, from.position, &frames)?;
-                let t = t.unwrap_or_else(|| Trajectory::rest(from.position));
+                let (t, frames) = frames.onward(means.planner, model, from.position, late)?;
                 plan::check_extremes(model, &t, 1.0)?;
                 let goal = Goal { way: Way::Frames(frames), ..*goal };
                 Ok(Some(self.item(t, Some(goal))))
@@ -412,14 +415,15 @@ impl MoveBook {
     /// before has taken hold. A proposal that is not decided yet is taken back.
     pub(super) fn alter(&mut self, id: MoveId, wish: impl FnOnce(&mut Active)) {
         let Some(active) = self.active.get_mut(&id) else { return };
-        if let Some(proposal) = active.proposal.take()
+        let way = active.stage.under_way_mut();
+        if let Some(proposal) = way.and_then(|way| way.proposal.take())
             && proposal.gate.resolve() == Verdict::Committed
         {
             self.adopt(id, proposal);
         }
         let Some(active) = self.active.get_mut(&id) else { return };
-        if active.stage != Stage::Stopping {
-            active.attempts = 0;
+        if let Stage::Running(way) = &mut active.stage {
+            way.attempts = 0;
         }
         wish(active);
         self.advance(id);
@@ -438,25 +442,27 @@ impl MoveBook {
         let Some(active) = self.active.get(&id) else { return };
         let lead = self.change_lead(active);
         let Some(active) = self.active.get_mut(&id) else { return };
-        let waits = active.settled.is_some_and(|settled| now <= settled + ADOPTION);
-        if active.proposal.is_some() || !active.wants_change() || waits {
+        let wanted = active.wants_change();
+        let Some(way) = active.stage.under_way_mut().filter(|_| wanted) else { return };
+        let waits = way.settled.is_some_and(|settled| now <= settled + ADOPTION);
+        if way.proposal.is_some() || waits {
             return;
         }
-        if active.attempts >= CHANGE_ATTEMPTS {
+        if way.attempts >= CHANGE_ATTEMPTS {
             let text = format!("move {id}: its motors did not agree in time, halting them");
             self.say(log::Level::Error, text);
-            self.halt_move(id);
+            self.halt_move(id, false);
             return;
         }
-        let at = match active.attempts {
+        let at = match way.attempts {
             0 => now + lead,
             n => now + NEXT_LEAD * (1 << (n - 1)),
         };
         // Nothing moves before the epoch, whatever the plan.
-        let at = at.max(active.epoch.get().unwrap_or(at));
+        let at = at.max(way.epoch);
         // A blended run can change at its ticks.
         let at = active.run.as_ref().map_or(at, |run| run.tick_at(at).0);
-        active.attempts += 1;
+        way.attempts += 1;
         self.next_change += 1;
         let number = self.next_change;
         let speed = self.overrides[active.class as usize] * active.own_speed;
@@ -468,17 +474,18 @@ impl MoveBook {
         active.keep(&draft.keep);
         let kept = active.legs.iter().filter(|l| draft.keep.contains(&l.motor()));
         let kept_end = kept.filter_map(Leg::end).max().unwrap_or(now).max(now);
+        let Some(way) = active.stage.under_way_mut() else { return };
         if draft.items.is_empty() {
             // All of them end by themselves.
-            active.patience = kept_end + STOP_PATIENCE;
-            active.attempts = 0;
+            way.patience = kept_end + STOP_PATIENCE;
+            way.attempts = 0;
             return;
         }
         let missing = draft.items.iter().map(|i| i.motor).collect();
         let proposal = Proposal { number, gate: Arc::new(Gate::new(at)), missing, draft };
-        active.patience = at.plus_nanos(proposal.duration()).max(kept_end) + STOP_PATIENCE;
+        way.patience = at.plus_nanos(proposal.duration()).max(kept_end) + STOP_PATIENCE;
         let changes = proposal.changes(id);
-        active.proposal = Some(proposal);
+        way.proposal = Some(proposal);
         for (motor, change) in changes {
             self.tell(motor, Command::Change(change));
         }
@@ -492,24 +499,26 @@ impl MoveBook {
         let lead = self.change_lead(active);
         let Some(active) = self.active.get_mut(&id) else { return };
         let brakes = active.legs.iter().filter(|l| l.course == Aim::Hold && !l.held);
-        if let Some(end) = brakes.filter_map(Leg::end).max().filter(|end| *end > now) {
+        let at_rest = brakes.filter_map(Leg::end).max().filter(|end| *end > now);
+        let Some(way) = active.stage.under_way_mut() else { return };
+        if let Some(end) = at_rest {
             // From rest there is one.
-            active.attempts = 0;
-            active.settled = Some(end);
+            way.attempts = 0;
+            way.settled = Some(end);
             return;
         }
-        if active.attempts < CHANGE_ATTEMPTS {
-            active.settled = Some(now + lead);
+        if way.attempts < CHANGE_ATTEMPTS {
+            way.settled = Some(now + lead);
             self.say(log::Level::Debug, format!("move {id}: {error}; trying again"));
             return;
         }
         self.actions.push_back(Action::Say(log::Level::Error, format!("move {id}: {error}")));
         let rests = active.legs.iter().any(|l| l.needs_change() && l.aim != Aim::Go);
         if rests {
-            self.halt_move(id);
+            self.halt_move(id, false);
             return;
         }
-        active.attempts = 0;
+        way.attempts = 0;
         for leg in &mut active.legs {
             (leg.stale, leg.next) = (false, None);
         }
@@ -521,12 +530,12 @@ impl MoveBook {
 
     /// A motor has taken a change.
     pub(super) fn on_acknowledged(&mut self, motor: MotorIndex, change: u64) {
-        let holds = |a: &Active| a.proposal.as_ref().is_some_and(|p| p.number == change);
-        let found = self.active.iter_mut().find(|(_, a)| holds(a));
-        let Some((&id, active)) = found else { return };
-        if let Some(proposal) = &mut active.proposal {
-            proposal.missing.remove(&motor);
-        }
+        let found = self.active.iter_mut().find_map(|(&id, active)| {
+            let proposal = active.stage.under_way_mut()?.proposal.as_mut()?;
+            (proposal.number == change).then_some((id, proposal))
+        });
+        let Some((id, proposal)) = found else { return };
+        proposal.missing.remove(&motor);
         self.commit(id);
     }
 
@@ -538,7 +547,8 @@ impl MoveBook {
             // Else: not all yet; or too late, which is seen when its instant has passed.
             p.missing.is_empty() && p.gate.commit(now) == Verdict::Committed
         };
-        if let Some(proposal) = active.proposal.take_if(complete) {
+        let way = active.stage.under_way_mut();
+        if let Some(proposal) = way.and_then(|way| way.proposal.take_if(complete)) {
             self.adopt(id, proposal);
         }
     }
@@ -546,12 +556,13 @@ impl MoveBook {
     /// The instant of a proposal has passed: it stands, or is made again.
     pub(super) fn check_proposal(&mut self, id: MoveId) {
         let Some(active) = self.active.get_mut(&id) else { return };
-        let Some(proposal) = active.proposal.take() else { return };
+        let Some(way) = active.stage.under_way_mut() else { return };
+        let Some(proposal) = way.proposal.take() else { return };
         match proposal.gate.resolve() {
             // A commit that the acknowledgements made stands; else nobody has changed.
             Verdict::Committed => self.adopt(id, proposal),
             Verdict::Expired => {
-                active.silent = proposal.missing;
+                way.silent = proposal.missing;
                 self.advance(id);
             }
         }
@@ -576,22 +587,22 @@ impl MoveBook {
         }
         let braked = active.is_braking();
         active.adopt(proposal.number, at, proposal.draft);
-        if active.is_braking() {
+        let brakes = active.is_braking();
+        if let Some(way) = active.stage.under_way_mut().filter(|_| brakes) {
             let patience = at.plus_nanos(lasts) + STOP_PATIENCE;
-            active.patience = if braked { active.patience.max(patience) } else { patience };
+            way.patience = if braked { way.patience.max(patience) } else { patience };
         }
-        if let Some(end) = active.end() {
-            active.deadline = end.plus_nanos(active.slack);
-        }
+        active.from_here_on();
     }
 
     /// Where the last try has failed because of some motors alone, the others go on without them.
     fn leave_silent(&mut self, id: MoveId) {
         let Some(active) = self.active.get_mut(&id) else { return };
-        let silent = std::mem::take(&mut active.silent);
+        let Some(way) = active.stage.under_way_mut() else { return };
+        let silent = std::mem::take(&mut way.silent);
         let others = active.legs.iter().any(|l| !silent.contains(&l.motor()));
-        if active.attempts == CHANGE_ATTEMPTS && others && !silent.is_empty() {
-            active.attempts = CHANGE_ATTEMPTS - 2;
+        if way.attempts == CHANGE_ATTEMPTS && others && !silent.is_empty() {
+            way.attempts = CHANGE_ATTEMPTS - 2;
             silent.into_iter().for_each(|motor| self.give_up(id, motor));
         }
     }

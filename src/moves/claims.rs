@@ -1,10 +1,12 @@
 //! Programs under way: the motors that they will still use are their own, and each has a clock of its own, which
 //! stands still while it is held.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
+use super::active::Active;
 use super::{MotorIndex, MoveBook, MoveError, Owner};
+use crate::motor::MoveId;
 use crate::units::Instant;
 
 /// How a program under way stands.
@@ -26,6 +28,11 @@ pub(super) struct Claim {
     /// Since when it is held, and how long it was before, nanoseconds.
     pub held_since: Option<Instant>,
     pub held_for: u64,
+    /// Where it left motors that others have moved while it was held, native.
+    pub left: BTreeMap<MotorIndex, f64>,
+    /// The move that brings them back before it goes on, and whether it was held once more meanwhile.
+    pub back: Option<MoveId>,
+    pub held_again: bool,
     /// Whoever carries the program out has the other end of this.
     pub alive: Weak<()>,
 }
@@ -48,13 +55,26 @@ impl MoveBook {
         self.claims.retain(|_, claim| claim.alive.strong_count() > 0);
         let motors: BTreeSet<MotorIndex> = motors.into_iter().collect();
         for &motor in &motors {
+            // A held program lends its motors to hands, and to no other program.
+            if let Some(other) = self.keeper(motor) {
+                let motor = self.models[motor].name.clone();
+                return Err(MoveError::Kept { motor, program: other.to_string() });
+            }
             self.is_free(motor, &Owner::Client)?;
         }
         // While everything is held it waits for that.
         let held_since = self.held_since.map(|_| self.now);
         let alive = Arc::new(());
-        let (ending, held_for) = (false, 0);
-        let claim = Claim { motors, ending, held_since, held_for, alive: Arc::downgrade(&alive) };
+        let claim = Claim {
+            motors,
+            ending: false,
+            held_since,
+            held_for: 0,
+            left: BTreeMap::new(),
+            back: None,
+            held_again: false,
+            alive: Arc::downgrade(&alive),
+        };
         self.claims.insert(program.clone(), claim);
         Ok(alive)
     }
@@ -89,7 +109,11 @@ impl MoveBook {
     }
 
     pub(super) fn is_claim_held(&self, program: &str) -> bool {
-        self.claims.get(program).is_some_and(|c| c.held_since.is_some() && !c.ending)
+        // Those that come back are its own, unless a hold has met them on their way.
+        let rests = |back: MoveId| self.active.get(&back).is_some_and(Active::is_holding);
+        let others_may =
+            |c: &Claim| c.held_since.is_some() && !c.ending && c.back.is_none_or(rests);
+        self.claims.get(program).is_some_and(others_may)
     }
 
     /// Whether a motor may be had by this owner: nothing moves it, no move that was asked for before waits for it, and
@@ -131,6 +155,7 @@ impl MoveBook {
         let now = self.now;
         if let Some(claim) = self.claims.get_mut(program).filter(|c| !c.ending) {
             claim.held_since.get_or_insert(now);
+            claim.held_again = claim.back.is_some();
         }
     }
 

@@ -127,6 +127,23 @@ pub enum MoveError {
         /// The axis.
         motor: String,
     },
+    /// The servo turns continuously and has no position.
+    #[error(
+        "{motor} turns continuously: it has a speed and no position; jog it instead, such as {motor}=50%, or \
+         write a program with `spin`"
+    )]
+    Continuous {
+        /// The servo.
+        motor: String,
+    },
+    /// The speed's unit is not the motor's.
+    #[error("{motor} has its speed in {unit}: give it in that unit")]
+    WrongSpeed {
+        /// The motor.
+        motor: String,
+        /// The unit of its speeds.
+        unit: &'static str,
+    },
     /// A stop was asked for.
     #[error("the machine has been stopped")]
     Stopped,

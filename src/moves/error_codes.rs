@@ -45,6 +45,7 @@ impl MoveError {
             MoveError::Empty
             | MoveError::Twice { .. }
             | MoveError::WrongUnit { .. }
+            | MoveError::WrongSpeed { .. }
             | MoveError::Speed { .. }
             | MoveError::Override { .. } => Refusal::BadValue,
             MoveError::UnknownMotor { .. } => Refusal::UnknownMotor,
@@ -54,6 +55,7 @@ impl MoveError {
             | MoveError::NoCount { .. }
             | MoveError::NoPulses { .. }
             | MoveError::NoPosition { .. }
+            | MoveError::Continuous { .. }
             | MoveError::HoldsLoad { .. }
             | MoveError::Blended { .. }
             | MoveError::NotOpen { .. } => Refusal::WrongMotor,
@@ -96,6 +98,8 @@ impl MoveError {
             | MoveError::Faulted { motor, .. }
             | MoveError::UnknownPlace { motor }
             | MoveError::NoPosition { motor }
+            | MoveError::Continuous { motor }
+            | MoveError::WrongSpeed { motor, .. }
             | MoveError::KeyframeTooSoon { motor, .. }
             | MoveError::Turns { motor }
             | MoveError::Plan { motor, .. }

@@ -1,9 +1,10 @@
 //! What the machine does when a motor speaks, a deadline passes, or a stop is asked for.
 
-use super::active::{Active, Aim, Leg, Stage};
+use super::active::{Active, Aim, Leg};
 use super::outcome::{Cause, Outcome, Place};
 use super::plan::Way;
-use super::{Action, CHANGE_ATTEMPTS, EndResult, Ended, MoveBook, STOP_PATIENCE};
+use super::stage::Stage;
+use super::{Action, EndResult, Ended, MoveBook, STOP_PATIENCE};
 use crate::config::OnFault;
 use crate::motor::{Command, Event, FaultKind, Limit, MotorIndex, MoveId, Report};
 use crate::trace::Mark;
@@ -23,8 +24,9 @@ impl MoveBook {
         let motor = event.motor;
         match event.report {
             Report::Armed(id) => {
-                if let Some(active) = self.active.get_mut(&id) {
-                    active.absent.remove(&motor);
+                let active = self.active.get_mut(&id);
+                if let Some(arming) = active.and_then(|a| a.stage.arming_mut()) {
+                    arming.absent.remove(&motor);
                 }
             }
             Report::Started(id) => self.on_started(id, motor),
@@ -70,11 +72,8 @@ impl MoveBook {
 
     fn on_started(&mut self, id: MoveId, motor: MotorIndex) {
         let Some(active) = self.active.get_mut(&id) else { return };
-        let Some(zero) = active.epoch.get() else { return };
-        active.absent.remove(&motor);
-        if !active.started {
-            active.started = true;
-            active.stage = Stage::Running;
+        let Some(zero) = active.stage.zero() else { return };
+        if active.stage.begin(zero) {
             for leg in &mut active.legs {
                 let zero = zero.plus_nanos(leg.after);
                 leg.since = Some(zero);
@@ -85,7 +84,7 @@ impl MoveBook {
                     }
                 }
             }
-            active.deadline = active.end().unwrap_or(zero).plus_nanos(active.slack);
+            active.from_here_on();
             let names: Vec<_> =
                 active.legs.iter().map(|l| self.models[l.motor()].name.as_str()).collect();
             let mark = Mark::begins(id, active.kind, names, active.owner.mark());
@@ -97,9 +96,10 @@ impl MoveBook {
         }
         let start = active.leg(motor).map(|l| l.part.start);
         let state = &mut self.motors[motor];
+        state.epoch = zero;
         state.angle = state.angle.or(state.left_at.take());
         if let Some(start) = start {
-            let position = self.models[motor].to_unit(start);
+            let position = self.models[motor].told(start);
             self.actions.push_back(Action::Position(motor, zero, position));
         }
         // A stop that came while the barrier was letting go.
@@ -133,7 +133,7 @@ impl MoveBook {
 
     fn on_held(&mut self, motor: MotorIndex, change: u64, at: Instant) {
         let Some(id) = self.motors[motor].busy else { return };
-        if self.models[motor].steps.is_none() {
+        if self.models[motor].has_angle() {
             self.motors[motor].place = Place::Commanded;
             self.motors[motor].angle = Some(self.motors[motor].telemetry.position());
         }
@@ -144,7 +144,10 @@ impl MoveBook {
         {
             leg.held = true;
         }
-        if active.is_held() && !std::mem::replace(&mut active.held_told, true) {
+        let held = active.is_held();
+        if let Some(way) = active.stage.under_way_mut().filter(|_| held)
+            && !std::mem::replace(&mut way.held_told, true)
+        {
             let end = self.now.max(at);
             self.actions.push_back(Action::Mark(end, Mark::Held(id)));
         }
@@ -154,15 +157,22 @@ impl MoveBook {
     /// It stands still after a halt. Faster than its start-stop speed it may have slipped.
     fn on_halted(&mut self, id: MoveId, motor: MotorIndex) {
         let now = self.now;
-        let Some(active) = self.active.get(&id) else { return };
-        let asked = active.halted.unwrap_or(now);
+        let Some(active) = self.active.get_mut(&id) else { return };
+        let asked = match &active.stage {
+            Stage::Halting(halting) => halting.asked,
+            // It has heard of the halt before this book.
+            _ => now,
+        };
         let from = Instant::from_nanos(asked.as_nanos().saturating_sub(self.halt_heard_within));
         let mut speed = active.leg(motor).map_or(0.0, |l| l.top_speed(from, now));
         let turns = |l: &Leg| l.play_at(from).until > 0 || l.play_at(now).until > 0;
-        if !active.started || active.leg(motor).is_some_and(turns) {
+        if !active.has_begun() || active.leg(motor).is_some_and(turns) {
             // It may have been taking up its backlash.
             let take_up = self.models[motor].take_up();
             speed = take_up.map_or(speed, |t| t.extremes().velocity.max(speed));
+        }
+        if let Some(leg) = active.leg_mut(motor) {
+            leg.course = Aim::Stop;
         }
         if self.models[motor]
             .start_stop
@@ -175,13 +185,16 @@ impl MoveBook {
 
     fn on_not_started(&mut self, id: MoveId, motor: MotorIndex) {
         let Some(active) = self.active.get_mut(&id) else { return };
-        if active.missed.is_none() && active.cause.is_none() {
-            // Nobody else broke the barrier: it is this motor's doing, or of those who never came.
-            let alone = active.absent.contains(&motor);
-            active.missed = Some(if alone { [motor].into() } else { active.absent.clone() });
+        let known = active.cause.is_some();
+        let mut names = Vec::new();
+        if let Some(arming) = active.stage.arming_mut() {
+            if arming.missed.is_none() && !known {
+                // Nobody else broke the barrier: it is this motor's doing, or of those who never came.
+                let alone = arming.absent.contains(&motor);
+                arming.missed = Some(if alone { [motor].into() } else { arming.absent.clone() });
+            }
+            names.extend(arming.missed.iter().flatten().map(|&m| self.models[m].name.clone()));
         }
-        let missed = active.missed.iter().flatten();
-        let names = missed.map(|&m| self.models[m].name.clone()).collect();
         self.end_part(id, motor, |_| Cause::NotStarted(names));
     }
 
@@ -198,7 +211,7 @@ impl MoveBook {
 
     fn on_ended(&mut self, id: MoveId, motor: MotorIndex, at: Instant) {
         if let Some(state) = self.motors.get_mut(motor)
-            && self.models[motor].steps.is_none()
+            && self.models[motor].has_angle()
         {
             state.place = Place::Commanded;
             state.angle = Some(state.telemetry.position());
@@ -232,13 +245,13 @@ impl MoveBook {
     fn excuse(&mut self, id: MoveId, motor: MotorIndex) {
         let now = self.now;
         let Some(active) = self.active.get_mut(&id) else { return };
-        if active.stage == Stage::Arming {
+        if let Stage::Arming(arming) = &mut active.stage {
             // Its place at the barrier stays empty, or is given up: nobody starts.
-            active.missed.get_or_insert_default().insert(motor);
+            arming.missed.get_or_insert_default().insert(motor);
             if active.on_fault == OnFault::Continue {
                 // Should the barrier have let go already, the others go on.
-                active.patience = active.patience.min(now + STOP_PATIENCE + self.wake_slack);
-                active.barrier.abort();
+                arming.patience = arming.patience.min(now + STOP_PATIENCE + self.wake_slack);
+                arming.barrier.abort();
             } else {
                 self.come_to_rest(id, Cause::Stopped);
             }
@@ -260,7 +273,7 @@ impl MoveBook {
         let goal = wanted.end;
         let steps = model.steps.map(|_| state.telemetry.steps());
         // A servo's first pulse comes with the epoch: before that it has not moved.
-        let begun = active.started && active.epoch.get().is_some_and(|epoch| epoch <= self.now);
+        let begun = active.stage.epoch().is_some_and(|epoch| epoch <= self.now);
         let stands = match (steps, begun, state.angle) {
             (Some(steps), _, _) => steps as f64,
             (None, true, _) => state.telemetry.position(),
@@ -269,6 +282,13 @@ impl MoveBook {
             // It never had a signal: it is where it was, and nobody knows where.
             (None, false, None) => f64::NAN,
         };
+        // Of one that has speeds alone what counts is whether its plan has come to its own end.
+        let own_end = |leg: &Leg| leg.course == Aim::Go && leg.next.is_none();
+        let stands = match active.leg(motor) {
+            Some(leg) if model.continuous && own_end(leg) => goal,
+            Some(_) if model.continuous => f64::NAN,
+            _ => stands,
+        };
         let faulty = state.fault.is_some();
         // What has not begun has not moved, however near its target is.
         let near = match wanted.way {
@@ -276,7 +296,7 @@ impl MoveBook {
             Way::Jog(_) => 2.0 * model.tolerance(),
             _ => model.tolerance(),
         };
-        let there = active.started && (stands - goal).abs() < near && !faulty;
+        let there = active.has_begun() && (stands - goal).abs() < near && !faulty;
         let bounds = steps.zip(state.uncounted.filter(|_| state.miscounted));
         let outcome = if let Some((steps, (below, above))) = bounds.filter(|_| there) {
             let (low, high) = between(steps, below, above);
@@ -292,7 +312,11 @@ impl MoveBook {
         };
         // A servo that is there is there exactly: what the trajectory's rounding left is no angle.
         let exact = there && steps.is_none() && (stands - goal).abs() < ROUNDING;
-        let position = if exact { wanted.target } else { model.to_unit(stands) };
+        let position = match exact {
+            _ if model.continuous => f64::NAN,
+            true => wanted.target,
+            false => model.to_unit(stands),
+        };
         let outcome = self.outcome(motor, id, outcome, position, steps);
         if steps.is_none() && !position.is_nan() && self.motors[motor].left_at.is_none() {
             // The next move begins where this one left it.
@@ -310,7 +334,8 @@ impl MoveBook {
         if let Some(active) = self.active.get_mut(&id) {
             active.legs.retain(|l| l.motor() != motor);
             active.ended.push(outcome);
-            if let Some(proposal) = &mut active.proposal {
+            let way = active.stage.under_way_mut();
+            if let Some(proposal) = way.and_then(|way| way.proposal.as_mut()) {
                 // It is at rest: nobody waits for its answer.
                 proposal.missing.remove(&motor);
                 self.commit(id);
@@ -352,12 +377,10 @@ impl MoveBook {
         if self.active.get(&id).is_some_and(|a| a.legs.is_empty())
             && let Some(active) = self.active.remove(&id)
         {
-            self.leave_power_queue(id);
-            if active.started {
+            self.leave_queue(id);
+            if let Some(epoch) = active.stage.epoch() {
                 // A halt may come before the epoch, for which the beginning stands in the trace.
-                let now = self.now;
-                let at = active.epoch.get().map_or(now, |epoch| epoch.max(now));
-                self.actions.push_back(Action::Mark(at, Mark::Ended(id)));
+                self.actions.push_back(Action::Mark(epoch.max(self.now), Mark::Ended(id)));
             }
             let (outcomes, told) = (active.ended, active.told);
             let result = EndResult::of(&outcomes);
@@ -370,25 +393,24 @@ impl MoveBook {
     /// The first instant at which the machine itself has to look at a move.
     pub fn next_deadline(&self) -> Instant {
         let of = |a: &Active| {
-            let mut first = Instant::FAR;
-            match a.stage {
-                Stage::Waiting | Stage::Queued => return first,
-                Stage::Arming => return a.patience,
-                Stage::Running | Stage::Stopping => {}
-            }
-            if let Some(proposal) = &a.proposal {
-                first = proposal.at().plus_nanos(1);
-            } else if let Some(due) = a.change_due() {
-                first = due;
-            }
+            let way = match &a.stage {
+                Stage::Waiting(_) | Stage::Queued => return Instant::FAR,
+                Stage::Arming(arming) => return arming.patience,
+                Stage::Halting(halting) => return halting.patience,
+                Stage::Running(way) | Stage::Stopping(way) => way,
+            };
+            let mut first = match &way.proposal {
+                Some(proposal) => proposal.at().plus_nanos(1),
+                None => a.change_due().unwrap_or(Instant::FAR),
+            };
             if a.on_the_way() {
-                first = first.min(a.deadline);
-                if let Some(run) = a.run.as_ref().filter(|_| a.proposal.is_none()) {
+                first = first.min(way.deadline);
+                if let Some(run) = a.run.as_ref().filter(|_| way.proposal.is_none()) {
                     first = first.min(run.due());
                 }
             }
             if a.is_braking() {
-                first = first.min(a.patience);
+                first = first.min(way.patience);
             }
             first
         };
@@ -416,29 +438,42 @@ impl MoveBook {
         let due: Vec<MoveId> = self.active.keys().copied().collect();
         for id in due {
             let Some(active) = self.active.get_mut(&id) else { continue };
-            match active.stage {
-                Stage::Arming if now >= active.patience => {
-                    if active.barrier.is_broken() {
+            match &mut active.stage {
+                Stage::Arming(arming) if now >= arming.patience => {
+                    if arming.barrier.is_broken() {
                         // Broken, and some motor still does not say so.
                         active.motors().into_iter().for_each(|m| self.give_up(id, m));
                     } else {
-                        active.patience = now + STOP_PATIENCE;
-                        active.missed.get_or_insert(active.absent.clone());
-                        if !active.barrier.expire() {
+                        arming.patience = now + STOP_PATIENCE;
+                        arming.missed.get_or_insert(arming.absent.clone());
+                        if !arming.barrier.expire() {
                             // Not one has come, so there was nothing to break.
-                            active.barrier.abort();
+                            arming.barrier.abort();
                         }
                     }
                 }
-                Stage::Running | Stage::Stopping => self.check_running(id, now),
+                Stage::Halting(halting) if now >= halting.patience => {
+                    if halting.last {
+                        active.motors().into_iter().for_each(|m| self.give_up(id, m));
+                    } else {
+                        self.halt_again(id);
+                    }
+                }
+                Stage::Running(_) | Stage::Stopping(_) => self.check_under_way(id, now),
                 _ => {}
             }
         }
     }
 
-    fn check_running(&mut self, id: MoveId, now: Instant) {
-        let Some(active) = self.active.get_mut(&id) else { return };
-        if let Some(proposal) = &active.proposal {
+    fn halt_again(&mut self, id: MoveId) {
+        self.say(log::Level::Error, format!("move {id}: not at rest in time, halting its motors"));
+        self.halt_move(id, true);
+    }
+
+    fn check_under_way(&mut self, id: MoveId, now: Instant) {
+        let Some(active) = self.active.get(&id) else { return };
+        let Some(way) = active.stage.under_way() else { return };
+        if let Some(proposal) = &way.proposal {
             if now > proposal.at() {
                 self.check_proposal(id);
                 return;
@@ -451,18 +486,12 @@ impl MoveBook {
         if self.go_on_with_run(id, now) {
             return;
         }
-        let Some(active) = self.active.get_mut(&id) else { return };
-        if active.on_the_way() && now >= active.deadline {
+        let Some(active) = self.active.get(&id) else { return };
+        let Some(way) = active.stage.under_way() else { return };
+        if active.on_the_way() && now >= way.deadline {
             self.come_to_rest(id, Cause::Timeout);
-        } else if active.is_braking() && now >= active.patience {
-            if active.attempts <= CHANGE_ATTEMPTS {
-                active.attempts = CHANGE_ATTEMPTS + 1;
-                let text = format!("move {id}: not at rest in time, halting its motors");
-                self.say(log::Level::Error, text);
-                self.halt_move(id);
-            } else {
-                active.motors().into_iter().for_each(|m| self.give_up(id, m));
-            }
+        } else if active.is_braking() && now >= way.patience {
+            self.halt_again(id);
         }
     }
 }

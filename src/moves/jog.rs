@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::active::{Active, Aim, Stage};
+use super::active::{Active, Aim};
 use super::model::MotorModel;
 use super::plan::{self, Goal, Jogging, Part, Planned, Start, Way, plan_error};
 use super::shapes::nanos;
@@ -13,16 +13,18 @@ use crate::config::{MotorUnit, OnFault};
 use crate::motion::{Limits, Planner, State, Trajectory};
 use crate::motor::{MotorIndex, MoveId};
 use crate::trace::MoveKind;
-use crate::units::{AngularSpeed, Speed};
+use crate::units::{AngularSpeed, Speed, SpeedShare};
 
 /// A velocity with its unit: [`Speed`] for a linear axis, [`AngularSpeed`] for a rotary axis or a
-/// servo. Its sign is the direction.
+/// servo, [`SpeedShare`] for a servo that turns continuously. Its sign is the direction.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Velocity {
     /// Millimetres a second.
     Linear(Speed),
     /// Degrees a second.
     Angular(AngularSpeed),
+    /// Percent of full speed.
+    Share(SpeedShare),
 }
 
 impl From<Speed> for Velocity {
@@ -34,6 +36,12 @@ impl From<Speed> for Velocity {
 impl From<AngularSpeed> for Velocity {
     fn from(speed: AngularSpeed) -> Velocity {
         Velocity::Angular(speed)
+    }
+}
+
+impl From<SpeedShare> for Velocity {
+    fn from(share: SpeedShare) -> Velocity {
+        Velocity::Share(share)
     }
 }
 
@@ -95,9 +103,10 @@ impl Jog {
             let velocity = match (velocity, book.models[index].unit) {
                 (Velocity::Linear(v), MotorUnit::Millimetre) => v.0,
                 (Velocity::Angular(v), MotorUnit::Degree) => v.0,
+                (Velocity::Share(share), MotorUnit::Percent) => share.as_percent(),
                 (_, unit) => {
-                    let (motor, unit) = (name.clone(), unit.symbol());
-                    return Err(MoveError::WrongUnit { motor, unit });
+                    let (motor, unit) = (name.clone(), unit.speed());
+                    return Err(MoveError::WrongSpeed { motor, unit });
                 }
             };
             if all.iter().any(|v| v.0 == index) {
@@ -116,9 +125,9 @@ fn native_velocity(model: &MotorModel, velocity: f64) -> Result<f64, MoveError> 
         let speed = model.native_limits(velocity.abs() / model.limits.speed).speed;
         return Ok(if velocity < 0.0 { -speed } else { speed });
     }
-    let unit = model.unit.symbol();
-    let (motor, max) = (model.name.clone(), format!("{}{unit}/s", model.limits.speed));
-    Err(MoveError::JogSpeed { motor, velocity: format!("{velocity}{unit}/s"), max })
+    let unit = model.unit.speed();
+    let (motor, max) = (model.name.clone(), format!("{}{unit}", model.limits.speed));
+    Err(MoveError::JogSpeed { motor, velocity: format!("{velocity}{unit}"), max })
 }
 
 /// On which side of a motor its play lies.
@@ -252,12 +261,12 @@ fn travel(
 const BACK: f64 = 0.02;
 
 /// A plan for velocities from rest, each kept for `lasts` nanoseconds: (motor, velocity in its unit a
-/// second, native start, whether its place is known).
-pub(super) fn plan_jogs(
+/// second, native start, whether its place is known). `pauses`: their time stands still while they are held.
+pub(crate) fn plan_jogs(
     planner: &mut Planner,
     models: &[MotorModel],
     jogs: &[(MotorIndex, f64, Start, bool)],
-    lasts: u64,
+    (lasts, pauses): (u64, bool),
     share: f64,
 ) -> Result<Planned, MoveError> {
     let (parts, there) = (vec![], vec![]);
@@ -269,7 +278,7 @@ pub(super) fn plan_jogs(
         let Start::At(start) = start else {
             return Err(MoveError::NoSignal { motor: model.name.clone() });
         };
-        let jog = Jogging { velocity, lasts, until: None, bounded };
+        let jog = Jogging { velocity, lasts, until: None, bounded, pauses };
         let t = plan_jog(planner, model, Beginning::rest(start, jog), jog, lasts, share)?;
         let target = model.to_unit(t.end());
         if t.duration() == 0 {
@@ -310,9 +319,12 @@ impl MoveBook {
                 self.motors[motor].place != Place::Unknown || self.models[motor].steps.is_none();
             jogs.push((motor, velocity, start, known));
         }
-        let share = self.speed(Class::Jog).min(1.0);
+        // Of a program it is a move like its others.
+        let class = if owner.program().is_some() { Class::Feed } else { Class::Jog };
+        let share = self.speed(class).min(1.0);
         let planner = &mut self.planner;
-        let planned = plan_jogs(planner, &self.models, &jogs, nanos(lasts), share)?;
+        let time = (nanos(lasts), owner.program().is_some());
+        let planned = plan_jogs(planner, &self.models, &jogs, time, share)?;
         self.launch(planned, 1.0, None, OnFault::Stop, (owner, number))
     }
 
@@ -371,20 +383,21 @@ impl MoveBook {
             let velocity = native_velocity(model, velocity)?;
             let busy = MoveError::Busy { motor: model.name.clone() };
             let Some(active) = self.active.get(&id) else { return Err(busy) };
-            let leg = active.leg(motor).filter(|_| active.stage != Stage::Stopping);
+            let leg = active.leg(motor).filter(|_| !active.is_stopping());
             let Some(leg) = leg.filter(|l| l.aim != Aim::Stop && !l.fixed) else {
                 return Err(busy);
             };
             let Way::Jog(jog) = leg.goal().way else { return Err(busy) };
-            if active.started && leg.is_over_by(at) {
+            if active.has_begun() && leg.is_over_by(at) {
                 return Err(MoveError::Arrived { motor: model.name.clone() });
             }
             let share = (share * active.share * active.own_speed).min(1.0);
             let jog = Jogging { velocity, lasts: nanos(lasts), ..jog };
             // What can be told now is told now.
-            let state = if active.started { leg.state_at(at) } else { leg.part.trajectory.start() };
+            let state =
+                if active.has_begun() { leg.state_at(at) } else { leg.part.trajectory.start() };
             let (play, left) = (leg.play_at(at), leg.left(at));
-            let present = active.started.then_some(&left);
+            let present = active.has_begun().then_some(&left);
             let from = Beginning { state, play, present };
             plan_jog(&mut self.planner, model, from, jog, jog.lasts, share)?;
         }
@@ -400,7 +413,7 @@ impl MoveBook {
     ) -> Result<(), MoveError> {
         let jogs = |a: &&Active| {
             let jog = |w: &Way| matches!(w, Way::Jog(_));
-            a.stage != Stage::Stopping && a.legs.iter().all(|l| jog(&l.goal().way))
+            !a.is_stopping() && a.legs.iter().all(|l| jog(&l.goal().way))
         };
         let lead = self.active.get(&id).map(|active| self.change_lead(active));
         let at = self.now + lead.unwrap_or_default();
@@ -412,7 +425,8 @@ impl MoveBook {
             let model = &self.models[motor];
             native_velocity(model, velocity)?;
             let motor = model.name.clone();
-            if active.leg(self.find(&motor)?).is_none_or(|l| active.started && l.is_over_by(at)) {
+            if active.leg(self.find(&motor)?).is_none_or(|l| active.has_begun() && l.is_over_by(at))
+            {
                 return Err(MoveError::NotInMove { motor, id });
             }
         }
@@ -436,7 +450,7 @@ impl MoveBook {
             v.iter().filter_map(native).collect()
         });
         self.alter(id, |active| {
-            let (started, told) = (active.started, active.is_told());
+            let (started, told) = (active.has_begun(), active.is_told());
             for leg in &mut active.legs {
                 let motor = leg.motor();
                 let velocity =

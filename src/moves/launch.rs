@@ -1,15 +1,15 @@
 //! From a plan to motors that wait for each other at the barrier.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::active::{Active, Aim, Leg, Stage};
+use super::active::{Active, Aim, Leg};
 use super::blend::BlendRun;
 use super::jog::{Beginning, plan_jog};
 use super::plan::{self, FramesPlan, Planned, Start, Way};
 use super::shapes::nanos;
 use super::spec::Move;
+use super::stage::{Arming, Stage};
 use super::{
     ARMING_PATIENCE, Action, Class, DEFAULT_SLACK, MoveBook, MoveError, Outcome, Owner, Place,
 };
@@ -18,7 +18,6 @@ use crate::motion::{State, Trajectory};
 use crate::motor::{Command, Epoch, Motion, MotorIndex, MoveId, Then};
 use crate::sync::StepBarrier;
 use crate::trace::MoveKind;
-use crate::units::Instant;
 
 impl MoveBook {
     /// Plans a move and starts it.
@@ -78,8 +77,11 @@ impl MoveBook {
 
     /// Whether the motor may be moved to a place now, and from where.
     pub fn ready(&self, motor: MotorIndex, owner: &Owner) -> Result<Start, MoveError> {
-        let start = self.ready_anywhere(motor, owner)?;
         let model = &self.models[motor];
+        if model.continuous {
+            return Err(MoveError::Continuous { motor: model.name.clone() });
+        }
+        let start = self.ready_anywhere(motor, owner)?;
         match self.motors[motor].place {
             Place::Estimated => Err(MoveError::NoPosition { motor: model.name.clone() }),
             Place::Unknown if model.steps.is_some() => {
@@ -111,6 +113,8 @@ impl MoveBook {
     pub fn stands(&self, motor: MotorIndex) -> Start {
         let state = &self.motors[motor];
         match (self.models[motor].steps, state.angle.or(state.left_at)) {
+            // It has no place: the time lines of its moves begin anew.
+            _ if self.models[motor].continuous => Start::At(0.0),
             (Some(_), _) => Start::At(state.telemetry.steps() as f64),
             (None, Some(angle)) => Start::At(angle),
             (None, None) => Start::Anywhere,
@@ -157,7 +161,8 @@ impl MoveBook {
         on_fault: OnFault,
         (owner, number): (&Owner, Option<MoveId>),
     ) -> Result<MoveId, MoveError> {
-        let class = if planned.kind == MoveKind::Jog { Class::Jog } else { Class::Feed };
+        let by_hand = planned.kind == MoveKind::Jog && owner.program().is_none();
+        let class = if by_hand { Class::Jog } else { Class::Feed };
         let needs = Duration::from_nanos(planned.duration);
         // At half the speed a move may take twice as long.
         let allowed = timeout.map(|t| t.div_f64(self.speed(class).min(1.0)));
@@ -174,31 +179,16 @@ impl MoveBook {
             class,
             began: self.now,
             all: Vec::new(),
-            stage: Stage::Waiting,
+            stage: Stage::Waiting(None),
             legs: planned.parts.into_iter().map(Leg::new).collect(),
             line: planned.line,
             run: planned.run,
             share,
             own_speed: 1.0,
-            absent: BTreeSet::new(),
-            barrier: StepBarrier::new(1),
-            epoch: Arc::default(),
-            started: false,
             on_fault,
             cause: None,
-            missed: None,
             power_patience,
             slack: nanos(slack),
-            deadline: Instant::FAR,
-            patience: Instant::FAR,
-            proposal: None,
-            settled: None,
-            attempts: 0,
-            silent: BTreeSet::new(),
-            halted: None,
-            held_told: false,
-            aside: false,
-            back: None,
             ended: Vec::new(),
             told: 0,
         };
@@ -207,14 +197,17 @@ impl MoveBook {
         for (motor, target) in planned.there {
             active.all.push(motor);
             let steps = self.models[motor].steps.map(|_| self.motors[motor].telemetry.steps());
+            let target = if self.models[motor].continuous { f64::NAN } else { target };
             let position = self.position(motor).unwrap_or(target);
             let outcome = self.outcome(motor, id, Outcome::Reached, position, steps);
             self.motors[motor].last = Some(outcome.clone());
             self.actions.push_back(Action::Part(outcome.clone()));
             active.ended.push(outcome);
         }
-        for leg in &active.legs {
-            self.motors[leg.motor()].busy = Some(id);
+        let motors = active.motors();
+        self.note_left(owner, &motors);
+        for motor in motors {
+            self.motors[motor].busy = Some(id);
         }
         self.active.insert(id, active);
         if !self.keeps_back(id) {
@@ -233,19 +226,23 @@ impl MoveBook {
         let Some(active) = self.active.get_mut(&id) else { return };
         let lead = active.legs.iter().map(|l| self.motors[l.motor()].leads.start).max();
         let (lead, release) = (lead.unwrap_or_default(), self.release.clone());
-        active.epoch = Arc::new(Epoch::default());
-        let at_release = active.epoch.clone();
-        active.barrier = StepBarrier::new(active.legs.len().max(1))
+        let epoch = Arc::new(Epoch::default());
+        let at_release = epoch.clone();
+        let barrier = StepBarrier::new(active.legs.len().max(1))
             .with_action(move || at_release.set(release() + lead));
-        active.absent = active.motors().into_iter().collect();
-        active.patience = now + ARMING_PATIENCE + self.wake_slack;
-        active.stage = Stage::Arming;
+        active.stage = Stage::Arming(Arming {
+            barrier: barrier.clone(),
+            epoch: epoch.clone(),
+            absent: active.motors().into_iter().collect(),
+            missed: None,
+            patience: now + ARMING_PATIENCE + self.wake_slack,
+        });
         let (motors, then) = (&self.motors, active.run.as_ref().map_or(Then::End, BlendRun::then));
         let motion = |leg: &Leg| {
-            let (trajectory, barrier) = (leg.part.trajectory.clone(), active.barrier.clone());
+            let (trajectory, barrier) = (leg.part.trajectory.clone(), barrier.clone());
             let placed = motors[leg.motor()].place != Place::Unknown
                 || self.models[leg.motor()].steps.is_none();
-            let epoch = active.epoch.clone();
+            let epoch = epoch.clone();
             let after = leg.after;
             (leg.motor(), Motion { id, trajectory, barrier, epoch, placed, after, then })
         };
@@ -277,17 +274,15 @@ impl MoveBook {
         let mut late = 0;
         for leg in active.legs.iter().filter(|l| l.stale) {
             let Way::Frames(frames) = &leg.part.goal.way else { continue };
-            let Some(&(time, place)) = frames.first() else { continue };
             let (model, from) = (&self.models[leg.motor()], leg.part.trajectory.start().position);
-            if let Ok(fastest) = plan::fastest(&mut self.planner, model, from, place) {
-                late = late.max(fastest.duration().saturating_sub(time));
-            }
+            late = late.max(frames.late(&mut self.planner, model, from).unwrap_or(0));
         }
         for leg in active.legs.iter_mut().filter(|l| l.stale) {
             leg.stale = false;
             let model = &self.models[leg.motor()];
             let state = &self.motors[leg.motor()];
-            if model.steps.is_none() && state.angle.or(state.left_at).is_none() {
+            let placed = model.steps.is_some() || model.continuous;
+            if !placed && state.angle.or(state.left_at).is_none() {
                 // A servo without a signal goes to its first target at once.
                 let place = leg.part.goal.end;
                 leg.part.start = place;
@@ -299,11 +294,11 @@ impl MoveBook {
                 (Way::Line, Some(line)) => Ok(leg.part.to_goal(&line.s)),
                 (Way::Frames(frames), _) => {
                     // As late as the slowest motor needs it that begins at rest.
-                    let frames: Vec<_> = frames.iter().map(|f| (f.0 + late, f.1)).collect();
-                    let way =
-                        plan::through_frames(&mut self.planner, model, from.position, &frames);
-                    leg.part.goal.way = Way::Frames(frames);
-                    way.map(|t| t.unwrap_or_else(|| Trajectory::rest(from.position)))
+                    let way = frames.onward(&mut self.planner, model, from.position, late);
+                    way.map(|(trajectory, left)| {
+                        leg.part.goal.way = Way::Frames(left);
+                        trajectory
+                    })
                 }
                 (Way::Jog(jog), _) => {
                     let planner = &mut self.planner;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::MoveBook;
-use super::active::Stage;
+use super::stage::Stage;
 use crate::motor::MoveId;
 use crate::units::Instant;
 
@@ -48,16 +48,27 @@ impl MoveBook {
         false
     }
 
+    /// A move does not wait for that any more: it is held, or has ended.
+    pub(super) fn stays(&mut self, id: MoveId) {
+        if let Some(leaving) = &mut self.leaving {
+            leaving.waits.retain(|&waits| waits != id);
+        }
+    }
+
     /// Moves that waited for their motors to be let go begin, if those may leave now.
     pub(super) fn let_leave(&mut self) {
         let Some(leaving) = &mut self.leaving else { return };
         leaving.next = Instant::FAR;
         for id in std::mem::take(&mut leaving.waits) {
-            // It may have ended meanwhile, or be held.
-            if self.active.get(&id).is_some_and(|active| active.stage == Stage::Queued) {
-                self.begin(id);
-            }
+            self.begin(id);
         }
+    }
+
+    /// How often a move waits for that: never or once.
+    #[cfg(test)]
+    pub(super) fn waits_to_leave(&self, id: MoveId) -> usize {
+        let waits = self.leaving.iter().flat_map(|leaving| &leaving.waits);
+        waits.filter(|&&waits| waits == id).count()
     }
 
     /// When somebody has to be asked again.

@@ -5,12 +5,14 @@
 
 mod active;
 mod aside;
+mod back;
 mod blend;
 mod change;
 mod claims;
 mod error;
 mod error_codes;
 mod events;
+mod frames;
 #[cfg(test)]
 mod invariants;
 mod jog;
@@ -26,6 +28,7 @@ mod power;
 mod shapes;
 mod snapshot;
 mod spec;
+mod stage;
 mod stops;
 mod verbs;
 mod waiting;
@@ -51,6 +54,7 @@ pub(crate) use error::at_least;
 #[cfg(feature = "service")]
 pub use error_codes::Refusal;
 pub(crate) use events::between;
+pub(crate) use jog::plan_jogs;
 pub use jog::{Jog, Steered, Velocity};
 pub(crate) use model::MotorModel;
 pub use orders::OVERRIDE;
@@ -61,7 +65,7 @@ pub use owner::Owner;
 pub(crate) use owner::{Touched, Which};
 pub use path_moves::BlendedPath;
 pub(crate) use path_moves::Waypoint;
-pub(crate) use plan::{FramesPlan, Planned, Start, Track, plan_keyframes, plan_move};
+pub(crate) use plan::{FramesPlan, Planned, Start, Track, plan_move};
 pub use power::PowerState;
 pub(crate) use power::{Power, consumers_of};
 pub(crate) use shapes::nanos;
@@ -129,6 +133,8 @@ pub(crate) struct MotorState {
     pub uncounted: Option<(u64, u64)>,
     /// That has become so, or worse, in its last move.
     pub miscounted: bool,
+    /// The beginning of its last time line, which may be still to come where that was dropped.
+    pub epoch: Instant,
     /// Its driver was switched on, and not off again.
     pub powered: bool,
     /// How long before an instant its loop has to be told of it.
@@ -236,6 +242,8 @@ pub(crate) struct MoveBook {
     held_since: Option<Instant>,
     /// Motors that are held by themselves.
     holds: BTreeSet<MotorIndex>,
+    /// Motors whose loops end, for others to take their place: nothing begins with them.
+    pub away: BTreeSet<MotorIndex>,
     power: Option<Power>,
     /// What has been heard of stop and halt, and what is set of them now.
     ordered: Ordered,
@@ -284,6 +292,7 @@ impl MoveBook {
             overrides: [1.0; Class::ALL.len()],
             held_since: None,
             holds: BTreeSet::new(),
+            away: BTreeSet::new(),
             power,
             ordered: Ordered::Nothing,
             stop_set: false,
@@ -403,6 +412,12 @@ impl MoveBook {
     /// Whether nothing moves: what is held waits for its resume.
     pub fn all_at_rest(&self) -> bool {
         self.active.values().all(Active::is_held)
+    }
+
+    /// How many plans have been made.
+    #[cfg(test)]
+    pub fn plans(&self) -> u64 {
+        self.planner.made()
     }
 
     /// How many moves there have been.

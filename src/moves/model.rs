@@ -8,7 +8,9 @@ const TURN_MARGIN: u64 = 2_000_000;
 
 /// What planning has to know of a motor: its unit, its grid, its limits.
 ///
-/// Its *native* unit is what its loop's trajectories are in: steps for an axis, degrees for a servo.
+/// Its *native* unit is what its loop's trajectories are in: steps for an axis, degrees for a servo. Of a servo that
+/// turns continuously the velocity is what counts, in percent of full speed; its place, in percent x seconds, means
+/// nothing, and each move begins at 0.
 #[derive(Clone, Debug)]
 pub(crate) struct MotorModel {
     pub name: String,
@@ -22,6 +24,8 @@ pub(crate) struct MotorModel {
     pub start_stop: Option<f64>,
     /// Steps of play; 0 for a servo.
     pub backlash: i64,
+    /// It is a servo that turns continuously: it has speeds, and no places.
+    pub continuous: bool,
 }
 
 impl MotorModel {
@@ -34,6 +38,7 @@ impl MotorModel {
             steps: motor.axis().map(|axis| axis.steps_per_unit),
             start_stop: motor.axis().map(|axis| axis.start_stop_speed),
             backlash: motor.axis().map_or(0, |axis| axis.backlash),
+            continuous: motor.is_continuous(),
         }
     }
 
@@ -51,6 +56,16 @@ impl MotorModel {
             Some(ratio) => ratio.unscale(native),
             None => native,
         }
+    }
+
+    /// Whether it is a servo that goes to angles.
+    pub fn has_angle(&self) -> bool {
+        self.steps.is_none() && !self.continuous
+    }
+
+    /// What the trace has as its position where it stands still: of one that turns continuously its speed.
+    pub fn told(&self, native: f64) -> f64 {
+        if self.continuous { 0.0 } else { self.to_unit(native) }
     }
 
     /// The limits in native units, with the speed limit scaled by `speed` (0 to 1).

@@ -1,9 +1,10 @@
 //! What a machine that moves can be told: hold, resume, faster or slower, elsewhere, stop, halt.
 
-use super::active::{Active, Aim, Stage};
+use super::active::{Active, Aim};
 use super::outcome::{Cause, Held, MotorPosition, Place};
 use super::plan::{self, Goal, Way};
 use super::spec::Position;
+use super::stage::Stage;
 use super::{ADOPTION, Action, Class, MoveBook, MoveError};
 use crate::motor::{MotorIndex, MoveId};
 use crate::trace::{Mark, MoveKind};
@@ -26,8 +27,7 @@ impl MoveBook {
         if self.keeps_back(id) {
             return Err(MoveError::Held);
         }
-        self.aim(id, Aim::Go);
-        Ok(())
+        self.go_on(id)
     }
 
     /// Whether a hold of everything holds: its motors may still be on their way to rest.
@@ -48,7 +48,7 @@ impl MoveBook {
             let motors = active.motors().into_iter().map(|m| self.motor_position(m)).collect();
             return Ok(Held { id, motors });
         }
-        Err(active.is_holding() && active.stage != Stage::Stopping)
+        Err(active.is_holding() && !active.is_stopping())
     }
 
     /// The moves that have not ended, in the order of their numbers.
@@ -64,7 +64,7 @@ impl MoveBook {
     }
 
     fn under_way(&self, id: MoveId) -> Result<(), MoveError> {
-        let fine = self.active.get(&id).is_some_and(|a| a.stage != Stage::Stopping);
+        let fine = self.active.get(&id).is_some_and(|a| !a.is_stopping());
         if fine { Ok(()) } else { Err(MoveError::NotUnderWay { id }) }
     }
 
@@ -72,18 +72,18 @@ impl MoveBook {
         let Some(active) = self.active.get(&id) else { return };
         let same = active.legs.iter().all(|l| l.aim == aim || l.aim == Aim::Stop);
         match active.stage {
-            Stage::Waiting if aim == Aim::Go => {
+            Stage::Waiting(_) if aim == Aim::Go => {
                 self.alter(id, |a| a.aim(aim));
                 self.begin(id);
             }
             Stage::Queued if aim == Aim::Hold => {
-                self.leave_power_queue(id);
+                self.leave_queue(id);
                 self.alter(id, |a| {
-                    a.stage = Stage::Waiting;
+                    a.stage = Stage::Waiting(None);
                     a.aim(aim);
                 });
             }
-            Stage::Stopping => {}
+            Stage::Stopping(_) | Stage::Halting(_) => {}
             _ if same => {}
             _ => self.alter(id, |a| a.aim(aim)),
         }
@@ -172,17 +172,22 @@ impl MoveBook {
             return Err(MoveError::Blended { id });
         }
         // No change can take hold before this.
-        let settled = active.settled.map_or(Instant::ZERO, |settled| settled + ADOPTION);
+        let settled = active.stage.under_way().and_then(|way| way.settled);
+        let settled = settled.map_or(Instant::ZERO, |settled| settled + ADOPTION);
         let at = self.now.max(settled) + self.change_lead(active);
-        let at = at.max(active.epoch.get().unwrap_or(at));
+        let at = at.max(active.stage.zero().unwrap_or(at));
         for &(motor, target) in targets {
             let model = &self.models[motor];
             let (name, refused) = (model.name.clone(), active.leg(motor));
             let leg = refused.filter(|l| l.aim != Aim::Stop);
             let leg = leg.ok_or(MoveError::NotInMove { motor: name.clone(), id })?;
+            if model.continuous {
+                return Err(MoveError::Continuous { motor: name });
+            }
             plan::check_travel(model, target)?;
             // One that has no way to go arrives as it starts, and no change holds before that.
-            let stays = active.stage == Stage::Arming && leg.part.trajectory.duration() == 0;
+            let arming = matches!(active.stage, Stage::Arming(_));
+            let stays = arming && leg.part.trajectory.duration() == 0;
             let over = leg.end().map_or(stays, |end| end <= at);
             if leg.fixed || (leg.course == Aim::Go && over) {
                 return Err(MoveError::Arrived { motor: name });
@@ -222,7 +227,7 @@ impl MoveBook {
             goals.push((motor, goal));
         }
         self.alter(id, |active| {
-            let (started, told) = (active.started, active.is_told());
+            let told = active.is_told();
             for leg in active.legs.iter_mut().filter(|l| l.aim != Aim::Stop) {
                 let goal = goals.iter().find(|g| g.0 == leg.part.motor).map(|g| g.1.clone());
                 leg.stale = true;
@@ -231,7 +236,7 @@ impl MoveBook {
                     goal => leg.next = goal,
                 }
             }
-            if !started && !told {
+            if !told {
                 (active.kind, active.line) = (MoveKind::Asap, None);
             }
         });
@@ -246,11 +251,11 @@ impl MoveBook {
         let on_line = active.leg(index).is_some_and(|l| l.on_line());
         match active.stage {
             _ if alone || on_line => self.come_to_rest(id, Cause::Stopped),
-            Stage::Waiting | Stage::Queued => {
+            Stage::Waiting(_) | Stage::Queued => {
                 self.end_part(id, index, |_| Cause::NotStarted(Vec::new()));
             }
-            Stage::Stopping => {}
-            Stage::Arming | Stage::Running => self.alter(id, |active| {
+            Stage::Stopping(_) | Stage::Halting(_) => {}
+            Stage::Arming(_) | Stage::Running(_) => self.alter(id, |active| {
                 if let Some(leg) = active.leg_mut(index) {
                     leg.aim = Aim::Stop;
                 }
@@ -261,6 +266,9 @@ impl MoveBook {
     /// The count that stands for a position, if the axis can be told that it is there.
     pub fn count_for(&self, index: MotorIndex, position: Position) -> Result<i64, MoveError> {
         let (model, state) = (&self.models[index], &self.motors[index]);
+        if model.continuous {
+            return Err(MoveError::Continuous { motor: model.name.clone() });
+        }
         if model.steps.is_none() {
             return Err(MoveError::NoCount { motor: model.name.clone() });
         }
@@ -282,8 +290,26 @@ impl MoveBook {
         state.place = Place::Assumed;
         // What was not known of the old count is not of the new one.
         state.uncounted = None;
-        self.mark(self.now, Mark::Set(self.models[index].name.clone().into()));
-        self.actions.push_back(Action::Position(index, self.now, place));
+        let _ = self.counts_from(index, place);
+    }
+
+    /// A motor counts from another place than before, which nobody has said.
+    pub fn counts_anew(&mut self, index: MotorIndex) {
+        let place = self.models[index].to_unit(self.motors[index].telemetry.steps() as f64);
+        let at = self.counts_from(index, place);
+        if self.motors[index].place == Place::Unknown {
+            let name = self.models[index].name.clone().into();
+            self.mark(at.plus_nanos(1), Mark::Unknown(name));
+        }
+    }
+
+    /// Says where the trace has it.
+    fn counts_from(&mut self, index: MotorIndex, place: f64) -> Instant {
+        // After what the trace has already: where a move was to begin that was dropped.
+        let at = self.now.max(self.motors[index].epoch);
+        self.mark(at, Mark::Set(self.models[index].name.clone().into()));
+        self.actions.push_back(Action::Position(index, at, place));
+        at
     }
 
     /// Whether a motor can be told something that it must not move for.
@@ -294,6 +320,12 @@ impl MoveBook {
             None if state.busy.is_some() => Err(MoveError::Busy { motor }),
             None => Ok(()),
         }
+    }
+
+    /// Somebody has switched a motor on, or let it go, by name.
+    pub fn mark_switched(&mut self, motor: MotorIndex, on: bool) {
+        let name = self.models[motor].name.clone().into();
+        self.mark(self.now, if on { Mark::Enable(name) } else { Mark::Release(name) });
     }
 
     /// From now on nobody knows where an axis is.

@@ -193,15 +193,17 @@ impl MoveBook {
     pub(super) fn go_on_with_run(&mut self, id: MoveId, now: Instant) -> bool {
         let Some(active) = self.active.get_mut(&id) else { return false };
         // What is proposed is a copy of the path: until that is decided, it must not go on.
-        if !active.on_the_way() || active.proposal.is_some() {
+        if !active.on_the_way() {
             return false;
         }
+        let way = active.stage.under_way_mut().filter(|way| way.proposal.is_none());
+        let Some(way) = way else { return false };
         let Some(run) = active.run.as_mut().filter(|r| now >= r.due()) else { return false };
         match run.look_after(&self.models) {
             Work::Wait => return true,
             Work::Rest => {
                 // Nothing moves until more comes, however long that takes.
-                active.deadline = Instant::FAR;
+                way.deadline = Instant::FAR;
                 let text = format!("move {id}: rests at the last place that it has");
                 self.say(log::Level::Info, text);
                 return true;

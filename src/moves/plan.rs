@@ -1,7 +1,7 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::error::MoveError;
+use super::frames::{Frames, piece};
 use super::model::MotorModel;
 use crate::config::Arrive;
 use crate::motion::{Limits, PlanError, Planner, Trajectory, line_limits};
@@ -48,8 +48,8 @@ pub(crate) enum Way {
     Alone,
     /// Along a blended path, with the other motors of its run.
     Path,
-    /// Through keyframes, at rest in each: (nanoseconds from the trajectory's time zero, native place).
-    Frames(Vec<(u64, f64)>),
+    /// Through keyframes, at rest in each.
+    Frames(Frames),
     /// At a velocity until a deadline.
     Jog(Jogging),
 }
@@ -65,6 +65,8 @@ pub(crate) struct Jogging {
     pub until: Option<Instant>,
     /// Whether the travel bounds it: only where the motor's place is known.
     pub bounded: bool,
+    /// Whether its time stands still while it is held. Not where somebody keeps asking for it.
+    pub pauses: bool,
 }
 
 /// The scalar that all motors of an aligned move follow: 0 at the start, 1 at the target.
@@ -218,7 +220,6 @@ impl FramesPlan {
     }
 
     /// How many frames there are, each motor's counted.
-    #[cfg(test)]
     pub fn frames(&self) -> usize {
         self.tracks.iter().map(|t| t.2.len()).sum()
     }
@@ -257,8 +258,9 @@ impl FramesPlan {
             self.track += 1;
             let Some(trajectory) = Trajectory::chain(&pieces) else { continue };
             let start = trajectory.start().position;
-            let goal = Goal { end: trajectory.end(), target, way: Way::Frames(frames) };
             let (motor, trajectory) = (*motor, Arc::new(trajectory));
+            let way = Way::Frames(Frames::new(frames, trajectory.clone()));
+            let goal = Goal { end: trajectory.end(), target, way };
             self.planned.parts.push(Part { motor, start, goal, trajectory });
         }
         Ok(true)
@@ -268,17 +270,6 @@ impl FramesPlan {
     pub fn finish(self, models: &[MotorModel]) -> Result<Planned, MoveError> {
         finish(models, self.planned, 1.0)
     }
-}
-
-/// One motor's way through its keyframes, each at its time (nanoseconds), at rest in each of them.
-pub(crate) fn plan_keyframes(
-    planner: &mut Planner,
-    models: &[MotorModel],
-    tracks: Vec<Track>,
-) -> Result<Planned, MoveError> {
-    let mut plan = FramesPlan::new(tracks);
-    while !plan.go_on(planner, models, usize::MAX)? {}
-    plan.finish(models)
 }
 
 /// A way through frames, native, as far as it is planned.
@@ -310,38 +301,11 @@ impl Through {
     ) -> Result<usize, MoveError> {
         while let Some(&(time, end)) = self.frames.get(self.next).filter(|_| most > 0) {
             most -= 1;
-            let has = time - self.now;
-            if self.at == end {
-                if has > 0 {
-                    self.pieces.push(Trajectory::dwell(end, has));
-                }
-            } else {
-                let fastest = fastest(planner, model, self.at, end)?;
-                let needs = fastest.duration();
-                let piece = if needs == has { Some(fastest) } else { fastest.stretched(has) };
-                self.pieces.push(piece.ok_or_else(|| MoveError::KeyframeTooSoon {
-                    motor: model.name.clone(),
-                    needs: Duration::from_nanos(needs),
-                    has: Duration::from_nanos(has),
-                })?);
-            }
+            self.pieces.extend(piece(planner, model, self.at, end, time - self.now)?);
             (self.at, self.now, self.next) = (end, time, self.next + 1);
         }
         Ok(most)
     }
-}
-
-/// From rest at `from` through the frames, each at its time and at rest in it. `None`: there is no
-/// way and no time in them.
-pub(crate) fn through_frames(
-    planner: &mut Planner,
-    model: &MotorModel,
-    from: f64,
-    frames: &[(u64, f64)],
-) -> Result<Option<Trajectory>, MoveError> {
-    let mut through = Through::new(from, frames.to_vec());
-    through.go_on(planner, model, usize::MAX)?;
-    Ok(Trajectory::chain(&through.pieces))
 }
 
 /// The fastest way from rest to rest.

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use super::active::{Active, Stage};
+use super::active::Active;
 use super::outcome::Cause;
 use super::plan::{Planned, Way};
 use super::shapes::nanos;
+use super::stage::Stage;
 use super::{MoveBook, MoveError};
 use crate::books::{Book, GrantId, PowerBook, PowerError, PowerRules, WaitId};
 use crate::config::{Config, Consumer, consumers};
@@ -211,7 +212,7 @@ impl MoveBook {
     /// How long a move waits for its current: a jog no longer than it would last.
     pub(super) fn power_patience(planned: &Planned, timeout: Option<Duration>) -> Duration {
         let jog = planned.parts.iter().find_map(|p| match &p.goal.way {
-            Way::Jog(jog) => Some(Duration::from_nanos(jog.lasts)),
+            Way::Jog(jog) if !jog.pauses => Some(Duration::from_nanos(jog.lasts)),
             _ => None,
         });
         jog.or(timeout).unwrap_or(PATIENCE)
@@ -249,9 +250,10 @@ impl MoveBook {
         }
     }
 
-    /// A move is held, or has ended, before it got its current.
-    pub(super) fn leave_power_queue(&mut self, id: MoveId) {
+    /// A move is held, or has ended, before it got its current, or was let go.
+    pub(super) fn leave_queue(&mut self, id: MoveId) {
         let now = self.now;
+        self.stays(id);
         if let Some(power) = &mut self.power {
             power.forget(For::Move(id), now);
         }
@@ -338,6 +340,7 @@ impl MoveBook {
                     power.take(&[motor], grant, now);
                 }
                 self.tell(motor, Command::Enable);
+                self.mark_switched(motor, true);
             }
         }
     }
@@ -356,6 +359,13 @@ impl MoveBook {
         };
         self.say(said.0, said.1.to_owned());
         self.serve_power();
+    }
+
+    /// How often a move waits for its current: never or once.
+    #[cfg(test)]
+    pub(super) fn waits_for_power(&self, id: MoveId) -> usize {
+        let waits = self.power.iter().flat_map(|power| &power.waits);
+        waits.filter(|w| w.1 == For::Move(id)).count()
     }
 
     /// Whether there is a power budget.

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::active::{Active, Aim, Stage};
+use super::active::{Active, Aim};
 use super::outcome::Place;
 use super::plan::Way;
 use super::{Class, MotorState, MoveBook, Ordered, Owner};
@@ -138,7 +138,7 @@ impl MoveBook {
         if jogs || active.run.is_some() || active.is_holding() {
             return None;
         }
-        let left = match active.end().filter(|_| active.started) {
+        let left = match active.end().filter(|_| active.has_begun()) {
             Some(end) => end.nanos_since(now),
             None => active.legs.iter().map(|l| l.part.trajectory.duration()).max()?,
         };
@@ -168,7 +168,7 @@ impl MoveBook {
             };
         }
         let moving = || moves().filter(|a| !a.is_held());
-        if moving().all(|a| a.stage == Stage::Stopping) {
+        if moving().all(Active::is_stopping) {
             MachineState::Stopping
         } else if moving().all(Active::is_holding) {
             MachineState::Holding

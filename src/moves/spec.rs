@@ -36,6 +36,7 @@ impl MotorModel {
         match (position, self.unit) {
             (Position::Length(l), MotorUnit::Millimetre) => Ok(l.0),
             (Position::Angle(a), MotorUnit::Degree) => Ok(a.0),
+            (_, MotorUnit::Percent) => Err(MoveError::Continuous { motor: self.name.clone() }),
             (_, unit) => {
                 Err(MoveError::WrongUnit { motor: self.name.clone(), unit: unit.symbol() })
             }

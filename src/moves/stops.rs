@@ -1,8 +1,9 @@
 //! How moves end before their time: a stop, a halt, the end of the program.
 
-use super::active::{Active, Aim, Stage};
+use super::active::{Active, Aim};
 use super::outcome::Cause;
-use super::{CHANGE_ATTEMPTS, MoveBook, Ordered, STOP_PATIENCE, Which};
+use super::stage::Stage;
+use super::{MoveBook, Ordered, STOP_PATIENCE, Which};
 use crate::config::{Drive, ServoStop};
 use crate::motor::{Command, MoveId};
 
@@ -12,20 +13,20 @@ impl MoveBook {
         let now = self.now;
         let Some(active) = self.active.get_mut(&id) else { return };
         active.cause.get_or_insert(cause);
-        match active.stage {
-            Stage::Waiting | Stage::Queued => self.never_begin(id),
-            Stage::Arming => {
+        match &mut active.stage {
+            Stage::Waiting(_) | Stage::Queued => self.never_begin(id),
+            Stage::Arming(arming) => {
                 // Who takes up backlash does so to its end.
-                active.patience = active.patience.min(now + STOP_PATIENCE + self.wake_slack);
-                active.barrier.abort();
+                arming.patience = arming.patience.min(now + STOP_PATIENCE + self.wake_slack);
+                arming.barrier.abort();
             }
-            Stage::Running => {
+            Stage::Running(_) => {
                 self.alter(id, |active| {
-                    active.stage = Stage::Stopping;
+                    active.stage.stop();
                     active.aim(Aim::Stop);
                 });
             }
-            Stage::Stopping => {}
+            Stage::Stopping(_) | Stage::Halting(_) => {}
         }
     }
 
@@ -34,29 +35,24 @@ impl MoveBook {
         let motors = self.active.get(&id).map(Active::motors).unwrap_or_default();
         for motor in motors {
             // One that stepped aside had begun.
-            self.end_part(id, motor, |a| match a.aside {
-                true => Cause::Stopped,
-                false => Cause::NotStarted(Vec::new()),
+            self.end_part(id, motor, |a| match a.aside() {
+                Some(_) => Cause::Stopped,
+                None => Cause::NotStarted(Vec::new()),
             });
         }
     }
 
     /// The motors of a move stand still after their last whole pulse.
-    pub(super) fn halt_move(&mut self, id: MoveId) {
+    ///
+    /// `last`: who does not do so in time is given up, and not told again first.
+    pub(super) fn halt_move(&mut self, id: MoveId, last: bool) {
         let now = self.now;
         let Some(active) = self.active.get_mut(&id) else { return };
         active.cause.get_or_insert(Cause::Stopped);
         if !active.is_told() {
             return self.never_begin(id);
         }
-        active.stage = Stage::Stopping;
-        active.halted.get_or_insert(now);
-        active.patience = now + STOP_PATIENCE;
-        active.attempts = active.attempts.max(CHANGE_ATTEMPTS);
-        // What it was to agree on can no longer hold.
-        if let Some(proposal) = active.proposal.take() {
-            proposal.gate.resolve();
-        }
+        active.stage.halt(now, now + STOP_PATIENCE, last);
         for leg in &mut active.legs {
             (leg.aim, leg.course) = (Aim::Stop, Aim::Stop);
         }
@@ -97,13 +93,7 @@ impl MoveBook {
             self.ordered = Ordered::Halt;
             self.end_everything();
             let ids: Vec<_> = self.active.keys().copied().collect();
-            for id in ids {
-                if let Some(active) = self.active.get_mut(&id) {
-                    active.attempts = CHANGE_ATTEMPTS + 1;
-                    active.barrier.abort();
-                }
-                self.halt_move(id);
-            }
+            ids.into_iter().for_each(|id| self.halt_move(id, true));
         } else if self.stop_set && self.ordered == Ordered::Nothing {
             self.ordered = Ordered::Stop;
             self.end_everything();

@@ -1,5 +1,6 @@
 //! Hold, resume and stop: of everything, or of what has to do with some motors, whoever asked for it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::active::{Active, Aim};
@@ -11,7 +12,7 @@ use crate::trace::MoveKind;
 impl MoveBook {
     /// The programs that keep one of these motors, or move it.
     fn programs_of(&self, which: Which<'_>) -> Vec<Arc<str>> {
-        let keeps = |motors: &std::collections::BTreeSet<MotorIndex>| match which {
+        let keeps = |motors: &BTreeSet<MotorIndex>| match which {
             Which::All => true,
             Which::Motors(_) => motors.iter().any(|&m| which.has(m)),
         };
@@ -37,7 +38,8 @@ impl MoveBook {
     /// Feed hold. Of some motors: the moves that they are part of, as a whole, and the programs that keep them; what
     /// begins with them from now on waits at its start.
     pub fn hold_which(&mut self, which: Which<'_>) -> Touched {
-        let programs = self.programs_of(which);
+        // A jog begins also under a hold, but none that was asked for before it.
+        self.drop_waiting_jogs(which);
         match which {
             Which::All => {
                 if !self.is_stopped() {
@@ -51,6 +53,12 @@ impl MoveBook {
                 self.holds.extend(own);
             }
         }
+        self.hold_under_way(which)
+    }
+
+    /// The same of the moves and programs that there are: what is asked for later begins as ever.
+    pub fn hold_under_way(&mut self, which: Which<'_>) -> Touched {
+        let programs = self.programs_of(which);
         programs.iter().for_each(|p| self.hold_claim(p));
         let ids = self.moves_of(which, &programs);
         for &id in &ids {
@@ -72,17 +80,17 @@ impl MoveBook {
         }
         for program in &programs {
             self.is_undisturbed(program)?;
+            self.programs_way_back(program)?;
         }
         let motors = match which {
             Which::All => {
                 self.end_hold();
                 self.holds.clear();
-                for program in &programs {
-                    self.resume_claim(program);
-                }
-                let mut done = Ok(());
+                let mut done = self.resume_programs(&programs);
                 for &id in &ids {
-                    done = done.and(self.go_on(id));
+                    if !self.keeps_back(id) {
+                        done = done.and(self.go_on(id));
+                    }
                 }
                 done?;
                 let moves = ids.into_iter().map(|id| (id, self.legs_of(id))).collect();
@@ -103,7 +111,7 @@ impl MoveBook {
         free.iter().for_each(|m| {
             self.holds.remove(m);
         });
-        programs.iter().for_each(|p| self.resume_claim(p));
+        self.resume_programs(&programs)?;
         for &id in &ids {
             if !self.keeps_back(id) {
                 self.go_on(id)?;
@@ -125,8 +133,21 @@ impl MoveBook {
         Ok(())
     }
 
-    fn go_on(&mut self, id: MoveId) -> Result<(), MoveError> {
-        if self.active.get(&id).is_some_and(|a| a.aside) {
+    /// They go on: at once, or when their motors have come back.
+    fn resume_programs(&mut self, programs: &[Arc<str>]) -> Result<(), MoveError> {
+        let mut done = Ok(());
+        for program in programs {
+            match self.bring_back(program) {
+                Ok(true) => {}
+                Ok(false) => self.resume_claim(program),
+                Err(e) => done = done.and(Err(e)),
+            }
+        }
+        done
+    }
+
+    pub(super) fn go_on(&mut self, id: MoveId) -> Result<(), MoveError> {
+        if self.active.get(&id).is_some_and(|a| a.aside().is_some()) {
             return self.come_back(id);
         }
         self.aim(id, Aim::Go);
@@ -182,7 +203,9 @@ impl MoveBook {
         let Some((name, claim)) = self.claims.get_key_value(program) else {
             return Touched::default();
         };
-        let (name, motors) = (name.clone(), claim.motors.clone());
+        // One that has been stopped before may be held again by now.
+        let held = if claim.ending { BTreeSet::new() } else { claim.motors.clone() };
+        let name = name.clone();
         if let Some(claim) = self.claims.get_mut(program) {
             claim.ending = true;
         }
@@ -190,7 +213,7 @@ impl MoveBook {
         let ids = self.moves_of(Which::Motors(&[]), std::slice::from_ref(&name));
         let moves = ids.iter().map(|&id| (id, self.legs_of(id))).collect();
         ids.into_iter().for_each(|id| self.come_to_rest(id, Cause::Stopped));
-        motors.iter().for_each(|m| {
+        held.iter().for_each(|m| {
             self.holds.remove(m);
         });
         Touched { moves, programs: vec![name], dropped: Vec::new() }
@@ -229,12 +252,13 @@ impl MoveBook {
         let held = |l: &super::active::Leg| self.holds.contains(&l.motor());
         let claim = active.owner.program().and_then(|p| self.claims.get(p));
         // Somebody keeps asking for a jog, and it ends by itself: it is for the hand at the machine.
-        if active.kind == MoveKind::Jog && !active.is_told() {
+        let by_hand = active.kind == MoveKind::Jog && active.owner.program().is_none();
+        if by_hand && !active.is_told() {
             return false;
         }
         self.is_held()
             || active.legs.iter().any(held)
-            || claim.is_some_and(|c| c.held_since.is_some())
+            || claim.is_some_and(|c| c.held_since.is_some()) && !self.is_way_back(id, &active.owner)
     }
 
     /// Whether a motor is held: what begins with it waits.

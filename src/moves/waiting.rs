@@ -115,7 +115,7 @@ impl MoveBook {
         }
         let aside: Vec<_> = motors.iter().filter_map(|&m| self.may_step_aside(m)).collect();
         if free.is_err() && if_busy == IfBusy::Replace && after.is_none() {
-            self.stop_which(Which::Motors(&motors));
+            self.make_way(&motors);
         } else if after.is_none() {
             aside.into_iter().for_each(|id| self.step_aside(id));
         }
@@ -133,6 +133,13 @@ impl MoveBook {
         let id = self.next_move;
         self.next_move += 1;
         id
+    }
+
+    /// Stops what has these motors, for another move. Where they are held they go on being held.
+    fn make_way(&mut self, motors: &[MotorIndex]) {
+        let holds = self.holds.clone();
+        self.stop_which(Which::Motors(motors));
+        self.holds = holds;
     }
 
     /// Whether what moves a motor is over by its plan, so that no change of it can take hold any more.
@@ -160,34 +167,78 @@ impl MoveBook {
         }
     }
 
+    /// Whether a move of this owner that waits may have these motors now, where those before it wait for `taken`.
+    fn may_have(
+        &self,
+        motors: &[MotorIndex],
+        owner: &Owner,
+        taken: &[(MoveId, MotorIndex)],
+    ) -> bool {
+        let kept = |m| {
+            let other = self.keeper(m).filter(|p| owner.program() != Some(*p));
+            other.is_some_and(|p| !self.is_claim_held(p))
+        };
+        let free = |&m: &MotorIndex| {
+            taken.iter().all(|t| t.1 != m)
+                && !self.away.contains(&m)
+                && self.motors[m].busy.is_none()
+                && !kept(m)
+        };
+        motors.iter().all(free)
+    }
+
+    /// Whether a move that waits could begin now: what it waited for has ended.
+    fn could_begin(&self) -> bool {
+        if self.waiting.is_empty() || self.is_stopped() {
+            return false;
+        }
+        let mut taken: Vec<(MoveId, MotorIndex)> = Vec::new();
+        for (&id, waiting) in self.waiting.iter().filter(|w| w.1.is_due(self.now)) {
+            let motors: Vec<_> = waiting.motors().collect();
+            if self.may_have(&motors, &waiting.owner, &taken) {
+                return true;
+            }
+            taken.extend(motors.into_iter().map(|m| (id, m)));
+        }
+        false
+    }
+
     /// Begins what can begin, in the order in which it was asked for; what waits keeps its motors from what comes
     /// later.
     pub(super) fn serve_waiting(&mut self) {
-        if self.waiting.is_empty() || self.is_stopped() {
-            return;
+        // One that is replaced, or ends as it begins, leaves its motors to one that was looked at before.
+        for _ in 0..=MOST_WAITING {
+            if self.waiting.is_empty() || self.is_stopped() {
+                return;
+            }
+            self.serve_in_order();
+            if !self.could_begin() {
+                return;
+            }
         }
-        let mut taken: Vec<MotorIndex> = Vec::new();
+    }
+
+    fn serve_in_order(&mut self) {
+        let mut taken: Vec<(MoveId, MotorIndex)> = Vec::new();
         for id in self.waiting.keys().copied().collect::<Vec<_>>() {
             let Some(waiting) = self.waiting.get(&id).filter(|w| w.is_due(self.now)) else {
                 continue;
             };
-            let kept = |m| {
-                let other = |p: &&std::sync::Arc<str>| waiting.owner.program() != Some(*p);
-                self.keeper(m).filter(other).is_some_and(|p| !self.is_claim_held(p))
-            };
-            let in_the_way =
-                |m: MotorIndex| taken.contains(&m) || self.motors[m].busy.is_some() || kept(m);
-            if waiting.motors().any(in_the_way) {
-                let motors: Vec<_> = waiting.motors().collect();
-                if waiting.replaces
-                    && let Some(mut own) = self.waiting.remove(&id)
-                {
-                    // All but itself.
-                    own.replaces = false;
-                    self.stop_which(Which::Motors(&motors));
-                    self.waiting.insert(id, own);
-                }
-                taken.extend(motors);
+            let motors: Vec<_> = waiting.motors().collect();
+            if waiting.replaces
+                && !self.may_have(&motors, &waiting.owner, &taken)
+                && let Some(mut own) = self.waiting.remove(&id)
+            {
+                // All but itself.
+                own.replaces = false;
+                self.make_way(&motors);
+                self.waiting.insert(id, own);
+                // Of those before it some are no more.
+                taken.retain(|t| self.waiting.contains_key(&t.0));
+            }
+            let Some(waiting) = self.waiting.get(&id) else { continue };
+            if !self.may_have(&motors, &waiting.owner, &taken) {
+                taken.extend(motors.into_iter().map(|m| (id, m)));
                 continue;
             }
             let Some(waiting) = self.waiting.remove(&id) else { continue };
@@ -198,8 +249,11 @@ impl MoveBook {
         }
     }
 
-    /// When the next move's time comes.
+    /// When the next move's time comes, or at once where what one waited for is over.
     pub(super) fn next_waiting(&self) -> Instant {
+        if self.could_begin() {
+            return self.now;
+        }
         let from = |w: &Waiting| w.from.filter(|from| *from > self.now);
         self.waiting.values().filter_map(from).min().unwrap_or(Instant::FAR)
     }
@@ -219,6 +273,16 @@ impl MoveBook {
             self.cancel(id);
         });
         ids
+    }
+
+    /// Takes back every jog that waits and has to do with these motors.
+    pub(super) fn drop_waiting_jogs(&mut self, which: Which<'_>) {
+        let meant =
+            |w: &Waiting| matches!(w.order, Order::Jog(..)) && w.motors().any(|m| which.has(m));
+        let ids: Vec<_> = self.waiting.iter().filter(|w| meant(w.1)).map(|w| *w.0).collect();
+        ids.iter().for_each(|&id| {
+            self.cancel(id);
+        });
     }
 
     /// Another config holds, in which motors have other numbers: `number` says which. What waits for one that is no

@@ -138,8 +138,12 @@ fn motor(canvas: &Canvas<'_>, track: &Track, colour: Rgb, top: f64, end: f64) ->
     canvas.bold(&track.name, (MARGIN, top + NAME / 2.0), 15.5, colour)?;
     let unit = &track.unit;
     // Without a config, nobody knows which angle a pulse stands for.
-    let first = if unit == "us" { "pulse" } else { "position" };
-    let names = [first, "speed", "acceleration"];
+    let names = match unit.as_str() {
+        "us" => ["pulse", "speed", "acceleration"],
+        // It has no position.
+        "%" => ["speed", "acceleration", "jerk"],
+        _ => ["position", "speed", "acceleration"],
+    };
     let units = [unit.clone(), format!("{unit}/s"), format!("{unit}/s²")];
     let ends = track.travel.map(|t| [t.0, t.1]);
     let plus_minus = |limit: f64| [-limit, limit];
@@ -246,7 +250,10 @@ fn find(tracks: &[Track], letter: char) -> Option<&Track> {
         let first = name.next().is_some_and(|c| c.eq_ignore_ascii_case(&letter));
         first && !name.next().is_some_and(char::is_alphanumeric)
     };
-    tracks.iter().find(is).filter(|t| t.unit != "deg" && t.unit != "us" && !t.runs.is_empty())
+    tracks
+        .iter()
+        .find(is)
+        .filter(|t| !["deg", "us", "%"].contains(&t.unit.as_str()) && !t.runs.is_empty())
 }
 
 /// The two motors that make a plane.

@@ -3,7 +3,7 @@
 use std::io::BufRead;
 
 use super::PlotError;
-use crate::config::{CoilWiring, Config, Drive, MotorConfig};
+use crate::config::{CoilWiring, Config, Drive, MotionLimits, MotorConfig};
 use crate::trace::{Change, Signal, SignalId, Value, VcdReader};
 
 /// A motor's way: what is known of its position.
@@ -14,7 +14,8 @@ pub(super) struct Track {
     pub unit: String,
     /// Stretches in which its position is known: (nanoseconds, position), in between on a line.
     pub runs: Vec<Vec<(u64, f64)>>,
-    /// Speed and acceleration limits.
+    /// Speed and acceleration limits; of a servo that turns continuously, whose speed is shown, those of acceleration
+    /// and jerk.
     pub limits: Option<(f64, f64)>,
     /// Travel.
     pub travel: Option<(f64, f64)>,
@@ -196,6 +197,12 @@ fn motors(signals: &[Signal], config: Option<&Config>) -> Result<Vec<Reading>, P
     Ok(motors)
 }
 
+/// The limits of the first and the second derivative of what is shown: a servo that turns continuously shows its speed.
+fn limits(motor: &MotorConfig) -> (f64, f64) {
+    let MotionLimits { speed, acceleration, jerk } = motor.limits;
+    if motor.is_continuous() { (acceleration, jerk) } else { (speed, acceleration) }
+}
+
 fn window(motor: &MotorConfig) -> u64 {
     if let Some(axis) = motor.axis() {
         // A position between two steps is off by a quarter of a step at most, which is counted
@@ -211,7 +218,8 @@ fn window(motor: &MotorConfig) -> u64 {
             let (min, max) = servo.pulse_range();
             let width = f64::from(max.as_nanos() - min.as_nanos()).max(1.0);
             let grain = servo.grain() * (servo.angle_max - servo.angle_min) / width;
-            let coarse = (2.0 * grain / (0.25 * motor.limits.acceleration)).sqrt() * 1e9;
+            let bends = limits(motor).1;
+            let coarse = (2.0 * grain / (0.25 * bends)).sqrt() * 1e9;
             let period = u64::try_from(servo.period.as_nanos()).unwrap_or(WINDOW);
             period.max(coarse.min(COARSE_MOST) as u64)
         }
@@ -343,7 +351,8 @@ impl Reading {
                     true => (servo.angle_max, servo.angle_min),
                 };
                 let slope = (high - low) / (max - min);
-                ("deg".to_owned(), (slope, low - slope * (min + f64::from(servo.trim_ns))))
+                let unit = if servo.continuous { "%" } else { "deg" };
+                (unit.to_owned(), (slope, low - slope * (min + f64::from(servo.trim_ns))))
             }
             Some((drive, Some(axis))) => {
                 let per_step = match drive {
@@ -363,7 +372,10 @@ impl Reading {
             place.1 = scale.0 * place.1 + scale.1;
         }
         let travel = motor
-            .map(|m| (m.travel.min, m.travel.max))
+            .map(|m| match m.is_continuous() {
+                true => (-m.limits.speed, m.limits.speed),
+                false => (m.travel.min, m.travel.max),
+            })
             .filter(|t| t.0.is_finite() && t.1.is_finite());
         let window = match motor {
             None if self.servo => self.period.unwrap_or(WINDOW),
@@ -373,7 +385,7 @@ impl Reading {
             name: self.name,
             unit,
             runs: self.runs,
-            limits: motor.map(|m| (m.limits.speed, m.limits.acceleration)),
+            limits: motor.map(limits),
             travel,
             window,
             end,

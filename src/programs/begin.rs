@@ -8,7 +8,7 @@ use super::cursor::Here;
 use super::host::{Allowance, Host};
 use super::program::At;
 use super::shapes::{keyframe_tracks, sweep_targets};
-use crate::config::{Action, MoveAction, Order};
+use crate::config::{Action, Arrive, MoveAction, Order};
 use crate::motor::MotorIndex;
 use crate::moves::{FramesPlan, Move, Start, nanos};
 use crate::units::Instant;
@@ -73,6 +73,12 @@ impl Branch {
         }
         match self.cursor.here() {
             Here::Step(at) => {
+                // A plan for each of its motors.
+                if let Some(action) = self.cursor.program().move_at(at)
+                    && action.arrive == Arrive::Asap
+                {
+                    allowance.more(action.targets.len().saturating_sub(1));
+                }
                 self.cursor.go_on();
                 self.begin(at, host);
             }
@@ -162,6 +168,12 @@ impl Branch {
             Action::Sweep(_) => {
                 self.doing = Some(Doing::Sweep { at, next: 0, begun: now, waited: false });
             }
+            Action::Spin(spin) => {
+                let speeds: Vec<_> =
+                    spin.speeds.iter().map(|s| (s.motor, s.speed.as_percent())).collect();
+                let started = host.start_spin(&speeds, spin.lasts);
+                self.follow(started, None);
+            }
             Action::WaitFor(wait) => match host.wait_for(&wait.events, wait.timeout) {
                 Ok(id) => self.pending = Pending::Events(id, now + wait.timeout),
                 Err(error) => {
@@ -174,7 +186,7 @@ impl Branch {
                 let home = self.home();
                 let branches = program.lists_in(at).iter();
                 let branches = branches.map(|&list| Branch::steps(&program, list, home));
-                self.pending = Pending::Together(branches.collect());
+                self.pending = Pending::Together(branches.collect(), 0);
             }
             Action::Keyframes(frames) => {
                 // First to where the time line begins, then along it.

@@ -41,7 +41,8 @@ pub(super) enum Pending {
         rescues: Vec<Branch>,
         bad: bool,
     },
-    Together(Vec<Branch>),
+    /// Branches side by side, and whose turn comes first.
+    Together(Vec<Branch>, usize),
     /// Named events, up to an instant of the program's clock.
     Events(WaitId, Instant),
 }
@@ -145,7 +146,7 @@ impl Branch {
                 host.stop_move(*id);
                 rescues.iter_mut().for_each(|b| b.cancel(host));
             }
-            Pending::Together(branches) => branches.iter_mut().for_each(|b| b.cancel(host)),
+            Pending::Together(branches, _) => branches.iter_mut().for_each(|b| b.cancel(host)),
             Pending::Events(id, _) => {
                 host.cancel_wait(*id);
                 self.pending = Pending::Nothing;
@@ -206,7 +207,7 @@ impl Branch {
                 self.pending = Pending::Nothing;
                 Wait::Over
             }
-            Pending::Together(_) => self.wait_together(host, allowance),
+            Pending::Together(..) => self.wait_together(host, allowance),
             Pending::Events(id, until) => {
                 let until = host.machine_time_of(*until);
                 let Some(came) = host.waited(*id, until) else { return Wait::Until(until) };
@@ -223,14 +224,15 @@ impl Branch {
 
     fn wait_together(&mut self, host: &mut dyn Host, allowance: &mut Allowance) -> Wait {
         let stop = self.rules().on_failure == OnFailure::Stop;
-        let Pending::Together(branches) = &mut self.pending else { return Wait::Over };
+        let Pending::Together(branches, first) = &mut self.pending else { return Wait::Over };
         let until = loop {
             let mut until = None::<Instant>;
-            let (mut any_failed, mut spent) = (false, false);
-            for branch in branches.iter_mut() {
+            let (mut any_failed, mut spent) = (false, None);
+            for number in in_turn(*first, branches.len()) {
+                let branch = &mut branches[number];
                 match branch.poll(host, allowance) {
                     Turn::Wait(at) => until = Some(until.map_or(at, |u| u.min(at))),
-                    Turn::Again => spent = true,
+                    Turn::Again => _ = spent.get_or_insert(number),
                     Turn::Done => any_failed |= branch.failed,
                 }
             }
@@ -240,7 +242,9 @@ impl Branch {
                 branches.iter_mut().for_each(|b| b.cancel(host));
                 continue;
             }
-            if spent {
+            // Who took the last of what there was comes last in the next turn.
+            *first = spent.map_or(0, |number| number + 1);
+            if spent.is_some() {
                 return Wait::Spent;
             }
             break until;
@@ -367,10 +371,16 @@ impl Branch {
                 out.extend(ahead.iter().flat_map(Ahead::motors));
                 rescues.iter().for_each(|branch| branch.motors_left(out));
             }
-            Pending::Together(branches) => branches.iter().for_each(|b| b.motors_left(out)),
+            Pending::Together(branches, _) => branches.iter().for_each(|b| b.motors_left(out)),
             Pending::Nothing | Pending::Until(_) | Pending::Events(..) => {}
         }
     }
+}
+
+/// The numbers of so many that share what may be done in a turn, from that one on.
+pub(crate) fn in_turn(first: usize, many: usize) -> impl Iterator<Item = usize> {
+    let first = if first < many { first } else { 0 };
+    (first..many).chain(0..first)
 }
 
 /// Gives a blended run the places that it wants. False: it wants more than it may have in this turn.

@@ -35,6 +35,14 @@ pub(crate) trait Host {
         spec: &Move,
     ) -> Result<MoveId, MoveError>;
 
+    /// Begins to turn servos that turn continuously, each at its share of full speed in percent, for that time of the
+    /// program's.
+    fn start_spin(
+        &mut self,
+        speeds: &[(MotorIndex, f64)],
+        lasts: Duration,
+    ) -> Result<MoveId, MoveError>;
+
     /// Begins a run through places without a stop. `open`: more will come.
     fn start_run(
         &mut self,
@@ -80,7 +88,8 @@ pub(crate) trait Host {
     fn cancel_wait(&mut self, id: WaitId);
 }
 
-/// How much a program may do in one turn of whoever drives it, however long it is: others have to be heard, too.
+/// How much all programs together may do in one turn of whoever drives them, however long they are: others have to be
+/// heard, too.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Allowance {
     /// Steps that are begun, a plan each at the most.
@@ -103,6 +112,11 @@ impl Allowance {
     /// Another step, if it may be.
     pub fn step(&mut self) -> bool {
         take(&mut self.steps, 1)
+    }
+
+    /// What was begun took so many plans more than one.
+    pub fn more(&mut self, plans: usize) {
+        self.steps = self.steps.saturating_sub(u32::try_from(plans).unwrap_or(u32::MAX));
     }
 
     /// So many places, all or none.

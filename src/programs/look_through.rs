@@ -24,6 +24,10 @@ const TWICE_UP_TO_DEPTH: u32 = 6;
 /// So many moves are looked through. A step that moves nothing counts for a sixteenth of one.
 const MOST_MOVES: u64 = 250_000;
 
+/// So many in all the programs of a config together.
+#[cfg(feature = "cli")]
+const MOST_MOVES_OF_ALL: u64 = 2 * MOST_MOVES;
+
 /// What a move counts for in the work that is done.
 pub(super) const A_MOVE: u64 = 16;
 
@@ -52,18 +56,21 @@ impl LookedThrough {
 }
 
 /// Looks these programs of a config through, each from the start of the machine. All together take no more work than
-/// four alone may.
+/// two alone may; `None`: nothing was left for that one.
 #[cfg(feature = "cli")]
 pub(crate) fn look_through_all<'n>(
     config: &Config,
     programs: impl Iterator<Item = &'n str>,
     stop: &dyn Fn() -> bool,
-) -> Vec<(&'n str, Preflight)> {
+) -> Vec<(&'n str, Option<Preflight>)> {
     let config = Arc::new(config.clone());
-    let (starts, mut left) = (first_stand(&config), 4 * MOST_MOVES);
+    let (starts, mut left) = (first_stand(&config), MOST_MOVES_OF_ALL);
     let looked = |name| {
+        if left == 0 {
+            return Some((name, None));
+        }
         let program = Program::new(&config, Some(name)).ok()?;
-        Some((name, look_through(&program, &starts, stop, &mut left)))
+        Some((name, Some(look_through(&program, &starts, stop, &mut left))))
     };
     programs.filter_map(looked).collect()
 }
@@ -93,6 +100,9 @@ fn start(motor: &MotorConfig) -> Start {
         return Start::At(model.to_native(model.start_position(axis.at_start)));
     }
     let Drive::Servo(servo) = &motor.drive else { return Start::Anywhere };
+    if servo.continuous {
+        return Start::At(0.0);
+    }
     match servo.startup {
         Startup::Off | Startup::Last => Start::Anywhere,
         Startup::Centre => Start::At((motor.travel.min + motor.travel.max) / 2.0),
@@ -211,8 +221,9 @@ impl<'s> Walk<'s> {
         let mut out = self.out;
         if !ended {
             out.beyond = Some(self.moves);
-            out.motors = self.program.motors();
         }
+        // Also those that only a program would move that mends a move.
+        out.motors = self.program.motors();
         // What was not looked through to its end has used what it has used so far.
         for open in self.open.into_iter().rev() {
             let watch = match open.kind {
@@ -231,6 +242,19 @@ impl<'s> Walk<'s> {
     /// Whether it has done all that it may.
     pub fn is_spent(&self) -> bool {
         self.work >= self.most_work || (self.stop)()
+    }
+
+    /// Counts a move of so many motors, for which so many plans are made.
+    pub fn count(&mut self, plans: usize, motors: usize) {
+        self.moves += 1;
+        // What is done for each motor beside its plan is little, and for each consumer of current.
+        let beside = motors.saturating_sub(1) + self.consumers.len() / 8;
+        self.work += plans as u64 * A_MOVE + beside as u64;
+    }
+
+    /// Counts what is done with a list of all motors.
+    fn count_motors(&mut self) {
+        self.work += self.models.len() as u64 / 16;
     }
 
     pub fn problem(&mut self, span: Span, error: MoveError, help: String) {
@@ -284,6 +308,7 @@ impl<'s> Walk<'s> {
             Action::Repeat(times, _) => {
                 let Some(&list) = program.lists_in(at).first() else { return self.cursor.skip() };
                 self.cursor.go_on();
+                self.count_motors();
                 let before = self.usage.clone();
                 let (times, first, turns, watch) = (*times, Some(0), 0, None);
                 let repeat = Repeat { times, list, before, first, turns, watch };
@@ -413,6 +438,7 @@ impl<'s> Walk<'s> {
 
     /// Whether it has been seen what a list comes to from here: then that is added.
     fn remembers(&mut self, list: ListId) -> bool {
+        self.count_motors();
         let Some(came) = self.key(list).and_then(|key| self.seen.get(&key).cloned()) else {
             return false;
         };
@@ -424,6 +450,7 @@ impl<'s> Walk<'s> {
 
     /// Begins to watch a list that the cursor has just gone into.
     fn watch(&mut self, list: ListId) -> Watch {
+        self.count_motors();
         let none = Usage::new(self.models.len());
         let key = self.key(list);
         let before = std::mem::replace(&mut self.usage, none);

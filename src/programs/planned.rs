@@ -10,15 +10,19 @@ use super::shapes::{keyframe_tracks, sweep_length, sweep_targets};
 use crate::books::PowerError;
 use crate::config::{
     Action, Arrive, AtRest, Drive, Keyframe, MoveAction, Order, PowerConfig, ProgramConfig, Span,
-    StepConfig, SweepAction,
+    SpinAction, SpinSpeed, StepConfig, SweepAction,
 };
 use crate::motor::MotorIndex;
 use crate::moves::{
-    BlendRun, MoveError, Planned, Start, at_least, consumers_of, nanos, plan_keyframes, plan_move,
+    BlendRun, FramesPlan, MoveError, Planned, Start, at_least, consumers_of, nanos, plan_jogs,
+    plan_move,
 };
 
 /// A sweep of more steps than this each way is looked through up to here: they are alike.
 const MOST_SWEEP_STEPS: u64 = 4096;
+
+/// So many keyframes are planned before it is asked whether there may be more.
+const FRAMES_AT_ONCE: usize = 100;
 
 /// So much of a blended run's time costs as much work as a move, nanoseconds.
 const PATH_OF_A_MOVE: u64 = 100_000_000;
@@ -45,6 +49,7 @@ impl Walk<'_> {
             }
             Action::Sweep(sweep) => self.sweep(sweep, step.span),
             Action::Keyframes(frames) => self.keyframes(frames, step.span),
+            Action::Spin(spin) => self.spin(spin, step.span),
             // They are gone into.
             Action::Run(_) | Action::Repeat(..) | Action::Together(_) => Some(0),
         }
@@ -87,8 +92,11 @@ impl Walk<'_> {
     }
 
     fn add_to_run(&mut self, action: &MoveAction, span: Span) -> u64 {
+        if self.run.is_none() {
+            return 0;
+        }
+        self.count(1, action.targets.len());
         let Some(open) = &mut self.run else { return 0 };
-        (self.moves, self.work) = (self.moves + 1, self.work + A_MOVE);
         let mut took = 0;
         match open.run.add(&self.models, &[place(action)]) {
             Ok(()) => took = self.go_along(),
@@ -167,10 +175,40 @@ impl Walk<'_> {
             took = self.plan(&targets, Arrive::Aligned, 1.0, first.span)?.duration;
         }
         let at = &self.stand.at;
-        let planned = keyframe_tracks(frames, |motor| Ok(at[motor]))
-            .and_then(|tracks| plan_keyframes(&mut self.planner, &self.models, tracks));
-        self.work += frames.len() as u64 * A_MOVE;
+        let planned = match keyframe_tracks(frames, |motor| Ok(at[motor])) {
+            Ok(tracks) => self.frames(FramesPlan::new(tracks))?,
+            Err(e) => Err(e),
+        };
         Some(took + self.accept(planned, span)?.duration)
+    }
+
+    fn spin(&mut self, spin: &SpinAction, span: Span) -> Option<u64> {
+        (self.moves, self.work) = (self.moves + 1, self.work + A_MOVE);
+        let speed = |s: &SpinSpeed| (s.motor, s.speed.as_percent(), Start::At(0.0), true);
+        let speeds: Vec<_> = spin.speeds.iter().map(speed).collect();
+        let time = (nanos(spin.lasts), true);
+        let planned = plan_jogs(&mut self.planner, &self.models, &speeds, time, 1.0);
+        let planned = self.accept(planned, span)?;
+        // Where one has turned to is no place: the next one begins as this one did.
+        spin.speeds.iter().for_each(|s| self.stand.at[s.motor] = Start::At(0.0));
+        Some(planned.duration)
+    }
+
+    /// Plans keyframes; `None`: they are too many.
+    fn frames(&mut self, mut plan: FramesPlan) -> Option<Result<Planned, MoveError>> {
+        let mut left = plan.frames();
+        loop {
+            let now = left.min(FRAMES_AT_ONCE);
+            left -= now;
+            self.moves += now as u64;
+            self.work += now as u64 * A_MOVE;
+            match plan.go_on(&mut self.planner, &self.models, now) {
+                Ok(true) => return Some(plan.finish(&self.models)),
+                Err(e) => return Some(Err(e)),
+                Ok(false) if self.is_spent() => return None,
+                Ok(false) => {}
+            }
+        }
     }
 
     /// The program whose rules hold in a list.
@@ -207,7 +245,8 @@ impl Walk<'_> {
         speed: f64,
         span: Span,
     ) -> Option<Planned> {
-        (self.moves, self.work) = (self.moves + 1, self.work + A_MOVE);
+        let plans = if arrive == Arrive::Asap { targets.len().max(1) } else { 1 };
+        self.count(plans, targets.len());
         let starts: Vec<_> = targets.iter().map(|&(m, p)| (m, p, self.stand.at[m])).collect();
         let planned = plan_move(&mut self.planner, &self.models, &starts, arrive, speed);
         self.accept(planned, span)

@@ -19,7 +19,7 @@ pub struct Preflight {
     pub duration: Option<Duration>,
     /// It waits for named events: that comes on top of the duration.
     pub waits: bool,
-    /// The motors it moves, as indices into the config's motors.
+    /// The motors it moves, as indices into the config's motors: also those that only a program of `on-short` moves.
     pub motors: BTreeSet<MotorIndex>,
     /// What it asks of each motor that it moves.
     pub usage: Vec<MotorUsage>,

@@ -270,6 +270,7 @@ fn motors_of(action: &Action, mut see: impl FnMut(MotorIndex)) {
         Action::Keyframes(frames) => {
             frames.iter().flat_map(|f| &f.targets).for_each(|t| see(t.motor));
         }
+        Action::Spin(spin) => spin.speeds.iter().for_each(|s| see(s.motor)),
         Action::Pause(_) | Action::WaitFor(_) | Action::Trigger(_) => {}
         Action::Run(_) | Action::Repeat(..) | Action::Together(_) => {}
     }

@@ -141,6 +141,9 @@ pub struct ProgramChanged {
     /// How it ended; none if it has started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<EndResult>,
+    /// Of one that has started: it was looked through no further than so many moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked_moves: Option<u64>,
 }
 
 /// What became of a lease.

@@ -53,13 +53,13 @@ pub use reply::{
     SubscribeReply, TriggerReply, WaitEventsReply,
 };
 pub use request::{
-    Arrive, Cancel, Hello, IfBusy, Jog, LeaseRelease, LeaseRenew, LeaseTake, Meeting, Motors, Move,
-    Nothing, OnFault, Override, ProgramRun, ProgramStop, Pulse, Rendezvous, Request, Retarget,
-    Return, Save, Selection, SetPosition, Status, Stop, Subscribe, Topic, Trigger, Wait,
+    Arrive, Cancel, Class, Hello, IfBusy, Jog, LeaseRelease, LeaseRenew, LeaseTake, Meeting,
+    Motors, Move, Nothing, OnFault, Override, ProgramRun, ProgramStop, Pulse, Rendezvous, Request,
+    Retarget, Return, Save, Selection, SetPosition, Status, Stop, Subscribe, Topic, Trigger, Wait,
     WaitEvents,
 };
 pub use status::{
     Lateness, LeaseStatus, MachineState, MotorState, MotorStatus, MoveStatus, PowerStatus,
-    StatusReply, ThreadStatus,
+    StatusReply,
 };
 pub use values::{Named, Rate, Target};

@@ -215,7 +215,7 @@ pub struct MotorPlace {
     /// The position by its emitted edges, in `unit`; `null` if it is not known.
     #[serde(default)]
     pub position: Option<f64>,
-    /// `mm` or `deg`.
+    /// `mm`, `deg`, or `%` (of full speed) for a servo that turns continuously, which has no position.
     #[serde(default)]
     pub unit: String,
     /// Steps from position 0; none for a servo.
@@ -316,6 +316,10 @@ pub struct ProgramReply {
     /// What failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// It was looked through no further than so many moves, and what follows is checked as it comes; none: it was
+    /// looked through to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked_moves: Option<u64>,
 }
 
 /// Fields of [`Reply::ProgramStop`].

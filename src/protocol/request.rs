@@ -98,23 +98,6 @@ impl Request {
                 | Request::Jog(_)
         )
     }
-
-    /// Whether its reply may be long in coming, so that the replies behind it have to wait.
-    pub fn may_wait(&self) -> bool {
-        match self {
-            Request::Move(Move { wait, .. }) | Request::ProgramRun(ProgramRun { wait, .. }) => {
-                *wait
-            }
-            Request::Return(back) => back.wait || back.timeout.is_some(),
-            Request::LeaseTake(take) => take.timeout.is_some(),
-            Request::Wait(_) | Request::WaitEvents(_) | Request::Rendezvous(_) => true,
-            Request::Pulse(_) => true,
-            // They answer when the motors are at rest.
-            Request::Hold(_) | Request::Stop(_) | Request::Halt(_) => true,
-            Request::Reload(_) => true,
-            _ => false,
-        }
-    }
 }
 
 /// No fields.
@@ -331,12 +314,26 @@ pub struct Override {
     /// the most there is.
     #[serde(deserialize_with = "super::checks::positive")]
     pub speed: Percent,
-    /// Which move. None: all that run.
+    /// Which move. None: all that run, and all that will.
     #[serde(default, rename = "move", skip_serializing_if = "Option::is_none")]
     pub number: Option<u64>,
+    /// For which moves, where no single one is named. None: for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<Class>,
     /// The token of a lease that this client shares.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+}
+
+/// Which moves a speed override is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Class {
+    /// Moves at the speed that they were given, programs' too.
+    Feed,
+    /// Jogs.
+    Jog,
 }
 
 /// Fields of [`Request::Retarget`].

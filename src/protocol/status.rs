@@ -46,9 +46,6 @@ pub struct StatusReply {
     /// The power budget, if the config has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power: Option<PowerStatus>,
-    /// The service's other threads.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub threads: Vec<ThreadStatus>,
     /// How many clients are connected, this one included.
     #[serde(default)]
     pub clients: u32,
@@ -87,6 +84,10 @@ pub struct MotorStatus {
     /// Where it goes, in `unit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<f64>,
+    /// The speed that its plan has now, in `unit`, while it moves: of a servo that turns continuously, in percent of full
+    /// speed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed: Option<f64>,
     /// The number of the move that it is part of.
     #[serde(default, rename = "move", skip_serializing_if = "Option::is_none")]
     pub number: Option<u64>,
@@ -168,13 +169,4 @@ pub struct PowerStatus {
     /// Whether the supply's voltage is low, so that nothing starts.
     #[serde(default, skip_serializing_if = "is_false")]
     pub low: bool,
-}
-
-/// A thread in a [`StatusReply`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ThreadStatus {
-    /// Its name.
-    pub name: String,
-    /// Whether it makes progress.
-    pub alive: bool,
 }

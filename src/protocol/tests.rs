@@ -209,6 +209,11 @@ fn flaws_are_named() {
         ),
         (r#"{"v":1,"id":1,"do":"move","to":{"x":"1s"}}"#, "bad-value", "`1s` is not"),
         (
+            r#"{"v":1,"id":1,"do":"jog","speed":{"left":"50"},"for":"1s"}"#,
+            "bad-value",
+            "or % of full speed",
+        ),
+        (
             r#"{"v":1,"id":1,"do":"move","to":{"x":"1mm"},"speed":"101%"}"#,
             "bad-value",
             "at most 100%",
@@ -249,6 +254,7 @@ fn flaws_are_named() {
             "number 3 is named",
         ),
         (r#"{"v":1,"id":1,"do":"override","speed":"-5%"}"#, "bad-value", "more than 0%"),
+        (r#"{"v":1,"id":1,"do":"override","speed":"5%","class":"jobs"}"#, "bad-value", "jog"),
         (
             r#"{"v":1,"id":1,"do":"subscribe","topics":["moves","all"]}"#,
             "bad-value",
@@ -278,10 +284,6 @@ fn every_stop_is_urgent_and_may_name_nobody() {
             assert!(Incoming::parse(&line).unwrap().request.is_urgent());
         }
     }
-    let of = |line: &str| Incoming::parse(line).unwrap().request;
-    assert!(!of(r#"{"v":1,"id":1,"do":"move","to":{"x":"1mm"}}"#).may_wait());
-    assert!(of(r#"{"v":1,"id":1,"do":"move","to":{"x":"1mm"},"wait":true}"#).may_wait());
-    assert!(!of(r#"{"v":1,"id":1,"do":"lease-take","motors":["x"]}"#).may_wait());
 }
 
 /// What a later service may say is passed over.

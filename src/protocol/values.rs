@@ -76,9 +76,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
     }
 }
 
-/// Quantities that may be of one of two dimensions, as a motor is linear or turns.
+/// Quantities that may be of one of several dimensions, as a motor is linear or turns.
 macro_rules! either {
-    ($(#[$doc:meta])* $name:ident, $linear:ident, $angular:ident, $words:literal) => {
+    ($(#[$doc:meta])* $name:ident, $linear:ident, $($other:ident),+, $words:literal, $units:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq)]
         pub struct $name(Quantity);
@@ -98,13 +98,19 @@ macro_rules! either {
                 let quantity = text.parse::<Quantity>().or_else(|_| {
                     let dimension = Dimension::$linear;
                     Quantity::parse_as(text, dimension).map(|value| Quantity { value, dimension })
+                });
+                let quantity = quantity.map_err(|error| match error {
+                    UnitError::BareNumber { text, base, .. } => {
+                        UnitError::BareNumber { text, expected: $words, units: $units, base }
+                    }
+                    error => error,
                 })?;
                 match quantity.dimension {
-                    Dimension::$linear | Dimension::$angular => Ok($name(quantity)),
+                    Dimension::$linear $(| Dimension::$other)+ => Ok($name(quantity)),
                     _ => Err(UnitError::WrongUnit {
                         text: text.trim().to_string(),
                         expected: $words,
-                        units: Dimension::$linear.units(),
+                        units: $units,
                     }),
                 }
             }
@@ -132,11 +138,13 @@ macro_rules! either {
 
 either!(
     /// Where a motor is to go: a length or an angle.
-    Target, Length, Angle, "a length or an angle"
+    Target, Length, Angle, "a length or an angle", "mm or deg (or another length or angle)"
 );
 either!(
-    /// How fast a motor is to go, with its direction: a speed or an angular speed.
-    Rate, Speed, AngularSpeed, "a speed or an angular speed"
+    /// How fast a motor is to go, with its direction: a speed, an angular speed, or of a servo that turns continuously
+    /// a share of its full speed.
+    Rate, Speed, AngularSpeed, Percent, "a speed",
+    "mm/s or deg/s (or another length or angle a second), or % of full speed"
 );
 
 pub(super) fn is_false(value: &bool) -> bool {

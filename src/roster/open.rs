@@ -8,8 +8,8 @@ use super::fault_line::FaultLine;
 use super::{Kept, MachineError, start_position};
 use crate::board::{PwmOutput, PwmTiming};
 use crate::config::{
-    AtRest, AtStart, CoilWiring, CoilsDrive, Config, Drive, LineConfig, MotorConfig, PwmClockDrive,
-    Sequence, ServoDrive, ServoOutput, StepDirDrive,
+    AtRest, AtStart, CoilWiring, CoilsDrive, Config, Drive, LineConfig, MotorConfig, NEUTRAL,
+    PwmClockDrive, Sequence, ServoDrive, ServoOutput, StepDirDrive,
 };
 use crate::hal::{
     Backend, Clock, HalError, Level, OutputLine, OutputStart, PwmChannel, RecordedOutput,
@@ -17,7 +17,7 @@ use crate::hal::{
 };
 use crate::inputs::Watcher;
 use crate::motor::{
-    Coils, CoilsSetup, Event, Motor, Outbox, Phases, PulseMap, Pulses, PulsesSetup, Servo,
+    Coils, CoilsSetup, Event, Motor, Outbox, Phases, PulseMap, PulseOf, Pulses, PulsesSetup, Servo,
     ServoSetup, SoftServo, SoftServoSetup, Stepper, StepperSetup, Telemetry,
 };
 use crate::moves::{MotorModel, MotorState, Place, nanos};
@@ -221,6 +221,7 @@ impl Opener<'_> {
             last: None,
             uncounted: None,
             miscounted: false,
+            epoch: crate::units::Instant::ZERO,
             powered,
             leads: boxed.leads(),
         };
@@ -303,7 +304,10 @@ impl Opener<'_> {
         let map = pulse_map(servo);
         let limits = MotorModel::new(motor).motor_limits();
         let (period, clock) = (servo.period, self.clock.clone());
-        let release_after = motor.release_after.map(nanos);
+        let (pulse_of, release_after) = match servo.continuous {
+            true => (PulseOf::Velocity, Some(nanos(NEUTRAL))),
+            false => (PulseOf::Position, motor.release_after.map(nanos)),
+        };
         let (output, timing) = match &servo.output {
             ServoOutput::Pwm { output, timing } => (output, *timing),
             &ServoOutput::Soft { gpio, .. } => {
@@ -314,6 +318,7 @@ impl Opener<'_> {
                 let setup = SoftServoSetup {
                     line,
                     period,
+                    pulse_of,
                     map,
                     limits,
                     release_after,
@@ -333,6 +338,7 @@ impl Opener<'_> {
         let setup = ServoSetup {
             channel,
             period,
+            pulse_of,
             map,
             limits,
             release_after,
@@ -520,7 +526,7 @@ pub(crate) fn active_level(line: LineConfig) -> Level {
     Level::from_bool(!line.active_low)
 }
 
-/// Which pulse stands for which angle, as the config has it.
+/// Which pulse stands for which angle, or speed, as the config has it.
 pub(crate) fn pulse_map(servo: &ServoDrive) -> PulseMap {
     let (low, high) = (servo.angle_min, servo.angle_max);
     let (angle_at_min, angle_at_max) = if servo.reverse { (high, low) } else { (low, high) };

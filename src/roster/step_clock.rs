@@ -93,7 +93,7 @@ impl Opener<'_> {
         let doubt = measure(&motor.name, &self.clock, self.spin, channel)
             .map_err(|error| MachineError::Threads(error.to_string()))?
             .map_err(|error| MachineError::Hal { motor: motor.name.clone(), error })?;
-        let grain = channel.capabilities().resolution.as_nanos().max(1) as u64;
+        let grain = channel.resolution().as_nanos().max(1) as u64;
         let high = drive.axis.timing.step_high.into();
         let most = provable_rate(high, grain, drive.tolerance_ppb.into(), doubt);
         let asked = drive.axis.steps_per_unit.scale(motor.limits.speed);

@@ -100,10 +100,6 @@ impl Motor for Faulty {
         self.inner.leads()
     }
 
-    fn position_at(&self, t: Instant) -> f64 {
-        self.inner.position_at(t)
-    }
-
     fn make_safe(&mut self) {
         self.inner.make_safe();
     }

@@ -185,6 +185,19 @@ mod tests {
         }
     }
 
+    /// Up to 0.1 a servo that turned had an angle for its speed. What it drives is made safe all the same.
+    #[test]
+    fn a_servo_that_turned_by_its_angle_is_made_safe() {
+        let text = "[servo.wheel]\npwm = { gpio = 18 }\ncontinuous = true\n\
+            angle = { min = \"-45deg\", max = \"45deg\" }\nmax-speed = \"300deg/s\"\nstartup = \"centre\"\n\
+            on-stop = \"release\"\n[servo.other]\nsoft-pwm = { gpio = 23 }\ncontinuous = true\n\
+            angle = { min = \"-90deg\", max = \"90deg\" }\n";
+        assert!(Config::from_str(text, "t").is_err(), "this release has it otherwise");
+        let seen: Vec<_> = outputs(text).iter().map(|o| (o.port.to_string(), o.safe)).collect();
+        let of = |port: &str, safe| (port.to_owned(), safe);
+        assert_eq!(seen, [of("GPIO18", SafeState::NoSignal), of("GPIO23", LOW)]);
+    }
+
     proptest! {
         /// Any line that is spoiled loses the outputs that stand in it, and no others.
         #[test]

@@ -193,15 +193,18 @@ impl Test<'_> {
     fn servo(&mut self, motor: &MotorConfig, servo: &ServoDrive) {
         let middle = (servo.pulse_min.as_nanos() + servo.pulse_max.as_nanos()) / 2;
         let widths = [servo.pulse_min, PulseWidth::from_nanos(middle), servo.pulse_max];
+        // One that turns would run at full speed: it stands still, at its neutral pulse alone.
+        let neutral = [servo.neutral()];
+        let widths = if servo.continuous { &neutral[..] } else { &widths[..] };
         match &servo.output {
             ServoOutput::Pwm { output, .. } => {
-                let all = widths.map(|width| (servo.period, width, SERVO_PULSES));
-                self.signals(motor, "pulse", output, &all);
+                let all = widths.iter().map(|&width| (servo.period, width, SERVO_PULSES));
+                self.signals(motor, "pulse", output, &all.collect::<Vec<_>>());
             }
             &ServoOutput::Soft { gpio, .. } => {
-                let all = widths
-                    .map(|width| [servo.period, Duration::from_nanos(width.as_nanos().into())]);
-                self.trains(motor, "pulse", gpio, &all.map(|times| (times, SERVO_PULSES)));
+                let wide = |width: &PulseWidth| Duration::from_nanos(width.as_nanos().into());
+                let all = widths.iter().map(|width| ([servo.period, wide(width)], SERVO_PULSES));
+                self.trains(motor, "pulse", gpio, &all.collect::<Vec<_>>());
             }
         }
     }

@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::board::Pull;
-use crate::hal::{Capabilities, Clock, InputLine, OnEdge, PwmChannel, SimBackend, SimPanel};
+use crate::hal::{Clock, InputLine, OnEdge, PwmChannel, SimBackend, SimPanel};
 use crate::units::Instant;
 
 fn config(text: &str) -> Config {
@@ -115,8 +115,8 @@ struct OddPwm(Box<dyn PwmChannel>, u32);
 struct Stuck(Box<dyn OutputLine>);
 
 impl PwmChannel for OddPwm {
-    fn capabilities(&self) -> Capabilities {
-        self.0.capabilities()
+    fn resolution(&self) -> Duration {
+        self.0.resolution()
     }
     fn start(&mut self, period: Duration, width: PulseWidth) -> Result<Instant, HalError> {
         let width = PulseWidth::from_nanos(width.as_nanos() / 100 * self.1);
@@ -143,9 +143,6 @@ impl PwmChannel for OddPwm {
 }
 
 impl OutputLine for Stuck {
-    fn capabilities(&self) -> Capabilities {
-        self.0.capabilities()
-    }
     fn set(&mut self, level: Level) -> Result<Instant, HalError> {
         self.0.set(level)
     }

@@ -52,6 +52,12 @@ impl Begins {
         Begins { looker, all: BTreeMap::new(), last: 0, results: BTreeMap::new() }
     }
 
+    /// Whether there are answers that have not been read.
+    #[cfg(test)]
+    pub fn are_looked_through(&self) -> bool {
+        self.looker.has_answer()
+    }
+
     /// What became of one, once that is known: its program's name.
     pub fn take(&mut self, number: u64) -> Option<Result<String>> {
         self.results.remove(&number)
@@ -66,6 +72,11 @@ impl Begins {
     /// Gives back something large, such as an old config, where that keeps nobody waiting.
     pub fn bury(&self, large: impl Send + 'static) {
         self.looker.bury(large);
+    }
+
+    #[cfg(test)]
+    pub fn clear_graves(&self) -> usize {
+        self.looker.clear_graves()
     }
 
     /// One has begun, or will not.
@@ -107,6 +118,11 @@ fn stopped(name: &str) -> ErrorReply {
     ErrorReply::new(ErrorCode::Stopped, format!("{name} was stopped before it began"))
 }
 
+fn runs(name: &str) -> ErrorReply {
+    let text = format!("the program {name} runs already: wait for its end, or stop it");
+    ErrorReply::new(ErrorCode::Busy, text)
+}
+
 fn no_look(why: NoLook) -> ErrorReply {
     match why {
         NoLook::TooMany(many) => {
@@ -128,13 +144,16 @@ impl Desk<'_> {
         run: protocol::ProgramRun,
     ) -> Result<Handled> {
         self.not_held_back()?;
-        let name = &run.program;
-        if self.begins.is_beginning(name) || self.programs.iter().any(|p| p.name() == name) {
-            let text = format!("the program {name} runs already: wait for its end, or stop it");
-            return Err(ErrorReply::new(ErrorCode::Busy, text));
+        if self.begins.is_beginning(&run.program) {
+            return Err(runs(&run.program));
         }
+        self.does_not_run(&run.program)?;
         let number = self.look_through(Some(client), run.program, run.token)?;
         Ok(Answer::Later(Waiting::Begin { number, wait: run.wait }))
+    }
+
+    fn does_not_run(&self, name: &str) -> Result<()> {
+        if self.programs.iter().any(|p| p.name() == name) { Err(runs(name)) } else { Ok(()) }
     }
 
     /// Has a program looked through, to begin it then. Its number.
@@ -166,8 +185,9 @@ impl Desk<'_> {
         let soon = self.begin_start_program();
         while let Some((number, looked)) = self.begins.looker.answer() {
             // One that was dropped is wanted no more.
-            if let Some(begin) = self.begins.all.remove(&number) {
-                self.begin(number, begin, looked);
+            match self.begins.all.remove(&number) {
+                Some(begin) => self.begin(number, begin, looked),
+                None => self.begins.bury(looked),
             }
         }
         let now = self.machine.now();
@@ -201,11 +221,17 @@ impl Desk<'_> {
     /// A program has been looked through.
     fn begin(&mut self, number: u64, mut begin: Begin, looked: Looked) {
         let looked = looked.map_err(|e| words::no_program(&e));
-        let begun = match looked.and_then(|looked| self.begin_looked(&begin, &looked)) {
+        let begun = match &looked {
+            Ok(looked) => self.begin_looked(&begin, looked),
+            Err(e) => Err(e.clone()),
+        };
+        self.begins.bury(looked);
+        let begun = match begun {
             Ok(Some(run)) => {
+                let checked_moves = run.checked_moves();
                 self.programs.push(run);
                 let (program, result) = (begin.name.clone(), None);
-                self.tell(&Event::Program(ProgramChanged { program, result }));
+                self.tell(&Event::Program(ProgramChanged { program, result, checked_moves }));
                 Ok(())
             }
             Ok(None) if begin.looks < MOST_LOOKS => match self.look(number, &mut begin) {
@@ -228,6 +254,8 @@ impl Desk<'_> {
         begin: &Begin,
         looked: &LookedThrough,
     ) -> Result<Option<ProgramRun>> {
+        // The start program may have been begun by somebody meanwhile.
+        self.does_not_run(&begin.name)?;
         let config = looked.program.config();
         if !Arc::ptr_eq(config, &self.config) {
             return Ok(None);

@@ -10,13 +10,14 @@ use super::line_up::{Answer, LineUp};
 use super::page::{PageCounts, PageFacts, PageOwner, StatusPage};
 use super::reload::{ConfigFile, Reload};
 use super::rest::Rest;
-use super::wire::{ClientId, FromClient, LONGEST_LINE, Lines};
+use super::wire::{ClientId, FromClient, Lines};
 use super::words;
 use crate::config::Config;
 use crate::machine::{
     Difference, Happened, Machine, MachineState, MotorSnapshot, Owner, ProgramEnd, ProgramRun,
     ProgramTurn, RunResult,
 };
+use crate::programs::{Allowance, in_turn};
 use crate::protocol::{
     self, ErrorCode, ErrorReply, Event, EventLine, Incoming, MachineChanged, Outgoing,
     PowerChanged, ProgramChanged, Reply, Topic, Triggered,
@@ -28,6 +29,9 @@ use crate::units::Instant;
 
 /// How many positions may be saved.
 const MOST_SAVED: usize = 256;
+
+/// So many lines of clients are heard in a turn.
+const MOST_LINES: usize = 64;
 
 /// The status page is written this often at most.
 const PAGE_EVERY: Duration = Duration::from_millis(1);
@@ -129,6 +133,8 @@ pub(super) struct Desk<'c> {
     pub wire: &'c dyn Lines,
     pub clients: BTreeMap<ClientId, Client>,
     pub programs: Vec<ProgramRun>,
+    /// Whose turn comes first.
+    first_program: usize,
     pub begins: Begins,
     pub leases: LeaseBook,
     pub meetings: RendezvousBook,
@@ -175,6 +181,7 @@ impl<'c> Desk<'c> {
             wire,
             clients: BTreeMap::new(),
             programs: Vec::new(),
+            first_program: 0,
             leases: LeaseBook::new(LeaseRules::default()),
             meetings: RendezvousBook::new(RendezvousRules::default()),
             saved: PositionBook::new(MOST_SAVED),
@@ -204,10 +211,17 @@ impl<'c> Desk<'c> {
     pub fn round(&mut self) -> Instant {
         // Before anybody else moves what has just come to rest.
         self.go_on_with_reload();
-        while let Some(what) = self.wire.next() {
+        let mut heard = 0;
+        while heard < MOST_LINES
+            && let Some(what) = self.wire.next()
+        {
             self.hear(what);
+            heard += 1;
         }
-        let next = self.go_on();
+        let mut next = self.go_on();
+        if heard == MOST_LINES {
+            next = self.machine.now();
+        }
         self.answer();
         self.publish();
         let moving = self.machine.state() == MachineState::Moving;
@@ -219,20 +233,7 @@ impl<'c> Desk<'c> {
     fn go_on(&mut self) -> Instant {
         let mut next = self.go_on_with_begins();
         self.tell_what_happened();
-        let mut programs = std::mem::take(&mut self.programs);
-        programs.retain_mut(|program| match program.poll(self.machine) {
-            ProgramTurn::Wait(until) => {
-                next = next.min(until);
-                true
-            }
-            ProgramTurn::Ended(end) => {
-                // What it did comes before its end.
-                self.tell_what_happened();
-                self.program_ended(end);
-                false
-            }
-        });
-        self.programs.append(&mut programs);
+        next = next.min(self.go_on_with_programs());
         self.tell_what_happened();
         let now = self.machine.now();
         self.machine.events_mut().advance(now);
@@ -251,6 +252,37 @@ impl<'c> Desk<'c> {
         deadlines.into_iter().flatten().fold(next, Instant::min)
     }
 
+    /// All of them together do no more in a turn than one alone may: who took the last of it comes last in the next.
+    fn go_on_with_programs(&mut self) -> Instant {
+        let (mut next, mut allowance) = (Instant::FAR, Allowance::default());
+        let (mut spent, mut ended) = (None, Vec::new());
+        for number in in_turn(self.first_program, self.programs.len()) {
+            let program = &mut self.programs[number];
+            let (turn, again) = program.poll_within(self.machine, &mut allowance);
+            if again {
+                spent.get_or_insert(number);
+            }
+            match turn {
+                ProgramTurn::Wait(until) => next = next.min(until),
+                ProgramTurn::Ended(end) => {
+                    // What it did comes before its end.
+                    self.tell_what_happened();
+                    self.program_ended(end);
+                    ended.push(number);
+                }
+            }
+        }
+        let gone = |number: usize| ended.iter().filter(|&&e| e < number).count();
+        self.first_program = spent.map_or(0, |number| number + 1 - gone(number));
+        ended.sort_unstable();
+        for number in ended.into_iter().rev() {
+            // It may be the last that has its config.
+            let program = self.programs.remove(number);
+            self.begins.bury(program);
+        }
+        next
+    }
+
     pub fn hear(&mut self, what: FromClient) {
         match what {
             FromClient::Connected(id) => {
@@ -259,19 +291,11 @@ impl<'c> Desk<'c> {
             }
             FromClient::Gone(id) => self.forget(id),
             FromClient::Line(id, line) => {
-                self.line(id, &line);
+                match line {
+                    Ok(line) => self.line(id, &line),
+                    Err(error) => self.refuse(id, None, error),
+                }
                 self.look_for_a_flood(id);
-            }
-            FromClient::TooLong(id) => {
-                let text = format!("a line may have {LONGEST_LINE} bytes, and this one has more");
-                self.refuse(id, None, ErrorReply::new(ErrorCode::LineTooLong, text));
-            }
-            FromClient::NotText(id) => {
-                self.refuse(
-                    id,
-                    None,
-                    ErrorReply::new(ErrorCode::BadJson, "this is not UTF-8 text"),
-                );
             }
         }
     }
@@ -344,15 +368,16 @@ impl<'c> Desk<'c> {
     fn answer(&mut self) {
         let ids: Vec<ClientId> = self.clients.keys().copied().collect();
         for id in ids {
-            let Some(mut c) = self.clients.remove(&id) else { continue };
-            c.line_up.settle(|waiting| self.settled(waiting));
-            let mut begun = c.line_up.next();
-            self.clients.insert(id, c);
-            while let Some((number, request)) = begun.take() {
+            // What begins now, behind others, may be settled now.
+            while let Some(mut c) = self.clients.remove(&id) {
+                c.line_up.settle(|waiting| self.settled(waiting));
+                let begun = c.line_up.next();
+                self.clients.insert(id, c);
+                let Some((number, request)) = begun else { break };
                 let answer = self.request(id, request);
-                let Some(c) = self.clients.get_mut(&id) else { break };
-                c.line_up.answer(number, answer);
-                begun = c.line_up.next();
+                if let Some(c) = self.clients.get_mut(&id) {
+                    c.line_up.answer(number, answer);
+                }
             }
             if let Some(c) = self.clients.get_mut(&id) {
                 for reply in c.line_up.replies() {
@@ -391,7 +416,11 @@ impl<'c> Desk<'c> {
                     self.settled(waiting)
                 }
                 Ok(program) => {
-                    let reply = protocol::ProgramReply { program, result: None, message: None };
+                    let runs = self.programs.iter().find(|p| p.name() == program);
+                    let ended = || self.ended.iter().find(|e| e.program == program)?.checked_moves;
+                    let checked_moves = runs.map_or_else(ended, ProgramRun::checked_moves);
+                    let (result, message) = (None, None);
+                    let reply = protocol::ProgramReply { program, result, message, checked_moves };
                     Some(Ok(Reply::ProgramRun(reply)))
                 }
                 Err(e) => Some(Err(e)),
@@ -460,7 +489,7 @@ impl<'c> Desk<'c> {
         };
         self.trigger(&format!("program.{}.{word}", end.program), serde_json::Value::Null);
         let (program, result) = (end.program.clone(), Some(words::result(end.result)));
-        self.tell(&Event::Program(ProgramChanged { program, result }));
+        self.tell(&Event::Program(ProgramChanged { program, result, checked_moves: None }));
         self.ended.push(end);
     }
 
@@ -500,9 +529,10 @@ impl<'c> Desk<'c> {
                 let data = serde_json::json!({ "fault": fault.to_string() });
                 self.trigger(&format!("{}.fault", motor.motor), data);
                 self.fault.get_or_insert_with(|| format!("{}: {fault}", motor.motor));
-                // Nothing more begins until `clear`.
+                // Nothing more begins until `clear`, and then nothing that was asked for before.
                 self.machine.drop_waiting(&[]);
                 self.start_when_ready = None;
+                self.begins.stop(None);
             }
         }
         let low = self.machine.power().is_some_and(|power| power.low);

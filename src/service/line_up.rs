@@ -85,15 +85,11 @@ impl<W> LineUp<W> {
 
     /// The next request, if no earlier one is open.
     pub fn next(&mut self) -> Option<(u64, Request)> {
-        if self.places.iter().any(|p| matches!(p.state, State::Open(_))) {
-            return None;
-        }
+        // What was begun at once, though it came later, keeps nobody waiting.
+        let mut places = self.places.iter().take_while(|p| !matches!(p.state, State::Open(_)));
+        let number = places.find(|p| matches!(p.state, State::Later))?.number;
         let request = self.waiting.pop_front()?;
-        let place = self
-            .places
-            .iter()
-            .find(|p| p.id == Some(request.id) && matches!(p.state, State::Later))?;
-        Some((place.number, request.request))
+        Some((number, request.request))
     }
 
     /// Requests that have not begun, and must not begin any more.

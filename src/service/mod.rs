@@ -30,6 +30,6 @@ mod tests;
 pub use journal::Journal;
 pub use page::{PageCounts, PageFacts, PageOwner, PageSignal, StatusPage, state_number};
 pub use page_view::{PageMotor, PageView, read_page};
-pub use reload::ConfigFile;
+pub use reload::{ConfigFile, Reading};
 pub use serve::{Places, ServeError, runtime_folder, serve};
-pub use wire::{ClientId, FromClient, LONGEST_LINE, MOST_CLIENTS, Wire};
+pub use wire::{ClientId, FromClient, MOST_CLIENTS, Wire};

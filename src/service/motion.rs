@@ -27,6 +27,7 @@ impl Desk<'_> {
             Request::Halt(_) => {
                 // All of them: a halt is for when something goes wrong, and half of it helps nobody.
                 self.start_when_ready = None;
+                self.begins.stop(None);
                 self.sweep(Sweep::Halt);
                 self.machine.halt();
                 self.fault.get_or_insert_with(|| words::HALTED.to_owned());
@@ -51,12 +52,19 @@ impl Desk<'_> {
                 return Ok(Answer::Later(Waiting::Move { number, until, verb }));
             }
             Request::Override(speed) => {
-                let done = match speed.number {
-                    None => {
+                let done = match (speed.number, speed.class) {
+                    (None, class) => {
                         self.leased(client, &[], speed.token.as_deref())?;
-                        self.machine.set_override(speed.speed.0)
+                        match class.map(words::class) {
+                            None => self.machine.set_override(speed.speed.0),
+                            Some(class) => self.machine.set_class_override(class, speed.speed.0),
+                        }
                     }
-                    Some(number) => {
+                    (Some(_), Some(_)) => {
+                        let what = "name a `move` or a `class`, not both: a move is of one class";
+                        return Err(ErrorReply::new(ErrorCode::BadValue, what));
+                    }
+                    (Some(number), None) => {
                         let open = self.open_move(number).ok_or_else(|| unknown(number))?;
                         let motors = self.motors_of(&open);
                         self.leased(client, &motors, speed.token.as_deref())?;
@@ -173,11 +181,15 @@ impl Desk<'_> {
     fn jog(&mut self, client: ClientId, jog: &protocol::Jog) -> Result<Reply> {
         let motors: Vec<String> = jog.speed.names().map(str::to_owned).collect();
         self.allowed(client, &motors, jog.token.as_deref())?;
+        let rates = jog
+            .speed
+            .0
+            .iter()
+            .map(|(name, rate)| words::velocity(name, *rate).map(|velocity| (name, velocity)));
+        let rates = rates.collect::<Result<Vec<_>>>()?;
         let order = |motors: &[String]| {
-            let rates = jog.speed.0.iter().filter(|(name, _)| motors.contains(name));
-            rates.fold(Jog::lasting(jog.duration.0), |j, (name, rate)| {
-                j.at(name, words::velocity(*rate))
-            })
+            let rates = rates.iter().filter(|(name, _)| motors.contains(name));
+            rates.fold(Jog::lasting(jog.duration.0), |j, (name, velocity)| j.at(name, *velocity))
         };
         let (mut now, mut ending) = (motors.clone(), Vec::new());
         let steered = loop {

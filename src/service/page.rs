@@ -37,9 +37,9 @@
 //! | offset in a motor | type | what |
 //! |---|---|---|
 //! | 0 | 64 bytes | name, UTF-8, filled up with 0 |
-//! | 64 | 8 bytes | unit: `mm` or `deg`, filled up with 0 |
-//! | 72 | f64 | position in that unit; not a number for a servo without a signal |
-//! | 80 | f64 | velocity that its plan has, unit/s |
+//! | 64 | 8 bytes | unit: `mm`, `deg`, or `%` for a servo that turns continuously, filled up with 0 |
+//! | 72 | f64 | position in that unit; not a number for a servo without a signal, or one that turns continuously |
+//! | 80 | f64 | velocity that its plan has, unit/s; of a servo that turns continuously in percent of full speed |
 //! | 88 | u64 | the number of the move that it is part of; 0: none, or one without a number |
 //! | 96 | u32 | place: 0 unknown, 1 assumed, 2 commanded, 3 unverified, 4 estimated, 5 restored |
 //! | 100 | u32 | 1 where it has a fault |

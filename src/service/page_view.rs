@@ -18,7 +18,7 @@ const LONGEST: usize = 16 << 20;
 pub struct PageMotor {
     /// Its name.
     pub name: String,
-    /// Its unit: `mm` or `deg`.
+    /// Its unit: `mm`, `deg`, or `%` for a servo that turns continuously.
     pub unit: String,
     /// Where it is; `None` for a servo without a signal.
     pub position: Option<f64>,

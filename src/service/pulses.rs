@@ -4,7 +4,7 @@ use super::desk::{Desk, Handled, MoveVerb, Waiting};
 use super::line_up::Answer;
 use super::wire::ClientId;
 use super::words;
-use crate::config::Arrive;
+use crate::config::{Arrive, MotorConfig};
 use crate::machine::{Move, REACH};
 use crate::moves::IfBusy;
 use crate::protocol::{self, ErrorCode, ErrorReply};
@@ -47,6 +47,13 @@ impl Desk<'_> {
         let refuse = |code, text: String| Err(ErrorReply::new(code, text).about([name]));
         if self.machine.angle_of(name, width).is_none() {
             let text = format!("`{name}` is an axis: only a servo goes by its pulses");
+            return refuse(ErrorCode::WrongMotor, text);
+        }
+        if self.config.motor(name).is_some_and(MotorConfig::is_continuous) {
+            let text = format!(
+                "`{name}` turns continuously: a pulse would be a speed; jog it, such as {name}=10%, and where it creeps at \
+                 rest change its `trim`"
+            );
             return refuse(ErrorCode::WrongMotor, text);
         }
         if !(REACH.0..=REACH.1).contains(&width) {

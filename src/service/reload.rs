@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
@@ -25,17 +26,20 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a config may take to be read and checked.
 const READING: Duration = Duration::from_secs(60);
 
+/// How long others wait for a file that does not let itself be read, before it is tried once more.
+const GIVES_WAY: Duration = Duration::from_secs(1);
+
 /// So many readings may hang, on a file system that does not answer, say, before no further one is begun.
 const MOST_HANGING: usize = 4;
 
 /// Where the service's config comes from, and who has to know which one holds.
 pub trait ConfigFile: fmt::Debug + Send + Sync {
-    /// Reads and checks it anew. Once `stop` is set nobody wants to know any more: what comes of it then is not used.
+    /// Reads and checks it anew.
     ///
     /// # Errors
     ///
     /// Each error of it: `FILE:LINE:COLUMN: error: ...`.
-    fn read(&self, stop: &StopEvent) -> Result<Config, Vec<String>>;
+    fn read(&self, reading: &Reading) -> Result<Config, Vec<String>>;
 
     /// What was read last is about to take the place of what holds: should the service die in between,
     /// outputs of both have to be made safe.
@@ -44,6 +48,29 @@ pub trait ConfigFile: fmt::Debug + Send + Sync {
     /// It is over: what was read last holds (`true`), or what held before does.
     fn changed(&self, holds: bool) {
         let _ = holds;
+    }
+}
+
+/// A config that is being read and checked: what whoever does that is told, and what he tells.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    unwanted: StopEvent,
+    has_text: Arc<AtomicBool>,
+}
+
+impl Reading {
+    /// Nobody wants to know any more what comes of it: it is not used.
+    pub fn is_unwanted(&self) -> bool {
+        self.unwanted.is_set()
+    }
+
+    /// Tells that the file has been read. What is left to do ends: others wait for it.
+    pub fn has_text(&self) {
+        self.has_text.store(true, Ordering::Relaxed);
+    }
+
+    fn hangs(&self) -> bool {
+        !self.has_text.load(Ordering::Relaxed)
     }
 }
 
@@ -62,9 +89,11 @@ fn on_a_thread(work: Work) -> io::Result<()> {
 pub(super) struct Reload {
     pub reader: Reader,
     stage: Stage,
-    /// The number of the last request for one, and the number of the last that is settled, with what
-    /// came of it. Those before it have come to the same.
+    /// The number of the last request for one; the number of the last for which the file was or is being read; and
+    /// the number of the last that is settled, with what came of it. Those before have come to the same, if they had
+    /// come to nothing yet.
     asked: u64,
+    read: u64,
     settled: u64,
     result: Option<Result<Vec<String>, ErrorReply>>,
     /// Each thread that reads has a clone of it.
@@ -74,7 +103,8 @@ pub(super) struct Reload {
 impl Default for Reload {
     fn default() -> Reload {
         let (stage, result, readers) = (Stage::None, None, Arc::default());
-        Reload { reader: Box::new(on_a_thread), stage, asked: 0, settled: 0, result, readers }
+        let (asked, read, settled) = (0, 0, 0);
+        Reload { reader: Box::new(on_a_thread), stage, asked, read, settled, result, readers }
     }
 }
 
@@ -84,42 +114,36 @@ enum Stage {
     None,
     Reading {
         read: Receiver<Read>,
-        stop: StopEvent,
-        until: Instant,
+        reading: Reading,
+        begun: Instant,
     },
     /// Motors have to come to rest for it.
     Waiting {
-        config: Box<Config>,
+        config: Arc<Config>,
         motors: Vec<String>,
     },
 }
 
-impl Stage {
-    /// Nobody wants to know any more what is being read.
-    fn give_up(&mut self) {
-        if let Stage::Reading { stop, .. } = self {
-            stop.set();
-        }
-    }
-}
-
 impl Desk<'_> {
-    /// `reload`: reads the file again. What was read before and still waits, or is still being read, is not wanted
-    /// any more.
+    /// `reload`: reads the file again. Where it is being read for another, that comes first, unless it hangs; all who
+    /// ask meanwhile share the next reading. What has been read and waits for motors gives way.
     pub(super) fn reload(&mut self) -> Result<Handled, ErrorReply> {
         if self.source.is_none() {
             let text = "this service was not started with a config file";
             return Err(ErrorReply::new(ErrorCode::Config, text));
         }
-        self.read_config()?;
+        if !matches!(self.reload.stage, Stage::Reading { .. }) {
+            self.read_config(self.reload.asked + 1)?;
+        }
         self.reload.asked += 1;
         let (number, until) = (self.reload.asked, self.machine.now() + PATIENCE);
         Ok(Answer::Later(Waiting::Reload { number, until }))
     }
 
-    fn read_config(&mut self) -> Result<(), ErrorReply> {
+    /// Has the file read for all requests up to this number. What was being done about it is given up.
+    fn read_config(&mut self, number: u64) -> Result<(), ErrorReply> {
         let Some(source) = self.source.clone() else { return Ok(()) };
-        let hanging = Arc::strong_count(&self.reload.readers) - 1;
+        let hanging = self.hanging();
         if hanging >= MOST_HANGING {
             let text =
                 format!("{hanging} earlier reloads still read the config: see why that hangs");
@@ -127,18 +151,35 @@ impl Desk<'_> {
         }
         let (done, read) = bounded(1);
         let (waker, reader) = (self.machine.waker(), self.reload.readers.clone());
-        let (stop, until) = (StopEvent::new(), self.machine.now() + READING);
-        let nobody_waits = stop.clone();
+        let (reading, begun) = (Reading::default(), self.machine.now());
+        let told = reading.clone();
         let work = move || {
-            let _ = done.try_send(source.read(&nobody_waits));
+            let _ = done.try_send(source.read(&told));
             drop(reader);
             waker.wake();
         };
         let read_by = (self.reload.reader)(Box::new(work));
         read_by.map_err(|e| ErrorReply::new(ErrorCode::Internal, e.to_string()))?;
-        self.reload.stage.give_up();
-        self.reload.stage = Stage::Reading { read, stop, until };
+        self.give_up_reload();
+        self.reload.read = number;
+        self.reload.stage = Stage::Reading { read, reading, begun };
         Ok(())
+    }
+
+    /// How many threads still read the file, wanted or not.
+    fn hanging(&self) -> usize {
+        Arc::strong_count(&self.reload.readers) - 1
+    }
+
+    /// What is being read, or has been, is not wanted any more.
+    fn give_up_reload(&mut self) {
+        let stage = std::mem::take(&mut self.reload.stage);
+        if let Stage::Reading { reading, .. } = &stage {
+            reading.unwanted.set();
+        }
+        if !matches!(stage, Stage::None) {
+            self.begins.bury(stage);
+        }
     }
 
     /// What a reload has come to that was asked for as that number.
@@ -160,35 +201,52 @@ impl Desk<'_> {
                 Some(done(Vec::new(), motors.clone()))
             }
             // Later ones may put it off for ever.
-            Stage::Reading { .. } if self.machine.now() >= until + READING => Some(Err(too_long())),
+            Stage::Reading { .. } if self.machine.now() >= until + READING => {
+                let text = "the config is still being read, after others that were asked for since: \
+                    the event `reloaded` says if it holds";
+                Some(Err(ErrorReply::new(ErrorCode::Timeout, text)))
+            }
             _ => None,
         }
     }
 
     /// Lets a reload go on, if there is one.
     pub(super) fn go_on_with_reload(&mut self) {
-        if let Stage::Reading { read, until, .. } = &self.reload.stage {
-            let read = match read.try_recv() {
-                Ok(read) => read,
-                Err(TryRecvError::Empty) if self.machine.now() >= *until => {
-                    self.reload.stage.give_up();
-                    return self.settle_reload(Err(too_long()));
+        if let Stage::Reading { read, reading, begun } = &self.reload.stage {
+            let now = self.machine.now();
+            match read.try_recv() {
+                Ok(Ok(config)) => {
+                    let (config, motors) = (Arc::new(config), Vec::new());
+                    self.reload.stage = Stage::Waiting { config, motors };
                 }
-                Err(TryRecvError::Empty) => return,
+                Ok(Err(errors)) => self.settle_reload(Err(wrong(errors))),
+                Err(TryRecvError::Empty) if now >= *begun + READING => {
+                    self.settle_reload(Err(too_long()));
+                }
+                Err(TryRecvError::Empty) => {
+                    let hangs = reading.hangs() && now >= *begun + GIVES_WAY;
+                    if !(hangs && self.is_reload_asked() && self.hanging() < MOST_HANGING) {
+                        return;
+                    }
+                }
                 Err(TryRecvError::Disconnected) => {
                     let text = "the thread that reads the config panicked";
-                    return self.settle_reload(Err(ErrorReply::new(ErrorCode::Internal, text)));
+                    self.settle_reload(Err(ErrorReply::new(ErrorCode::Internal, text)));
                 }
-            };
-            match read {
-                Ok(config) => {
-                    let config = Box::new(config);
-                    self.reload.stage = Stage::Waiting { config, motors: Vec::new() };
-                }
-                Err(errors) => return self.settle_reload(Err(wrong(errors))),
             }
         }
         self.apply_config();
+        if self.is_reload_asked()
+            && let Err(error) = self.read_config(self.reload.asked)
+        {
+            self.reload.read = self.reload.asked;
+            self.settle_reload(Err(error));
+        }
+    }
+
+    /// Somebody has asked for one for whom the file is not being read yet.
+    fn is_reload_asked(&self) -> bool {
+        self.reload.asked > self.reload.read
     }
 
     fn apply_config(&mut self) {
@@ -215,10 +273,9 @@ impl Desk<'_> {
             }
             return;
         }
-        let Stage::Waiting { config, .. } = std::mem::take(&mut self.reload.stage) else { return };
-        let source = self.source.clone();
+        let (source, config) = (self.source.clone(), config.clone());
         source.iter().for_each(|s| s.changing());
-        let result = self.machine.reload(*config, numbered);
+        let result = self.machine.reload_shared(&config, numbered);
         source.iter().for_each(|s| s.changed(result.is_ok()));
         match result {
             Ok(_) => {
@@ -243,13 +300,14 @@ impl Desk<'_> {
         self.keeping.iter().for_each(|keeping| keeping.adopt(&self.config));
     }
 
+    /// What came of the requests up to the one for which the file was read last.
     fn settle_reload(&mut self, result: Result<Vec<String>, ErrorReply>) {
         if let Err(error) = &result {
             log::error!("the old config stays: {}", error.message);
             error.facts.errors.iter().for_each(|e| log::error!("{e}"));
         }
-        let reload = &mut self.reload;
-        (reload.stage, reload.settled, reload.result) = (Stage::None, reload.asked, Some(result));
+        self.give_up_reload();
+        (self.reload.settled, self.reload.result) = (self.reload.read, Some(result));
     }
 
     /// Motors that change, and that programs under way need.

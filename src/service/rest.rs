@@ -81,7 +81,8 @@ impl Sweep<'_> {
             // Nobody knows yet where that goes.
             Request::Return(_) => self != Sweep::Hold,
             Request::Resume(_) => matches!(self, Sweep::Hold | Sweep::Halt),
-            Request::Clear(_) => self == Sweep::Halt,
+            // It begins what waits since the start.
+            Request::Clear(_) => self != Sweep::Hold,
             _ => false,
         }
     }

@@ -14,7 +14,7 @@ use crate::protocol::{
     self, AtRest, ClearReply, Done, ErrorCode, ErrorReply, EventsReply, HelloReply,
     LeaseReleaseReply, LeaseReply, MotorChange, MotorPlace, MotorState, MotorStatus, MotorsChanged,
     Named, ProgramListReply, ProgramReply, ProgramState, Reply, Request, SaveReply, StatusReply,
-    SubscribeReply, ThreadStatus, Topic, TriggerReply, WaitEventsReply,
+    SubscribeReply, Topic, TriggerReply, WaitEventsReply,
 };
 use crate::sync::{Delivery, LeaseGrant, LeaseId, LeaseRequest, LeaseToken, StackFull};
 use crate::units::{Angle, Instant, Length, Time};
@@ -28,6 +28,7 @@ pub(super) fn program_reply(end: &ProgramEnd) -> ProgramReply {
         program: end.program.clone(),
         result: Some(words::result(end.result)),
         message: (!short.is_empty()).then(|| short.join(", ")),
+        checked_moves: end.checked_moves,
     }
 }
 
@@ -247,10 +248,8 @@ impl Desk<'_> {
         if !hold.is_empty() {
             let numbers: Vec<_> = hold.iter().filter_map(|m| self.config.motor_index(m)).collect();
             self.machine.drop_waiting(&numbers);
-            for motor in &hold {
-                // One that is about to end ends.
-                let _ = self.machine.hold_motor(motor);
-            }
+            self.begins.stop_motors(&hold);
+            self.machine.hold_under_way(&numbers);
         }
         if stop.is_empty() {
             return;
@@ -403,6 +402,7 @@ impl Desk<'_> {
                 state: self.motor_state(m),
                 at: self.place(&m.motor),
                 target: self.machine.target(&m.motor),
+                speed: (m.unit == MotorUnit::Percent && m.busy.is_some()).then_some(m.velocity),
                 number: m.busy,
                 owner: m.owner.as_ref().map(ToString::to_string),
                 held: m.held,
@@ -437,7 +437,6 @@ impl Desk<'_> {
                 waiting: u32::try_from(power.waiting).unwrap_or(u32::MAX),
                 low: power.low,
             }),
-            threads: Vec::<ThreadStatus>::new(),
             clients: u32::try_from(self.clients.len()).unwrap_or(u32::MAX),
             saved: self.saved.len() as u64,
         })

@@ -6,7 +6,7 @@
 //! events, with a count of how many; one that does not even read its replies is disconnected.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -16,11 +16,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounded, select};
 
+use crate::protocol::{ErrorReply, LineBuffer, MAX_LINE};
 use crate::runtime::Waker;
 use crate::sync::StopEvent;
-
-/// The longest line that is read, in bytes, its newline not counted.
-pub const LONGEST_LINE: usize = 64 * 1024;
 
 /// How many clients may be connected at once.
 pub const MOST_CLIENTS: usize = 64;
@@ -51,12 +49,8 @@ pub type ClientId = u64;
 pub enum FromClient {
     /// A client has connected.
     Connected(ClientId),
-    /// A line, without its newline.
-    Line(ClientId, String),
-    /// A line longer than [`LONGEST_LINE`]; the rest of it was skipped.
-    TooLong(ClientId),
-    /// A line that is not UTF-8 text.
-    NotText(ClientId),
+    /// A line, without its line feed; or why it is none: it is longer than [`MAX_LINE`], or no UTF-8.
+    Line(ClientId, Result<String, ErrorReply>),
     /// The client has gone, or was disconnected.
     Gone(ClientId),
 }
@@ -312,31 +306,18 @@ impl Shared {
         }
     }
 
-    fn read(&self, id: ClientId, stream: &UnixStream) {
-        let mut reader = BufReader::with_capacity(4096, stream);
-        let mut line = Vec::new();
-        let mut skipping = false;
-        while !self.quit.is_set() {
-            let room = (LONGEST_LINE + 1 - line.len()) as u64;
-            let ended = match (&mut reader).take(room).read_until(b'\n', &mut line) {
+    fn read(&self, id: ClientId, mut stream: &UnixStream) {
+        let mut lines = LineBuffer::new(MAX_LINE);
+        let mut bytes = [0; 4096];
+        let mut heard = true;
+        while heard && !self.quit.is_set() {
+            match stream.read(&mut bytes) {
                 Ok(0) => return,
-                Ok(_) => line.last() == Some(&b'\n'),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Ok(n) => lines.push(&bytes[..n], |line| {
+                    heard = heard && self.tell(FromClient::Line(id, line));
+                }),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return,
-            };
-            if ended {
-                line.pop();
-                let what = match String::from_utf8(std::mem::take(&mut line)) {
-                    _ if std::mem::take(&mut skipping) => FromClient::TooLong(id),
-                    Ok(text) => FromClient::Line(id, text),
-                    Err(_) => FromClient::NotText(id),
-                };
-                if !self.tell(what) {
-                    return;
-                }
-            } else if line.len() > LONGEST_LINE {
-                skipping = true;
-                line.clear();
             }
         }
     }
@@ -404,7 +385,10 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader};
+
     use super::*;
+    use crate::protocol::ErrorCode;
 
     fn start() -> (Wire, PathBuf, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
@@ -425,6 +409,14 @@ mod tests {
         wire.lines.recv_timeout(Duration::from_secs(20)).unwrap()
     }
 
+    /// A line of the first client's, or the code that it is refused with.
+    fn heard(wire: &Wire) -> Result<String, ErrorCode> {
+        match hear(wire) {
+            FromClient::Line(1, line) => line.map_err(|error| error.code),
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn line(stream: &UnixStream) -> String {
         let mut text = String::new();
         BufReader::with_capacity(1, stream).read_line(&mut text).unwrap();
@@ -436,9 +428,9 @@ mod tests {
         let (wire, path, _folder) = start();
         let mut stream = connect(&path);
         assert!(matches!(hear(&wire), FromClient::Connected(1)));
-        stream.write_all(b"one\ntwo\n\nhalf").unwrap();
-        for wanted in ["one", "two", ""] {
-            assert!(matches!(hear(&wire), FromClient::Line(1, text) if text == wanted));
+        stream.write_all(b"one\ntwo\n\nthree\r\nhalf").unwrap();
+        for wanted in ["one", "two", "three"] {
+            assert_eq!(heard(&wire), Ok(wanted.to_owned()));
             wire.reply(1, format!("<{wanted}>"));
         }
         assert_eq!(line(&stream), "<one>\n");
@@ -453,17 +445,17 @@ mod tests {
         let (wire, path, _folder) = start();
         let mut stream = connect(&path);
         hear(&wire);
-        stream.write_all(&vec![b'x'; LONGEST_LINE]).unwrap();
+        stream.write_all(&vec![b'x'; MAX_LINE]).unwrap();
         stream.write_all(b"\n").unwrap();
-        assert!(matches!(hear(&wire), FromClient::Line(1, text) if text.len() == LONGEST_LINE));
-        for length in [LONGEST_LINE + 1, 3 * LONGEST_LINE + 7] {
+        assert_eq!(heard(&wire).map(|text| text.len()), Ok(MAX_LINE));
+        for length in [MAX_LINE + 1, 3 * MAX_LINE + 7] {
             stream.write_all(&vec![b'x'; length]).unwrap();
             stream.write_all(b"\nafter\n").unwrap();
-            assert!(matches!(hear(&wire), FromClient::TooLong(1)));
-            assert!(matches!(hear(&wire), FromClient::Line(1, text) if text == "after"));
+            assert_eq!(heard(&wire), Err(ErrorCode::LineTooLong));
+            assert_eq!(heard(&wire), Ok("after".to_owned()));
         }
         stream.write_all(b"\xff\xfe\n").unwrap();
-        assert!(matches!(hear(&wire), FromClient::NotText(1)));
+        assert_eq!(heard(&wire), Err(ErrorCode::BadJson));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::machine::{
 use crate::moves::Refusal;
 use crate::protocol::{self, EndResult, ErrorCode, ErrorReply, MotorPlace, OutcomeWord};
 use crate::sync::{EventError, HeldBy, LeaseError, RendezvousError};
-use crate::units::{Angle, AngularSpeed, Dimension, Length, Speed};
+use crate::units::{Angle, AngularSpeed, Dimension, Length, Speed, SpeedShare, UnitError};
 
 /// A refusal by the machine.
 pub(super) fn refused(error: &MoveError) -> ErrorReply {
@@ -112,7 +112,8 @@ pub(super) fn outcome(motor: &MotorOutcome, known: Place) -> protocol::MotorOutc
         }
         Outcome::Short { by, cause } => protocol::MotorOutcome {
             outcome: OutcomeWord::Short,
-            by: Some(*by),
+            // A servo that turns continuously has no place that it could be short of.
+            by: Some(*by).filter(|_| motor.unit != MotorUnit::Percent),
             cause: Some(cause.word().to_owned()),
             at,
         },
@@ -146,6 +147,13 @@ pub(super) fn state(state: MachineState, reason: Option<&str>) -> protocol::Mach
 }
 
 /// A target with its unit.
+pub(super) fn class(class: protocol::Class) -> machine::Class {
+    match class {
+        protocol::Class::Feed => machine::Class::Feed,
+        protocol::Class::Jog => machine::Class::Jog,
+    }
+}
+
 pub(super) fn position(target: protocol::Target) -> machine::Position {
     let quantity = target.quantity();
     match quantity.dimension {
@@ -154,11 +162,19 @@ pub(super) fn position(target: protocol::Target) -> machine::Position {
     }
 }
 
-/// A velocity with its unit.
-pub(super) fn velocity(rate: protocol::Rate) -> machine::Velocity {
+/// A velocity with its unit; an error where it is more than full speed.
+pub(super) fn velocity(motor: &str, rate: protocol::Rate) -> Result<machine::Velocity, ErrorReply> {
     let quantity = rate.quantity();
-    match quantity.dimension {
+    Ok(match quantity.dimension {
         Dimension::AngularSpeed => AngularSpeed(quantity.value).into(),
+        Dimension::Percent => {
+            let share = rate.to_string().parse::<SpeedShare>();
+            let refused = |e: UnitError| {
+                let text = format!("{motor}: {e}");
+                ErrorReply::new(ErrorCode::BadValue, text).about([motor])
+            };
+            share.map_err(refused)?.into()
+        }
         _ => Speed(quantity.value).into(),
-    }
+    })
 }

@@ -66,6 +66,10 @@ pub enum Mark<'t> {
     Set(Cow<'t, str>),
     /// `unknown:x`: nobody knows any more where the axis is.
     Unknown(Cow<'t, str>),
+    /// `release:x`: somebody lets go of the motor by name, at rest.
+    Release(Cow<'t, str>),
+    /// `enable:x`: somebody switches the axis on by name: it stays on at rest.
+    Enable(Cow<'t, str>),
     /// A word that is kept for what comes: a reader passes it over.
     Reserved(Reserved, Cow<'t, str>),
 }
@@ -339,6 +343,8 @@ impl<'t> Mark<'t> {
             }
             "set" => return Ok(Mark::Set(rest.into())),
             "unknown" => return Ok(Mark::Unknown(rest.into())),
+            "release" => return Ok(Mark::Release(rest.into())),
+            "enable" => return Ok(Mark::Enable(rest.into())),
             "input" => return reserved(Reserved::Input),
             "output" => return reserved(Reserved::Output),
             "machine" => return reserved(Reserved::Machine),
@@ -398,6 +404,8 @@ impl<'t> Mark<'t> {
             Mark::Ended(id) => Mark::Ended(id),
             Mark::Set(motor) => Mark::Set(own(motor)),
             Mark::Unknown(motor) => Mark::Unknown(own(motor)),
+            Mark::Release(motor) => Mark::Release(own(motor)),
+            Mark::Enable(motor) => Mark::Enable(own(motor)),
             Mark::Reserved(word, text) => Mark::Reserved(word, own(text)),
         }
     }
@@ -425,6 +433,8 @@ impl fmt::Display for Mark<'_> {
             Mark::Ended(id) => write!(f, "{id}:ended"),
             Mark::Set(motor) => write!(f, "set:{motor}"),
             Mark::Unknown(motor) => write!(f, "unknown:{motor}"),
+            Mark::Release(motor) => write!(f, "release:{motor}"),
+            Mark::Enable(motor) => write!(f, "enable:{motor}"),
             Mark::Reserved(_, text) => f.write_str(text),
         }
     }

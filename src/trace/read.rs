@@ -97,6 +97,17 @@ pub struct VcdReader<R: BufRead> {
     failed: bool,
 }
 
+/// The number of a code: its characters are digits, the first the least. `None`: it is longer than any number.
+fn number(code: IdCode) -> Option<usize> {
+    let mut number: usize = 0;
+    for (nth, byte) in code.to_string().bytes().enumerate() {
+        let place = 94usize.checked_pow(u32::try_from(nth).ok()?)?;
+        let digit = usize::from(byte.checked_sub(b'!')?) + usize::from(nth > 0);
+        number = number.checked_add(place.checked_mul(digit)?)?;
+    }
+    Some(number)
+}
+
 impl<R: BufRead> VcdReader<R> {
     /// Reads the header, up to `$enddefinitions`.
     ///
@@ -148,17 +159,16 @@ impl<R: BufRead> VcdReader<R> {
             );
         }
         // Codes are short where one wrote the file who did not want it long.
-        this.wires = (0..SIGNALS as u64).map(|n| this.wire_of(n)).collect();
-        while this.wires.pop_if(|w| w.is_none()).is_some() {}
-        Ok(this)
-    }
-
-    /// The one signal of the code of this number, if that is a wire.
-    fn wire_of(&self, code: u64) -> Option<SignalId> {
-        match self.codes.get(&IdCode::from(code))?.as_slice() {
-            &[only] => (self.signals[only.index()].kind == SignalKind::Wire).then_some(only),
-            _ => None,
+        for (code, signals) in &this.codes {
+            if let (&[only], Some(number)) = (signals.as_slice(), number(*code))
+                && number < SIGNALS
+                && this.signals[only.index()].kind == SignalKind::Wire
+            {
+                this.wires.resize(this.wires.len().max(number + 1), None);
+                this.wires[number] = Some(only);
+            }
         }
+        Ok(this)
     }
 
     fn comment(&mut self, comment: String) {

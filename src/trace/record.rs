@@ -46,6 +46,11 @@ impl TraceBuilder {
         id
     }
 
+    /// The signals that were added so far.
+    pub fn signals(&self) -> &[Signal] {
+        &self.signals
+    }
+
     /// Records straight into memory: for one thread, in virtual time. Nothing is ever lost.
     pub fn direct(self) -> (Recorder, Trace) {
         let shared = Shared::new(self);

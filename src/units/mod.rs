@@ -10,6 +10,7 @@ mod ratio;
 pub use instant::Instant;
 pub use quantity::{
     Acceleration, Angle, AngularAcceleration, AngularJerk, AngularSpeed, Current, Dimension,
-    Frequency, Jerk, Length, Percent, Ppm, PulseWidth, Quantity, Speed, Time, UnitError,
+    Frequency, Jerk, Length, Percent, Ppm, PulseWidth, Quantity, Speed, SpeedShare, Time,
+    UnitError,
 };
 pub use ratio::Ratio;

@@ -22,6 +22,8 @@ pub enum Dimension {
     AngularAcceleration,
     AngularJerk,
     Percent,
+    PercentRate,
+    PercentJerk,
     Deviation,
     Current,
 }
@@ -41,6 +43,8 @@ impl Dimension {
             Dimension::AngularAcceleration => "an angular acceleration",
             Dimension::AngularJerk => "an angular jerk",
             Dimension::Percent => "a percentage",
+            Dimension::PercentRate => "an acceleration as a share of full speed",
+            Dimension::PercentJerk => "a jerk as a share of full speed",
             Dimension::Deviation => "a deviation",
             Dimension::Current => "a current",
         }
@@ -60,6 +64,8 @@ impl Dimension {
             Dimension::AngularAcceleration => "deg/s^2",
             Dimension::AngularJerk => "deg/s^3",
             Dimension::Percent => "%",
+            Dimension::PercentRate => "%/s",
+            Dimension::PercentJerk => "%/s^2",
             Dimension::Deviation => "ppm",
             Dimension::Current => "A",
         }
@@ -79,6 +85,8 @@ impl Dimension {
             Dimension::AngularAcceleration => "deg/s^2 or turn/s^2",
             Dimension::AngularJerk => "deg/s^3 or turn/s^3",
             Dimension::Percent => "%",
+            Dimension::PercentRate => "%/s",
+            Dimension::PercentJerk => "%/s^2",
             Dimension::Deviation => "ppm (millionths; 1% is 10000ppm)",
             Dimension::Current => "A or mA",
         }
@@ -206,6 +214,9 @@ fn unit(name: &str) -> Option<(Dimension, u64, u64)> {
         (Dimension::Angle, 1) => Dimension::AngularSpeed,
         (Dimension::Angle, 2) => Dimension::AngularAcceleration,
         (Dimension::Angle, 3) => Dimension::AngularJerk,
+        // A share of full speed is a speed already.
+        (Dimension::Percent, 1) => Dimension::PercentRate,
+        (Dimension::Percent, 2) => Dimension::PercentJerk,
         _ => return None,
     };
     Some((dimension, num, den * per_num))
@@ -338,6 +349,41 @@ quantity!(/** An angular jerk in deg/s³. */ AngularJerk, AngularJerk);
 quantity!(/** A percentage: 50.0 is half. */ Percent, Percent);
 quantity!(/** By how many millionths something is off: a clock that runs fast, say. */ Ppm, Deviation);
 quantity!(/** A current in amperes. */ Current, Current);
+
+/// A share of a motor's full speed with its direction, in percent, from -100 to 100: `"50%"`, `"-12.5%"`.
+#[derive(Clone, Copy, PartialEq, PartialOrd, Debug, Default)]
+pub struct SpeedShare(f64);
+
+impl SpeedShare {
+    /// That many percent; `None` beyond full speed, or where it is no number.
+    pub fn percent(percent: f64) -> Option<SpeedShare> {
+        (-100.0..=100.0).contains(&percent).then_some(SpeedShare(percent))
+    }
+
+    /// In percent.
+    pub fn as_percent(self) -> f64 {
+        self.0
+    }
+}
+
+impl FromStr for SpeedShare {
+    type Err = UnitError;
+    fn from_str(s: &str) -> Result<Self, UnitError> {
+        let percent = Quantity::parse_as(s, Dimension::Percent)?;
+        SpeedShare::percent(percent).ok_or_else(|| UnitError::OutOfRange {
+            text: s.trim().to_string(),
+            range: "full speed is 100%, the other way -100%",
+        })
+    }
+}
+
+impl fmt::Display for SpeedShare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", self.0)
+    }
+}
+
+quantity!(@serde SpeedShare);
 
 /// A time that is not negative, in whole nanoseconds: `"500ms"`, `"10s"`, `"1.9us"`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash)]
@@ -504,6 +550,9 @@ mod tests {
             ("0.5deg/s^3", 0.5, Dimension::AngularJerk),
             ("1in", 25.4, Dimension::Length),
             ("50%", 50.0, Dimension::Percent),
+            ("400%/s", 400.0, Dimension::PercentRate),
+            ("60%/min", 1.0, Dimension::PercentRate),
+            ("4000 %/s^2", 4000.0, Dimension::PercentJerk),
             ("-1200ppm", -1200.0, Dimension::Deviation),
             ("800mA", 0.8, Dimension::Current),
         ] {
@@ -528,6 +577,27 @@ mod tests {
         assert!("5s".parse::<PulseWidth>().is_err());
         assert!("0Hz".parse::<Frequency>().is_err());
         assert!("1e999mm".parse::<Length>().is_err());
+    }
+
+    #[test]
+    fn shares_of_full_speed() {
+        for (text, percent) in [("50%", 50.0), ("-12.5 %", -12.5), ("0%", 0.0), ("-100%", -100.0)] {
+            let share: SpeedShare = text.parse().unwrap();
+            assert_eq!(share.as_percent(), percent, "{text}");
+            assert_eq!(share.to_string().parse::<SpeedShare>().unwrap(), share);
+        }
+        for (text, says) in [
+            ("50", "has no unit: write a percentage in %, such as \"50%\""),
+            ("0.5", "has no unit"),
+            ("100.1%", "out of range: full speed is 100%, the other way -100%"),
+            ("-101%", "out of range"),
+            ("30deg/s", "is not a percentage"),
+            ("50%/s", "is not a percentage"),
+        ] {
+            let error = text.parse::<SpeedShare>().unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+        assert_eq!(SpeedShare::percent(f64::NAN), None);
     }
 
     #[test]

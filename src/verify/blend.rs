@@ -68,8 +68,17 @@ struct Run {
     visited: usize,
     /// Told to stop, or halted: what is left of the line is not asked for.
     cut: bool,
+    /// Where it was off its path after it was told to stop: none of it counts if a motor stood with a fault.
+    off: Vec<(u64, String)>,
+    /// It comes to rest without some motor that stands, with a fault: that is no path.
+    alone: bool,
+    /// It has vertices in more motors than move, and has not been stopped for that yet.
+    unfit: Option<(u64, String)>,
     ended: Vec<bool>,
 }
+
+/// So many places off a path that is left after a stop are told.
+const MOST_OFF: usize = 16;
 
 /// All blended runs of a trace.
 #[derive(Debug, Default)]
@@ -94,7 +103,7 @@ impl Blends {
         let way = |m: &Member| Way { up: None, farthest: m.start.1 };
         let ways = members.iter().map(way).collect();
         let (line, first, segment, share, visited) = (VecDeque::from([start]), 0, 0, 0.0, 1);
-        let cut = false;
+        let (cut, alone, off) = (false, false, Vec::new());
         self.runs.push(Run {
             id,
             members,
@@ -107,6 +116,9 @@ impl Blends {
             share,
             visited,
             cut,
+            alone,
+            off,
+            unfit: None,
             ended,
         });
     }
@@ -114,10 +126,17 @@ impl Blends {
     /// The next vertex of a run.
     pub fn corner(&mut self, id: u64, at: u64, blend: f64, places: Vec<f64>) {
         let Some(run) = self.runs.iter_mut().find(|r| r.id == id) else { return };
+        let text =
+            || format!("move {id}: a vertex in {} motors, of {}", places.len(), run.members.len());
+        // One of its motors had a fault before it began: what the others do until they are stopped is no path. But
+        // stopped they have to be.
+        if places.len() > run.members.len() {
+            run.unfit.get_or_insert_with(|| (at, text()));
+            (run.alone, run.cut) = (true, true);
+            return;
+        }
         let fits = places.len() == run.members.len();
-        self.tally.look(at, fits, || {
-            format!("move {id}: a vertex in {} motors, of {}", places.len(), run.members.len())
-        });
+        self.tally.look(at, fits, text);
         let room = run.line.len() < AHEAD;
         self.tally.look(at, room, || format!("move {id}: more than {AHEAD} vertices ahead"));
         if fits && room {
@@ -128,7 +147,7 @@ impl Blends {
     /// Motors have moved; `place` gives a motor's position in grains.
     pub fn moved(&mut self, at: u64, motors: &[bool], place: impl Fn(usize) -> f64) {
         for run in &mut self.runs {
-            if run.members.iter().any(|m| motors[m.motor]) {
+            if !run.alone && run.members.iter().any(|m| motors[m.motor]) {
                 let here = |m: &Member| m.start.0 + (place(m.motor) - m.start.1) * m.grain;
                 let here: Vec<f64> = run.members.iter().map(here).collect();
                 run.look(at, &here, &mut self.tally, &mut self.worst);
@@ -141,9 +160,14 @@ impl Blends {
         }
     }
 
-    /// A run is told to come to rest.
-    pub fn stop(&mut self, id: u64) {
-        self.runs.iter_mut().filter(|r| r.id == id).for_each(|r| r.cut = true);
+    /// These motors of a run are told to come to rest.
+    pub fn stop(&mut self, id: u64, motors: &[usize]) {
+        self.runs.retain(|r| r.id != id || r.unfit.is_none());
+        for run in self.runs.iter_mut().filter(|r| r.id == id) {
+            run.cut = true;
+            let mut left = run.members.iter().zip(&run.ended).filter(|m| !m.1);
+            run.alone = left.any(|m| !motors.contains(&m.0.motor));
+        }
     }
 
     /// A motor has ended its part.
@@ -160,6 +184,10 @@ impl Blends {
         let Some(n) = self.runs.iter().position(|r| r.id == id) else { return };
         let run = self.runs.remove(n);
         let cut = run.cut || run.ended.contains(&false);
+        if !run.ended.contains(&false) {
+            let found = run.off.iter().chain(&run.unfit);
+            found.for_each(|(at, text)| self.tally.look(*at, false, || text.clone()));
+        }
         let all = run.first + run.line.len();
         self.tally.look(at, cut || run.visited == all, || {
             format!("move {id} ends, but has not come by vertex {} of {}", run.visited, all - 1)
@@ -167,7 +195,10 @@ impl Blends {
     }
 
     /// The row of the table; none where there was no run.
-    pub fn bound(self) -> Option<Bound> {
+    pub fn bound(mut self) -> Option<Bound> {
+        for (at, text) in self.runs.iter().filter_map(|run| run.unfit.as_ref()) {
+            self.tally.look(*at, false, || text.clone());
+        }
         if self.tally.looked() == 0 {
             return None;
         }
@@ -226,13 +257,18 @@ impl Run {
             }
         }
         let (off, allowed) = nearest;
-        if off.is_finite() && worst.is_none_or(|w| off - allowed > w.0 - w.1 - w.2) {
+        if off.is_finite() && !self.cut && worst.is_none_or(|w| off - allowed > w.0 - w.1 - w.2) {
             *worst = Some((off, allowed - self.bar, self.bar, self.unit));
         }
         let (id, unit) = (self.id, self.unit);
-        tally.look(at, found.is_some(), || {
-            format!("move {id} is {} {unit} off its path", figure(off))
-        });
+        let text = || format!("move {id} is {} {unit} off its path", figure(off));
+        if self.cut && found.is_none() {
+            if self.off.len() < MOST_OFF {
+                self.off.push((at, text()));
+            }
+        } else {
+            tally.look(at, found.is_some(), text);
+        }
         if let Some((segment, share)) = found {
             (self.segment, self.share) = (segment, share);
             let missed = self.visited <= segment;
@@ -412,6 +448,24 @@ mod tests {
             blends.corner(1, 5, 0.1, places.clone());
             // Also where nothing moves after it.
             assert_eq!(blends.bound().unwrap().count, 1, "{places:?}");
+        }
+    }
+
+    /// One of its motors had a fault before it began: the others have to be stopped, and are judged no further.
+    #[test]
+    fn vertices_in_more_motors_than_move_end_with_a_stop() {
+        let member = Member { motor: 0, start: (0.0, 0.0), grain: 1.0, late: 0.0, turn: 1.0 };
+        for stopped in [true, false] {
+            let mut blends = Blends::default();
+            blends.begin(1, "mm", vec![member]);
+            (5..8).for_each(|at| blends.corner(1, at, 0.1, vec![1.0, 2.0]));
+            if stopped {
+                blends.stop(1, &[0]);
+            }
+            blends.end(0);
+            blends.ended(1, 9);
+            let found = blends.bound().map_or(0, |bound| bound.count);
+            assert_eq!(found, u64::from(!stopped), "{stopped}");
         }
     }
 }

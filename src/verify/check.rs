@@ -118,7 +118,8 @@ pub(super) fn motion_bounds(
     rows.into_iter()
 }
 
-fn motion_bound(
+/// The row of one of them.
+pub(super) fn motion_bound(
     motor: &str,
     name: &'static str,
     unit: &str,

@@ -144,6 +144,7 @@ impl Checker {
                 servo.pulse(at, high);
                 self.moved[motor] |= high == Some(false);
             }
+            (Motor::Turning(turning), Wire::Pulse) => turning.pulse(at, high),
             _ => {}
         }
     }

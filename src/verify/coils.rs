@@ -45,6 +45,11 @@ pub(super) struct Coils {
     stepped_at: Option<u64>,
     /// At rest with power since then.
     rests_since: Option<u64>,
+    /// By name it has been let go, or switched on since it was last off.
+    let_go_by_name: bool,
+    on_by_name: bool,
+    /// It has let go in a move: with a fault it may, and then nothing more of its part comes.
+    left_at: Option<u64>,
     /// It may let go of coils that hold at rest: in the end, or after a while.
     releases: bool,
     after: bool,
@@ -95,6 +100,9 @@ impl Coils {
             powered_at: None,
             stepped_at: None,
             rests_since: None,
+            let_go_by_name: false,
+            on_by_name: false,
+            left_at: None,
             releases: axis.releases_on_stop() || motor.release_after.is_some(),
             after: motor.release_after.is_some(),
             wake: AtLeast::new(drive.settle),
@@ -113,6 +121,11 @@ impl Coils {
 
     pub fn course(&self) -> &Course {
         &self.course
+    }
+
+    /// Somebody switches it on, or lets it go, by name.
+    pub fn switched(&mut self, on: bool) {
+        (self.on_by_name, self.let_go_by_name) = (on, !on);
     }
 
     /// A line changed.
@@ -186,17 +199,28 @@ impl Coils {
         let may = match (self.drive.holds_load, self.drive.at_rest) {
             (true, _) => false,
             (false, AtRest::Release) => true,
-            (false, AtRest::Hold) => self.releases,
+            (false, AtRest::Hold) => self.releases || self.let_go_by_name,
         };
         self.rest.look(at, may, || "they let go".into());
-        self.rest.look(at, !self.course.moving, || "they let go in a move".into());
+        match self.course.moving {
+            true => self.left_at = Some(at),
+            false => self.rest.look(at, true, String::new),
+        }
         self.rested(at);
+    }
+
+    /// Its move goes on: it had no fault where it let go in it.
+    fn goes_on(&mut self) {
+        if let Some(at) = self.left_at.take() {
+            self.rest.look(at, false, || "they let go in a move".into());
+        }
     }
 
     /// The end of a time at rest with power.
     fn rested(&mut self, at: u64) {
         if let Some(since) = self.rests_since.take()
             && self.drive.at_rest == AtRest::Release
+            && !self.on_by_name
         {
             let held = at.saturating_sub(since);
             let ok = held <= LETS_GO_WITHIN;
@@ -211,6 +235,7 @@ impl Coils {
         let n = self.states.len();
         if !self.powered {
             self.powered = true;
+            self.let_go_by_name = false;
             self.powered_at = Some(at);
             let same = self.phase.is_none_or(|before| before == phase);
             self.kept_phase.look(at, same, || "taken up again in another phase".into());
@@ -235,6 +260,7 @@ impl Coils {
             self.wake.see(at, at - powered);
         }
         self.stepped_at = Some(at);
+        self.goes_on();
         self.course.step(at, forward != self.drive.reverse, 0);
     }
 
@@ -251,12 +277,14 @@ impl Coils {
 
     /// The move ends, with the position that it ended at.
     pub fn end(&mut self, at: u64, position: f64) {
+        self.goes_on();
         self.rests(at);
         self.course.end(at, position);
     }
 
     /// The move ends in a halt.
     pub fn halt(&mut self, at: u64) {
+        self.left_at = None;
         self.rests(at);
         self.course.halt(at);
     }

@@ -38,17 +38,23 @@ impl Checker {
             }
         }
         // Where a person says that an axis is, is its last position of the instant.
-        let mut set = Vec::new();
+        let mut set: Vec<(usize, f64)> = Vec::new();
         for motor in told.set {
             if let Some(n) = places.iter().rposition(|p| p.0 == motor) {
-                set.push(places.remove(n));
+                let place = places.remove(n);
+                // Of several that were said at one instant the last one counts: it was taken first.
+                if set.iter().all(|s| s.0 != motor) {
+                    set.push(place);
+                }
             }
         }
         let begun = !told.begun.is_empty();
+        let all = told.begun.iter().flat_map(|one| one.motors.iter().flatten());
+        let named: Vec<usize> = all.copied().collect();
         // A motor that has nowhere to go ends where and when it begins.
         let mut begin = vec![false; self.motors.len()];
         let (starts, stops): (Vec<_>, Vec<_>) = places.into_iter().partition(|&(motor, _)| {
-            self.moves.place(motor, at, begun) == Place::Start
+            self.moves.place(motor, at, begun, named.contains(&motor)) == Place::Start
                 && !std::mem::replace(&mut begin[motor], true)
         });
         if begun || !starts.is_empty() {
@@ -134,6 +140,14 @@ impl Checker {
                     course.lose_place();
                 }
             }
+            Mark::Release(motor) => {
+                let motor = self.index(&motor)?;
+                self.motors[motor].switched(false);
+            }
+            Mark::Enable(motor) => {
+                let motor = self.index(&motor)?;
+                self.motors[motor].switched(true);
+            }
             Mark::Reserved(..) => {}
             _ => return Err("it stands at time zero, before all others".into()),
         }
@@ -151,7 +165,7 @@ impl Checker {
 
     fn changed(&mut self, at: u64, id: u64, change: PlanChange, motors: &[usize]) {
         match change {
-            PlanChange::Stop => self.blends.stop(id),
+            PlanChange::Stop => self.blends.stop(id, motors),
             PlanChange::Retarget => {
                 let motors = &self.motors;
                 self.moves.retarget(id, at, |m| motors[m].place());

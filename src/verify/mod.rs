@@ -93,6 +93,7 @@ mod roles;
 mod servo;
 mod staircase;
 mod step_motion;
+mod turning;
 
 use std::io::BufRead;
 use std::time::Duration;

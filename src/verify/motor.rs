@@ -7,6 +7,7 @@ use super::heading::Heading;
 use super::moves::Grain;
 use super::report::Bound;
 use super::servo::Servo;
+use super::turning::Turning;
 use super::{Options, VerifyError};
 use crate::config::{Drive, MotorConfig};
 
@@ -16,6 +17,7 @@ pub(super) enum Motor {
     Axis(Box<Axis>),
     Coils(Box<Coils>),
     Servo(Box<Servo>),
+    Turning(Box<Turning>),
 }
 
 impl Motor {
@@ -25,6 +27,8 @@ impl Motor {
             Motor::Axis(axis) => axis.course().steps() as f64,
             Motor::Coils(coils) => coils.course().steps() as f64,
             Motor::Servo(servo) => servo.angle() / servo.grain(),
+            // It has none.
+            Motor::Turning(_) => 0.0,
         }
     }
 
@@ -34,6 +38,7 @@ impl Motor {
             Motor::Axis(axis) => 1.0 / axis.course().axis.steps_per_unit.to_f64(),
             Motor::Coils(coils) => 1.0 / coils.course().axis.steps_per_unit.to_f64(),
             Motor::Servo(servo) => servo.grain(),
+            Motor::Turning(_) => 1.0,
         }
     }
 
@@ -47,6 +52,9 @@ impl Motor {
 
     pub fn new(motor: &MotorConfig, options: &Options) -> Result<Motor, VerifyError> {
         Ok(match (&motor.drive, motor.axis()) {
+            (Drive::Servo(drive), _) if drive.continuous => {
+                Motor::Turning(Box::new(Turning::new(motor, drive, options)))
+            }
             (Drive::Servo(drive), _) => Motor::Servo(Box::new(Servo::new(motor, drive, options))),
             (Drive::StepDir(drive), Some(axis)) => {
                 Motor::Axis(Box::new(Axis::new(motor, axis, drive, options)))
@@ -76,6 +84,7 @@ impl Motor {
             Motor::Servo(servo) => {
                 Grain { late: servo.late_grains(), end_within: servo.period(), rest: 0.0 }
             }
+            Motor::Turning(turning) => Grain { late: 0.0, end_within: turning.period(), rest: 0.0 },
         }
     }
 
@@ -84,7 +93,7 @@ impl Motor {
         match self {
             Motor::Axis(axis) => Some(axis.course_mut()),
             Motor::Coils(coils) => Some(coils.course_mut()),
-            Motor::Servo(_) => None,
+            Motor::Servo(_) | Motor::Turning(_) => None,
         }
     }
 
@@ -101,6 +110,7 @@ impl Motor {
             Motor::Axis(axis) => axis.course_mut().start(at, position),
             Motor::Coils(coils) => coils.start(at, position),
             Motor::Servo(servo) => servo.start(at, position),
+            Motor::Turning(turning) => turning.start(at),
         }
     }
 
@@ -109,6 +119,14 @@ impl Motor {
             Motor::Axis(axis) => axis.course_mut().end(at, position),
             Motor::Coils(coils) => coils.end(at, position),
             Motor::Servo(servo) => servo.end(position),
+            Motor::Turning(turning) => turning.end(at),
+        }
+    }
+
+    /// Somebody has switched it on, or let it go, by name.
+    pub fn switched(&mut self, on: bool) {
+        if let Motor::Coils(coils) = self {
+            coils.switched(on);
         }
     }
 
@@ -117,6 +135,7 @@ impl Motor {
             Motor::Axis(axis) => axis.course_mut().halt(at),
             Motor::Coils(coils) => coils.halt(at),
             Motor::Servo(servo) => servo.halt(),
+            Motor::Turning(turning) => turning.halt(at),
         }
     }
 
@@ -125,6 +144,7 @@ impl Motor {
             Motor::Axis(axis) => axis.finish(at),
             Motor::Coils(coils) => coils.finish(at),
             Motor::Servo(servo) => servo.finish(at),
+            Motor::Turning(turning) => turning.finish(at),
         }
     }
 }

@@ -142,8 +142,13 @@ impl Moves {
 
     /// Whether the position of `motor` told at `at` begins or ends its part; `begins`: a move begins
     /// at this instant.
-    pub fn place(&self, motor: usize, at: u64, begins: bool) -> Place {
+    /// `named`: a move that begins now has it.
+    pub fn place(&self, motor: usize, at: u64, begins: bool, named: bool) -> Place {
         let Some(group) = self.group(motor) else { return Place::Start };
+        // Its part of the move before is over, which goes on without it: it had a fault.
+        if named {
+            return Place::Start;
+        }
         // The motor's move is over for good, and it is in the next one: it was halted.
         let over = group.ended().is_some_and(|ended| ended < at);
         if begins && over { Place::Start } else { Place::End }
@@ -266,13 +271,14 @@ impl Moves {
     /// at the start of their next move.
     pub fn close(&mut self, now: u64, again: &[usize], halted: &mut Vec<(usize, u64)>) {
         for group in &mut self.groups {
-            let Some(ended) = group.ended() else { continue };
+            let ended = group.ended();
             for part in &mut group.parts {
-                let until = ended.saturating_add(self.grains[part.motor].end_within);
-                let late = now > until || again.contains(&part.motor) || until == ended;
-                if part.end.is_none() && !part.halted && late {
+                let until = ended.map(|e| e.saturating_add(self.grains[part.motor].end_within));
+                let late = until.is_some_and(|until| now > until || Some(until) == ended);
+                let over = late || again.contains(&part.motor);
+                if part.end.is_none() && !part.halted && over {
                     part.halted = true;
-                    halted.push((part.motor, ended));
+                    halted.push((part.motor, ended.unwrap_or(now)));
                 }
             }
         }

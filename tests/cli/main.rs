@@ -4,6 +4,7 @@
 
 #[path = "../cli_common/mod.rs"]
 mod cli_common;
+mod continuous;
 mod faults;
 mod pages;
 mod power;

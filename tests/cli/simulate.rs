@@ -3,7 +3,7 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
-use crate::cli_common::{Wires, config, lockstep, ran, shipped};
+use crate::cli_common::{Wires, config, lockstep, ran, shipped, too_long};
 use serde_json::{Value, json};
 
 /// Three axes of 400 steps a millimetre, one long aligned move.
@@ -210,5 +210,30 @@ fn an_end_by_time_is_no_failure_and_leaves_the_motors_on_the_line() {
         assert!(x > 0.0 && x < 180.0, "{x}");
         assert!((x - 4.0 * z).abs() <= 0.0025 * 5.0, "{x} {z}");
         assert_eq!(ran.motor("x")["cause"], "stopped");
+    }
+}
+
+/// Whoever runs or checks it is told how far it was looked through, in one line.
+#[test]
+fn a_program_that_is_too_long_to_be_looked_through_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = config(folder.path(), &(line("stop") + &too_long()));
+    let told = "p0 was looked through as far as its first ";
+    let checked = lockstep().arg("check").arg(&file).output().unwrap();
+    let out = String::from_utf8(checked.stdout).unwrap();
+    let lines: Vec<&str> = out.lines().filter(|l| l.contains(told)).collect();
+    assert_eq!((checked.status.code(), lines.len()), (Some(0), 1), "{out}");
+    assert!(lines[0].ends_with(" moves; what follows is checked as it comes"), "{out}");
+    assert!(out.contains("\nGood to know\n"), "{out}");
+    let checked = ran(lockstep().args(["check", "--json", "--program", "p0"]).arg(&file));
+    let of_file = &checked.json["files"][0];
+    assert!(of_file["remarks"][0].as_str().unwrap().starts_with(told), "{of_file}");
+    assert!(of_file["program"]["checked_moves"].as_u64().unwrap() >= 250_000, "{of_file}");
+    assert_eq!(of_file["program"]["duration_s"], Value::Null);
+    for command in [&["simulate", "p0"][..], &["run", "p0", "--backend", "sim"]] {
+        let ran = ran(lockstep().args(command).args(["--for", "1s", "--json", "-c"]).arg(&file));
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        let lines: Vec<&str> = ran.err.lines().filter(|l| l.contains(told)).collect();
+        assert_eq!((lines.len(), ran.err.lines().count()), (1, 1), "{}", ran.err);
     }
 }

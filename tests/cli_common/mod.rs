@@ -1,25 +1,32 @@
 //! What the tests of the command line share.
 #![allow(dead_code, clippy::unwrap_used)]
 
+mod program;
+
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use assert_cmd::Command;
 use lockstep::trace::VcdFile;
 use lockstep::units::Instant;
 use serde_json::Value;
 
+use program::Program;
+
 /// The program, with no setting of the tester's own.
-pub fn lockstep() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep"));
-    command.env_remove("RUST_LOG").current_dir(env!("CARGO_MANIFEST_DIR"));
-    command.timeout(std::time::Duration::from_secs(60));
-    command
+pub fn lockstep() -> Program {
+    Program::new()
 }
 
 pub fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)
+}
+
+/// A program `p0` of an axis x, of more moves than are looked through.
+pub fn too_long() -> String {
+    let sweep =
+        "{ sweep = { x = [\"0mm\", \"200mm\"] }, step = \"0.05mm\", every = \"100ms\", times = 1 }";
+    format!("[program.p0]\nsteps = [\n{}\n]\n", vec![sweep; 64].join(",\n"))
 }
 
 /// Writes a config into the folder.
@@ -42,7 +49,7 @@ impl Ran {
     }
 }
 
-pub fn ran(command: &mut Command) -> Ran {
+pub fn ran(command: &mut Program) -> Ran {
     let output = command.output().unwrap();
     let err = String::from_utf8(output.stderr).unwrap();
     let json = serde_json::from_slice(&output.stdout)

@@ -326,5 +326,5 @@ zigbuild() {
     done
 }
 
-# release_binary TARGET: where `tests/cross/build` puts it.
-release_binary() { echo "$cache/build/$1/release/lockstep"; }
+# shipped_binary TARGET: where `tests/cross/build` puts it.
+shipped_binary() { echo "$cache/build/$1/dist/lockstep"; }

@@ -172,6 +172,7 @@ pub fn at(motor: &MotorConfig, position: f64) -> Position {
     match motor.unit {
         MotorUnit::Millimetre => Length(position).into(),
         MotorUnit::Degree => Angle(position).into(),
+        MotorUnit::Percent => panic!("{} has no places", motor.name),
     }
 }
 

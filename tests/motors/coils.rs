@@ -50,19 +50,6 @@ struct Decoded {
     power: Vec<(u64, bool)>,
 }
 
-/// From the end of each move to the beginning of the next.
-fn pauses(recording: &Recording) -> Vec<(u64, u64)> {
-    let moves = recording.records(recording.find("machine.move").unwrap());
-    let moves: Vec<(u64, bool)> = moves
-        .map(|(at, value)| match value {
-            Value::Text(text) => (at.as_nanos(), text.ends_with(":ended")),
-            other => panic!("{other:?}"),
-        })
-        .collect();
-    let pause = |w: &[(u64, bool)]| (w[0].1 && !w[1].1).then_some((w[0].0, w[1].0));
-    moves.windows(2).filter_map(pause).collect()
-}
-
 /// Follows the four lines. Panics where they are in a state that may not be.
 /// `adopts`: what stood before the first state of the sequence was so when the program came.
 fn decode(
@@ -142,20 +129,35 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
-fn live(config: Config, deeds: &[Deed], halt: Option<u64>) -> (Machine, Recording) {
+/// What came of it.
+struct Life {
+    machine: Machine,
+    recording: Recording,
+    /// From the end of each move to where the next was asked for, nanoseconds; also of those that never began, for
+    /// which the coils get their power all the same.
+    rests: Vec<(u64, u64)>,
+}
+
+fn live(config: Config, deeds: &[Deed], halt: Option<u64>) -> Life {
     let mut machine = Machine::builder(config).virtual_time().trace(true).build().unwrap();
     let to = |angle: f64| Move::new().to("dial", Angle(angle));
+    let (mut rests, mut since) = (Vec::new(), None);
     for deed in deeds {
+        if let (Deed::Move(..) | Deed::Stopped(..), Some(since)) = (deed, since) {
+            rests.push((since, machine.now().as_nanos()));
+        }
         match deed {
             Deed::Move(angle, speed) => {
                 let id = machine.start(&to(*angle).speed(*speed)).unwrap();
                 assert!(machine.wait(id).all_reached());
+                since = Some(machine.now().as_nanos());
             }
             Deed::Stopped(angle, after) => {
                 let id = machine.start(&to(*angle)).unwrap();
                 machine.run_for(Duration::from_millis(*after));
                 machine.stop_move(id);
                 machine.wait(id);
+                since = Some(machine.now().as_nanos());
             }
             Deed::Wait(ms) => machine.run_for(Duration::from_millis(*ms)),
             Deed::Stop => {
@@ -172,7 +174,64 @@ fn live(config: Config, deeds: &[Deed], halt: Option<u64>) -> (Machine, Recordin
     }
     assert!(machine.finish().is_empty());
     let recording = machine.take_recording().unwrap();
-    (machine, recording)
+    Life { machine, recording, rests }
+}
+
+/// A life of an axis whose coils are let go at rest, held, or as its config says.
+#[derive(Clone, Debug)]
+struct Lived {
+    board: usize,
+    sequence: &'static str,
+    reverse: bool,
+    rest: usize,
+    start: f64,
+    deeds: Vec<Deed>,
+    halt: Option<u64>,
+}
+
+impl Lived {
+    /// Panics where its lines are not what they should be. How many rests were long enough to be looked at.
+    fn is_exact(&self) -> usize {
+        let Lived { board, sequence, reverse, rest, start, deeds, halt } = self;
+        let (board, rest) = (BOARDS[*board], *rest);
+        let rest_lines = [
+            "at-rest = \"release\"",
+            "at-rest = \"hold\"\non-stop = \"release\"",
+            "",
+            "holds-load = true",
+        ][rest];
+        let more = format!(
+            "reverse = {reverse}\nat-start = {{ assume = \"{start:.3}deg\" }}\n{rest_lines}"
+        );
+        let config = config(&text(board.0, sequence, &more));
+        let Life { machine, recording, rests } = live(config.clone(), deeds, *halt);
+        let seen = decode(&recording, board, sequence, (*reverse, rest == 3));
+        let per_degree = per_degree(sequence);
+        let first = ((start * 1e3).round() / 1e3 * per_degree).round();
+        let told = machine.position("dial").unwrap() * per_degree;
+        assert!((first + seen.count as f64 - told).abs() < 1e-6, "{first} {} {told}", seen.count);
+        let moved = recording.edges(recording.find("dial.a").unwrap()).count() > 1;
+        let stops = deeds.iter().filter(|d| matches!(d, Deed::Stop)).count();
+        let mut looked_at = 0;
+        if rest == 0 && moved {
+            // At the end of each rest that is long enough, no coil is on.
+            for (from, to) in rests.into_iter().filter(|r| r.1 - r.0 > 25_000_000) {
+                let on = seen.power.iter().rfind(|p| p.0 < to).is_some_and(|p| p.1);
+                assert!(!on, "still on at {to}, at rest since {from}");
+                looked_at += 1;
+            }
+        }
+        match rest {
+            0 | 1 => assert!(!seen.powered_at_end),
+            _ => assert!(seen.offs == 0 && (seen.powered_at_end || !moved)),
+        }
+        if rest == 1 {
+            assert!(seen.offs <= stops + 1);
+        }
+        let report = prove(&vcd(&recording), &config);
+        assert!(report.is_clean(), "{report}");
+        looked_at
+    }
 }
 
 proptest! {
@@ -186,38 +245,62 @@ proptest! {
         reverse: bool, rest in 0usize..4, start in -30.0f64..60.0,
         deeds in prop::collection::vec(deed(), 1..10), halt in prop::option::weighted(0.2, 0u64..1000),
     ) {
-        let board = BOARDS[board];
-        let rest_lines = [
-            "at-rest = \"release\"", "at-rest = \"hold\"\non-stop = \"release\"", "", "holds-load = true",
-        ][rest];
-        let more =
-            format!("reverse = {reverse}\nat-start = {{ assume = \"{start:.3}deg\" }}\n{rest_lines}");
-        let config = config(&text(board.0, sequence, &more));
-        let (machine, recording) = live(config.clone(), &deeds, halt);
-        let seen = decode(&recording, board, sequence, (reverse, rest == 3));
-        let per_degree = per_degree(sequence);
-        let first = ((start * 1e3).round() / 1e3 * per_degree).round();
-        let told = machine.position("dial").unwrap() * per_degree;
-        prop_assert!((first + seen.count as f64 - told).abs() < 1e-6, "{first} {} {told}", seen.count);
-        let moved = recording.edges(recording.find("dial.a").unwrap()).count() > 1;
-        let stops = deeds.iter().filter(|d| matches!(d, Deed::Stop)).count();
-        if rest == 0 && moved {
-            // In the middle of each pause that is long enough, no coil is on.
-            for (from, to) in pauses(&recording).into_iter().filter(|p| p.1 - p.0 > 60_000_000) {
-                let middle = from.midpoint(to);
-                let on = seen.power.iter().rfind(|p| p.0 <= middle).is_some_and(|p| p.1);
-                prop_assert!(!on, "still on at {middle}");
-            }
+        Lived { board, sequence, reverse, rest, start, deeds, halt }.is_exact();
+    }
+}
+
+/// A move that is stopped before it begins leaves no mark in the trace, and its coils get their power for a moment.
+#[test]
+fn a_move_that_never_began_had_its_power_and_gave_it_back() {
+    let deeds = |wait| {
+        let stopped = [Deed::Move(-24.6126, 0.2), Deed::Wait(wait), Deed::Stopped(0.0, 0)];
+        stopped.into_iter().chain([Deed::Move(0.0, 0.2)]).collect()
+    };
+    for (wait, rests) in [(16, 0), (30, 1)] {
+        let lived = Lived {
+            board: 0,
+            sequence: "wave",
+            reverse: false,
+            rest: 0,
+            start: 10.0,
+            deeds: deeds(wait),
+            halt: None,
+        };
+        assert_eq!(lived.is_exact(), rests);
+    }
+}
+
+/// By name coils are let go that hold at rest, and stay on that let go by themselves: the trace says that it was asked
+/// for, and without its mark it is found.
+#[test]
+fn who_is_switched_by_name_is_as_it_was_told() {
+    for (rest, on) in [("at-rest = \"hold\"", false), (RELEASE, true)] {
+        let more = format!("at-start = {{ assume = \"0deg\" }}\n{rest}");
+        let config = config(&text("uln2003", "half", &more));
+        let mut machine =
+            Machine::builder(config.clone()).virtual_time().trace(true).build().unwrap();
+        let go = |machine: &mut Machine, angle: f64| {
+            assert!(machine.go(&Move::new().to("dial", Angle(angle))).unwrap().all_reached());
+        };
+        go(&mut machine, 10.0);
+        if on {
+            machine.enable("dial").unwrap();
+        } else {
+            machine.release("dial").unwrap();
         }
-        match rest {
-            0 | 1 => prop_assert!(!seen.powered_at_end),
-            _ => prop_assert!(seen.offs == 0 && (seen.powered_at_end || !moved)),
-        }
-        if rest == 1 {
-            prop_assert!(seen.offs <= stops + 1);
-        }
-        let report = prove(&vcd(&recording), &config);
-        prop_assert!(report.is_clean(), "{report}");
+        machine.run_for(Duration::from_secs(1));
+        go(&mut machine, 20.0);
+        machine.run_for(Duration::from_secs(20));
+        machine.finish();
+        let recording = machine.take_recording().unwrap();
+        let file = vcd(&recording);
+        let report = prove(&file, &config);
+        assert!(report.is_clean(), "{rest}: {report}");
+        let word = if on { "senable:dial " } else { "srelease:dial " };
+        assert_eq!(file.lines().filter(|l| l.starts_with(word)).count(), 1, "{rest}");
+        let without: Vec<&str> = file.lines().filter(|l| !l.starts_with(word)).collect();
+        let report = prove(&(without.join("\n") + "\n"), &config);
+        assert!(!report.is_clean(), "{rest}: {report}");
     }
 }
 

@@ -5,6 +5,7 @@ mod backlash;
 mod blended;
 mod coil_phase;
 mod coils;
+mod continuous;
 mod driver_faults;
 mod driver_lines;
 mod power;

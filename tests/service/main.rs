@@ -5,6 +5,7 @@
 #[path = "../cli_common/mod.rs"]
 mod cli_common;
 mod client;
+mod continuous;
 mod crowds;
 mod cut;
 #[path = "../live/mod.rs"]

@@ -259,6 +259,8 @@ fn refusals_that_take_more_than_a_line_are_as_they_stand_there() {
     service.end();
     // After a crash.
     let mut service = Service::start(machine);
+    // It listens before its journal says that it runs; once it answers, it does.
+    service.status();
     service.child.kill().unwrap();
     let service = Service::start_in(service.gone());
     let mut client = Client::new(&service);

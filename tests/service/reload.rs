@@ -2,6 +2,7 @@
 #![cfg(all(feature = "cli", feature = "service", unix))]
 #![allow(clippy::unwrap_used)]
 
+use crate::cli_common::too_long;
 use crate::service_common::{Service, request, until};
 use lockstep::protocol::{Event, Reply};
 
@@ -219,6 +220,36 @@ fn a_long_program_keeps_nobody_waiting() {
     service.end();
 }
 
+/// Who runs a program of which not all was looked through is told so when it begins.
+#[test]
+fn a_program_that_is_too_long_to_be_looked_through_is_told() {
+    use std::io::{BufRead, BufReader};
+    let service = Service::start(&[X, PAN, &too_long()].concat());
+    let mut run = std::process::Command::new(env!("CARGO_BIN_EXE_lockstep"))
+        .args(["program", "run", "p0", "--json"])
+        .env("LOCKSTEP_SOCKET", service.socket())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = String::new();
+    BufReader::new(run.stderr.take().unwrap()).read_line(&mut told).unwrap();
+    let moves = told.strip_prefix("note: p0 was looked through as far as its first ").unwrap();
+    let moves = moves.strip_suffix(" moves; what follows is checked as it comes\n").unwrap();
+    // It is not over yet.
+    service.ok(&["program", "stop", "p0"]);
+    let reply = run.wait_with_output().unwrap().stdout;
+    let reply: serde_json::Value = serde_json::from_slice(&reply).unwrap();
+    assert_eq!(
+        (&reply["result"], reply["checked_moves"].to_string().as_str()),
+        (&"stopped".into(), moves)
+    );
+    let begun = service.ok(&["program", "run", "p0", "--no-wait", "--json"]);
+    let begun: serde_json::Value = serde_json::from_str(&begun).unwrap();
+    assert!(begun["checked_moves"].as_u64().unwrap() >= 250_000, "{begun}");
+    service.end();
+}
+
 /// A config that nobody uses any more takes no memory.
 #[cfg(target_os = "linux")]
 #[test]
@@ -228,22 +259,45 @@ fn old_configs_go() {
         let line = text.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
     };
-    // Some 300 kB of steps.
+    // Some 100 kB of steps.
     let pauses = |ms: usize| {
-        let steps = vec![format!("{{ pause = \"{ms}ms\" }}"); 2000].join(", ");
+        let steps = vec![format!("{{ pause = \"{ms}ms\" }}"); 600].join(", ");
         format!("[program.pauses]\nsteps = [ {steps} ]\n")
     };
     let service = Service::start(&[X, PAN, &pauses(1)].concat());
+    // Whole, whenever it is read.
+    let write = |n: usize| {
+        let next = service.config().with_extension("next");
+        std::fs::write(&next, [X, PAN, &pauses(1 + n % 2)].concat()).unwrap();
+        std::fs::rename(&next, service.config()).unwrap();
+    };
+    let ask = |client: &mut lockstep::client::Client| {
+        let said = client.request(request("\"do\":\"reload\""));
+        assert!(matches!(said, Ok(Reply::Reload(_))), "{said:?}");
+    };
     let mut client = service.client();
     let mut reload = |n: usize| {
-        service.write(&[X, PAN, &pauses(1 + n % 2)].concat());
-        let Ok(Reply::Reload(_)) = client.request(request("\"do\":\"reload\"")) else { panic!() };
+        write(n);
+        ask(&mut client);
     };
+    // Four at once, as fast as they are answered.
+    let crowd = |times: usize| {
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                let mut client = service.client();
+                scope.spawn(move || (0..times).for_each(|_| ask(&mut client)));
+            }
+            (0..times / 2).for_each(write);
+        });
+    };
+    // What the allocator keeps for as many threads as there ever were at once is soon all there.
     (0..30).for_each(&mut reload);
+    crowd(50);
     let before = memory(&service);
-    (0..200).for_each(&mut reload);
+    (0..700).for_each(&mut reload);
+    crowd(200);
     let more = memory(&service).saturating_sub(before);
-    assert!(more < 8 * 1024, "{more} kB more after 200 reloads");
+    assert!(more < 8 * 1024, "{more} kB more after 1500 reloads");
     service.end();
 }
 

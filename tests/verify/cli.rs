@@ -4,11 +4,12 @@
 use std::fs;
 use std::path::Path;
 
-use assert_cmd::Command;
 use lockstep::config::Config;
 
-fn lockstep(args: &[&str]) -> Command {
-    let mut command = Command::cargo_bin("lockstep").unwrap();
+use crate::program::Program;
+
+fn lockstep(args: &[&str]) -> Program {
+    let mut command = Program::new();
     command.args(args);
     command
 }

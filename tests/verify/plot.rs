@@ -4,10 +4,10 @@
 
 use std::fs;
 
-use assert_cmd::Command;
 use lockstep::config::Config;
 use lockstep::plot::{PlotError, plot};
 
+use crate::program::Program;
 use crate::verify_support::*;
 
 /// The points of every line of a colour, in points of the page.
@@ -119,7 +119,7 @@ fn a_minute_of_a_busy_machine_is_a_small_file() {
     let dir = tempfile::tempdir().unwrap();
     let svg = dir.path().join("two.svg");
     let path = svg.to_str().unwrap();
-    let mut command = Command::cargo_bin("lockstep").unwrap();
+    let mut command = Program::new();
     command.args(["simulate", "--config", file, "--for", "60s", "--plot", path, "-q"]);
     command.assert().success();
     let size = fs::metadata(&svg).unwrap().len();
@@ -139,7 +139,7 @@ fn files_are_written_and_errors_named() {
     let dir = tempfile::tempdir().unwrap();
     let trace = dir.path().join("nod.vcd");
     let (file, pan_tilt) = (trace.to_str().unwrap(), "config/pan-tilt.toml");
-    let lockstep = |args: &[&str]| Command::cargo_bin("lockstep").unwrap().args(args).assert();
+    let lockstep = |args: &[&str]| Program::new().args(args).assert();
     lockstep(&["simulate", "nod", "--config", pan_tilt, "--trace", file, "-q"]).success();
     lockstep(&["plot", file, "--config", pan_tilt]).success();
     let svg = fs::read_to_string(dir.path().join("nod.svg")).unwrap();

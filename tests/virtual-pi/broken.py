@@ -448,6 +448,26 @@ def safe_reads_another_config(part):
     part.say("accepted from", "found as")
 
 
+@change("upgraded-safe-250", "end")
+def what_an_earlier_release_left_stays_on(part):
+    del part.lines[part.last("CTL")]
+
+
+@change("upgraded-safe-250", "level")
+def the_driver_of_an_earlier_release_stays_on(part):
+    part.lines = [line for line in part.lines if "GPSET0 0x00400000" not in line]
+
+
+@change("upgraded-safe-250", "hold")
+def the_load_of_an_earlier_release_falls(part):
+    part.lines.insert(-1, re.sub("PWM.*", "GPIO GPSET0 0x04000000", part.lines[-1]))
+
+
+@change("upgraded-safe-333", "message")
+def a_config_of_another_release_is_not_told(part):
+    part.say("is not for this release", "is as it should be")
+
+
 @change("again-safe-250", "end")
 def a_second_safe_pulses(part):
     part.lines.insert(1, re.sub("DMAC.*", "DAT1 0x00002710", part.lines[0]))

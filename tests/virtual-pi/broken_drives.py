@@ -2,7 +2,7 @@
 
 import re
 
-from broken import US, X_UP, change
+from broken import MS, US, X_UP, change
 from registers import NS_PER_TICK
 
 # ---- coils: the first is GPIO5, the third GPIO13
@@ -28,6 +28,22 @@ def a_burst_of_half_steps(part):
 @change("safe-coils", "level")
 def safe_leaves_a_coil_on(part):
     part.lines = [line for line in part.lines if "GPCLR0 0x00000040" not in line]
+
+
+# ---- servos that turn continuously: channel 0 is GPIO18, and neutral 15000 ticks
+
+
+@change("rover", "neutral")
+def its_last_pulses_are_a_speed(part):
+    part.replace(part.last("DAT1 0x00003a98"), "0x00003a98", "0x00003a99")
+
+
+@change("rover", "neutral")
+def its_signal_ends_before_it_was_neutral_for_long(part):
+    # From the first width 0 of either channel on, all comes 60 ms sooner.
+    first = part.first("DAT[12] 0x00000000", part.last("DAT1 0x00003a98"))
+    for at in range(first, len(part.lines)):
+        part.set_time(at, part.time(at) - 60 * MS)
 
 
 # ---- a step clock: channel 0 is GPIO18, DIR 27, enable 22

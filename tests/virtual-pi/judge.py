@@ -43,6 +43,10 @@ CLOCK = step_clock.StepClock(speed=300, acceleration=600, high_ns=1_000, dir_ns=
 LONGEST_STOP_NS = 500 * MS
 # What the program itself takes as too late (the default of `max-lateness`).
 LATE_NS = MS
+# guest/rover.toml: the neutral pulse in ticks, how long it lasts before the signal ends, and how long a stop may take
+# with that.
+NEUTRAL, NEUTRAL_NS = 15_000, 200 * MS
+LONGEST_ROVER_STOP_NS = LONGEST_STOP_NS + NEUTRAL_NS
 
 
 def servos(scenario, _plan):
@@ -57,6 +61,46 @@ def servos(scenario, _plan):
     need(not scenario.levels, "pins", scenario.begin, "a servo's program writes outputs")
     first = min(left[0].ns, right[0].ns)
     return [start_figure(scenario, first), *memory_figures(scenario)]
+
+
+def rover(scenario, _plan):
+    need(scenario.status == 0, "status", None, f"it ended with status {scenario.status}: {scenario.stderr!r}")
+    for channel, widths in ((0, (18_000, 12_000)), (1, (12_000,))):
+        states = turning(scenario, channel)
+        seen = {state.width for state in states}
+        need(seen.issuperset(widths), "path", scenario.end, f"channel {channel} never has all of {widths}")
+    return []
+
+
+def rover_stopped(scenario, _plan):
+    if not scenario.touched():
+        # It came before the program had taken over the signals: nothing was opened.
+        return []
+    need(scenario.status == 0, "status", None, f"it ended with status {scenario.status}")
+    for channel in (0, 1):
+        turning(scenario, channel)
+    if not scenario.signals:
+        return []
+    took = scenario.end.ns - scenario.signals[0].ns
+    need(took <= LONGEST_ROVER_STOP_NS, "time", scenario.end, f"the program ended {took / MS:.1f} ms after the signal")
+    return []
+
+
+def rover_panicked(scenario, _plan):
+    need(scenario.status == 1, "status", None, f"it ended with status {scenario.status}, not 1")
+    told = scenario.report()["motors"]["left"].get("fault", "")
+    need("panicked" in told, "report", None, f"the fault of left is `{told}`")
+    # Nobody is left to wait for long on the one whose loop is no more.
+    turning(scenario, 0, 60 * MS)
+    turning(scenario, 1)
+    return []
+
+
+def turning(scenario, channel, neutral_ns=NEUTRAL_NS):
+    """The signal of a servo that turns continuously, when it is as it has to be."""
+    states = rules.signal(scenario, channel, 10_000, 20_000)
+    rules.stands_still(scenario, channel, states, NEUTRAL, neutral_ns)
+    return states
 
 
 def axes(scenario, plan):
@@ -182,17 +226,18 @@ def killed_clock(scenario, _plan):
     return []
 
 
-def said_safe(scenario):
+def said_safe(scenario, warning=""):
     need(scenario.status == 0, "status", None, f"it ended with status {scenario.status}: {scenario.stderr!r}")
     need(scenario.stdout.endswith("\nsafe\n"), "message", None, f"it does not say `safe`: {scenario.stdout!r}")
-    need(not scenario.stderr, "message", None, f"it says {scenario.stderr!r}")
+    as_it_should = warning in scenario.stderr if warning else not scenario.stderr
+    need(as_it_should, "message", None, f"it says {scenario.stderr!r}")
     took = scenario.end.ns - scenario.begin.ns
     # It is looked at after 600 ms.
     need(took <= 1000 * MS, "time", scenario.end, f"it took {took / MS:.1f} ms")
 
 
-def safe_axes(scenario, _plan):
-    said_safe(scenario)
+def safe_axes(scenario, _plan, warning=""):
+    said_safe(scenario, warning)
     rules.ended(scenario, 0)
     need(not scenario.pwm[1], "pins", scenario.end, "it touches a channel that is not in its config")
     for step, direction in (AXES["x"], AXES["z"]):
@@ -211,6 +256,12 @@ def safe_axes(scenario, _plan):
 def safe_axes_on(scenario, plan):
     need(scenario.was_on[0], "hazard", scenario.begin, "the signal did not stay")
     return safe_axes(scenario, plan)
+
+
+def safe_upgraded(scenario, plan):
+    """What release 0.1 was driving is safe, by a config that this release refuses."""
+    need(scenario.was_on[0], "hazard", scenario.begin, "the signal did not stay")
+    return safe_axes(scenario, plan, "accepted.toml is not for this release: its pins, levels and loads count")
 
 
 def safe_again(scenario, plan):
@@ -340,6 +391,8 @@ JUDGES = {
     "safe-coils": safe_coils,
     "clock": clock,
     "clock-panic": clock_panicked,
+    "rover": rover,
+    "rover-panic": rover_panicked,
     "selftest": selftest,
     "safe-hung": safe_axes,
 }
@@ -349,11 +402,13 @@ KINDS = [
     (r"panic-", panicked),
     (r"hang-", hung),
     (r"clock-", clock_stopped),
+    (r"rover-", rover_stopped),
     (r"killed-clock-", killed_clock),
     (r"safe-clock-", safe_clock),
     (r"killed-", killed_axes),
     (r"safe-", safe_axes_on),
     (r"again-safe-", safe_again),
+    (r"upgraded-safe-", safe_upgraded),
 ]
 
 

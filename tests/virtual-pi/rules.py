@@ -74,6 +74,32 @@ def signal(scenario, channel, shortest, longest, period=200_000):
     return states
 
 
+def stands_still(scenario, channel, states, neutral, quiet_ns, period=200_000):
+    """A servo that turns continuously gets neutral pulses for so long before its signal ends, give or take what the end
+    waits for a pulse, and not much longer."""
+    widths = [state for state in states if state.width]
+    if not widths:
+        return
+    last = len(widths) - 1
+    need(
+        widths[last].width == neutral,
+        "neutral",
+        widths[last],
+        f"channel {channel} ends with the width {widths[last].width}, at a speed",
+    )
+    while last and widths[last - 1].width == neutral:
+        last -= 1
+    emptied = next(state for state in states if state.width == 0 and state.line > widths[-1].line)
+    quiet = emptied.ns - widths[last].ns
+    # The width is written in the low phase before its pulse, and taken back in a low phase.
+    need(
+        quiet_ns - period * PWM_TICK_NS // 2 <= quiet <= quiet_ns + 3 * period * PWM_TICK_NS,
+        "neutral",
+        emptied,
+        f"channel {channel} is neutral for {quiet / MS:.1f} ms, not for {quiet_ns / MS:.0f} ms",
+    )
+
+
 def ended(scenario, channel, period=200_000):
     """Whatever a channel did, its signal ends like every other: width 0, one whole period, off. It never gets
     another width. A channel that was off stays so. Without `period`: the one that it has."""

@@ -33,6 +33,9 @@ impl Drive {
     }
 }
 
+/// How long a servo that turns continuously gets neutral pulses, once it is at rest, before its signal ends.
+pub const NEUTRAL: Duration = Duration::from_millis(200);
+
 /// A hobby servo.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ServoDrive {
@@ -46,9 +49,10 @@ pub struct ServoDrive {
     /// Longest pulse it may get.
     pub pulse_max: PulseWidth,
     /// Angle (degrees) at `pulse_min` (at `pulse_max` if `reverse`). The motor's travel is the range
-    /// between the two angles.
+    /// between the two angles. Of one that turns continuously the speed there, -100 %.
     pub angle_min: f64,
-    /// Angle (degrees) at `pulse_max` (at `pulse_min` if `reverse`).
+    /// Angle (degrees) at `pulse_max` (at `pulse_min` if `reverse`). Of one that turns continuously the speed there,
+    /// 100 %.
     pub angle_max: f64,
     /// Added to every pulse, the two ends included, in nanoseconds.
     pub trim_ns: i32,
@@ -57,7 +61,8 @@ pub struct ServoDrive {
     /// A pulse that would change by less than this, in nanoseconds, does not, unless it is the last of a
     /// move.
     pub dead_band: u32,
-    /// It turns for as long as it has a signal, at a speed that its angle stands for.
+    /// It turns: a pulse stands for a speed, and not for an angle. At rest it gets neutral pulses for [`NEUTRAL`], then
+    /// none.
     pub continuous: bool,
     /// What it does when the machine starts.
     pub startup: Startup,
@@ -86,6 +91,14 @@ impl ServoDrive {
     pub fn grain(&self) -> f64 {
         let timing = self.timing();
         if timing.is_coarse() { timing.step() } else { 1.0 }
+    }
+
+    /// The pulse at which one that turns continuously stands still: the middle of its range, trimmed, in the steps of its
+    /// chip.
+    pub fn neutral(&self) -> PulseWidth {
+        let (min, max) = self.pulse_range();
+        let middle = (f64::from(min.as_nanos()) + f64::from(max.as_nanos())) / 2.0;
+        PulseWidth::nearest(middle, self.grain(), min, max)
     }
 
     /// Its shortest and its longest pulse, trimmed.

@@ -119,19 +119,50 @@ pub enum MotorUnit {
     Millimetre,
     /// Degrees.
     Degree,
+    /// Percent of full speed: of a servo that turns continuously. It has a speed and no position.
+    Percent,
 }
 
 impl MotorUnit {
-    /// `mm` or `deg`.
+    /// `mm`, `deg` or `%`.
     pub fn symbol(self) -> &'static str {
         match self {
             MotorUnit::Millimetre => "mm",
             MotorUnit::Degree => "deg",
+            MotorUnit::Percent => "%",
+        }
+    }
+
+    /// The unit of its speeds: `mm/s`, `deg/s` or `%`.
+    pub fn speed(self) -> &'static str {
+        match self {
+            MotorUnit::Millimetre => "mm/s",
+            MotorUnit::Degree => "deg/s",
+            MotorUnit::Percent => "%",
+        }
+    }
+
+    /// The unit of its accelerations: `mm/s^2`, `deg/s^2` or `%/s`.
+    pub fn acceleration(self) -> &'static str {
+        match self {
+            MotorUnit::Millimetre => "mm/s^2",
+            MotorUnit::Degree => "deg/s^2",
+            MotorUnit::Percent => "%/s",
+        }
+    }
+
+    /// The unit of its jerks: `mm/s^3`, `deg/s^3` or `%/s^2`.
+    pub fn jerk(self) -> &'static str {
+        match self {
+            MotorUnit::Millimetre => "mm/s^3",
+            MotorUnit::Degree => "deg/s^3",
+            MotorUnit::Percent => "%/s^2",
         }
     }
 }
 
-/// Limits of a motor's motion in its own unit: units/s, units/s², units/s³, all above zero.
+/// Limits of a motor's motion in its own unit: units/s, units/s², units/s³, all above zero. Of a servo that turns
+/// continuously: %, %/s, %/s².
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct MotionLimits {
     /// Top speed.
@@ -172,8 +203,8 @@ pub struct MotorConfig {
     /// The play of an axis, in its unit, which a move that turns takes up before it begins; 0 for a
     /// servo.
     pub backlash: f64,
-    /// It lets go once it has been at rest for this long; `None`: never by itself. Never with a load, nor
-    /// for a servo that turns continuously.
+    /// It lets go once it has been at rest for this long; `None`: never by itself. Never with a load. (A servo that
+    /// turns continuously always does, [`NEUTRAL`] after it has come to rest.)
     pub release_after: Option<Duration>,
     /// What it draws while it is on, in milliamperes; 0 where there is no power budget.
     pub current: u32,
@@ -218,6 +249,11 @@ impl MotorConfig {
 }
 
 impl MotorConfig {
+    /// Whether it is a servo that turns continuously: it has speeds, and no positions.
+    pub fn is_continuous(&self) -> bool {
+        matches!(&self.drive, Drive::Servo(servo) if servo.continuous)
+    }
+
     /// Whether it begins where it stood when the service ended: an axis with `at-start = "restored"`, a
     /// servo with `startup = "last"`.
     pub fn keeps_place(&self) -> bool {
@@ -235,7 +271,8 @@ impl MotorConfig {
             Drive::Servo(s) => {
                 let (pulses, trim) = ((s.pulse_min, s.pulse_max), s.trim_ns);
                 let angles = (s.angle_min, s.angle_max);
-                format!("servo {:?} {pulses:?} {angles:?} {trim} {}", s.output, s.reverse)
+                let turns = if s.continuous { " continuous" } else { "" };
+                format!("servo {:?} {pulses:?} {angles:?} {trim} {}{turns}", s.output, s.reverse)
             }
             Drive::Coils(c) => format!(
                 "coils {unit} {:?} {:?} {:?} {} {:?}",

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Span;
+use crate::units::SpeedShare;
 
 /// `[program.NAME]`.
 #[derive(Clone, PartialEq, Debug)]
@@ -51,6 +52,8 @@ pub enum Action {
     Sweep(SweepAction),
     /// `{ keyframes = [ { at = "0s", pan = "0deg" }, ... ] }`
     Keyframes(Vec<Keyframe>),
+    /// `{ spin = { left = "50%" }, for = "2s" }`
+    Spin(SpinAction),
     /// `{ repeat = 3, steps = [...] }`; `None`: forever.
     Repeat(Option<u32>, Arc<[StepConfig]>),
     /// `{ run = "wave" }`
@@ -159,6 +162,26 @@ pub struct SweepMotor {
     /// Distance between two targets, above 0; the last one before an end may be shorter.
     pub step: f64,
     /// Where its ends stand in the file.
+    pub span: Span,
+}
+
+/// Servos that turn continuously, for a time.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SpinAction {
+    /// At least one; each motor once; in the order of the file.
+    pub speeds: Vec<SpinSpeed>,
+    /// From the beginning of their ramps up to that of their ramps down.
+    pub lasts: Duration,
+}
+
+/// The speed of one servo in a `spin`, and where it stands in the file.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct SpinSpeed {
+    /// Index into [`Config::motors`](super::Config::motors).
+    pub motor: usize,
+    /// A share of full speed, not 0.
+    pub speed: SpeedShare,
+    /// Where the value stands.
     pub span: Span,
 }
 

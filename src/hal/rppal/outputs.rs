@@ -5,9 +5,7 @@ use std::time::Duration;
 use ::rppal::gpio::{Mode, OutputPin, Pin};
 
 use super::from_rppal;
-use crate::hal::{
-    Capabilities, Clock, Emission, HalError, JitterClass, Level, OutputLine, OutputStart,
-};
+use crate::hal::{Clock, HalError, Level, OutputLine, OutputStart};
 use crate::units::Instant;
 
 /// Makes an input of a pin that has no function yet. On the RP1 such a pin's input buffer is off, and
@@ -46,16 +44,6 @@ impl HeaderOutput {
 }
 
 impl OutputLine for HeaderOutput {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            emission: Emission::Immediate,
-            exact_count: true,
-            // That of the clock: a register is written when the thread gets to it.
-            resolution: Duration::from_nanos(1),
-            jitter: JitterClass::Thread,
-        }
-    }
-
     #[inline]
     fn set(&mut self, level: Level) -> Result<Instant, HalError> {
         match level {

@@ -14,7 +14,7 @@ use ::rppal::pwm::{Error as PwmError, Polarity, Pwm};
 use super::chip::Chip;
 use super::from_rppal;
 use crate::board::{PwmDevice, PwmOutput};
-use crate::hal::{Capabilities, Cause, Clock, Emission, HalError, JitterClass, Level, PwmChannel};
+use crate::hal::{Cause, Clock, HalError, Level, PwmChannel};
 use crate::units::{Instant, PulseWidth};
 
 /// How long udev may take to give the channel's files to the group `gpio`.
@@ -257,14 +257,9 @@ impl SysfsPwm {
 }
 
 impl PwmChannel for SysfsPwm {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            emission: Emission::Immediate,
-            exact_count: false,
-            // The slowest PWM clock met: 10 MHz, on a stock kernel. Raspberry Pi's own run 50 MHz.
-            resolution: Duration::from_nanos(100),
-            jitter: JitterClass::Hardware,
-        }
+    fn resolution(&self) -> Duration {
+        // The slowest PWM clock met: 10 MHz, on a stock kernel. Raspberry Pi's own run 50 MHz.
+        Duration::from_nanos(100)
     }
 
     fn start(&mut self, period: Duration, width: PulseWidth) -> Result<Instant, HalError> {

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use super::panel::Cell;
 use crate::board::PwmOutput;
-use crate::hal::{
-    Capabilities, Clock, Emission, HalError, InputLine, JitterClass, Level, OutputLine, PwmChannel,
-};
+use crate::hal::{Clock, HalError, InputLine, Level, OutputLine, PwmChannel};
 use crate::units::{Instant, PulseWidth};
 
 /// The clock's own grain.
@@ -26,15 +24,6 @@ impl SimOutput {
 }
 
 impl OutputLine for SimOutput {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            emission: Emission::Immediate,
-            exact_count: true,
-            resolution: RESOLUTION,
-            jitter: if self.clock.is_virtual() { JitterClass::None } else { JitterClass::Thread },
-        }
-    }
-
     #[inline]
     fn set(&mut self, level: Level) -> Result<Instant, HalError> {
         if self.pin.refuse.load(Ordering::Relaxed) {
@@ -80,13 +69,8 @@ impl SimPwm {
 }
 
 impl PwmChannel for SimPwm {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            emission: Emission::Immediate,
-            exact_count: false,
-            resolution: RESOLUTION,
-            jitter: if self.clock.is_virtual() { JitterClass::None } else { JitterClass::Hardware },
-        }
+    fn resolution(&self) -> Duration {
+        RESOLUTION
     }
 
     fn prepare(&mut self, period: Duration, width: PulseWidth) -> Result<(), HalError> {

@@ -106,7 +106,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::hal::{InputEdge, JitterClass};
+    use crate::hal::InputEdge;
     use crate::units::{Instant, PulseWidth};
 
     fn virtual_sim() -> (SimBackend, SimPanel, Clock) {
@@ -160,13 +160,6 @@ mod tests {
         let mut line = sim.open_output(17, OutputStart::Level(Level::Low), "x.step").unwrap();
         clock.set(Instant::from_nanos(77));
         assert_eq!(line.set(Level::High), Ok(Instant::from_nanos(77)));
-        assert_eq!(line.capabilities().jitter, JitterClass::None);
-        let real = SimBackend::new(Clock::monotonic()).open_output(
-            17,
-            OutputStart::Level(Level::Low),
-            "x.step",
-        );
-        assert_eq!(real.unwrap().capabilities().jitter, JitterClass::Thread);
     }
 
     #[test]

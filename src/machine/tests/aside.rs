@@ -65,15 +65,6 @@ fn it_goes_back_and_then_to_its_end() {
     let asap = "{ move = { x = \"10mm\", y = \"45mm\" }, arrive = \"asap\" }";
     for (steps, more) in [(LINE, ""), (LINE, "backlash = \"0.2mm\"\n"), (frames, ""), (asap, "")] {
         for held_at in [0, 3, 60, 400, 900, 1700, 2600] {
-            if steps == frames && (1..400).contains(&held_at) {
-                // Before its frames begin there is no move to come back to: they begin from wherever x is, and a first
-                // one at 0 s does not allow that. The program says so, and fails.
-                continue;
-            }
-            if steps == asap && held_at >= 900 {
-                // x has reached its target and is in no move any more: it stays where the hand leaves it.
-                continue;
-            }
             for by_program in [false, true] {
                 let mut machine = machine(steps, more);
                 let mut p = begin(&mut machine);
@@ -116,6 +107,123 @@ fn it_goes_back_and_then_to_its_end() {
                 prove(machine);
             }
         }
+    }
+}
+
+/// Where x was held, by the hold of the program's other motor or of all, and jogged away.
+fn held_and_jogged(steps: &str, held_at: u64) -> (Machine, ProgramRun, f64) {
+    let mut machine = machine(steps, "");
+    let mut p = begin(&mut machine);
+    assert!(
+        go_on(&mut machine, &mut p, Duration::from_millis(held_at)).is_none(),
+        "{steps} at {held_at} ms"
+    );
+    machine.hold_those(&[]);
+    go_on(&mut machine, &mut p, 2000 * MS);
+    let left = machine.position("x").unwrap();
+    let jog = machine.jog_order(&Jog::lasting(500 * MS).at("x", Speed(20.0))).unwrap();
+    machine.ask(jog, IfBusy::Refuse, None).unwrap();
+    go_on(&mut machine, &mut p, 2000 * MS);
+    assert!(machine.position("x").unwrap() > left + 5.0, "{steps} at {held_at} ms");
+    (machine, p, left)
+}
+
+/// The steps of these programs, and when they are held: in a pause; between two moves, which is before the first and right
+/// after one; after an `asap` motor has arrived; with one branch in a pause.
+const BETWEEN: [(&str, u64); 6] = [
+    (
+        "{ move = { x = \"10mm\" } }, { pause = \"5s\" }, { move = { x = \"60mm\", y = \"45mm\" } }",
+        2000,
+    ),
+    ("{ move = { x = \"10mm\" } }, { pause = \"1ms\" }, { move = { x = \"60mm\" } }", 0),
+    (
+        "{ move = { x = \"10mm\" } }, { wait-for = [\"go\"], timeout = \"60s\" }, { move = { x = \"60mm\" } }",
+        2000,
+    ),
+    (
+        "{ move = { x = \"10mm\", y = \"90mm\" }, arrive = \"asap\" }, { move = { x = \"60mm\" } }",
+        1300,
+    ),
+    (
+        "{ together = [ [ { move = { x = \"10mm\" } }, { pause = \"3s\" }, { move = { x = \"60mm\" } } ], \
+         [ { move = { y = \"90mm\" } }, { move = { y = \"0mm\" } } ] ] }",
+        1700,
+    ),
+    (
+        "{ move = { x = \"10mm\", pan = \"0deg\" } }, { pause = \"2s\" }, \
+         { keyframes = [ { at = \"0s\", x = \"10mm\" }, { at = \"5s\", x = \"60mm\" } ] }",
+        2000,
+    ),
+];
+
+/// Held where none of its moves has x, the program has x back where it left it before anything of it goes on.
+#[test]
+fn a_motor_that_no_move_has_comes_back_as_well() {
+    for (steps, held_at) in BETWEEN {
+        let (mut machine, mut p, left) = held_and_jogged(steps, held_at);
+        let (y, begun) = (machine.position("y"), machine.now());
+        machine.resume_those(&[]).unwrap();
+        // Gently: at a quarter of 50 mm/s.
+        let mut last = machine.position("x").unwrap();
+        while machine.position("x") != Some(left) {
+            assert!(go_on(&mut machine, &mut p, 50 * MS).is_none(), "{steps}");
+            let x = machine.position("x").unwrap();
+            assert!(
+                last - x <= 12.5 * 0.05 + 0.01 && x >= left - 1e-9,
+                "{steps}: from {last} to {x}"
+            );
+            assert!(x == left || machine.position("y") == y, "{steps}: y does not wait");
+            assert!(machine.now() < begun + 10_000 * MS, "{steps}: x does not come back");
+            last = x;
+        }
+        machine.trigger("go", "null").unwrap();
+        let end = go_on(&mut machine, &mut p, Duration::from_secs(60)).unwrap();
+        assert_eq!(end.result, RunResult::Done, "{steps}: {end:?}");
+        assert_eq!(machine.position("x"), Some(60.0), "{steps}");
+        prove(machine);
+    }
+}
+
+/// While it comes back it may be held and resumed, and stopped; and where it can't come back it says how far it is.
+#[test]
+fn the_way_back_is_held_stopped_and_refused_as_any() {
+    for (steps, held_at) in BETWEEN {
+        let (mut machine, mut p, left) = held_and_jogged(steps, held_at);
+        let away = machine.position("x").unwrap();
+        machine.resume_those(&[]).unwrap();
+        assert!(go_on(&mut machine, &mut p, 300 * MS).is_none());
+        machine.hold_those(&[]);
+        go_on(&mut machine, &mut p, 1000 * MS);
+        let held = machine.position("x").unwrap();
+        assert!(left < held && held < away, "{steps}: {left}, {held}, {away}");
+        go_on(&mut machine, &mut p, 1000 * MS);
+        assert_eq!(machine.position("x"), Some(held));
+        // It may be moved again.
+        let jog = machine.jog_order(&Jog::lasting(300 * MS).at("x", Speed(-20.0))).unwrap();
+        machine.ask(jog, IfBusy::Refuse, None).unwrap();
+        go_on(&mut machine, &mut p, 1000 * MS);
+        machine.resume_those(&[]).unwrap();
+        assert!(go_on(&mut machine, &mut p, 100 * MS).is_none());
+        machine.hold_those(&[]);
+        go_on(&mut machine, &mut p, 1000 * MS);
+        machine.resume_those(&[]).unwrap();
+        go_on(&mut machine, &mut p, 1000 * MS);
+        machine.trigger("go", "null").unwrap();
+        let end = go_on(&mut machine, &mut p, Duration::from_secs(60)).unwrap();
+        assert_eq!((end.result, machine.position("x")), (RunResult::Done, Some(60.0)), "{steps}");
+        prove(machine);
+
+        let (mut machine, mut p, _) = held_and_jogged(steps, held_at);
+        machine.resume_those(&[]).unwrap();
+        assert!(go_on(&mut machine, &mut p, 300 * MS).is_none());
+        machine.stop_those(&[]);
+        let end = go_on(&mut machine, &mut p, Duration::from_secs(5)).unwrap();
+        assert_eq!(end.result, RunResult::Stopped, "{steps}");
+        machine.run_for(500 * MS);
+        let at = machine.position("x");
+        machine.run_for(1000 * MS);
+        assert_eq!(machine.position("x"), at, "{steps}");
+        prove(machine);
     }
 }
 

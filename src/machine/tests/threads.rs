@@ -65,10 +65,6 @@ impl Motor for Troubled {
         self.inner.on_input(input, active, at);
     }
 
-    fn position_at(&self, t: Instant) -> f64 {
-        self.inner.position_at(t)
-    }
-
     fn make_safe(&mut self) {
         let before = self.clock.now();
         self.inner.make_safe();

@@ -453,10 +453,6 @@ impl Motor for PwmClock {
         }
     }
 
-    fn position_at(&self, t: Instant) -> f64 {
-        self.part.position_at(t).unwrap_or(self.count as f64)
-    }
-
     /// The pulse at hand ends, width 0 is written in the low phase after it, and a period later the channel
     /// is disabled.
     fn make_safe(&mut self) {

@@ -44,7 +44,7 @@ impl PwmClockSetup {
 
 /// The coarsest tick of the channel's clock, nanoseconds, above 0.
 pub(super) fn grain(channel: &dyn PwmChannel) -> u64 {
-    u64::try_from(channel.capabilities().resolution.as_nanos()).unwrap_or(u64::MAX).max(1)
+    u64::try_from(channel.resolution().as_nanos()).unwrap_or(u64::MAX).max(1)
 }
 
 /// The pulse that is written so that at least `step_high` comes out, in nanoseconds.

@@ -8,10 +8,7 @@ use crossbeam_channel::{Receiver, bounded};
 use proptest::prelude::*;
 
 use super::*;
-use crate::hal::{
-    Backend, Capabilities, Clock, Emission, JitterClass, Level, OutputStart, PwmChannel,
-    SimBackend, SimPanel,
-};
+use crate::hal::{Backend, Clock, Level, OutputStart, PwmChannel, SimBackend, SimPanel};
 use crate::motion::{Limits, Planner, State as MotionState};
 use crate::motor::{Change, Epoch, Event, Gate, Motion, Then};
 use crate::sync::StepBarrier;
@@ -124,13 +121,8 @@ impl Truth {
 }
 
 impl PwmChannel for Chip {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            emission: Emission::Immediate,
-            exact_count: false,
-            resolution: Duration::from_nanos(100),
-            jitter: JitterClass::Hardware,
-        }
+    fn resolution(&self) -> Duration {
+        Duration::from_nanos(100)
     }
 
     fn start(&mut self, period: Duration, width: PulseWidth) -> Result<Instant, HalError> {
@@ -638,6 +630,7 @@ fn late_writes_are_told_once() {
 mod rate {
     use super::*;
     use crate::hal::RecordedPwm;
+    use crate::motor::Telemetry;
 
     type Edges = Arc<Mutex<Vec<(u64, bool)>>>;
 
@@ -647,6 +640,7 @@ mod rate {
         panel: SimPanel,
         events: Receiver<Event>,
         motor: PwmRate,
+        telemetry: Arc<Telemetry>,
         now: u64,
     }
 
@@ -659,6 +653,7 @@ mod rate {
         let sink = move |at: Instant, high| into.lock().unwrap().push((at.as_nanos(), high));
         let channel = sim.open_pwm(&18.into(), "x").unwrap();
         let channel = RecordedPwm::new(channel, sink, clock.now());
+        let telemetry = Arc::<Telemetry>::default();
         let setup = PwmClockSetup {
             channel: Box::new(channel),
             step_high: PULSE,
@@ -669,7 +664,7 @@ mod rate {
             max_lateness: None,
             count: 0,
             clock: clock.clone(),
-            telemetry: Arc::default(),
+            telemetry: telemetry.clone(),
         };
         let lines = DriverLines {
             dir,
@@ -686,7 +681,7 @@ mod rate {
         };
         let (sender, events) = bounded(64);
         let motor = PwmRate::new(setup, lines, Outbox::new(0, sender));
-        Bench { clock, edges, panel: sim.panel(), events, motor, now: 0 }
+        Bench { clock, edges, panel: sim.panel(), events, motor, telemetry, now: 0 }
     }
 
     impl Bench {
@@ -748,7 +743,7 @@ mod rate {
             prop_assert!(off <= 4.0 + 0.05 * target.abs(), "{} of {target}", rises.len());
             let least = (1e9 / limits.speed) as u64;
             prop_assert!(rises.windows(2).all(|w| w[1] - w[0] >= least));
-            prop_assert_eq!(b.motor.position_at(at(b.now)), target);
+            prop_assert_eq!(b.telemetry.steps() as f64, target);
             let said: Vec<_> = b.events.try_iter().map(|e| e.report).collect();
             let ended = matches!(said.last(), Some(Report::Ended { .. }));
             prop_assert!(ended, "{said:?}");

@@ -352,10 +352,6 @@ impl Motor for PwmRate {
         }
     }
 
-    fn position_at(&self, t: Instant) -> f64 {
-        self.part.position_at(t).unwrap_or(self.count as f64)
-    }
-
     fn make_safe(&mut self) {
         self.part.drop_move();
         self.orders.end();

@@ -42,6 +42,7 @@ impl Bench {
         let setup = SoftServoSetup {
             line: Box::new(RecordedOutput::new(line, sink, clock.now())),
             period: Duration::from_nanos(PERIOD),
+            pulse_of: PulseOf::Position,
             map: PulseMap {
                 min,
                 max,

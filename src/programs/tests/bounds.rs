@@ -4,8 +4,10 @@ use std::time::{Duration, Instant as Clock};
 
 use super::fake::{Asked, Fake};
 use super::{config, program, run};
+#[cfg(feature = "cli")]
+use crate::programs::look_through::look_through_all;
 use crate::programs::look_through::{LookedThrough, first_stand};
-use crate::programs::{Program, preflight};
+use crate::programs::{Preflight, Program, preflight};
 
 const MANY: usize = 50_000;
 
@@ -58,6 +60,49 @@ fn a_turn_tells_no_more_than_so_many_events() {
     let steps = format!("{{ together = [ {} ] }}", vec![branch; 200].join(", "));
     let (most, _, all) = most_asked(&steps, Duration::ZERO);
     assert_eq!((most.events, all.events), (32, 20_000));
+}
+
+/// A branch that has much to do at once takes no turn from the others, wherever it stands among them.
+#[test]
+fn branches_share_what_may_be_done_in_a_turn() {
+    let list = |what: &str, many: usize| {
+        format!("[ {} ]", vec![format!("{{ trigger = \"{what}\" }}"); many].join(", "))
+    };
+    let small: Vec<String> = (0..200).map(|n| list(&format!("small{n}"), 1)).collect();
+    let steps = |first: usize| {
+        let mut branches = small.clone();
+        branches.insert(first, list("many", 5000));
+        branches.insert(first, list("many", 5000));
+        format!("{{ together = [ {} ] }}", branches.join(", "))
+    };
+    for first in [0, 100, 200] {
+        let program = program(&format!("[program.p]\nsteps = [ {} ]\n", steps(first)));
+        let (mut turns, mut last) = (0, 0);
+        run(&program, &mut Fake::new(Duration::ZERO), |host, _| {
+            turns += 1;
+            if host.story.iter().filter(|s| s.starts_with("small")).count() < 200 {
+                last = turns;
+            }
+        })
+        .unwrap();
+        // Two hundred steps of theirs are seven turns' worth, and between them come the turns of those two.
+        assert!(turns > 300 && last < 25, "{last} of {turns} turns");
+    }
+}
+
+/// A move with a plan for each of its motors takes as much of a turn as so many moves.
+#[test]
+fn a_turn_counts_the_plans_of_a_move() {
+    let asap = |n: usize| {
+        let at = 10 + n % 2;
+        format!(
+            "{{ move = {{ x = \"{at}mm\", y = \"{at}mm\", z = \"{at}mm\", pan = \"{at}deg\" }}, arrive = \"asap\" }}"
+        )
+    };
+    let steps: Vec<String> = (0..1000).map(asap).collect();
+    let (most, turns, all) = most_asked(&steps.join(", "), Duration::ZERO);
+    assert_eq!((most.plans, all.plans), (8, 1000));
+    assert!(turns >= 125, "{turns}");
 }
 
 #[test]
@@ -161,6 +206,44 @@ fn a_look_that_is_too_long_says_how_far_it_went() {
     assert!((10_000..=250_000).contains(&looked), "{looked}");
     assert_eq!((found.duration, found.problems.len()), (None, 0));
     assert_eq!(found.motors.into_iter().collect::<Vec<_>>(), [0]);
+}
+
+/// A config that is made to be expensive: whatever its programs are, looking through all of them ends.
+#[cfg(feature = "cli")]
+#[test]
+fn all_programs_of_a_config_together_are_looked_through_no_further_than_so_far() {
+    let text: String = (0..200)
+        .map(|n| format!("[program.p{n}]\nsteps = [ {{ run = \"all\" }}, {{ move = {{ x = \"{n}mm\" }} }} ]\n"))
+        .collect();
+    let text = text + &format!("[program.all]\nsteps = [ {} ]\n", moves(10_000, ""));
+    let config = config(&text);
+    let names: Vec<String> = (0..200).map(|n| format!("p{n}")).collect();
+    let looked = look_through_all(&config, names.iter().map(String::as_str), &|| false);
+    // Nearly fifty are looked through, the next one in part, and those after it not at all.
+    let whole = |l: &(&str, Option<Preflight>)| l.1.as_ref().is_some_and(|p| p.beyond.is_none());
+    let count = looked.iter().take_while(|l| whole(l)).count();
+    assert!(looked.len() == 200 && (45..50).contains(&count), "{count} of {}", looked.len());
+    assert!(looked[count].1.as_ref().is_some_and(|p| p.beyond.is_some()), "{:?}", looked[count]);
+    assert!(looked[count + 1..].iter().all(|l| l.1.is_none()));
+}
+
+/// A move with a plan for each of its motors counts for all of them, and so does a keyframe for each.
+#[test]
+fn what_is_planned_is_what_counts() {
+    let text = |steps: String| config(&format!("[program.p]\nsteps = [ {steps} ]\n"));
+    let asap = |n: usize| {
+        let at = 10 + n % 2;
+        format!(
+            "{{ move = {{ x = \"{at}mm\", y = \"{at}mm\", z = \"{at}mm\" }}, arrive = \"asap\" }}"
+        )
+    };
+    let all: Vec<String> = (0..100_000).map(asap).collect();
+    let looked = preflight(&text(all.join(", ")), "p").beyond.unwrap();
+    assert!((78_000..84_000).contains(&looked), "{looked}");
+    let frame = |n: usize| format!("{{ at = \"{}ms\", x = \"{}mm\" }}", 300 * (n + 1), n % 2);
+    let frames: Vec<String> = (0..260_000).map(frame).collect();
+    let looked = preflight(&text(format!("{{ keyframes = [ {} ] }}", frames.join(", "))), "p");
+    assert_eq!((looked.beyond, looked.problems.len()), (Some(250_000), 0));
 }
 
 #[test]

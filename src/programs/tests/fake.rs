@@ -134,6 +134,15 @@ impl Host for Fake {
         Ok(self.begin(targets.iter().map(|t| t.0)))
     }
 
+    fn start_spin(
+        &mut self,
+        speeds: &[(MotorIndex, f64)],
+        _lasts: Duration,
+    ) -> Result<MoveId, MoveError> {
+        self.asked.plans += 1;
+        Ok(self.begin(speeds.iter().map(|s| s.0)))
+    }
+
     fn start_run(
         &mut self,
         motors: Vec<MotorIndex>,

@@ -1,7 +1,8 @@
 //! A desk whose clients are the test: they send lines, and what they are sent is kept with its instant.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,12 +12,12 @@ use super::story::Story;
 use crate::config::Config;
 use crate::hal::Clock;
 use crate::machine::Machine;
+use crate::protocol::{ErrorCode, ErrorReply};
 use crate::service::begins::Begins;
 use crate::service::desk::Desk;
 use crate::service::looker::Looker;
-use crate::service::reload::ConfigFile;
+use crate::service::reload::{ConfigFile, Reading, Work};
 use crate::service::wire::{ClientId, FromClient, Lines};
-use crate::sync::StopEvent;
 use crate::units::Instant;
 
 /// Turns at one instant after which a test takes it that time stands still.
@@ -45,12 +46,25 @@ impl Said {
     }
 }
 
+/// What the test makes of an answer that is true.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lie {
+    /// It comes before anything has been done.
+    AtOnce,
+    Never,
+    Twice,
+}
+
 /// Clients that are a list of what they sent, and a list of what they were sent.
 pub struct Paper {
     clock: Clock,
     coming: RefCell<VecDeque<FromClient>>,
     said: RefCell<Vec<Said>>,
     next_client: Cell<ClientId>,
+    /// What becomes of the next reply.
+    lie: Cell<Option<Lie>>,
+    /// Whom the service has disconnected.
+    thrown_out: RefCell<Vec<ClientId>>,
 }
 
 impl Paper {
@@ -66,6 +80,11 @@ impl Lines for Paper {
     }
 
     fn reply(&self, client: ClientId, line: String) {
+        match self.lie.take() {
+            Some(Lie::AtOnce | Lie::Never) => return,
+            Some(Lie::Twice) => self.keep(client, &line),
+            None => {}
+        }
         self.keep(client, &line);
     }
 
@@ -73,7 +92,9 @@ impl Lines for Paper {
         self.keep(client, line);
     }
 
-    fn disconnect(&self, _client: ClientId) {}
+    fn disconnect(&self, client: ClientId) {
+        self.thrown_out.borrow_mut().push(client);
+    }
 }
 
 /// The config file of a service, as the test has written it last.
@@ -87,7 +108,7 @@ impl File {
 }
 
 impl ConfigFile for File {
-    fn read(&self, _stop: &StopEvent) -> Result<Config, Vec<String>> {
+    fn read(&self, _reading: &Reading) -> Result<Config, Vec<String>> {
         let file = self.0.lock().unwrap();
         file.clone().unwrap_or_else(|| Err(vec!["there is no file".to_owned()]))
     }
@@ -101,14 +122,69 @@ pub fn config(text: &str) -> Config {
     }
 }
 
+/// The threads that do what takes long: they look programs through and read files, at once unless they are busy.
+#[derive(Clone, Default)]
+struct Threads {
+    are_busy: Arc<AtomicBool>,
+    left: Arc<Mutex<VecDeque<Work>>>,
+}
+
+impl Threads {
+    fn take(&self, work: Work) {
+        if self.are_busy.load(Ordering::Relaxed) {
+            self.left.lock().unwrap().push_back(work);
+        } else {
+            work();
+        }
+    }
+
+    fn are_free(&self) {
+        self.are_busy.store(false, Ordering::Relaxed);
+        let left = std::mem::take(&mut *self.left.lock().unwrap());
+        left.into_iter().for_each(|work| work());
+    }
+}
+
+/// A disk on which it is noted that motors leave, before they do: see `Machine::ask_before_leaving`.
+#[derive(Default)]
+struct Disk {
+    /// Since when each motor wants to leave, and when it last did.
+    leaving: BTreeMap<String, (Instant, Instant)>,
+}
+
+impl Disk {
+    /// How long the disk takes.
+    const TAKES: Duration = Duration::from_millis(7);
+
+    /// After so long a rest it has to be noted anew.
+    const RESTS: Duration = Duration::from_millis(200);
+
+    fn may_leave(&mut self, motors: &[&str], now: Instant) -> bool {
+        let mut may = true;
+        for motor in motors {
+            let (since, last) = self.leaving.entry((*motor).to_owned()).or_insert((now, now));
+            if now.since(*last) > Self::RESTS {
+                *since = now;
+            }
+            *last = now;
+            may &= now.since(*since) >= Self::TAKES;
+        }
+        may
+    }
+}
+
 /// A desk at work.
 pub struct Bench<'c> {
     pub desk: Desk<'c>,
     pub file: Arc<File>,
+    threads: Threads,
+    busy_until: Instant,
     paper: &'c Paper,
     next_id: u64,
     /// How many turns there have been, and how many at this instant.
     pub turns: u64,
+    /// The most moves that a round of the desk has begun.
+    pub most_moves: u64,
     at_once: (Instant, u32),
 }
 
@@ -119,30 +195,66 @@ pub fn serve<T>(
     unclean: Option<&str>,
     act: impl FnOnce(&mut Bench<'_>) -> T,
 ) -> (T, Story) {
-    let mut machine = Machine::builder(config).virtual_time().trace(true).build().unwrap();
+    serve_with(config, unclean, false, act)
+}
+
+/// The same; `asks`: a disk has to know of motors before they leave where they rest.
+pub fn serve_with<T>(
+    config: Config,
+    unclean: Option<&str>,
+    asks: bool,
+    act: impl FnOnce(&mut Bench<'_>) -> T,
+) -> (T, Story) {
+    let (done, mut machine) = serve_machine(config, unclean, (true, asks), act);
+    (done, Story::new(&mut machine))
+}
+
+/// The same without a trace, which allows for any other config.
+pub fn serve_untraced<T>(config: Config, act: impl FnOnce(&mut Bench<'_>) -> T) -> T {
+    serve_machine(config, None, (false, false), act).0
+}
+
+fn serve_machine<T>(
+    config: Config,
+    unclean: Option<&str>,
+    (traced, asks): (bool, bool),
+    act: impl FnOnce(&mut Bench<'_>) -> T,
+) -> (T, Machine) {
+    let mut machine = Machine::builder(config).virtual_time().trace(traced).build().unwrap();
     let paper = Paper {
         clock: machine.clock(),
         coming: RefCell::default(),
         said: RefCell::default(),
         next_client: Cell::new(1),
+        lie: Cell::new(None),
+        thrown_out: RefCell::default(),
     };
-    let begins = Begins::new(Looker::at_once());
+    if asks {
+        let mut disk = Disk::default();
+        machine.ask_before_leaving(move |motors, now| disk.may_leave(motors, now));
+    }
+    let threads = Threads::default();
+    let begins = Begins::new(Looker::at_once(threads.are_busy.clone()));
     let file = Arc::new(File::default());
     let unclean = unclean.map(str::to_owned);
     let mut desk = Desk::new(&mut machine, begins, Some(file.clone()), &paper, None, unclean);
-    // A file is read at once: there is no thread to wait for.
-    desk.reload.reader = Box::new(|work| {
-        work();
+    let reads = threads.clone();
+    desk.reload.reader = Box::new(move |work| {
+        reads.take(work);
         Ok(())
     });
     desk.open();
-    let at_once = (Instant::ZERO, 0);
-    let mut bench = Bench { desk, file, paper: &paper, next_id: 1, turns: 0, at_once };
+    let (at_once, busy_until) = ((Instant::ZERO, 0), Instant::ZERO);
+    let paper = &paper;
+    let (next_id, turns, most_moves) = (1, 0, 0);
+    let mut bench =
+        Bench { desk, file, threads, busy_until, paper, next_id, turns, most_moves, at_once };
     let done = act(&mut bench);
+    bench.threads.are_free();
     bench.desk.end();
     drop(bench);
     assert_eq!(machine.finish(), Vec::<String>::new(), "every loop answers");
-    (done, Story::new(&mut machine))
+    (done, machine)
 }
 
 impl<'c> Bench<'c> {
@@ -168,11 +280,30 @@ impl<'c> Bench<'c> {
         let id = self.next_id;
         self.next_id += 1;
         self.send_line(client, format!(r#"{{"v":1,"id":{id},{body}}}"#));
+        if self.paper.lie.get() == Some(Lie::AtOnce) {
+            let reply = format!(r#"{{"v":1,"id":{id},"ok":true,{body},"motors":{{}}}}"#);
+            self.paper.keep(client, &reply);
+        }
         id
     }
 
+    /// The next request gets a wrong answer.
+    pub fn lie(&mut self, lie: Lie) {
+        self.paper.lie.set(Some(lie));
+    }
+
     pub fn send_line(&mut self, client: ClientId, line: String) {
-        self.paper.coming.borrow_mut().push_back(FromClient::Line(client, line));
+        self.paper.coming.borrow_mut().push_back(FromClient::Line(client, Ok(line)));
+    }
+
+    /// A client sends a line that is too long.
+    pub fn send_too_long(&mut self, client: ClientId) {
+        let error = ErrorReply::new(ErrorCode::LineTooLong, "a line may have less");
+        self.paper.coming.borrow_mut().push_back(FromClient::Line(client, Err(error)));
+    }
+
+    pub fn is_thrown_out(&self, client: ClientId) -> bool {
+        self.paper.thrown_out.borrow().contains(&client)
     }
 
     /// The service hears what has been sent, and does no more than that.
@@ -191,7 +322,35 @@ impl<'c> Bench<'c> {
         }
         self.at_once.1 += 1;
         assert!(self.at_once.1 < MOST_TURNS_AT_ONCE, "time stands still at {now}");
-        self.desk.round()
+        if now < self.busy_until {
+            return self.round().min(self.busy_until);
+        }
+        self.threads.are_free();
+        let mut next = self.round();
+        // Who has looked one through wakes the service.
+        while self.desk.begins.are_looked_through() {
+            next = self.round();
+        }
+        next
+    }
+
+    fn round(&mut self) -> Instant {
+        let before = self.desk.machine.register().count();
+        let next = self.desk.round();
+        let moves = self.desk.machine.register().count() - before;
+        self.most_moves = self.most_moves.max(moves);
+        next
+    }
+
+    /// Whether what waits for those threads has to wait on.
+    pub fn are_threads_busy(&self) -> bool {
+        self.now() < self.busy_until
+    }
+
+    /// The threads that look programs through and read files are busy for so long.
+    pub fn threads_are_busy(&mut self, lasts: Duration) {
+        self.threads.are_busy.store(true, Ordering::Relaxed);
+        self.busy_until = self.now() + lasts;
     }
 
     /// The machine works, until then or until something has happened.

@@ -127,7 +127,7 @@ fn texts() -> Vec<String> {
         "{}{}{}{}{}{BLEND}",
         axis("x", X, "on-lost-lease = { park = \"2mm\" }\nrelease-after = \"60ms\"\n"),
         axis("y", Y, "on-lost-lease = \"hold\"\non-stop = \"release\"\n"),
-        axis("z", Z, "backlash = \"0.4mm\"\n"),
+        axis("z", Z, "backlash = \"0.4mm\"\non-lost-lease = \"hold\"\n"),
         servo("pan", 12, "on-stop = \"release\"\nrelease-after = \"80ms\"\n"),
         programs(["z", "1.5mm", "8mm"], ["x", "0.5mm", "6mm"], Some("pan")),
     );
@@ -149,6 +149,11 @@ fn texts() -> Vec<String> {
         programs(xy.0, ["dial", "-3deg", "5deg"], Some("pan")),
     );
     vec![two, format!("{start}{z}"), many, power, dial]
+}
+
+/// The config file of one of the machines.
+pub fn text(number: usize) -> String {
+    texts().swap_remove(number)
 }
 
 /// What another version of a config file may say.

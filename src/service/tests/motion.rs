@@ -378,3 +378,41 @@ fn every_verb_for_several_motors_does_all_of_it_or_nothing() {
     assert_eq!(story.recording.edges(enabled).filter(|e| e.1).count(), 1, "y alone took power");
     clean(&story);
 }
+
+#[test]
+fn an_override_of_jogs_leaves_moves_as_they_are() {
+    let (places, story) = serve(config(&two()), None, |bench| {
+        let me = bench.connect();
+        let both = bench.ask(me, r#""do":"override","speed":"50%","class":"jog","move":1"#);
+        assert_eq!(both.code(), "bad-value");
+        assert!(bench.ask(me, r#""do":"override","speed":"50%","class":"jog""#).is_ok());
+        assert!(bench.ask(me, r#""do":"jog","speed":{"x":"20mm/s"},"for":"1s""#).is_ok());
+        assert!(bench.ask(me, r#""do":"move","to":{"y":"20mm"},"speed":"40%""#).is_ok());
+        bench.run_for(900);
+        let state = status(bench, me);
+        ["x", "y"].map(|m| state["motors"][m]["position"].as_f64().unwrap())
+    });
+    // A jog at half of 20 mm/s, a move at 40 % of 50 mm/s.
+    let [x, y] = places;
+    assert!((8.0..9.2).contains(&x) && (16.5..18.2).contains(&y), "{places:?}");
+    clean(&story);
+}
+
+/// Each of them is refused behind a reply that is long in coming, and must not fill the memory meanwhile.
+#[test]
+fn lines_too_long_behind_a_long_wait_end_the_connection() {
+    let ((), story) = serve(config(&two()), None, |bench| {
+        let (flood, other) = (bench.connect(), bench.connect());
+        bench.send(flood, r#""do":"wait-events","events":["never"],"timeout":"50s""#);
+        for _ in 0..2_000 {
+            bench.send_too_long(flood);
+        }
+        bench.run_for(10);
+        assert!(bench.is_thrown_out(flood));
+        bench.send_too_long(other);
+        bench.run_for(10);
+        assert!(!bench.is_thrown_out(other));
+        assert!(bench.ask(other, r#""do":"status""#).is_ok());
+    });
+    clean(&story);
+}

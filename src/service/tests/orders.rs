@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use super::machines::Kind;
 use super::support::Dice;
-use super::watch::{Deed, Watched};
+use super::watch::{Deed, Due, Watched};
 use crate::config::MotorUnit;
 use crate::service::wire::ClientId;
-use crate::units::Instant;
 
 /// How long anything waits at most that a client asks to wait.
 const LONGEST_WAIT: u64 = 250;
+
+/// A little after a time-out of so many milliseconds.
+fn soon_after(limit: u64) -> Due {
+    Due::Within(Duration::from_millis(limit + 2))
+}
 
 fn list(motors: &[String]) -> String {
     let quoted: Vec<_> = motors.iter().map(|m| format!("\"{m}\"")).collect();
@@ -90,26 +94,36 @@ impl Watched<'_, '_> {
         let client = *dice.pick(&self.clients);
         let held_back = self.bench.desk.fault.is_some();
         if held_back && dice.chance(25) {
-            return self.ask(client, r#""do":"clear""#, Deed::Clear, false);
+            return self.ask(client, r#""do":"clear""#, Deed::Clear, Due::AtOnce);
         }
         match dice.below(100) {
             0..=21 => self.ask_to_move(dice, client),
             22..=29 => self.ask_to_jog(dice, client),
             30..=36 => {
                 let (text, motors) = self.chosen(dice);
-                self.urgent(client, &format!(r#""do":"hold"{text}"#), Deed::Hold(motors), true);
+                self.urgent(
+                    client,
+                    &format!(r#""do":"hold"{text}"#),
+                    Deed::Hold(motors),
+                    Due::Within(self.rest),
+                );
             }
             37..=45 => {
                 let (text, motors) = self.chosen(dice);
                 let text = format!(r#""do":"resume"{text}{}"#, self.token(dice));
-                self.ask(client, &text, Deed::Resume(motors), false);
+                self.ask(client, &text, Deed::Resume(motors), Due::AtOnce);
             }
             46..=52 => {
                 let (text, motors) = self.chosen(dice);
-                self.urgent(client, &format!(r#""do":"stop"{text}"#), Deed::Stop(motors), true);
+                self.urgent(
+                    client,
+                    &format!(r#""do":"stop"{text}"#),
+                    Deed::Stop(motors),
+                    Due::Within(self.rest),
+                );
             }
-            53 => self.urgent(client, r#""do":"halt""#, Deed::Halt, true),
-            54 => self.ask(client, r#""do":"clear""#, Deed::Clear, false),
+            53 => self.urgent(client, r#""do":"halt""#, Deed::Halt, Due::Within(self.rest)),
+            54 => self.ask(client, r#""do":"clear""#, Deed::Clear, Due::AtOnce),
             55..=58 => self.ask_for_speed(dice, client),
             59..=62 => {
                 let number = self.number(dice);
@@ -120,30 +134,31 @@ impl Watched<'_, '_> {
                 let to = self.targets(dice, &motors);
                 let text = format!(r#""do":"retarget","move":{number},"to":{to}"#);
                 // It goes elsewhere with what moves anyhow.
-                self.ask(client, &text, Deed::Nothing, false);
+                self.ask(client, &text, Deed::Nothing, Due::AtOnce);
             }
             63 | 64 => {
                 let text = format!(r#""do":"cancel","move":{}"#, self.number(dice));
-                self.urgent(client, &text, Deed::Nothing, false);
+                self.urgent(client, &text, Deed::Nothing, Due::AtOnce);
             }
             65 | 66 => {
                 let motors = self.some(dice);
                 let text = format!(r#""do":"set-position","to":{}"#, self.targets(dice, &motors));
-                self.ask(client, &text, Deed::Nothing, false);
+                self.ask(client, &text, Deed::Set(motors), Due::AtOnce);
             }
             67..=69 => {
                 let motors = self.some(dice);
                 let verb = *dice.pick(&["enable", "disable", "release"]);
                 let text = format!(r#""do":"{verb}","motors":{}"#, list(&motors));
-                self.ask(client, &text, Deed::Nothing, false);
+                self.ask(client, &text, Deed::Nothing, Due::AtOnce);
             }
             70..=77 => {
                 let program = dice.pick(&kind.programs).clone();
                 let wait = dice.chance(30);
                 let token = self.token(dice);
+                let due = if wait { Due::Someday } else { Due::FromThreads };
                 let text =
                     format!(r#""do":"program-run","program":"{program}","wait":{wait}{token}"#);
-                self.ask(client, &text, Deed::Run(program), wait);
+                self.ask(client, &text, Deed::Run(program), due);
             }
             78..=80 => {
                 let program = dice.pick(&kind.programs).clone();
@@ -152,78 +167,98 @@ impl Watched<'_, '_> {
                 } else {
                     format!(r#","program":"{program}""#)
                 };
-                self.ask(client, &format!(r#""do":"program-stop"{which}"#), Deed::Nothing, true);
+                self.ask(
+                    client,
+                    &format!(r#""do":"program-stop"{which}"#),
+                    Deed::Nothing,
+                    Due::Within(self.rest),
+                );
             }
-            81 => self.ask(client, r#""do":"save""#, Deed::Nothing, false),
+            81 => self.ask(client, r#""do":"save""#, Deed::Nothing, Due::AtOnce),
             82 | 83 => {
                 let wait = dice.chance(50);
                 let mut text = format!(r#""do":"return","wait":{wait}"#);
-                if dice.chance(50) {
-                    text += &format!(r#","timeout":"{}ms""#, dice.below(LONGEST_WAIT));
-                }
-                self.ask(client, &text, Deed::MovesAny, true);
+                let limit = if dice.chance(50) { dice.below(LONGEST_WAIT) } else { 0 };
+                text += &format!(r#","timeout":"{limit}ms""#);
+                let due = if wait { Due::Someday } else { soon_after(limit) };
+                self.ask(client, &text, Deed::MovesAny, due);
             }
             84..=87 => self.ask_for_a_lease(dice, client),
             88 | 89 => {
                 let other = dice.below(kind.others.len() as u64) as usize;
                 self.note(format!("the config file is another: {other}"));
                 self.bench.file.write(kind.others[other].clone());
-                self.ask(client, r#""do":"reload""#, Deed::Nothing, true);
+                self.ask(client, r#""do":"reload""#, Deed::Nothing, Due::Someday);
             }
-            90 => self.ask(client, r#""do":"status""#, Deed::Nothing, false),
+            90 => self.ask(client, r#""do":"status""#, Deed::Nothing, Due::AtOnce),
             91 | 92 => {
-                let limit = match dice.chance(50) {
-                    true => format!(r#","timeout":"{}ms""#, dice.below(LONGEST_WAIT)),
-                    false => String::new(),
+                let (limit, due) = match dice.chance(50) {
+                    true => {
+                        let limit = dice.below(LONGEST_WAIT);
+                        (format!(r#","timeout":"{limit}ms""#), soon_after(limit))
+                    }
+                    false => (String::new(), Due::Someday),
                 };
                 let text = format!(r#""do":"wait","move":{}{limit}"#, self.number(dice));
-                self.ask(client, &text, Deed::Nothing, true);
+                self.ask(client, &text, Deed::Nothing, due);
             }
             93 => {
+                let limit = dice.below(LONGEST_WAIT);
                 let text = format!(
-                    r#""do":"wait-events","events":["{}"],"timeout":"{}ms","consume":{}"#,
+                    r#""do":"wait-events","events":["{}"],"timeout":"{limit}ms","consume":{}"#,
                     dice.pick(&["ready", "x.reached", "program.turns.done"]),
-                    dice.below(LONGEST_WAIT),
                     dice.chance(50)
                 );
-                self.ask(client, &text, Deed::Nothing, true);
+                self.ask(client, &text, Deed::Nothing, soon_after(limit));
             }
-            94 | 95 => self.ask(client, r#""do":"trigger","event":"go""#, Deed::Nothing, false),
+            94 | 95 => {
+                self.ask(client, r#""do":"trigger","event":"go""#, Deed::Nothing, Due::AtOnce)
+            }
             96 => {
-                let text = format!(
-                    r#""do":"rendezvous","name":"here","parties":2,"timeout":"{}ms""#,
-                    dice.below(LONGEST_WAIT)
-                );
-                self.ask(client, &text, Deed::Nothing, true);
+                let limit = dice.below(LONGEST_WAIT);
+                let text =
+                    format!(r#""do":"rendezvous","name":"here","parties":2,"timeout":"{limit}ms""#);
+                self.ask(client, &text, Deed::Nothing, soon_after(limit));
             }
             97 if self.motors.iter().any(|m| m == "pan") => {
-                let text = format!(r#""do":"pulse","to":{{"pan":"{}us"}}"#, 900 + dice.below(1200));
-                self.ask(client, &text, Deed::Moves(vec!["pan".to_owned()]), true);
+                let text =
+                    format!(r#""do":"pulse","to":{{"pan":"{}us"}}"#, 1000 + dice.below(1000));
+                self.ask(client, &text, Deed::Moves(vec!["pan".to_owned()]), Due::Someday);
             }
-            97 => self.ask(client, r#""do":"move","to":{}"#, Deed::Nothing, false),
+            97 => self.ask(client, r#""do":"move","to":{}"#, Deed::Nothing, Due::AtOnce),
             98 => {
                 self.leave(client);
                 if self.clients.is_empty() || dice.chance(50) {
                     self.connect();
                 }
             }
+            _ if dice.chance(50) && !self.bench.are_threads_busy() => {
+                let lasts = Duration::from_nanos(dice.size(5.0, 8.2) as u64);
+                self.note(format!(
+                    "programs are looked through and files read in {lasts:?} at the earliest"
+                ));
+                self.bench.threads_are_busy(lasts);
+            }
+            _ if dice.chance(20) => {
+                let motor = dice.pick(&self.motors).clone();
+                self.note(format!("the loop of {motor} is given up"));
+                self.lose(&motor);
+            }
             _ => {
                 let motor = dice.pick(&self.motors).clone();
                 let after = Duration::from_nanos(dice.size(5.0, 8.0) as u64);
                 self.note(format!("a fault in {motor} in {after:?}"));
-                if dice.chance(30) {
-                    let _ = self.bench.desk.machine.inject_fault(&motor, after);
-                }
+                let _ = self.bench.desk.machine.inject_fault(&motor, after);
             }
         }
     }
 
-    fn ask(&mut self, client: ClientId, body: &str, deed: Deed, waits: bool) {
-        self.send(client, body, deed, waits, false);
+    fn ask(&mut self, client: ClientId, body: &str, deed: Deed, due: Due) {
+        self.send(client, body, deed, due, false);
     }
 
-    fn urgent(&mut self, client: ClientId, body: &str, deed: Deed, waits: bool) {
-        self.send(client, body, deed, waits, true);
+    fn urgent(&mut self, client: ClientId, body: &str, deed: Deed, due: Due) {
+        self.send(client, body, deed, due, true);
     }
 
     fn ask_to_move(&mut self, dice: &mut Dice, client: ClientId) {
@@ -250,7 +285,7 @@ impl Watched<'_, '_> {
         }
         let wait = dice.chance(30);
         text += &format!(r#","wait":{wait}{}"#, self.token(dice));
-        self.ask(client, &text, Deed::Moves(motors), wait);
+        self.ask(client, &text, Deed::Moves(motors), if wait { Due::Someday } else { Due::AtOnce });
     }
 
     fn ask_to_jog(&mut self, dice: &mut Dice, client: ClientId) {
@@ -276,7 +311,7 @@ impl Watched<'_, '_> {
             self.token(dice)
         );
         let lasts = Duration::from_millis(lasts);
-        self.urgent(client, &text, Deed::Jog { motors, lasts }, false);
+        self.urgent(client, &text, Deed::Jog { motors, lasts }, Due::AtOnce);
     }
 
     fn ask_for_speed(&mut self, dice: &mut Dice, client: ClientId) {
@@ -285,7 +320,7 @@ impl Watched<'_, '_> {
         if dice.chance(40) {
             text += &format!(r#","move":{}"#, self.number(dice));
         }
-        self.ask(client, &text, Deed::Nothing, false);
+        self.ask(client, &text, Deed::Nothing, Due::AtOnce);
     }
 
     fn ask_for_a_lease(&mut self, dice: &mut Dice, client: ClientId) {
@@ -293,21 +328,20 @@ impl Watched<'_, '_> {
         match dice.below(5) {
             0 => {
                 let text = format!(r#""do":"lease-release","lease":{lease}"#);
-                self.ask(client, &text, Deed::Nothing, false);
+                self.ask(client, &text, Deed::Nothing, Due::AtOnce);
             }
             1 => {
                 let text = format!(r#""do":"lease-renew","lease":{lease}{}"#, self.token(dice));
-                self.urgent(client, &text, Deed::Nothing, false);
+                self.urgent(client, &text, Deed::Nothing, Due::AtOnce);
             }
             _ => {
                 let mut text = format!(r#""do":"lease-take","motors":{}"#, list(&self.some(dice)));
-                if dice.chance(30) {
-                    text += &format!(r#","timeout":"{}ms""#, dice.below(LONGEST_WAIT));
-                }
+                let limit = if dice.chance(30) { dice.below(LONGEST_WAIT) } else { 0 };
+                text += &format!(r#","timeout":"{limit}ms""#);
                 if dice.chance(50) {
                     text += &format!(r#","heartbeat":"{}ms""#, 20 + dice.below(200));
                 }
-                self.ask(client, &text, Deed::Nothing, true);
+                self.ask(client, &text, Deed::Nothing, soon_after(limit));
             }
         }
     }
@@ -317,7 +351,7 @@ impl Watched<'_, '_> {
         self.note("all is to come to rest");
         let client = self.connect();
         let stop = |w: &mut Self| {
-            w.urgent(client, r#""do":"stop""#, Deed::Stop(None), true);
+            w.urgent(client, r#""do":"stop""#, Deed::Stop(None), Due::Within(w.rest));
             let until = w.now() + w.rest;
             w.run_until(until);
         };
@@ -336,6 +370,5 @@ impl Watched<'_, '_> {
         let velocity =
             self.bench.desk.machine.snapshot().motors.iter().map(|m| m.velocity.abs()).sum::<f64>();
         assert!(velocity == 0.0);
-        let _ = Instant::FAR;
     }
 }

@@ -13,6 +13,15 @@ pub struct Begun {
     pub number: u64,
     pub motors: Vec<String>,
     pub owner: String,
+    /// When it was over; `None`: it is not.
+    pub over: Option<Instant>,
+}
+
+impl Begun {
+    /// It was over before its time line began: nothing of it has moved.
+    pub fn was_dropped(&self) -> bool {
+        self.over.is_some_and(|over| over <= self.at)
+    }
 }
 
 /// Edges of one axis: when, and the count from then on; also where somebody said where it is.
@@ -32,6 +41,17 @@ impl Course {
     pub fn count_at(&self, at: Instant) -> i64 {
         let after = self.counts.partition_point(|c| c.0 <= at);
         after.checked_sub(1).map_or(self.start, |last| self.counts[last].1)
+    }
+
+    /// The count before an instant, and after each change from then up to another.
+    pub fn counts_within(&self, from: Instant, until: Instant) -> impl Iterator<Item = i64> + '_ {
+        let first = self.counts.partition_point(|c| c.0 < from);
+        let before = first.checked_sub(1).map_or(self.start, |last| self.counts[last].1);
+        // What is said before the epoch of a move that is dropped stands in the trace after that.
+        let lead = until + std::time::Duration::from_millis(10);
+        let later = self.counts[first..].iter();
+        let later = later.take_while(move |c| c.0 <= until || !c.2 && c.0 <= lead);
+        std::iter::once(before).chain(later.map(|c| c.1))
     }
 
     /// The steps after one instant and up to another.
@@ -65,6 +85,11 @@ impl Story {
         Story { recording, config, all, end, counted }
     }
 
+    /// Writes the trace into a file, for a person to look at.
+    pub fn write(&self, file: &str) {
+        self.recording.write_vcd(std::fs::File::create(file).unwrap(), "").unwrap();
+    }
+
     /// What `verify` finds, by this config; empty: nothing.
     pub fn findings(&self, config: &Config) -> String {
         let mut vcd = Vec::new();
@@ -76,19 +101,26 @@ impl Story {
     /// The moves, in the order in which they began.
     pub fn moves(&self) -> Vec<Begun> {
         let signal = self.recording.find("machine.move").unwrap();
-        let begun = |(at, value): (Instant, Value)| {
+        let mut all: Vec<Begun> = Vec::new();
+        for (at, value) in self.recording.records(signal) {
             let Value::Text(text) = value else { panic!("{value:?} is no mark") };
             match Mark::parse(&text).unwrap() {
-                Mark::Begins { id, motors, owner, .. } => Some(Begun {
+                Mark::Begins { id, motors, owner, .. } => all.push(Begun {
                     at,
                     number: id,
                     motors: motors.names().map(str::to_owned).collect(),
                     owner: owner.map(|o| o.to_string()).unwrap_or_default(),
+                    over: None,
                 }),
-                _ => None,
+                Mark::Ended(id) => {
+                    if let Some(begun) = all.iter_mut().rev().find(|b| b.number == id) {
+                        begun.over = Some(at);
+                    }
+                }
+                _ => {}
             }
-        };
-        self.recording.records(signal).filter_map(begun).collect()
+        }
+        all
     }
 
     /// The steps of an axis that has a STEP and a DIR line.
@@ -111,6 +143,9 @@ impl Story {
         changes.extend(self.sets(motor).into_iter().map(|(at, p)| (at, Some(count(p)))));
         changes.sort_by_key(|c| c.0);
         let (mut now, mut counts) = (start, Vec::with_capacity(changes.len()));
+        // At the start the play lies behind a motor that has come up.
+        let play = count(motor.backlash);
+        let mut below = play;
         let mut dir = dir.into_iter().peekable();
         let mut level = false;
         for (at, set) in changes {
@@ -118,7 +153,14 @@ impl Story {
                 level = edge.1;
             }
             let up = level != axis.reverse;
-            now = set.unwrap_or(if up { now + 1 } else { now - 1 });
+            let step = if up { 1 } else { -1 };
+            // In its play the motor turns, and what it moves does not.
+            let in_play = set.is_none() && (0..=play).contains(&(below + step));
+            if in_play {
+                below += step;
+            } else {
+                now = set.unwrap_or(now + step);
+            }
             counts.push((at, now, set.is_none()));
         }
         Course { is_counted: true, plays: motor.backlash > 0.0, start, counts }
@@ -134,14 +176,17 @@ impl Story {
         };
         let sets: Vec<Instant> = moves.filter(|m| is_set(&m.1)).map(|m| m.0).collect();
         let told = find(&format!("{}.position", motor.name));
-        let told_at = |at: Instant| {
-            let told = self.recording.records(told).filter(|r| r.0 == at).last();
-            match told {
-                Some((_, Value::Real(position))) => (at, position),
+        // Of several that were said at one instant the last one has the last place of that instant.
+        let told_at = |nth: usize| {
+            let at = sets[nth];
+            let later = sets[nth + 1..].iter().take_while(|t| **t == at).count();
+            let told: Vec<_> = self.recording.records(told).filter(|r| r.0 == at).collect();
+            match told.iter().rev().nth(later) {
+                Some(&(_, Value::Real(position))) => (at, position),
                 other => panic!("{other:?} is no place of {}", motor.name),
             }
         };
-        sets.into_iter().map(told_at).collect()
+        (0..sets.len()).map(told_at).collect()
     }
 
     /// The pulses of a servo: when each rose, and its width in nanoseconds.

@@ -30,7 +30,35 @@ pub enum Deed {
         motors: Vec<String>,
         lasts: Duration,
     },
+    /// It says of these where they are.
+    Set(Vec<String>),
     Nothing,
+}
+
+impl Deed {
+    /// Whether it may move a motor, or say where it is.
+    fn touches(&self, motor: &String) -> bool {
+        match self {
+            Deed::Moves(motors) | Deed::Set(motors) | Deed::Jog { motors, .. } => {
+                motors.contains(motor)
+            }
+            Deed::MovesAny | Deed::Resume(_) | Deed::Clear | Deed::Run(_) => true,
+            Deed::Hold(_) | Deed::Stop(_) | Deed::Halt | Deed::Nothing => false,
+        }
+    }
+}
+
+/// When a request has to have its reply.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Due {
+    /// In the turn in which it is its turn.
+    AtOnce,
+    /// So long after that at most.
+    Within(Duration),
+    /// So long after the threads beside the service had time for it.
+    FromThreads,
+    /// When what it waits for has come: by the time that everything rests.
+    Someday,
 }
 
 /// A request that a client has sent.
@@ -48,8 +76,7 @@ pub struct Order {
     pub next_in_line: Option<Instant>,
     /// It waited behind another one of its client before it began.
     pub behind: bool,
-    /// Its reply comes at once, when it begins.
-    pub at_once: bool,
+    pub due: Due,
     pub answered: Option<Instant>,
 }
 
@@ -97,6 +124,8 @@ pub struct JogEnd {
 #[derive(Clone, Debug)]
 pub struct Told {
     pub motor: String,
+    /// It was there at an instant from this one on: earlier than the answer where somebody may have moved it since.
+    pub from: Instant,
     pub at: Instant,
     pub steps: i64,
     pub place: usize,
@@ -126,6 +155,8 @@ pub struct Watched<'b, 'c> {
     pub held: Vec<HeldProgram>,
     pub jogs: BTreeMap<u64, JogEnd>,
     pub told: Vec<Told>,
+    /// The last request by which each motor may have gone on, or got another place.
+    disturbed: BTreeMap<String, usize>,
     /// Runs of programs: which, when, and the request that began it.
     pub runs: Vec<(String, Instant, usize)>,
     ended: BTreeSet<u64>,
@@ -151,6 +182,7 @@ impl<'b, 'c> Watched<'b, 'c> {
             held: Vec::new(),
             jogs: BTreeMap::new(),
             told: Vec::new(),
+            disturbed: BTreeMap::new(),
             runs: Vec::new(),
             ended: BTreeSet::new(),
             rest,
@@ -183,6 +215,14 @@ impl<'b, 'c> Watched<'b, 'c> {
 
     pub fn note(&mut self, what: impl std::fmt::Display) {
         self.log.push(format!("{}: {what}", self.bench.now()));
+    }
+
+    /// A motor's loop is found not to answer.
+    pub fn lose(&mut self, motor: &str) {
+        let machine = &mut self.bench.desk.machine;
+        if let Some(index) = machine.config().motor_index(motor) {
+            machine.tell_book(|book| book.is_silent(index));
+        }
     }
 
     pub fn connect(&mut self) -> ClientId {
@@ -219,7 +259,7 @@ impl<'b, 'c> Watched<'b, 'c> {
     }
 
     /// A client sends a request. It is heard, and with it what its client has asked for behind it.
-    pub fn send(&mut self, client: ClientId, body: &str, deed: Deed, waits: bool, urgent: bool) {
+    pub fn send(&mut self, client: ClientId, body: &str, deed: Deed, due: Due, urgent: bool) {
         let before = self.view();
         let line = &self.waiting[&client];
         // Before it may lie what is known and only has to be sent.
@@ -237,7 +277,7 @@ impl<'b, 'c> Watched<'b, 'c> {
             first_new,
             next_in_line: (!open).then_some(at),
             behind: open && !urgent,
-            at_once: !waits,
+            due,
             answered: None,
         });
         if let Some(line) = self.waiting.get_mut(&client) {
@@ -249,11 +289,31 @@ impl<'b, 'c> Watched<'b, 'c> {
         self.compare(&before, &after);
     }
 
+    /// What has waited behind other requests is done now.
+    fn may_move(&mut self, deed: &Deed, before: &View) {
+        if !matches!(deed, Deed::Hold(_) | Deed::Stop(_) | Deed::Halt) {
+            self.grants(deed, before);
+        }
+        if let Deed::Resume(_) = deed {
+            // With what has begun in this turn before it.
+            let now = self.view();
+            self.grants(deed, &now);
+        }
+    }
+
     /// What may move motors from now on.
     fn grants(&mut self, deed: &Deed, before: &View) {
         let now = self.now();
         match deed {
-            Deed::Moves(motors) | Deed::Jog { motors, .. } => self.let_go(Some(motors), false),
+            Deed::Moves(motors) => {
+                self.let_go(Some(motors), false);
+                // A held program lets its motors be moved meanwhile.
+                let lent: Vec<_> =
+                    motors.iter().filter(|m| before.keeper(m).is_some()).cloned().collect();
+                self.let_go(Some(&lent), true);
+            }
+            // A jog begins also under a hold.
+            Deed::Jog { motors, .. } => self.let_go(Some(motors), true),
             Deed::MovesAny => self.let_go(None, false),
             Deed::Clear => self.let_go(None, true),
             Deed::Run(program) => {
@@ -279,6 +339,10 @@ impl<'b, 'c> Watched<'b, 'c> {
                 self.end_holds(None);
                 self.end_held(&before.programs, now);
             }
+            Deed::Set(motors) => {
+                let place = self.orders.len();
+                self.disturbed.extend(motors.iter().map(|motor| (motor.clone(), place)));
+            }
             Deed::Hold(_) | Deed::Nothing => {}
         }
     }
@@ -300,6 +364,9 @@ impl<'b, 'c> Watched<'b, 'c> {
     /// From now on these motors may move; `None`: all. `held`: also where they are held.
     fn let_go(&mut self, motors: Option<&[String]>, held: bool) {
         let now = self.now();
+        let place = self.orders.len();
+        let all = motors.map_or_else(|| self.motors.clone(), <[String]>::to_vec);
+        self.disturbed.extend(all.into_iter().map(|motor| (motor, place)));
         for still in self.still.iter_mut().filter(|s| s.until == Instant::FAR) {
             if motors.is_none_or(|all| all.contains(&still.motor)) && (held || !still.hold) {
                 still.until = now;
@@ -380,7 +447,7 @@ impl<'b, 'c> Watched<'b, 'c> {
     }
 
     /// What happened from one view to the next.
-    fn compare(&mut self, before: &View, after: &View) {
+    pub fn compare(&mut self, before: &View, after: &View) {
         let register = self.bench.desk.machine.register();
         register.check();
         assert!(after.count >= before.count, "numbers only grow");
@@ -393,10 +460,16 @@ impl<'b, 'c> Watched<'b, 'c> {
         self.ended.extend(gone.chain(before.count + 1..=after.count).filter(|id| !is_open(*id)));
         self.first_come_first_served(before, after);
         self.programs_keep_their_motors(after);
-        for program in after.programs.difference(&before.programs) {
-            let runs = self.orders.iter().filter(|o| o.deed == Deed::Run(program.clone()));
-            let place = runs.filter(|o| o.answered.is_none()).map(|o| o.place).max();
-            self.runs.push((program.clone(), before.now, place.unwrap_or(0)));
+        // What is over is not held any more, and what begins anew is not yet.
+        let others = before.programs.symmetric_difference(&after.programs).cloned().collect();
+        self.end_held(&others, before.now);
+        // With a program its hold of its motors is over.
+        let kept = before.keepers.iter().zip(&before.names);
+        let freed =
+            kept.filter(|(keeper, name)| keeper.is_some() && after.keeper(name) != keeper.as_ref());
+        let freed: Vec<String> = freed.map(|(_, name)| name.clone()).collect();
+        if !freed.is_empty() {
+            self.let_go(Some(&freed), true);
         }
     }
 
@@ -440,27 +513,37 @@ impl<'b, 'c> Watched<'b, 'c> {
         self.read += said.len();
         for said in said {
             if said.is_reply() {
-                self.reply(&said);
+                self.reply(&said, before);
             } else {
                 self.event(&said, before);
             }
         }
-        let now = self.now();
+        let (now, is_busy) = (self.now(), self.bench.are_threads_busy());
+        let next =
+            self.waiting.values().filter_map(VecDeque::front).map(|&place| &self.orders[place]);
+        let begun = next.filter(|order| order.next_in_line.is_none()).map(|o| o.deed.clone());
+        let begun: Vec<Deed> = begun.collect();
+        begun.iter().for_each(|deed| self.may_move(deed, before));
         for line in self.waiting.values() {
             if let Some(&first) = line.front() {
                 let order = &mut self.orders[first];
-                order.next_in_line.get_or_insert(now);
-                // Whatever is to be answered at once has been.
-                assert!(!order.at_once, "{order:?} has no answer");
-                if let Deed::Hold(_) | Deed::Stop(_) | Deed::Halt = order.deed {
-                    let since = order.next_in_line.unwrap_or(now).max(order.at);
-                    assert!(now.since(since) <= self.rest, "{order:?} is not answered in time");
-                }
+                let since = *order.next_in_line.get_or_insert(now);
+                let within = match order.due {
+                    Due::Someday => continue,
+                    Due::FromThreads if is_busy => {
+                        order.next_in_line = Some(now);
+                        continue;
+                    }
+                    Due::AtOnce | Due::FromThreads => Duration::ZERO,
+                    Due::Within(within) => within,
+                };
+                let late = now.since(since) >= within;
+                assert!(!late, "{order:?} has no answer after {:?}", now.since(since));
             }
         }
     }
 
-    fn reply(&mut self, said: &Said) {
+    fn reply(&mut self, said: &Said, before: &View) {
         let line = self.waiting.get_mut(&said.client);
         let line = line.unwrap_or_else(|| panic!("a reply to nobody: {said:?}"));
         let place = line.pop_front().unwrap_or_else(|| panic!("nobody asked for {said:?}"));
@@ -469,6 +552,11 @@ impl<'b, 'c> Watched<'b, 'c> {
         order.answered = Some(said.at);
         let order = order.clone();
         self.log.push(format!("{}: client {} is told {}", said.at, said.client, said.what));
+        let touched = self.touched_by_others(&order);
+        if order.next_in_line.is_none() {
+            // It has been done in this turn.
+            self.may_move(&order.deed, before);
+        }
         if !said.is_ok() {
             return;
         }
@@ -490,10 +578,31 @@ impl<'b, 'c> Watched<'b, 'c> {
         {
             for (motor, is) in said.what["motors"].as_object().unwrap() {
                 if let Some(steps) = is["steps"].as_i64() {
-                    self.told.push(Told { motor: motor.clone(), at: said.at, steps, place });
+                    let disturbed = touched.iter().any(|m| m == motor);
+                    let (motor, at) = (motor.clone(), said.at);
+                    let from = if disturbed { order.at } else { at.plus_nanos(1) };
+                    self.told.push(Told { motor, from, at, steps, place });
                 }
             }
         }
+    }
+
+    /// Motors that other requests may have moved, or given another place, since this one was heard.
+    fn touched_by_others(&mut self, order: &Order) -> Vec<String> {
+        // What waits behind others of its client's is done at some time before its reply.
+        let open = self.waiting.values().flatten().map(|&place| &self.orders[place]);
+        let open: Vec<_> = open.filter(|o| o.answered.is_none()).map(|o| &o.deed).collect();
+        let all = self.motors.iter();
+        let touched = all.filter(|motor| {
+            let since = self.disturbed.get(*motor).is_some_and(|by| *by > order.place);
+            since || open.iter().any(|deed| deed.touches(motor))
+        });
+        let touched = touched.cloned().collect();
+        let again = self.orders.len();
+        let deed = &order.deed;
+        let own = self.motors.iter().filter(|m| deed.touches(m)).map(|m| (m.clone(), again));
+        self.disturbed.extend(own);
+        touched
     }
 
     fn event(&mut self, said: &Said, before: &View) {
@@ -506,11 +615,32 @@ impl<'b, 'c> Watched<'b, 'c> {
                 let stops = |m: &&String| {
                     config.motor(m).is_some_and(|c| c.on_lost_lease == LostLease::Stop)
                 };
-                let motors: Vec<String> = names.iter().filter(stops).cloned().collect();
+                let (motors, hold): (Vec<_>, Vec<_>) =
+                    names.iter().cloned().partition(|m| stops(&m));
                 // What a park moves is no longer still.
                 self.let_go(Some(&names), true);
                 let (from, first_new, place) = (said.at + self.rest, before.count + 1, 0);
+                let until = Instant::FAR;
+                let held = before.programs_of(Some(&hold)).into_iter();
+                self.held.extend(held.map(|program| HeldProgram { program, place, from, until }));
                 self.stopped.push(Stopped { motors, from, first_new, place });
+            }
+            // It begins.
+            "program" if what["result"].is_null() => {
+                let program = what["program"].as_str().unwrap().to_owned();
+                let asked = self.orders.iter().filter(|o| o.deed == Deed::Run(program.clone()));
+                let asked = asked.filter(|o| o.answered.is_none()).map(|o| o.place).max();
+                // The start program, which waits for a `clear` after a bad end.
+                let cleared = self.orders.iter().filter(|o| o.deed == Deed::Clear);
+                let place = asked.or(cleared.map(|o| o.place).max());
+                self.runs.push((program, said.at, place.unwrap_or(0)));
+            }
+            "reloaded" => {
+                // They may count anew.
+                let motors = what["changed"].as_array().unwrap().iter();
+                let place = self.orders.len();
+                let motors = motors.map(|motor| (motor.as_str().unwrap().to_owned(), place));
+                self.disturbed.extend(motors);
             }
             _ => {}
         }
@@ -523,6 +653,11 @@ impl<'b, 'c> Watched<'b, 'c> {
 }
 
 impl View {
+    fn keeper(&self, motor: &str) -> Option<&String> {
+        let index = self.names.iter().position(|name| name == motor)?;
+        self.keepers[index].as_ref()
+    }
+
     /// The programs that keep one of these motors; `None`: all.
     fn programs_of(&self, motors: Option<&[String]>) -> BTreeSet<String> {
         let Some(motors) = motors else { return self.programs.clone() };

@@ -120,7 +120,7 @@ fn jogs_that_make_no_sense_are_refused() {
         assert!(matches!(refused, MoveError::JogSpeed { .. }), "{velocity}: {refused}");
     }
     let wrong = Jog::lasting(MS).at("x", AngularSpeed(1.0));
-    assert!(matches!(machine.jog(&wrong), Err(MoveError::WrongUnit { .. })));
+    assert!(matches!(machine.jog(&wrong), Err(MoveError::WrongSpeed { .. })));
     assert_eq!(machine.jog(&Jog::lasting(MS)), Err(MoveError::Empty));
     let twice = jog("x", 1.0, MS).at("x", Speed(2.0));
     assert!(matches!(machine.jog(&twice), Err(MoveError::Twice { .. })));

@@ -7,7 +7,7 @@ use lockstep::machine::{
     Cause, Held, Jog, Machine, MachineState, Move, MoveError, MoveOutcome, Outcome, Place, Velocity,
 };
 use lockstep::trace::{Recording, Value};
-use lockstep::units::{AngularSpeed, Speed};
+use lockstep::units::{AngularSpeed, Speed, SpeedShare};
 use lockstep::verify::{Options, verify};
 
 use crate::support::*;
@@ -143,6 +143,7 @@ impl Run {
         match self.motors[motor].unit {
             MotorUnit::Millimetre => Speed(velocity).into(),
             MotorUnit::Degree => AngularSpeed(velocity).into(),
+            MotorUnit::Percent => SpeedShare::percent(velocity).unwrap().into(),
         }
     }
 
