@@ -198,7 +198,7 @@ pub(crate) struct Active {
 
 impl Active {
     /// Its plans count from here on, and its time-out with them.
-    pub fn from_here_on(&mut self) {
+    pub fn counts_anew(&mut self) {
         let end = self.end();
         if let (Some(way), Some(end)) = (self.stage.under_way_mut(), end) {
             way.deadline = end.plus_nanos(self.slack);

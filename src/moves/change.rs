@@ -592,7 +592,7 @@ impl MoveBook {
             let patience = at.plus_nanos(lasts) + STOP_PATIENCE;
             way.patience = if braked { way.patience.max(patience) } else { patience };
         }
-        active.from_here_on();
+        active.counts_anew();
     }
 
     /// Where the last try has failed because of some motors alone, the others go on without them.

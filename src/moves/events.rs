@@ -84,7 +84,7 @@ impl MoveBook {
                     }
                 }
             }
-            active.from_here_on();
+            active.counts_anew();
             let names: Vec<_> =
                 active.legs.iter().map(|l| self.models[l.motor()].name.as_str()).collect();
             let mark = Mark::begins(id, active.kind, names, active.owner.mark());
