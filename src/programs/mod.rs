@@ -18,7 +18,9 @@ mod seen;
 mod shapes;
 mod usage;
 
-pub(crate) use branch::{Branch, Turn, in_turn};
+#[cfg(feature = "service")]
+pub(crate) use branch::in_turn;
+pub(crate) use branch::{Branch, Turn};
 pub(crate) use host::{Allowance, Host};
 pub(crate) use look_through::LookedThrough;
 #[cfg(feature = "cli")]
