@@ -72,7 +72,7 @@ pub(super) fn check(
     report
 }
 
-/// Reads and checks a text as [`check`] does a file, with what its programs plan, and says what there is to know about
+/// Reads and checks a text as `check` does a file, with what its programs plan, and says what there is to know about
 /// it.
 ///
 /// # Errors
