@@ -47,7 +47,7 @@ fn aligned(motors: usize) -> impl FnMut(f64) {
     move |distance| {
         let way = |m: usize| distance / (1.0 + m as f64);
         let line = line_limits((0..motors).map(|m| (way(m), limits(m)))).expect("they move");
-        let s = planner.to_position(State::at_rest(0.0), 1.0, line).expect("these limits are fine");
+        let s = planner.plan_to(State::at_rest(0.0), 1.0, line).expect("these limits are fine");
         for m in 0..motors {
             let trajectory = s.scaled_to(0.0, way(m), way(m));
             black_box(trajectory.extremes());
@@ -60,7 +60,7 @@ fn alone(motors: usize) -> impl FnMut(f64) {
     move |distance| {
         for m in 0..motors {
             let way = distance / (1.0 + m as f64);
-            let plan = planner.to_position(State::at_rest(0.0), way, limits(m));
+            let plan = planner.plan_to(State::at_rest(0.0), way, limits(m));
             black_box(plan.expect("these limits are fine").extremes());
         }
     }

@@ -21,7 +21,7 @@ fn main() {
     println!("{:<46} {:>14} {:>14}", "", "ns each", "million a second");
     // At a steady speed for the most part, and never at a steady speed.
     for distance in [1_000_000_i64, 10_000] {
-        let plan = Planner::new().to_position(State::at_rest(0.0), distance as f64, LIMITS);
+        let plan = Planner::new().plan_to(State::at_rest(0.0), distance as f64, LIMITS);
         let plan = Arc::new(plan.expect("these limits are possible"));
         time(&format!("step times of a motion of {distance} steps"), distance as u64, || {
             assert_eq!(count(black_box(&plan)), distance);
@@ -30,13 +30,13 @@ fn main() {
     let mut planner = Planner::new();
     let moving = State { position: 0.0, velocity: 12_345.0, acceleration: 67_890.0 };
     time("a plan from rest", 1, || {
-        let _ = black_box(planner.to_position(black_box(State::at_rest(0.0)), 1e4, LIMITS));
+        let _ = black_box(planner.plan_to(black_box(State::at_rest(0.0)), 1e4, LIMITS));
     });
     time("a plan from a motion", 1, || {
-        let _ = black_box(planner.to_position(black_box(moving), -1e4, LIMITS));
+        let _ = black_box(planner.plan_to(black_box(moving), -1e4, LIMITS));
     });
     time("a plan to rest", 1, || {
-        let _ = black_box(planner.to_rest(black_box(moving), LIMITS));
+        let _ = black_box(planner.plan_rest(black_box(moving), LIMITS));
     });
 }
 

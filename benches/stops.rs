@@ -28,7 +28,7 @@ fn main() {
     let times = env("LOCKSTEP_BENCH_STOPS", 200).clamp(10, 100_000) as usize;
     let cruising = State { position: 0.0, velocity: LIMITS.speed, acceleration: 0.0 };
     let braking =
-        Planner::new().to_rest(cruising, LIMITS).expect("these limits are fine").duration();
+        Planner::new().plan_rest(cruising, LIMITS).expect("these limits are fine").duration();
     println!("In us. Braking itself takes {:.1} us", braking as f64 / 1e3);
     header("");
     let (mut hold, mut halt) = (Vec::new(), Vec::new());

@@ -77,7 +77,7 @@ fn no_step_is_early_and_none_is_lost() {
         })
         .collect();
     let line = line_limits(ways.iter().copied()).unwrap();
-    let s = Planner::new().to_position(State::at_rest(0.0), 1.0, line).unwrap();
+    let s = Planner::new().plan_to(State::at_rest(0.0), 1.0, line).unwrap();
     let zero = moves(&recording)[0].1;
     for ((way, _), steps) in ways.iter().zip(&steps) {
         assert_eq!(steps.last().unwrap().1 as f64, *way);

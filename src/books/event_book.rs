@@ -103,7 +103,7 @@ pub(super) fn in_words(names: &[String]) -> String {
     quoted.join(", ")
 }
 
-/// What [`EventBook::trigger`] did.
+/// What [`Machine::trigger`](crate::machine::Machine::trigger) did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Triggered {
     /// How many waits this event completed.

@@ -101,6 +101,7 @@ impl CliError {
             CliError::Machine(error) => match error {
                 MachineError::Hal { .. }
                 | MachineError::Backend(_)
+                | MachineError::Claimed { .. }
                 | MachineError::FaultAtStart { .. }
                 | MachineError::NeedsRealtime { .. }
                 | MachineError::Unprovable { .. }

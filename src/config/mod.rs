@@ -89,6 +89,7 @@ mod spin;
 mod stepping;
 mod syntax;
 
+pub use crate::board::{Model, Pull, PwmOutput, PwmTiming, UnknownModel};
 pub use builder::{Axis, ConfigBuilder, Coordinate, Servo};
 pub use load::Loaded;
 pub use model::*;
@@ -98,7 +99,6 @@ pub use source::{ConfigErrors, Diagnostic, Position, Source};
 
 use std::time::Duration;
 
-use crate::board::Model;
 use crate::units::{PulseWidth, Time};
 
 #[cfg(test)]

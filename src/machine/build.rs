@@ -32,14 +32,17 @@ pub(super) type Events = (Sender<Event>, Receiver<Event>);
 ///
 /// Without a choice of its own it is the simulator in real time.
 pub struct MachineBuilder {
-    config: Config,
-    backend: Option<Box<dyn Backend>>,
-    virtual_time: bool,
+    pub(super) config: Config,
+    pub(super) backend: Option<Box<dyn Backend>>,
+    pub(super) virtual_time: bool,
+    /// On this computer's own header.
+    #[cfg(target_os = "linux")]
+    pub(super) header: bool,
     trace: bool,
     realtime: bool,
     restored: Option<BTreeMap<String, Kept>>,
-    test_fault: Option<TestFault>,
-    supply: Option<Box<dyn Supply>>,
+    pub(super) test_fault: Option<TestFault>,
+    pub(super) supply: Option<Box<dyn Supply>>,
     pub(super) stop: StopEvent,
     pub(super) halt: StopEvent,
 }
@@ -50,6 +53,8 @@ impl MachineBuilder {
             config,
             backend: None,
             virtual_time: false,
+            #[cfg(target_os = "linux")]
+            header: false,
             trace: false,
             realtime: true,
             restored: None,
@@ -66,22 +71,9 @@ impl MachineBuilder {
         self
     }
 
-    /// Another back end than the simulator. Ignored in virtual time.
-    pub fn backend(mut self, backend: Box<dyn Backend>) -> Self {
-        self.backend = Some(backend);
-        self
-    }
-
     /// Records every edge: see [`Machine::take_recording`].
     pub fn trace(mut self, trace: bool) -> Self {
         self.trace = trace;
-        self
-    }
-
-    /// Asks the board whether its supply is well, about once a second: while it is not, nothing more is
-    /// switched on. It counts where the config has a power budget.
-    pub fn supply(mut self, supply: Box<dyn Supply>) -> Self {
-        self.supply = Some(supply);
         self
     }
 
@@ -113,14 +105,6 @@ impl MachineBuilder {
         self
     }
 
-    /// For tests alone: a motor's loop that goes wrong. Ignored in virtual time, and where no motor has
-    /// that name.
-    #[doc(hidden)]
-    pub fn test_fault(mut self, fault: Option<TestFault>) -> Self {
-        self.test_fault = fault;
-        self
-    }
-
     /// Opens the outputs and starts the motors' loops. Nothing moves yet.
     ///
     /// # Errors
@@ -141,6 +125,8 @@ impl MachineBuilder {
             Events,
         ) -> Result<Box<dyn Fleet>, MachineError>,
     ) -> Result<Machine, MachineError> {
+        #[cfg(target_os = "linux")]
+        let header = self.open_header()?;
         let clock = if self.virtual_time { Clock::virtual_time() } else { Clock::monotonic() };
         let mut backend = match self.backend.take() {
             Some(backend) if !self.virtual_time => backend,
@@ -234,6 +220,8 @@ impl MachineBuilder {
             position_signals: names.motors.iter().map(|m| m.position).collect(),
             safe,
             finish_patience,
+            #[cfg(target_os = "linux")]
+            header,
         })
     }
 

@@ -6,7 +6,6 @@ use thiserror::Error;
 
 use super::Machine;
 use crate::hal::HalError;
-use crate::inputs::Rejected;
 use crate::motor::{Command, FaultKind, MotorIndex};
 
 /// How long a loop may take to say that it has recovered.
@@ -118,13 +117,6 @@ impl Machine {
             }
             self.pump(deadline);
         }
-    }
-
-    /// What came on a motor's fault line and was too short to be believed, since the line was opened. `None`: it
-    /// has none, or there is no such motor.
-    pub fn fault_line_noise(&self, motor: &str) -> Option<Rejected> {
-        let index = self.book.config.motor_index(motor)?;
-        Some(self.roster.fault_lines[index].as_ref()?.watched.rejected())
     }
 
     /// Whether the cause of a motor's fault has gone, as far as anybody can tell.

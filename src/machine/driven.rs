@@ -15,7 +15,7 @@ impl Machine {
     }
 
     /// Lets the machine work until `until`, or until something happened that may interest whoever
-    /// waits: a motor spoke, a deadline passed, a stop came, or its [waker](Machine::waker) was used.
+    /// waits: a motor spoke, a deadline passed, a stop came, or its waker was used.
     pub fn work(&mut self, until: Instant) {
         self.pump(until);
     }

@@ -93,7 +93,7 @@ impl Machine {
     ///
     /// [`MoveError`]: the path is refused whole, and nothing has moved. Among others: motors of different
     /// units, an axis with backlash, a servo that has no signal yet, more motors than a path can have
-    /// ([`MOST_MOTORS`](crate::motion::path::MOST_MOTORS)).
+    /// (8).
     pub fn start_path(&mut self, path: &BlendedPath) -> Result<MoveId, MoveError> {
         let places = path.resolve(&self.book)?;
         let mut motors: Vec<MotorIndex> = Vec::new();

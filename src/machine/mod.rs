@@ -1,12 +1,16 @@
 //! A machine: motors built from a config, moved by moves and programs, with an outcome for each.
 //!
-//! The machine is one coordinator: straight-line code over a [`Fleet`](crate::runtime::Fleet). It plans, tells the motors,
+//! The machine is one coordinator: straight-line code over a fleet of loops. It plans, tells the motors,
 //! and listens to what they say; it never times an edge. Its calls that wait hear the stop event.
 
 mod build;
 mod clear;
 mod driven;
+#[cfg(target_os = "linux")]
+mod header;
 mod host;
+#[cfg(feature = "internals")]
+mod internals;
 mod jogs_and_paths;
 mod loops;
 mod named;
@@ -22,23 +26,30 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::{Config, OnFault};
-use crate::motor::{Command, LatenessSummary, MotorIndex, MoveId, Report};
+use crate::motor::{Command, Report};
 use crate::moves::{
     Action, ClaimState, IfBusy, MoveBook, OpenMove, Order, Ordered, Start, Touched, Waypoint, Which,
 };
 use crate::roster::{Roster, kept_places};
-use crate::runtime::{Heed, Next, Waker};
+use crate::runtime::{Heed, Next};
 use crate::sync::{EventBook, StopEvent};
 use crate::trace::{Recorder, Recording, SignalId, Trace};
 use crate::units::Instant;
+#[cfg(target_os = "linux")]
+use header::Header;
 
 use loops::LoopWatch;
 use stand::Watch;
 
+pub use crate::books::{EventError, PowerError, Triggered};
+pub use crate::hal::{Cause as SystemError, HalError};
+pub use crate::motion::PlanError;
+pub use crate::motion::path::PathError;
+pub use crate::motor::{FaultKind, LatenessSummary, Limit, MotorIndex, MoveId};
 pub use crate::moves::{
     BlendedPath, Cause, Class, EndResult, Held, Jog, MachineState, MotorOutcome, MotorPosition,
     MotorSnapshot, Move, MoveError, MoveOutcome, OVERRIDE, Outcome, Owner, Place, Position,
-    PowerState, Snapshot, Steered, Velocity,
+    PowerState, Refusal, Snapshot, Steered, Velocity,
 };
 pub use crate::programs::{MotorUsage, Preflight, Problem, choose_program, preflight};
 pub use crate::roster::{Difference, Kept, MachineError};
@@ -86,6 +97,9 @@ pub struct Machine {
     /// Motors that have said that their hardware is safe.
     safe: Vec<bool>,
     finish_patience: Duration,
+    /// The header is this machine's, where it has taken that itself. The last to go.
+    #[cfg(target_os = "linux")]
+    header: Option<Header>,
 }
 
 #[cfg_attr(not(feature = "service"), allow(dead_code))]
@@ -154,15 +168,9 @@ impl Machine {
         Some(self.book.motors[index].telemetry.lateness.summary())
     }
 
-    /// Ends a wait of the machine from another thread: what it waits for is looked at again. For a
-    /// coordinator that has more to listen to than its motors.
-    pub fn waker(&self) -> Waker {
-        self.roster.fleet.waker()
-    }
-
     /// From now on `ask` is asked before motors begin to move, with their names: where it says no, their
-    /// move waits, and it is asked again whenever the machine was [woken](Machine::waker), and 50 ms after
-    /// it was asked last. It must not wait itself.
+    /// move waits, and it is asked again whenever the machine was woken, and 50 ms after it was
+    /// asked last. It must not wait itself.
     pub fn ask_before_leaving(
         &mut self,
         ask: impl FnMut(&[&str], Instant) -> bool + Send + 'static,

@@ -18,6 +18,7 @@ use crate::roster::{
     pwm_outputs, same_steps, servo_lateness,
 };
 use crate::trace::TraceBuilder;
+use crate::units::Instant;
 
 /// How long a loop may take to end once its outputs are safe.
 const END_PATIENCE: Duration = Duration::from_secs(1);
@@ -82,6 +83,8 @@ struct Carried {
     count: Option<i64>,
     place: Place,
     uncounted: Option<(u64, u64)>,
+    /// The beginning of its last time line: what it is told now stands behind that in the trace.
+    epoch: Instant,
     /// Its driver has power, and keeps it.
     powered: bool,
     /// The phase that its rotor is in, where its coils are switched one by one.
@@ -117,7 +120,7 @@ impl Machine {
     ///
     /// An axis that is opened anew keeps its power, its count and its place where a step is still the
     /// same step. A servo that is opened anew has no signal until its next move. Motors that are no
-    /// more are left as [`safe`](crate::safe) leaves them.
+    /// more are left as `lockstep safe` leaves them.
     ///
     /// `numbered`: somebody, such as a program under way, knows motors by their numbers in the old
     /// config. Then a config that gives other numbers to motors has to wait, as while something moves.
@@ -128,7 +131,13 @@ impl Machine {
     /// after old ones had been closed, those are opened again; a motor of which that can't be done has
     /// a fault.
     pub fn reload(&mut self, new: Config, numbered: bool) -> Result<Reloaded, ReloadError> {
-        self.reload_shared(&Arc::new(new), numbered)
+        let new = Arc::new(new);
+        #[cfg(target_os = "linux")]
+        self.header_changing(&new);
+        let done = self.reload_shared(&new, numbered);
+        #[cfg(target_os = "linux")]
+        self.header_changed(done.is_ok());
+        done
     }
 
     /// The same with a config that somebody keeps, and gives back when it is not taken.
@@ -286,6 +295,7 @@ impl Machine {
             count: None,
             place: Place::Unknown,
             uncounted: None,
+            epoch: state.epoch,
             powered: false,
             phase: state.telemetry.phase(),
             adopted: false,
@@ -576,6 +586,7 @@ impl Machine {
     /// A motor that was opened anew is where it was.
     fn take_along(&mut self, motor: MotorIndex, carried: &Carried) {
         let state = &mut self.book.motors[motor];
+        state.epoch = carried.epoch;
         if self.book.models[motor].steps.is_none() {
             return;
         }

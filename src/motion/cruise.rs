@@ -26,7 +26,7 @@ const ROUNDS: usize = 6;
 const EDGE: f64 = 1e-12;
 
 impl<S: Solve> Engine<S> {
-    /// See [`Planner::to_rest_ahead`](super::Planner::to_rest_ahead): on at no more than `speed`, or what
+    /// See [`Planner::plan_rest_ahead`](super::Planner::plan_rest_ahead): on at no more than `speed`, or what
     /// it has.
     pub(super) fn rest_ahead(
         &mut self,
@@ -229,7 +229,7 @@ mod tests {
                 assert!(x.velocity <= speed.max(from.velocity.abs()) * (1.0 + 1e-3), "seed {seed}");
                 assert!(x.acceleration <= acceleration * (1.0 + 1e-6), "seed {seed}");
                 assert!(x.jerk <= jerk * (1.0 + 1e-6), "seed {seed}");
-                let free = planner.to_rest(next.state_at(lasts), limits).unwrap();
+                let free = planner.plan_rest(next.state_at(lasts), limits).unwrap();
                 let most = lasts + free.duration() + PATIENCE + 1;
                 assert!(next.duration() <= most, "seed {seed}: {} > {most}", next.duration());
                 cruises += 1;

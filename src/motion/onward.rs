@@ -84,7 +84,7 @@ mod tests {
             let before = super::Limits { speed: limits.speed * dice.size(0.0, 2.0), ..limits };
             let way = before.speed * (before.speed / before.acceleration) * dice.size(-1.0, 1.5);
             let target = dice.sign() * way;
-            let Ok(old) = planner.to_position(State::at_rest(0.0), target, before) else {
+            let Ok(old) = planner.plan_to(State::at_rest(0.0), target, before) else {
                 continue;
             };
             let at = dice.below(old.duration().max(1));

@@ -27,11 +27,11 @@ use super::{LONGEST, Limits, PlanError, State, Trajectory, seconds};
 ///
 /// let mut planner = Planner::new();
 /// let limits = Limits { speed: 50.0, acceleration: 500.0, jerk: 5000.0 };
-/// let there = planner.to_position(State::at_rest(0.0), 100.0, limits)?;
+/// let there = planner.plan_to(State::at_rest(0.0), 100.0, limits)?;
 ///
 /// // Half way it is told to stop.
 /// let moving = there.state_at(there.duration() / 2);
-/// let stop = planner.to_rest(moving, limits)?;
+/// let stop = planner.plan_rest(moving, limits)?;
 /// assert_eq!(stop.start(), moving);
 /// assert!(stop.end() > moving.position && stop.end() < 60.0);
 /// # Ok::<(), lockstep::motion::PlanError>(())
@@ -78,7 +78,7 @@ impl Planner {
     ///
     /// [`PlanError`]: a number that is not finite, a limit that is not above 0, a plan longer than
     /// a hundred days, or no plan that passes the checks.
-    pub fn to_position(
+    pub fn plan_to(
         &mut self,
         from: State,
         target: f64,
@@ -88,7 +88,7 @@ impl Planner {
     }
 
     /// On to rest at `target`, for a motion that may be faster than its limit, which is lower now: it
-    /// comes down to the limit and goes on at that. Where [`to_position`](Planner::to_position) comes
+    /// comes down to the limit and goes on at that. Where [`plan_to`](Planner::plan_to) comes
     /// into the limits as fast as it can, and may turn back for it, this never turns back while the
     /// target is ahead and far enough to stop there. From any other start the two are the same.
     ///
@@ -105,7 +105,7 @@ impl Planner {
     ///
     /// # Errors
     ///
-    /// As [`to_position`](Planner::to_position).
+    /// As [`plan_to`](Planner::plan_to).
     pub fn onward(
         &mut self,
         from: State,
@@ -119,8 +119,8 @@ impl Planner {
     ///
     /// # Errors
     ///
-    /// As [`to_position`](Planner::to_position).
-    pub fn to_rest(&mut self, from: State, limits: Limits) -> Result<Trajectory, PlanError> {
+    /// As [`plan_to`](Planner::plan_to).
+    pub fn plan_rest(&mut self, from: State, limits: Limits) -> Result<Trajectory, PlanError> {
         self.engine().rest(from, limits)
     }
 
@@ -134,20 +134,24 @@ impl Planner {
     /// let limits = Limits { speed: 50.0, acceleration: 500.0, jerk: 5000.0 };
     /// let moving = State { position: 0.1, velocity: 50.0, acceleration: 0.0 };
     /// let mut planner = Planner::new();
-    /// let (rest, ahead) = (planner.to_rest(moving, limits)?, planner.to_rest_ahead(moving, limits)?);
+    /// let (rest, ahead) = (planner.plan_rest(moving, limits)?, planner.plan_rest_ahead(moving, limits)?);
     /// assert_eq!(ahead.end(), rest.end().ceil());
     /// # Ok::<(), lockstep::motion::PlanError>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// As [`to_position`](Planner::to_position).
-    pub fn to_rest_ahead(&mut self, from: State, limits: Limits) -> Result<Trajectory, PlanError> {
+    /// As [`plan_to`](Planner::plan_to).
+    pub fn plan_rest_ahead(
+        &mut self,
+        from: State,
+        limits: Limits,
+    ) -> Result<Trajectory, PlanError> {
         self.engine().rest_ahead(from, 0.0, limits)
     }
 
     /// From a state to a velocity, in the least time, on at that until `lasts` nanoseconds are over, and to
-    /// rest then: at a whole number, by [`to_rest_ahead`](Planner::to_rest_ahead), where `whole` says so. It
+    /// rest then: at a whole number, by [`plan_rest_ahead`](Planner::plan_rest_ahead), where `whole` says so. It
     /// turns round only where it moves the other way at first.
     ///
     /// ```
@@ -162,7 +166,7 @@ impl Planner {
     ///
     /// # Errors
     ///
-    /// As [`to_position`](Planner::to_position).
+    /// As [`plan_to`](Planner::plan_to).
     pub fn cruise(
         &mut self,
         from: State,

@@ -37,7 +37,7 @@ pub struct StepDue {
 /// use lockstep::motion::{Limits, Planner, State, StepTimes};
 ///
 /// let limits = Limits { speed: 1000.0, acceleration: 10_000.0, jerk: 100_000.0 };
-/// let three = Planner::new().to_position(State::at_rest(0.0), 3.0, limits)?;
+/// let three = Planner::new().plan_to(State::at_rest(0.0), 3.0, limits)?;
 /// let mut steps = StepTimes::new(Arc::new(three), 0);
 /// let mut counts = Vec::new();
 /// while let Some(due) = steps.peek() {

@@ -71,7 +71,7 @@ impl Segment {
 /// use lockstep::motion::{Limits, Planner, State};
 ///
 /// let limits = Limits { speed: 50.0, acceleration: 500.0, jerk: 5000.0 };
-/// let there = Planner::new().to_position(State::at_rest(0.0), 10.0, limits)?;
+/// let there = Planner::new().plan_to(State::at_rest(0.0), 10.0, limits)?;
 /// assert_eq!(there.end(), 10.0);
 /// assert_eq!(there.state_at(there.duration()), State::at_rest(10.0));
 /// assert!((there.state_at(there.duration() / 2).position - 5.0).abs() < 1e-6);
@@ -129,8 +129,8 @@ impl Trajectory {
     ///
     /// let limits = Limits { speed: 50.0, acceleration: 500.0, jerk: 5000.0 };
     /// let mut planner = Planner::new();
-    /// let far = planner.to_position(State::at_rest(0.0), 1000.0, limits)?;
-    /// let rest = planner.to_rest(far.state_at(2_000_000_000), limits)?;
+    /// let far = planner.plan_to(State::at_rest(0.0), 1000.0, limits)?;
+    /// let rest = planner.plan_rest(far.state_at(2_000_000_000), limits)?;
     /// let for_two_seconds = far.spliced(2_000_000_000, &rest).unwrap();
     /// assert_eq!(for_two_seconds.end(), rest.end());
     /// assert_eq!(for_two_seconds.duration(), 2_000_000_000 + rest.duration());
@@ -164,7 +164,7 @@ impl Trajectory {
     /// use lockstep::motion::{Limits, Planner, State};
     ///
     /// let limits = Limits { speed: 50.0, acceleration: 500.0, jerk: 5000.0 };
-    /// let there = Planner::new().to_position(State::at_rest(0.0), 10.0, limits)?;
+    /// let there = Planner::new().plan_to(State::at_rest(0.0), 10.0, limits)?;
     /// let rest = there.after(100_000_000);
     /// assert_eq!(rest.start(), there.state_at(100_000_000));
     /// assert_eq!((rest.duration() + 100_000_000, rest.end()), (there.duration(), there.end()));

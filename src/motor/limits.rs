@@ -97,7 +97,7 @@ mod tests {
             let limits = MotorLimits { travel: (-100.0, 100.0), slack: 0.5, motion: MOTION };
             prop_assume!((from - to).abs() > 40.0);
             let plan = |limits| {
-                Planner::new().to_position(State::at_rest(from), to, limits).unwrap()
+                Planner::new().plan_to(State::at_rest(from), to, limits).unwrap()
             };
             prop_assert_eq!(limits.check(&plan(MOTION), true), Ok(()));
             let mut higher = MOTION;

@@ -145,7 +145,9 @@ impl Servo {
         }
         // A signal that was let go is off by now: ready for the next move.
         self.part.arrive(&mut self.out);
-        if !self.part.is_idle() {
+        // One that turns rests as long as its pulse is neutral, also where a move was dropped before it began.
+        let moves = !self.part.is_idle() && !self.s.pulse_of.turns();
+        if moves || self.part.stage() == Stage::Running {
             self.rests_since = now;
         }
         let still = self.stand_still(now)?;
@@ -180,9 +182,12 @@ impl Servo {
 
     /// When the neutral pulse has to be written, for the next pulse that it can be written for. `None`: it is.
     fn neutral_due(&self) -> Option<Instant> {
+        if !self.s.pulse_of.turns() {
+            return None;
+        }
         let neutral = self.s.map.width(0.0);
         match &self.signal {
-            Signal::On { since, tick, width } if self.s.pulse_of.turns() && *width != neutral => {
+            Signal::On { since, tick, width } if *width != neutral => {
                 let pulse_at = since.plus_nanos(tick * self.period);
                 Some(Instant::from_nanos(pulse_at.as_nanos().saturating_sub(self.lead)))
             }
@@ -317,7 +322,9 @@ impl Motor for Servo {
             }
             Command::Halt => {
                 let id = self.part.drop_move();
-                self.rests_since = now;
+                if !self.s.pulse_of.turns() {
+                    self.rests_since = now;
+                }
                 self.halted = Some(self.halted.flatten().or(id));
                 self.tell_halted();
             }

@@ -142,7 +142,9 @@ impl SoftServo {
     }
 
     fn advance(&mut self, now: Instant) -> Result<Wake, HalError> {
-        if !self.part.is_idle() {
+        // One that turns rests as long as its pulse is neutral, also where a move was dropped before it began.
+        let moves = !self.part.is_idle() && !self.s.pulse_of.turns();
+        if moves || self.part.stage() == Stage::Running {
             self.rests_since = now;
         }
         self.fall(now)?;
@@ -297,7 +299,9 @@ impl Motor for SoftServo {
             }
             Command::Halt => {
                 let id = self.drop_move();
-                self.rests_since = now;
+                if !self.s.pulse_of.turns() {
+                    self.rests_since = now;
+                }
                 self.halted = Some(self.halted.flatten().or(id));
                 self.tell_halted();
             }

@@ -422,8 +422,7 @@ impl<O: StepOutput> Stepper<O> {
         if missing == 0 {
             return Ok(None);
         }
-        let way =
-            Planner::new().to_position(State::at_rest(0.0), missing as f64, self.s.limits.motion);
+        let way = Planner::new().plan_to(State::at_rest(0.0), missing as f64, self.s.limits.motion);
         let way = way.map_err(|_| Limit::Backlash)?;
         let duration = way.duration();
         Ok(Some(TakeUp { times: StepTimes::new(Arc::new(way), 0), zero, duration }))

@@ -192,7 +192,7 @@ fn limited(change: impl FnOnce(&mut MotorLimits)) -> (Bench, Motion) {
         motion: crate::motion::Limits { speed: 1e3, acceleration: 1e5, jerk: 1e7 },
     };
     let mut b = bench(16);
-    let plan = crate::motion::Planner::new().to_position(
+    let plan = crate::motion::Planner::new().plan_to(
         crate::motion::State::at_rest(0.0),
         9.0,
         limits.motion,
@@ -308,7 +308,7 @@ fn a_servo_whose_write_fails_is_still_ended() {
     let (mut servo, panel, clock, events) = servo(16);
     let mut motion = motion(1, 0.0, 1);
     // Over 90 degrees in 1 s, however roughly: here it is the writes that matter.
-    let plan = crate::motion::Planner::new().to_position(
+    let plan = crate::motion::Planner::new().plan_to(
         crate::motion::State::at_rest(-45.0),
         45.0,
         crate::motion::Limits { speed: 100.0, acceleration: 1e4, jerk: 1e6 },

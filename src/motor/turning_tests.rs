@@ -214,7 +214,7 @@ fn at_rest_by_a_hold_it_keeps_its_neutral_pulse() {
         bench.run(500_000_000);
         let limits = Limits { speed: 100.0, acceleration: 400.0, jerk: 4000.0 };
         let state = State { position: 0.0, velocity: 60.0, acceleration: 0.0 };
-        let rest = Planner::new().to_rest(state, limits).unwrap();
+        let rest = Planner::new().plan_rest(state, limits).unwrap();
         let at = Instant::from_nanos(510_000_000);
         let gate = Arc::new(Gate::new(at));
         let change = Change::new(1, 1, Arc::new(rest), Then::Hold, gate.clone());

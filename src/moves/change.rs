@@ -180,7 +180,7 @@ impl Active {
         };
         let planned = match aim {
             Aim::Go => means.planner.onward(from, 1.0, limits),
-            Aim::Hold | Aim::Stop => means.planner.to_rest(from, line.limits),
+            Aim::Hold | Aim::Stop => means.planner.plan_rest(from, line.limits),
         };
         let s = planned.map_err(|error| plan_error(&names())(error))?;
         let beyond = s.extremes().max - 1.0;
@@ -224,6 +224,11 @@ impl Active {
             leg.play = (play.heading, at.plus_nanos(play.until));
             leg.before = leg.since.map(|since| (since, leg.part.trajectory.clone()));
             leg.since = Some(at);
+            // One that is held, and has not turned as it was told to: going on will be the turn.
+            let velocity = item.trajectory.start().velocity;
+            if item.course == Aim::Hold && velocity * leg.asked < 0.0 {
+                leg.asked = sign(velocity);
+            }
             leg.part.trajectory = item.trajectory;
             leg.course = item.course;
             leg.change = number;
@@ -232,12 +237,12 @@ impl Active {
                 leg.next = None;
             }
             if let Some(goal) = item.goal {
-                if let Way::Jog(jog) = &goal.way
-                    && jog.velocity != 0.0
-                {
-                    leg.asked = sign(jog.velocity);
-                }
                 leg.part.goal = goal;
+            }
+            if let (Aim::Go, Way::Jog(jog)) = (item.course, &leg.part.goal.way)
+                && jog.velocity != 0.0
+            {
+                leg.asked = sign(jog.velocity);
             }
         }
         if let (Some(line), Some(s)) = (&mut self.line, draft.line) {
@@ -269,16 +274,16 @@ impl Active {
 
 impl Leg {
     fn item(&self, trajectory: Trajectory, goal: Option<Goal>) -> Item {
+        let turns = match &self.next.as_ref().unwrap_or(&self.part.goal).way {
+            Way::Jog(jog) => jog.velocity * self.asked < 0.0,
+            _ => false,
+        };
         let word = match (self.aim, self.course, &self.next) {
             (Aim::Hold, ..) => PlanChange::Hold,
             (Aim::Stop, ..) => PlanChange::Stop,
             // Nothing else turns a jog round.
-            (Aim::Go, _, Some(Goal { way: Way::Jog(jog), .. })) => {
-                match jog.velocity * self.asked {
-                    back if back < 0.0 => PlanChange::Turn,
-                    _ => PlanChange::Renew,
-                }
-            }
+            _ if turns => PlanChange::Turn,
+            (Aim::Go, _, Some(Goal { way: Way::Jog(_), .. })) => PlanChange::Renew,
             (Aim::Go, _, Some(_)) => PlanChange::Retarget,
             (Aim::Go, Aim::Hold, None) => PlanChange::Resume,
             (Aim::Go, _, None) => PlanChange::Override,
@@ -305,7 +310,7 @@ impl Leg {
             return Ok(Some(self.item(self.left(at), None)));
         }
         let from = self.state_at(at);
-        let rest = planner.to_rest(from, model.native_limits(1.0));
+        let rest = planner.plan_rest(from, model.native_limits(1.0));
         let rest = rest.map_err(plan_error(&model.name))?;
         // Farther than its present plan ever goes that way: that one brakes harder already.
         let (left, way) = (self.left(at), from.velocity.signum());

@@ -234,11 +234,18 @@ impl MoveBook {
         if self.models[motor].steps.is_some() {
             state.doubt();
         }
-        let busy = state.busy;
+        let (busy, epoch) = (state.busy, state.epoch);
+        self.mark_fault(motor, epoch);
         self.actions.push_back(Action::Fault(motor, kind.clone()));
         let Some(id) = busy else { return };
         self.excuse(id, motor);
         self.end_part(id, motor, |_| Cause::Fault(kind));
+    }
+
+    /// In the trace it is after the beginning of what it is in.
+    fn mark_fault(&mut self, motor: MotorIndex, epoch: Instant) {
+        let name = self.models[motor].name.clone().into();
+        self.mark(self.now.max(epoch), Mark::Fault(name));
     }
 
     /// A motor of a move does not go on: what that means for the others.
@@ -349,8 +356,12 @@ impl MoveBook {
         self.say(log::Level::Error, format!("{}: {}", self.models[motor].name, FaultKind::Silent));
         self.tell(motor, Command::Halt);
         let state = &mut self.motors[motor];
+        let (new, epoch) = (state.fault.is_none(), state.epoch);
         state.fault.get_or_insert(FaultKind::Silent);
         state.doubt();
+        if new {
+            self.mark_fault(motor, epoch);
+        }
         self.excuse(id, motor);
         self.end_part(id, motor, |_| Cause::NoAnswer);
     }

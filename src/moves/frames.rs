@@ -20,28 +20,29 @@ pub(crate) struct Frames {
     planned: Arc<Trajectory>,
     /// What the table's clock shows at time zero of the trajectory that the motor has: below 0 where it has to wait.
     zero: i64,
+    /// So many frames have been passed. They stay passed, also where being late sets the clock back to before them.
+    passed: usize,
 }
 
 impl Frames {
     pub fn new(table: Vec<(u64, f64)>, planned: Arc<Trajectory>) -> Frames {
-        Frames { table: table.into(), planned, zero: 0 }
+        Frames { table: table.into(), planned, zero: 0, passed: 0 }
     }
 
     /// The next of them: how long after time zero, and where.
     fn next(&self) -> Option<(usize, u64, f64)> {
-        let next =
-            self.table.partition_point(|f| i64::try_from(f.0).unwrap_or(i64::MAX) <= self.zero);
-        // All of it lies ahead before it has begun, also a frame at time zero.
-        let next = if self.zero <= 0 { 0 } else { next };
-        let &(time, place) = self.table.get(next)?;
+        let &(time, place) = self.table.get(self.passed)?;
         let left = i128::from(time) - i128::from(self.zero);
-        Some((next, u64::try_from(left).unwrap_or(0), place))
+        Some((self.passed, u64::try_from(left).unwrap_or(0), place))
     }
 
     /// What is left of them once so long of the present trajectory has gone.
     pub fn after(&self, gone: u64) -> Frames {
         let zero = self.zero.saturating_add(i64::try_from(gone).unwrap_or(i64::MAX));
-        Frames { zero, ..self.clone() }
+        // All of it lies ahead before it has begun, also a frame at time zero.
+        let over = |f: &(u64, f64)| zero > 0 && i64::try_from(f.0).unwrap_or(i64::MAX) <= zero;
+        let passed = self.passed.max(self.table.partition_point(over));
+        Frames { zero, passed, ..self.clone() }
     }
 
     /// How much later all of them have to be for a motor that rests there to be in the next one in time.
@@ -158,5 +159,24 @@ mod tests {
                 prop_assert_eq!(&way, &planned(from, &anew).0);
             }
         }
+    }
+
+    /// Frames that lie closer than it takes to brake: one that has been passed is not gone to again, however late the way
+    /// back to the next has made all of them.
+    #[test]
+    fn what_has_been_passed_stays_passed() {
+        let table: Vec<(u64, f64)> = (1..=30).map(|n| (n * 100_000_000, n as f64 / 2.0)).collect();
+        let frames = planned(0.0, &table).1;
+        let (model, mut planner) = (servo(), Planner::new());
+        let held = frames.after(1_050_000_000);
+        let late = held.late(&mut planner, &model, -40.0).unwrap();
+        assert!(late > 100_000_000, "by more than a frame: {late}");
+        let (way, left) = held.onward(&mut planner, &model, -40.0, late).unwrap();
+        assert_eq!(way.end(), 15.0);
+        // Held once more before it is there: on to the frame that it was on its way to.
+        let again = left.after(10_000_000);
+        let late = again.late(&mut planner, &model, 5.4).unwrap();
+        let (way, _) = again.onward(&mut planner, &model, 5.4, late).unwrap();
+        assert!(way.extremes().min >= 5.4, "it goes back to {}", way.extremes().min);
     }
 }

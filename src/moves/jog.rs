@@ -187,12 +187,12 @@ pub(super) fn plan_jog(
     let outside = |plan: &Trajectory| jog.bounded && !(min..=max).contains(&plan.end());
     let at_rest = |planner: &mut Planner, state: State| {
         let ahead = match model.steps {
-            Some(_) => planner.to_rest_ahead(state, full),
-            None => planner.to_rest(state, full),
+            Some(_) => planner.plan_rest_ahead(state, full),
+            None => planner.plan_rest(state, full),
         };
         match ahead {
             // The whole step lies beyond the end; where it can stop does so by rounding alone.
-            Ok(plan) if outside(&plan) => planner.to_rest(state, full),
+            Ok(plan) if outside(&plan) => planner.plan_rest(state, full),
             ahead => ahead,
         }
         .map_err(&error)
@@ -469,6 +469,8 @@ impl MoveBook {
                 if told {
                     leg.next = Some(goal);
                 } else {
+                    // It begins that way: no plan has gone the other.
+                    leg.asked = if jog.velocity == 0.0 { leg.asked } else { sign(jog.velocity) };
                     leg.part.goal = goal;
                 }
             }

@@ -267,7 +267,7 @@ impl MoveBook {
             return run.plan_anew(&self.models, speed, &mut active.legs);
         }
         let limits = active.line.as_ref().map(|l| l.limits.at_share(share));
-        let s = limits.map(|l| self.planner.to_position(State::at_rest(0.0), 1.0, l));
+        let s = limits.map(|l| self.planner.plan_to(State::at_rest(0.0), 1.0, l));
         if let (Some(Ok(s)), Some(line)) = (s, &mut active.line) {
             line.s = Arc::new(s);
         }
@@ -307,7 +307,7 @@ impl MoveBook {
                 }
                 _ => {
                     let limits = model.native_limits(share);
-                    let planned = self.planner.to_position(from, leg.part.goal.end, limits);
+                    let planned = self.planner.plan_to(from, leg.part.goal.end, limits);
                     planned.map_err(plan::plan_error(&model.name))
                 }
             };

@@ -51,7 +51,6 @@ pub(crate) use blend::BlendRun;
 pub(crate) use claims::{Alive, ClaimState};
 pub use error::MoveError;
 pub(crate) use error::at_least;
-#[cfg(feature = "service")]
 pub use error_codes::Refusal;
 pub(crate) use events::between;
 pub(crate) use jog::plan_jogs;

@@ -89,7 +89,7 @@ impl MotorModel {
     /// How the motor takes up its play, native; `None` where it has none.
     pub fn take_up(&self) -> Option<Trajectory> {
         let steps = Some(self.backlash).filter(|&steps| steps > 0)? as f64;
-        Planner::new().to_position(State::at_rest(0.0), steps, self.native_limits(1.0)).ok()
+        Planner::new().plan_to(State::at_rest(0.0), steps, self.native_limits(1.0)).ok()
     }
 
     /// How long a plan that turns on its way has to rest where it does: the motor takes up its play there;

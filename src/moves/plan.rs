@@ -148,7 +148,7 @@ pub(crate) fn plan_move(
             Start::At(at) if aligned => (at, Trajectory::rest(at), Way::Line),
             Start::At(at) => {
                 let from = crate::motion::State::at_rest(at);
-                let t = planner.to_position(from, end, limits).map_err(plan_error(&model.name))?;
+                let t = planner.plan_to(from, end, limits).map_err(plan_error(&model.name))?;
                 (at, t, Way::Alone)
             }
         };
@@ -171,7 +171,7 @@ fn align(
     let Some(limits) = line_limits(shares) else { return Ok(()) };
     let names: Vec<_> = on_line.map(|p| models[p.motor].name.as_str()).collect();
     let s = planner
-        .to_position(crate::motion::State::at_rest(0.0), 1.0, limits.at_share(speed))
+        .plan_to(crate::motion::State::at_rest(0.0), 1.0, limits.at_share(speed))
         .map_err(plan_error(&names.join(", ")))?;
     for part in planned.parts.iter_mut().filter(|p| p.goal.way == Way::Line) {
         part.trajectory = Arc::new(part.to_goal(&s));
@@ -316,7 +316,7 @@ pub(crate) fn fastest(
     to: f64,
 ) -> Result<Trajectory, MoveError> {
     let (from, limits) = (crate::motion::State::at_rest(from), model.native_limits(1.0));
-    planner.to_position(from, to, limits).map_err(plan_error(&model.name))
+    planner.plan_to(from, to, limits).map_err(plan_error(&model.name))
 }
 
 /// The last look at a plan: every extreme against travel and limits.

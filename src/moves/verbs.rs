@@ -65,7 +65,11 @@ impl MoveBook {
             // One that is on its way to a stop goes on to that.
             let _ = self.hold_move(id);
         }
-        let moves = ids.into_iter().map(|id| (id, self.legs_of(id))).collect();
+        let moves: Vec<_> = ids.into_iter().map(|id| (id, self.legs_of(id))).collect();
+        let kept = programs.iter().filter_map(|p| self.claims.get(p)).flat_map(|c| &c.motors);
+        let moving = moves.iter().flat_map(|(_, motors)| motors);
+        let with: BTreeSet<MotorIndex> = kept.chain(moving).copied().collect();
+        self.hold_waiting(|m| which.has(m) || with.contains(&m));
         Touched { moves, programs, dropped: Vec::new() }
     }
 
@@ -198,13 +202,12 @@ impl MoveBook {
         touched
     }
 
-    /// Stops a program, and all that it moves.
+    /// Stops a program, and all that it moves. A motor that was held before it began stays held: it may have been
+    /// held after this was asked for.
     pub fn stop_program(&mut self, program: &str) -> Touched {
-        let Some((name, claim)) = self.claims.get_key_value(program) else {
+        let Some((name, _)) = self.claims.get_key_value(program) else {
             return Touched::default();
         };
-        // One that has been stopped before may be held again by now.
-        let held = if claim.ending { BTreeSet::new() } else { claim.motors.clone() };
         let name = name.clone();
         if let Some(claim) = self.claims.get_mut(program) {
             claim.ending = true;
@@ -213,9 +216,6 @@ impl MoveBook {
         let ids = self.moves_of(Which::Motors(&[]), std::slice::from_ref(&name));
         let moves = ids.iter().map(|&id| (id, self.legs_of(id))).collect();
         ids.into_iter().for_each(|id| self.come_to_rest(id, Cause::Stopped));
-        held.iter().for_each(|m| {
-            self.holds.remove(m);
-        });
         Touched { moves, programs: vec![name], dropped: Vec::new() }
     }
 

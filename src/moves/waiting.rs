@@ -1,6 +1,7 @@
 //! Moves that have been asked for and have not begun: they wait for their time, or for their motors. First come,
 //! first served, motor by motor.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
@@ -39,6 +40,8 @@ pub(super) struct Waiting {
     from: Option<Instant>,
     /// What has its motors when its time comes is stopped.
     replaces: bool,
+    /// A hold came after it: it does not begin with motors of a program that is held.
+    before_hold: bool,
 }
 
 impl Order {
@@ -125,7 +128,8 @@ impl MoveBook {
         let (id, from) = (self.new_number(), after.map(|after| self.now + after));
         // What was in the way now has been stopped; what is when its time comes will be.
         let replaces = if_busy == IfBusy::Replace && after.is_some();
-        self.waiting.insert(id, Waiting { owner: owner.clone(), order, from, replaces });
+        let owner = owner.clone();
+        self.waiting.insert(id, Waiting { owner, order, from, replaces, before_hold: false });
         Ok(id)
     }
 
@@ -167,24 +171,34 @@ impl MoveBook {
         }
     }
 
-    /// Whether a move of this owner that waits may have these motors now, where those before it wait for `taken`.
-    fn may_have(
-        &self,
-        motors: &[MotorIndex],
-        owner: &Owner,
-        taken: &[(MoveId, MotorIndex)],
-    ) -> bool {
-        let kept = |m| {
-            let other = self.keeper(m).filter(|p| owner.program() != Some(*p));
-            other.is_some_and(|p| !self.is_claim_held(p))
-        };
-        let free = |&m: &MotorIndex| {
+    /// Whether a move that waits may have its motors now, where those before it wait for `taken`.
+    fn may_have(&self, waiting: &Waiting, taken: &[(MoveId, MotorIndex)]) -> bool {
+        let free = |m: MotorIndex| {
             taken.iter().all(|t| t.1 != m)
                 && !self.away.contains(&m)
                 && self.motors[m].busy.is_none()
-                && !kept(m)
+                && self.other_keeper(waiting, m).is_none_or(|p| self.is_claim_held(p))
         };
-        motors.iter().all(free)
+        waiting.motors().all(free) && !self.is_held_back(waiting)
+    }
+
+    fn other_keeper(&self, waiting: &Waiting, motor: MotorIndex) -> Option<&Arc<str>> {
+        self.keeper(motor).filter(|p| waiting.owner.program() != Some(*p))
+    }
+
+    /// Whether it was asked for before a program of its motors was held. Whoever was told that these are held may
+    /// have a hand in the machine; what somebody asks for after that is another matter.
+    fn is_held_back(&self, waiting: &Waiting) -> bool {
+        let held = |m| self.other_keeper(waiting, m).is_some_and(|p| self.is_claim_held(p));
+        waiting.before_hold && waiting.motors().any(held)
+    }
+
+    /// A hold has come that is for these motors, and others that hang together with them.
+    pub(super) fn hold_waiting(&mut self, is_meant: impl Fn(MotorIndex) -> bool) {
+        for waiting in self.waiting.values_mut() {
+            let meant = waiting.motors().any(&is_meant);
+            waiting.before_hold |= meant;
+        }
     }
 
     /// Whether a move that waits could begin now: what it waited for has ended.
@@ -194,11 +208,10 @@ impl MoveBook {
         }
         let mut taken: Vec<(MoveId, MotorIndex)> = Vec::new();
         for (&id, waiting) in self.waiting.iter().filter(|w| w.1.is_due(self.now)) {
-            let motors: Vec<_> = waiting.motors().collect();
-            if self.may_have(&motors, &waiting.owner, &taken) {
+            if self.may_have(waiting, &taken) {
                 return true;
             }
-            taken.extend(motors.into_iter().map(|m| (id, m)));
+            taken.extend(waiting.motors().map(|m| (id, m)));
         }
         false
     }
@@ -226,7 +239,8 @@ impl MoveBook {
             };
             let motors: Vec<_> = waiting.motors().collect();
             if waiting.replaces
-                && !self.may_have(&motors, &waiting.owner, &taken)
+                && !self.is_held_back(waiting)
+                && !self.may_have(waiting, &taken)
                 && let Some(mut own) = self.waiting.remove(&id)
             {
                 // All but itself.
@@ -237,7 +251,7 @@ impl MoveBook {
                 taken.retain(|t| self.waiting.contains_key(&t.0));
             }
             let Some(waiting) = self.waiting.get(&id) else { continue };
-            if !self.may_have(&motors, &waiting.owner, &taken) {
+            if !self.may_have(waiting, &taken) {
                 taken.extend(motors.into_iter().map(|m| (id, m)));
                 continue;
             }

@@ -20,6 +20,12 @@ pub enum MachineError {
     /// The back end as a whole refused.
     #[error("{0}")]
     Backend(HalError),
+    /// Another program drives this header, or that can't be known.
+    #[error("{why}")]
+    Claimed {
+        /// What was found.
+        why: String,
+    },
     /// A driver reports a fault before anything has moved.
     #[error("{motor}: its driver reports a fault on GPIO{gpio}: check its supply and wiring")]
     FaultAtStart {

@@ -3,7 +3,6 @@
 //! A run on hardware writes it beside the config that it accepted, so that `lockstep safe` of any later
 //! release knows what was driven, whatever has become of the config's keys since.
 
-#[cfg(any(feature = "cli", test))]
 use crate::board::PwmOutput;
 use crate::config::{Config, Port, SafeState, Why};
 
@@ -55,11 +54,9 @@ pub fn join(accepted: Vec<SafeOutput>, next: Vec<SafeOutput>) -> Vec<SafeOutput>
     all
 }
 
-#[cfg(feature = "cli")]
 pub use json::{parse, write};
 
 /// The list as a file.
-#[cfg(feature = "cli")]
 mod json {
     use serde::{Deserialize, Serialize};
 
@@ -215,7 +212,6 @@ mod tests {
         assert_eq!(enable(&join(high, free)), SafeState::Level(true));
     }
 
-    #[cfg(feature = "cli")]
     #[test]
     fn what_was_written_is_read() {
         let text = include_str!("../../config/xyz-stage.toml");

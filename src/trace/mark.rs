@@ -66,6 +66,8 @@ pub enum Mark<'t> {
     Set(Cow<'t, str>),
     /// `unknown:x`: nobody knows any more where the axis is.
     Unknown(Cow<'t, str>),
+    /// `fault:x`: the motor has a fault, and is part of its move no more.
+    Fault(Cow<'t, str>),
     /// `release:x`: somebody lets go of the motor by name, at rest.
     Release(Cow<'t, str>),
     /// `enable:x`: somebody switches the axis on by name: it stays on at rest.
@@ -343,6 +345,7 @@ impl<'t> Mark<'t> {
             }
             "set" => return Ok(Mark::Set(rest.into())),
             "unknown" => return Ok(Mark::Unknown(rest.into())),
+            "fault" => return Ok(Mark::Fault(rest.into())),
             "release" => return Ok(Mark::Release(rest.into())),
             "enable" => return Ok(Mark::Enable(rest.into())),
             "input" => return reserved(Reserved::Input),
@@ -404,6 +407,7 @@ impl<'t> Mark<'t> {
             Mark::Ended(id) => Mark::Ended(id),
             Mark::Set(motor) => Mark::Set(own(motor)),
             Mark::Unknown(motor) => Mark::Unknown(own(motor)),
+            Mark::Fault(motor) => Mark::Fault(own(motor)),
             Mark::Release(motor) => Mark::Release(own(motor)),
             Mark::Enable(motor) => Mark::Enable(own(motor)),
             Mark::Reserved(word, text) => Mark::Reserved(word, own(text)),
@@ -433,6 +437,7 @@ impl fmt::Display for Mark<'_> {
             Mark::Ended(id) => write!(f, "{id}:ended"),
             Mark::Set(motor) => write!(f, "set:{motor}"),
             Mark::Unknown(motor) => write!(f, "unknown:{motor}"),
+            Mark::Fault(motor) => write!(f, "fault:{motor}"),
             Mark::Release(motor) => write!(f, "release:{motor}"),
             Mark::Enable(motor) => write!(f, "enable:{motor}"),
             Mark::Reserved(_, text) => f.write_str(text),

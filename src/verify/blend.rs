@@ -170,6 +170,12 @@ impl Blends {
         }
     }
 
+    /// A motor has a fault: what the others do until they are stopped is no path.
+    pub fn fault(&mut self, motor: usize) {
+        let runs = self.runs.iter_mut().filter(|r| r.members.iter().any(|m| m.motor == motor));
+        runs.for_each(|run| (run.alone, run.cut) = (true, true));
+    }
+
     /// A motor has ended its part.
     pub fn end(&mut self, motor: usize) {
         for run in &mut self.runs {
@@ -437,6 +443,31 @@ mod tests {
         // At a corner that is no turn of the motor, either.
         let bound = run(&SQUARE, &[(1.0, 0.0), (1.0, 0.5), (1.0, 0.45), (1.0, 1.0), (0.0, 1.0)]);
         assert_eq!(bound.count, 2, "{bound:?}");
+    }
+
+    /// Between the fault of one motor and the stop of the others there is no path; who stands without a fault takes the
+    /// others off it.
+    #[test]
+    fn a_motor_that_stands_takes_the_others_off_the_path() {
+        let member =
+            |motor| Member { motor, start: (0.0, 0.0), grain: 0.001, late: 0.0, turn: 1.0 };
+        for fault in [true, false] {
+            let mut blends = Blends::default();
+            blends.begin(7, "mm", vec![member(0), member(1)]);
+            blends.corner(7, 0, 0.0, vec![1.0, 1.0]);
+            if fault {
+                blends.fault(0);
+            }
+            (1..=500u16).for_each(|k| {
+                let here = f64::from(k);
+                blends.moved(u64::from(k), &[false, true], |m| if m == 0 { 0.0 } else { here });
+            });
+            blends.stop(7, &[1]);
+            blends.end(1);
+            blends.ended(7, 501);
+            let found = blends.bound().map_or(0, |bound| bound.count);
+            assert_eq!(found > 0, !fault, "a fault: {fault}");
+        }
     }
 
     #[test]

@@ -210,7 +210,7 @@ impl Heading {
         if turned {
             self.spare = self.spare.saturating_sub(1);
             // On in the direction of a jog it can come to rest like any other.
-            self.turns &= self.kind != Some(MoveKind::Jog) || self.is_to_turn();
+            self.turns &= self.kind != Some(MoveKind::Jog) || self.elsewhere || self.is_to_turn();
             (self.before, self.last) = (None, Some(at));
             return;
         }
@@ -237,5 +237,33 @@ impl Heading {
         let kept = self.kept.rule(name, "one way", "yes");
         let still = self.still.rule(name, "still while held", "yes");
         [kept, still].into_iter().filter(|b| b.verdict != super::Verdict::NothingSeen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A jog that was sent elsewhere may turn as often as it is sent: also when a hold and a stop come in between.
+    #[test]
+    fn a_jog_that_was_sent_elsewhere_may_turn_while_it_brakes() {
+        let pace = Pace { speed: 200.0, acceleration: 2000.0, jerk: 40_000.0, late: 0 };
+        for sent in [true, false] {
+            let mut heading = Heading::new(Some(pace));
+            heading.begin(MoveKind::Jog);
+            heading.goes(10_000_000, true);
+            if sent {
+                heading.changed(PlanChange::Retarget, 11_000_000, true);
+            } else {
+                heading.changed(PlanChange::Turn, 11_000_000, true);
+            }
+            heading.goes(60_000_000, false);
+            heading.goes(90_000_000, false);
+            heading.changed(PlanChange::Hold, 95_000_000, true);
+            heading.changed(PlanChange::Stop, 120_000_000, true);
+            heading.goes(140_000_000, true);
+            let broken = heading.finish("x").any(|b| b.count > 0);
+            assert_eq!(broken, !sent, "sent elsewhere: {sent}");
+        }
     }
 }

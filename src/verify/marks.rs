@@ -17,6 +17,8 @@ struct Told {
     corners: Vec<(u64, f64, Vec<f64>)>,
     held: Vec<u64>,
     ended: Vec<u64>,
+    /// Motors that have a fault from now on.
+    faults: Vec<usize>,
     /// Motors whose place a person has told.
     set: Vec<usize>,
 }
@@ -69,6 +71,12 @@ impl Checker {
             self.blends.corner(id, at, blend, places);
         }
         self.wires(at, batch);
+        for motor in told.faults {
+            self.note_moves(at);
+            self.moves.fault(motor, at, &mut self.halted);
+            self.tell_halted();
+            self.blends.fault(motor);
+        }
         for id in told.held {
             for motor in self.moves.motors_of(id) {
                 self.motors[motor].heading_mut().into_iter().for_each(|h| h.held());
@@ -140,6 +148,7 @@ impl Checker {
                     course.lose_place();
                 }
             }
+            Mark::Fault(motor) => told.faults.push(self.index(&motor)?),
             Mark::Release(motor) => {
                 let motor = self.index(&motor)?;
                 self.motors[motor].switched(false);

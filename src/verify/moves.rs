@@ -238,7 +238,7 @@ impl Moves {
         {
             // They move: where they are is known to a step, as with those at rest at a part of one.
             let ends: Vec<_> = group.parts.iter().map(|p| p.end).collect();
-            for part in group.parts.iter_mut().filter(|p| p.end.is_none()) {
+            for part in group.parts.iter_mut().filter(|p| p.end.is_none() && !p.halted) {
                 part.end = Some((at, place(part.motor)));
             }
             self.judge_line(&group, &one, &members, 1.0);
@@ -256,6 +256,15 @@ impl Moves {
         let parts = self.groups.iter_mut().flat_map(|g| &mut g.parts);
         if let Some(part) = { parts }.find(|p| p.motor == motor && p.end.is_none() && !p.halted) {
             part.end = Some((at, place));
+        }
+    }
+
+    /// A motor has a fault: its part is over, wherever it stands.
+    pub fn fault(&mut self, motor: usize, at: u64, halted: &mut Vec<(usize, u64)>) {
+        let parts = self.groups.iter_mut().flat_map(|g| &mut g.parts);
+        if let Some(part) = { parts }.find(|p| p.motor == motor && p.end.is_none() && !p.halted) {
+            part.halted = true;
+            halted.push((motor, at));
         }
     }
 

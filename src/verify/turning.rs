@@ -167,11 +167,12 @@ impl Turning {
         self.widths.look(rose, width <= long, || time(width));
         let off = width.abs_diff(self.neutral);
         let is_neutral = off <= self.late + 1;
-        if !self.moving {
-            // After a halt the pulse that is under way counts as it is.
-            let halted = self.ended.is_some_and(|(end, halted)| {
+        // After a halt the pulse that is under way counts as it is.
+        let halted = !self.moving
+            && self.ended.is_some_and(|(end, halted)| {
                 halted && rose <= end.saturating_add(self.period + self.late)
             });
+        if !self.moving {
             self.off_rest = self.off_rest.max(if halted { 0 } else { off });
             let speed = self.speed_of(width);
             self.at_rest.look(rose, is_neutral || halted, || {
@@ -180,6 +181,10 @@ impl Turning {
         }
         if !is_neutral {
             self.limits.settle();
+        }
+        if halted {
+            // From it on there is no plan that the next could follow.
+            return;
         }
         if self.samples.len() > 2 * WIDEST {
             self.samples.pop_front();

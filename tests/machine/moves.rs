@@ -129,12 +129,10 @@ fn each_step_comes_when_its_plan_says() {
             let zero = begun[n].1;
             let until = begun.get(n + 1).map_or(u64::MAX, |next| next.1);
             let line = line_limits(ways.iter().map(|w| (w.1, w.2))).unwrap();
-            let s = planner.to_position(State::at_rest(0.0), 1.0, line).unwrap();
+            let s = planner.plan_to(State::at_rest(0.0), 1.0, line).unwrap();
             for ((from, way, limits), steps) in ways.iter().zip(&steps) {
                 let plan = match asap {
-                    true => {
-                        planner.to_position(State::at_rest(*from), from + way, *limits).unwrap()
-                    }
+                    true => planner.plan_to(State::at_rest(*from), from + way, *limits).unwrap(),
                     false => s.scaled(*from, *way),
                 };
                 let up = *way > 0.0;

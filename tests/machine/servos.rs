@@ -60,7 +60,7 @@ fn every_pulse_is_where_the_plan_is_when_it_begins() {
         let expected = |at: u64, planner: &mut Planner| {
             let n = begun.iter().rposition(|m| m.1 <= at)?;
             let (from, to) = plans[n];
-            let plan = planner.to_position(State::at_rest(from), to, LIMITS).unwrap();
+            let plan = planner.plan_to(State::at_rest(from), to, LIMITS).unwrap();
             // A width is written a fifth of a period before its pulse: not before the move began.
             let gone = at - begun[n].1;
             Some(plan.state_at(if gone < PERIOD / 5 && n > 0 { 0 } else { gone }).position)

@@ -35,7 +35,7 @@ fn no_error_adds_up() {
     let mut planner = Planner::new();
     let (mut count, mut edges) = (0_i64, 0_u64);
     let mut go = |to: f64, count: &mut i64| {
-        let plan = planner.to_position(State::at_rest(*count as f64), to, limits).unwrap();
+        let plan = planner.plan_to(State::at_rest(*count as f64), to, limits).unwrap();
         let mut steps = StepTimes::new(Arc::new(plan), *count);
         while steps.peek().is_some() {
             steps.advance();

@@ -76,7 +76,7 @@ fn from_rest_it_goes_straight_there_within_the_limits() {
         let limits = dice.limits();
         let from = State::at_rest(dice.between(-100.0, 100.0));
         let to = target(&mut dice, from, limits);
-        let plan = planner.to_position(from, to, limits).unwrap();
+        let plan = planner.plan_to(from, to, limits).unwrap();
         assert_sound(&plan, from, limits);
         assert_eq!(plan.end(), to);
         let x = plan.extremes();
@@ -107,7 +107,7 @@ fn from_rest_it_takes_no_longer_than_it_must() {
     for _ in 0..rounds(50_000) {
         let limits = dice.limits();
         let distance = target(&mut dice, State::default(), limits);
-        let plan = planner.to_position(State::default(), distance, limits).unwrap();
+        let plan = planner.plan_to(State::default(), distance, limits).unwrap();
         let (best, took) = (least_time(distance.abs(), limits), plan.duration() as f64);
         assert!(took >= best * (1.0 - 2e-9) - 1.0, "{took} for {best} ns: {distance} {limits:?}");
         assert!(took <= best * (1.0 + 1e-9) + 16.0, "{took} for {best} ns: {distance} {limits:?}");
@@ -122,7 +122,7 @@ fn from_motion_it_ends_at_the_target_within_the_limits() {
         let limits = dice.limits();
         let from = dice.state(limits);
         let to = target(&mut dice, from, limits);
-        let Some(plan) = unless_too_long(planner.to_position(from, to, limits)) else {
+        let Some(plan) = unless_too_long(planner.plan_to(from, to, limits)) else {
             continue;
         };
         planned += 1;
@@ -140,7 +140,7 @@ fn to_rest_it_comes_to_rest_within_the_limits() {
         let limits = dice.limits();
         let from = dice.state(limits);
         let plan =
-            planner.to_rest(from, limits).unwrap_or_else(|e| panic!("{from:?} {limits:?} {e}"));
+            planner.plan_rest(from, limits).unwrap_or_else(|e| panic!("{from:?} {limits:?} {e}"));
         assert_sound(&plan, from, limits);
         let last = plan.segments().last().map_or(from, |s| s.state_after(s.duration));
         assert_eq!(plan.end(), last.position);
@@ -178,8 +178,8 @@ fn lower_limits_never_make_a_plan_faster() {
         };
         let mut plan = |limits| {
             let plan = match i % 2 {
-                0 => planner.to_rest(from, limits),
-                _ => planner.to_position(from, to, limits),
+                0 => planner.plan_rest(from, limits),
+                _ => planner.plan_to(from, to, limits),
             };
             unless_too_long(plan).map(|plan| plan.duration() as f64)
         };
@@ -204,14 +204,14 @@ fn a_plan_changed_at_any_moment_of_a_plan_goes_on_as_planned() {
         let acceleration = speed / dice.size(-2.5, 0.5);
         let limits = Limits { speed, acceleration, jerk: acceleration / dice.size(-3.0, 0.5) };
         let to = dice.sign() * speed * dice.size(-3.0, 1.0);
-        let plan = planner.to_position(State::at_rest(0.0), to, limits).unwrap();
+        let plan = planner.plan_to(State::at_rest(0.0), to, limits).unwrap();
         let borders = plan.segments().iter().map(|s| s.start);
         let mut moments: Vec<u64> = borders.flat_map(|t| [t, t + 1, t + 2, t + 1000]).collect();
         moments.extend((0..20).map(|_| dice.below(plan.duration())));
         moments.extend([1, 2, 10, 1000].map(|before| plan.duration().saturating_sub(before)));
         for t in moments {
             let from = plan.state_at(t);
-            let again = planner.to_position(from, to, limits).unwrap();
+            let again = planner.plan_to(from, to, limits).unwrap();
             assert_sound(&again, from, limits);
             let left = plan.duration().saturating_sub(t) as f64;
             let now = again.duration() as f64;
@@ -221,7 +221,7 @@ fn a_plan_changed_at_any_moment_of_a_plan_goes_on_as_planned() {
             let (x, whole) = (again.extremes(), plan.extremes());
             let passes = (x.max - whole.max).max(whole.min - x.min);
             assert!(passes <= beyond, "{passes} and {beyond}: at {t} of {plan:?}");
-            let stop = planner.to_rest(from, limits).unwrap();
+            let stop = planner.plan_rest(from, limits).unwrap();
             assert_sound(&stop, from, limits);
             assert!(stop.duration() as f64 <= now + back + 100.0);
         }
@@ -236,15 +236,15 @@ fn tiny_distances_and_single_nanoseconds_have_plans() {
     let soft = Limits { speed: 1e6, acceleration: 1e9, jerk: 1e-3 };
     for limits in [fast, stiff, soft] {
         for distance in [1e-15, 1e-12, 1e-9, 1e-6, 1e-3, 1.0] {
-            let plan = planner.to_position(State::at_rest(0.0), distance, limits).unwrap();
+            let plan = planner.plan_to(State::at_rest(0.0), distance, limits).unwrap();
             assert_sound(&plan, State::at_rest(0.0), limits);
             for (velocity, acceleration) in [(distance, 0.0), (-distance, 0.0), (0.0, distance)] {
                 let from = State { position: 0.0, velocity, acceleration };
-                let stop = planner.to_rest(from, limits).unwrap();
+                let stop = planner.plan_rest(from, limits).unwrap();
                 assert_sound(&stop, from, limits);
-                let plan = planner.to_position(from, distance, limits).unwrap();
+                let plan = planner.plan_to(from, distance, limits).unwrap();
                 assert_sound(&plan, from, limits);
-                let back = planner.to_position(from, 0.0, limits).unwrap();
+                let back = planner.plan_to(from, 0.0, limits).unwrap();
                 assert_sound(&back, from, limits);
             }
         }
@@ -259,7 +259,7 @@ fn a_line_of_motors_keeps_each_motors_limits() {
             .map(|_| (dice.sign() * dice.size(-3.0, 3.0), dice.limits()))
             .collect();
         let line = line_limits(motors.iter().copied()).unwrap();
-        let Some(s) = unless_too_long(planner.to_position(State::at_rest(0.0), 1.0, line)) else {
+        let Some(s) = unless_too_long(planner.plan_to(State::at_rest(0.0), 1.0, line)) else {
             continue;
         };
         for (distance, limits) in motors {
@@ -276,8 +276,8 @@ fn nowhere_to_go_is_rest() {
     let mut planner = Planner::new();
     let limits = Limits { speed: 1.0, acceleration: 1.0, jerk: 1.0 };
     let here = State::at_rest(4.25);
-    assert_eq!(planner.to_position(here, 4.25, limits), Ok(Trajectory::rest(4.25)));
-    assert_eq!(planner.to_rest(here, limits), Ok(Trajectory::rest(4.25)));
+    assert_eq!(planner.plan_to(here, 4.25, limits), Ok(Trajectory::rest(4.25)));
+    assert_eq!(planner.plan_rest(here, limits), Ok(Trajectory::rest(4.25)));
 }
 
 #[test]
@@ -287,8 +287,8 @@ fn plans_are_the_same_to_the_bit_each_time() {
     for _ in 0..rounds(1000) {
         let limits = dice.limits();
         let from = dice.state(limits);
-        let fresh = Planner::new().to_rest(from, limits);
-        assert_eq!(used.to_rest(from, limits), fresh);
+        let fresh = Planner::new().plan_rest(from, limits);
+        assert_eq!(used.plan_rest(from, limits), fresh);
     }
 }
 
@@ -303,26 +303,26 @@ fn wrong_numbers_are_named() {
             ("acceleration", Limits { acceleration: bad, ..good }),
             ("jerk", Limits { jerk: bad, ..good }),
         ] {
-            let text = planner.to_position(here, 1.0, limits).unwrap_err().to_string();
+            let text = planner.plan_to(here, 1.0, limits).unwrap_err().to_string();
             assert_eq!(text, format!("the {limit} limit is {bad}: it must be above 0 and finite"));
-            assert!(planner.to_rest(here, limits).is_err());
+            assert!(planner.plan_rest(here, limits).is_err());
         }
     }
     for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-        let error = planner.to_position(here, bad, good).unwrap_err();
+        let error = planner.plan_to(here, bad, good).unwrap_err();
         assert!(error.to_string().starts_with("the target is "), "{error}");
         for (what, from) in [
             ("start position", State { position: bad, ..here }),
             ("start velocity", State { velocity: bad, ..here }),
             ("start acceleration", State { acceleration: bad, ..here }),
         ] {
-            let error = planner.to_rest(from, good).unwrap_err();
+            let error = planner.plan_rest(from, good).unwrap_err();
             assert!(error.to_string().starts_with(&format!("the {what} is ")), "{error}");
         }
     }
-    let far = planner.to_position(here, 1e9, good).unwrap_err();
+    let far = planner.plan_to(here, 1e9, good).unwrap_err();
     assert!(matches!(far, PlanError::TooLong { seconds } if seconds > 9e8), "{far}");
-    let farther = planner.to_position(State::at_rest(-1e308), 1e308, good);
+    let farther = planner.plan_to(State::at_rest(-1e308), 1e308, good);
     assert!(matches!(farther, Err(PlanError::NotFinite { .. })));
 }
 
@@ -344,9 +344,9 @@ fn no_size_of_numbers_panics_or_gives_an_unsound_plan() {
         let to = dice.sign() * dice.size(-300.0, 300.0);
         let at_rest = State::at_rest(from.position);
         for (from, plan) in [
-            (from, planner.to_rest(from, limits)),
-            (from, planner.to_position(from, to, limits)),
-            (at_rest, planner.to_position(at_rest, to, limits)),
+            (from, planner.plan_rest(from, limits)),
+            (from, planner.plan_to(from, to, limits)),
+            (at_rest, planner.plan_to(at_rest, to, limits)),
         ] {
             if let Ok(plan) = plan {
                 assert_sound(&plan, from, limits);

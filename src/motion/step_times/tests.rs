@@ -110,7 +110,7 @@ fn steps_between_whole_steps_agree_with_halving() {
         let limits = stepper(&mut dice);
         let from = dice.below(4000) as i64 - 2000;
         let to = from + dice.below(600) as i64 - 300;
-        let plan = planner.to_position(State::at_rest(from as f64), to as f64, limits).unwrap();
+        let plan = planner.plan_to(State::at_rest(from as f64), to as f64, limits).unwrap();
         let found = all(plan.clone(), from);
         assert_eq!(found.last().map_or(from, |s| s.count), to);
         assert_eq!(found.len() as u64, from.abs_diff(to), "no step back");
@@ -137,7 +137,7 @@ fn reversals_agree_with_halving_and_keep_half_a_step_apart() {
             acceleration: limits.acceleration.max(limits.speed * limits.speed / 1000.0),
             ..limits
         };
-        let plan = planner.to_position(from, to, limits).unwrap();
+        let plan = planner.plan_to(from, to, limits).unwrap();
         let extremes = plan.extremes();
         if extremes.max - extremes.min > 5000.0 {
             continue;
@@ -166,7 +166,7 @@ fn no_step_is_early_and_none_is_a_nanosecond_late() {
     for _ in 0..rounds(300) {
         let limits = stepper(&mut dice);
         let to = dice.below(1000) as f64;
-        let plan = planner.to_position(State::at_rest(0.0), to, limits).unwrap();
+        let plan = planner.plan_to(State::at_rest(0.0), to, limits).unwrap();
         for step in all(plan.clone(), 0) {
             let threshold = step.count as f64 - 0.25;
             let bits = 4.0 * f64::EPSILON * (1.0 + threshold);
@@ -179,7 +179,7 @@ fn no_step_is_early_and_none_is_a_nanosecond_late() {
 #[test]
 fn steps_that_are_lacking_come_at_once() {
     let limits = Limits { speed: 100.0, acceleration: 1000.0, jerk: 10_000.0 };
-    let plan = Planner::new().to_position(State::at_rest(3.0), 5.0, limits).unwrap();
+    let plan = Planner::new().plan_to(State::at_rest(3.0), 5.0, limits).unwrap();
     for (count, first) in [(0, [1, 2, 3]), (6, [5, 4, 3])] {
         let due = all(plan.clone(), count);
         let overdue: Vec<_> = due.iter().take_while(|s| s.at == 0).map(|s| s.count).collect();
@@ -199,7 +199,7 @@ fn steps_that_are_lacking_come_at_once() {
 #[test]
 fn a_step_that_only_the_end_brings_is_due_at_the_end() {
     let limits = Limits { speed: 100.0, acceleration: 1000.0, jerk: 10_000.0 };
-    let plan = Planner::new().to_position(State::at_rest(0.0), 2.5, limits).unwrap();
+    let plan = Planner::new().plan_to(State::at_rest(0.0), 2.5, limits).unwrap();
     let whole = plan.scaled_to(0.0, 1.0, 3.0);
     let due = all(whole.clone(), 0);
     assert_eq!(due.last(), Some(&StepDue { at: whole.duration(), up: true, count: 3 }));
@@ -210,8 +210,8 @@ fn rest_and_rest_again_within_a_step_emit_nothing() {
     assert_eq!(all(Trajectory::rest(0.7), 0), []);
     assert_eq!(all(Trajectory::rest(0.7), 1), []);
     let limits = Limits { speed: 10.0, acceleration: 100.0, jerk: 1000.0 };
-    let there = Planner::new().to_position(State::at_rest(0.0), 0.7, limits).unwrap();
-    let back = Planner::new().to_position(State::at_rest(0.7), -0.7, limits).unwrap();
+    let there = Planner::new().plan_to(State::at_rest(0.0), 0.7, limits).unwrap();
+    let back = Planner::new().plan_to(State::at_rest(0.7), -0.7, limits).unwrap();
     assert_eq!(all(Trajectory::chain(&[there, back]).unwrap(), 0), []);
 }
 
@@ -223,7 +223,7 @@ fn a_chain_with_dwells_agrees_with_halving() {
         let mut place = 0.0;
         for _ in 0..6 {
             let to = dice.between(-80.0, 80.0).round();
-            parts.push(planner.to_position(State::at_rest(place), to, stepper(&mut dice)).unwrap());
+            parts.push(planner.plan_to(State::at_rest(place), to, stepper(&mut dice)).unwrap());
             parts.push(Trajectory::dwell(to, dice.below(1_000_000)));
             place = to;
         }
@@ -237,7 +237,7 @@ fn a_chain_with_dwells_agrees_with_halving() {
 fn long_and_slow_motions_stay_exact() {
     // One step in a quarter of an hour, for some days; then a hundred million steps away.
     let limits = Limits { speed: 1e-3, acceleration: 1e-5, jerk: 1e-7 };
-    let plan = Planner::new().to_position(State::at_rest(0.0), 500.0, limits).unwrap();
+    let plan = Planner::new().plan_to(State::at_rest(0.0), 500.0, limits).unwrap();
     assert_eq!(compare(&plan, 0), 500);
     let far = plan.scaled_to(1e8, -1.0, 1e8 - 500.0);
     assert_eq!(compare(&far, 100_000_000), 500);

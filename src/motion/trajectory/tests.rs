@@ -5,7 +5,7 @@ use super::*;
 const LIMITS: Limits = Limits { speed: 50.0, acceleration: 500.0, jerk: 5000.0 };
 
 fn plan(from: f64, to: f64) -> Trajectory {
-    Planner::new().to_position(State::at_rest(from), to, LIMITS).unwrap()
+    Planner::new().plan_to(State::at_rest(from), to, LIMITS).unwrap()
 }
 
 /// Neighbouring segments agree, durations are above 0, times have no gap.
@@ -81,7 +81,7 @@ fn a_chain_needs_rest_where_the_last_part_ended() {
     assert_eq!(Trajectory::chain(&[]), None);
     assert_eq!(Trajectory::chain(&[a.clone(), plan(3.0 + 1e-9, 1.0)]), None);
     let moving = State { velocity: 1.0, ..State::at_rest(3.0) };
-    let stop = Planner::new().to_rest(moving, LIMITS).unwrap();
+    let stop = Planner::new().plan_rest(moving, LIMITS).unwrap();
     assert_eq!(Trajectory::chain(&[a, stop.clone()]), None);
     assert!(Trajectory::chain(&[stop]).is_some(), "the first part may begin in motion");
     let long = Trajectory::dwell(0.0, u64::MAX);
@@ -94,7 +94,7 @@ fn extremes_are_those_that_sampling_finds() {
     for _ in 0..300 {
         let from = dice.state(LIMITS);
         let to = from.position + dice.between(-20.0, 20.0);
-        let plan = planner.to_position(from, to, LIMITS).unwrap();
+        let plan = planner.plan_to(from, to, LIMITS).unwrap();
         let x = plan.extremes();
         let (mut min, mut max, mut v, mut a) = (f64::MAX, f64::MIN, 0.0_f64, 0.0_f64);
         for i in 0..=2000 {
@@ -120,7 +120,7 @@ fn stretched_is_the_same_path_in_a_longer_time() {
         let limits = dice.limits();
         let from = dice.between(-10.0, 10.0);
         let to = from + dice.sign() * dice.size(-3.0, 2.0).min(100.0 * limits.speed);
-        let plan = planner.to_position(State::at_rest(from), to, limits).unwrap();
+        let plan = planner.plan_to(State::at_rest(from), to, limits).unwrap();
         let wanted = plan.duration() + 1 + (plan.duration() as f64 * dice.size(-9.0, 1.0)) as u64;
         let longer = plan.stretched(wanted).unwrap();
         assert_eq!((longer.duration(), longer.end()), (wanted, to));
@@ -168,7 +168,7 @@ fn what_cannot_be_stretched_is_not() {
     assert_eq!(there.stretched(u64::MAX), None, "longer than a hundred days");
     assert_eq!(Trajectory::rest(1.0).stretched(5), None, "nothing to stretch");
     let moving = State { velocity: 1.0, ..State::at_rest(3.0) };
-    let stop = Planner::new().to_rest(moving, LIMITS).unwrap();
+    let stop = Planner::new().plan_rest(moving, LIMITS).unwrap();
     assert_eq!(stop.stretched(stop.duration() * 2), None, "from a moving start");
 }
 
@@ -180,12 +180,11 @@ fn spliced_is_first_the_one_and_then_the_other() {
         let dice = &mut Dice(seed);
         let limits = dice.limits();
         let way = limits.speed * dice.size(-2.0, 1.0);
-        let Ok(far) = planner.to_position(State::at_rest(3.0), 3.0 + dice.sign() * way, limits)
-        else {
+        let Ok(far) = planner.plan_to(State::at_rest(3.0), 3.0 + dice.sign() * way, limits) else {
             continue;
         };
         let at = (far.duration() as f64 * dice.between(0.0, 1.1)) as u64;
-        let Ok(rest) = planner.to_rest(far.state_at(at), limits) else { continue };
+        let Ok(rest) = planner.plan_rest(far.state_at(at), limits) else { continue };
         let both = far.spliced(at, &rest).unwrap();
         assert_joined(&both);
         assert_eq!((both.duration(), both.end()), (at + rest.duration(), rest.end()));

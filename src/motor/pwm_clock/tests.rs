@@ -305,7 +305,7 @@ impl Bench {
 
     fn to(&mut self, target: f64, limits: Limits) -> Arc<Trajectory> {
         let from = MotionState::at_rest(self.motor.count as f64);
-        let plan = Arc::new(Planner::new().to_position(from, target, limits).unwrap());
+        let plan = Arc::new(Planner::new().plan_to(from, target, limits).unwrap());
         self.arm(plan.clone());
         plan
     }
@@ -499,7 +499,7 @@ proptest! {
         let from = b.now + 10_000_000;
         let state = plan.state_at(from - 5_000_000);
         prop_assert!(from - 5_000_000 < plan.duration());
-        let rest = Arc::new(Planner::new().to_rest(state, LIMITS).unwrap());
+        let rest = Arc::new(Planner::new().plan_rest(state, LIMITS).unwrap());
         let gate = Arc::new(Gate::new(at(from)));
         let then = if hold { Then::Hold } else { Then::End };
         let change = Change::new(1, b.moves, rest.clone(), then, gate.clone());
@@ -734,7 +734,7 @@ mod rate {
         fn it_follows_the_rate(limits in limits(), far in 100.0f64..2_000.0, down: bool) {
             let mut b = bench(limits);
             let target = if down { -far.round() } else { far.round() };
-            let plan = Planner::new().to_position(MotionState::at_rest(0.0), target, limits).unwrap();
+            let plan = Planner::new().plan_to(MotionState::at_rest(0.0), target, limits).unwrap();
             b.arm(plan.clone());
             b.run(u64::MAX);
             let rises = b.rises();
@@ -754,7 +754,7 @@ mod rate {
         #[test]
         fn its_end_cuts_no_pulse(when in 0u64..3_000_000_000, how in 0u8..3) {
             let mut b = bench(LIMITS);
-            let plan = Planner::new().to_position(MotionState::at_rest(0.0), 1_000.0, LIMITS).unwrap();
+            let plan = Planner::new().plan_to(MotionState::at_rest(0.0), 1_000.0, LIMITS).unwrap();
             b.arm(plan);
             b.run(when);
             b.clock.set(at(b.now));
@@ -784,7 +784,7 @@ mod rate {
     fn slow_rates_are_stepped_one_by_one() {
         let slow = Limits { speed: 0.2, acceleration: 10.0, jerk: 1000.0 };
         let mut b = bench(slow);
-        let plan = Planner::new().to_position(MotionState::at_rest(0.0), 4.0, slow).unwrap();
+        let plan = Planner::new().plan_to(MotionState::at_rest(0.0), 4.0, slow).unwrap();
         b.arm(plan);
         b.run(u64::MAX);
         assert_eq!(b.rises().len(), 4);

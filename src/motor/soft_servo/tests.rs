@@ -69,7 +69,7 @@ impl Bench {
     /// A move that starts at `epoch`, from `from` to `to` degrees.
     fn arm(&mut self, id: u64, from: f64, to: f64, epoch: u64) -> Arc<Trajectory> {
         let limits = Limits { speed: 200.0, acceleration: 2000.0, jerk: 20_000.0 };
-        let plan = Planner::new().to_position(State::at_rest(from), to, limits).unwrap();
+        let plan = Planner::new().plan_to(State::at_rest(from), to, limits).unwrap();
         let trajectory = Arc::new(plan);
         let (barrier, fixed) = (StepBarrier::new(1), Arc::new(Epoch::default()));
         fixed.set(Instant::from_nanos(epoch));

@@ -241,6 +241,25 @@ fn a_reload_after_which_a_motor_counts_anew_is_in_the_trace() {
     assert_eq!(Some(x.count_at(story.end)), story.counted[0].1);
 }
 
+/// The same where the epoch of a move that was dropped is still to come.
+#[test]
+fn a_motor_that_is_opened_anew_before_the_epoch_of_a_dropped_move_counts_anew_after_it() {
+    let kind = &KINDS[0];
+    let (_, story) = serve(kind.config.clone(), None, |bench| {
+        let me = bench.connect();
+        ok(bench, me, r#""do":"move","to":{"x":"8mm"},"wait":true"#);
+        bench.file.write(kind.others[2].clone());
+        ok(bench, me, r#""do":"jog","speed":{"x":"-5mm/s"},"for":"200ms""#);
+        bench.desk.machine.inject_fault("x", Duration::from_micros(200)).unwrap();
+        assert_eq!(ok(bench, me, r#""do":"reload""#).what["changed"][0], "x");
+        ok(bench, me, r#""do":"clear""#);
+        ok(bench, me, r#""do":"jog","speed":{"x":"-5mm/s"},"for":"200ms""#);
+        bench.run_for(1000);
+    });
+    assert!(story.moves()[1].was_dropped());
+    assert_eq!(story.findings(&story.config), "");
+}
+
 /// The epoch of a move that is dropped before it stands in the trace; a place that is said meanwhile comes after it.
 #[test]
 fn a_place_that_is_said_before_the_epoch_of_a_dropped_move_holds_after_it() {
@@ -375,6 +394,67 @@ fn a_held_program_lends_its_motors_to_no_other_program() {
         assert_eq!(other.code(), "busy");
         ok(bench, me, r#""do":"move","to":{"y":"4mm"}"#);
     });
+}
+
+/// Who was told that it is held may reach in: nothing that was asked for before moves it then.
+#[test]
+fn a_delayed_move_does_not_begin_with_a_motor_of_a_program_that_was_held_meanwhile() {
+    for way in ["queue", "replace"] {
+        let (_, story) = serve(KINDS[0].config.clone(), None, |bench| {
+            let me = bench.connect();
+            // It is asked for before the program is.
+            let delayed = format!(
+                r#""do":"move","to":{{"x":"6mm"}},"if-busy":"{way}","after":"600ms","wait":false"#
+            );
+            ok(bench, me, &delayed);
+            ok(bench, me, r#""do":"program-run","program":"turns""#);
+            bench.run_for(100);
+            let held = ok(bench, me, r#""do":"hold","motors":["x"]"#);
+            bench.run_for(2000);
+            let now = ok(bench, me, r#""do":"status""#);
+            let (held, now) = (&held.what["motors"]["x"], &now.what["motors"]["x"]);
+            assert_eq!(held["steps"], now["steps"], "{way}");
+            // It is meant for after that, unlike what was asked for before.
+            ok(bench, me, r#""do":"program-stop""#);
+            bench.run_for(2000);
+            let end = ok(bench, me, r#""do":"status""#);
+            assert_eq!(end.what["motors"]["x"]["position"], 6.0, "{way}");
+        });
+        assert_eq!(story.findings(&story.config), "", "{way}");
+    }
+}
+
+/// The stop waits behind another request of its client's, and the hold does not.
+#[test]
+fn a_program_that_is_stopped_leaves_its_motors_held_where_they_were_before_it_began() {
+    serve(KINDS[0].config.clone(), None, |bench| {
+        let me = bench.connect();
+        ok(bench, me, r#""do":"hold","motors":["x"]"#);
+        ok(bench, me, r#""do":"program-run","program":"turns""#);
+        bench.run_for(100);
+        ok(bench, me, r#""do":"program-stop","program":"turns""#);
+        let moves = ok(bench, me, r#""do":"move","to":{"x":"9mm"}"#);
+        assert_eq!(moves.what["state"], "held");
+    });
+}
+
+/// It was told to turn and held before it had: going on is the turn.
+#[test]
+fn a_jog_that_is_held_before_it_has_turned_turns_when_it_is_resumed() {
+    let (_, story) = serve(KINDS[0].config.clone(), None, |bench| {
+        let me = bench.connect();
+        ok(bench, me, r#""do":"move","to":{"x":"8mm"},"wait":true"#);
+        ok(bench, me, r#""do":"jog","speed":{"x":"-16mm/s"},"for":"400ms""#);
+        bench.run_for(200);
+        ok(bench, me, r#""do":"jog","speed":{"x":"12mm/s"},"for":"400ms""#);
+        bench.run_for(12);
+        let hold = bench.send(me, r#""do":"hold","motors":["x"]"#);
+        bench.run_for(15);
+        ok(bench, me, r#""do":"resume","motors":["x"]"#);
+        bench.answer(me, hold);
+        bench.run_for(1000);
+    });
+    assert_eq!(story.findings(&story.config), "");
 }
 
 /// A jog begins also under a hold, since somebody keeps asking for it; one that waits was asked for before.

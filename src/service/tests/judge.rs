@@ -88,7 +88,9 @@ impl Promises {
             assert_eq!(moves.iter().find(of).map(|m| m.at), None, "{owner} is held");
         }
         for jog in &self.jogs {
-            let Some(place) = moves.iter().position(|m| m.number == jog.number) else { continue };
+            // One that was sent elsewhere is a jog no more, and goes there.
+            let meant = |m: &Begun| m.number == jog.number && m.is_jog;
+            let Some(place) = moves.iter().position(meant) else { continue };
             for motor in &moves[place].motors {
                 let next = moves[place + 1..].iter().find(|m| m.motors.contains(motor));
                 let until = next.map_or(Instant::FAR, |m| m.at);
@@ -126,7 +128,12 @@ impl Promises {
                 let now = of.iter().rev().find(|m| m.at <= stop.from);
                 if now.is_some_and(|m| m.number < stop.first_new) {
                     let moved = course.steps(stop.from, next).next();
-                    assert_eq!(moved, None, "{motor} after its stop at {}", stop.from);
+                    let why = &self.orders[stop.place];
+                    assert_eq!(
+                        moved, None,
+                        "{motor} after its stop by {why} at {}: {now:?}",
+                        stop.from
+                    );
                 }
             }
         }

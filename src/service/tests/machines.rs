@@ -110,6 +110,21 @@ steps = [
 ]
 "#;
 
+const WHEELS: &str = r#"
+[program.drive]
+steps = [
+  { spin = { left = "60%", right = "60%" }, for = "120ms" },
+  { move = { x = "8mm" } },
+  { spin = { left = "-100%" }, for = "90ms" },
+]
+
+[program.round]
+steps = [ { repeat = "forever", steps = [
+  { together = [ [ { spin = { left = "30%" }, for = "80ms" } ], [ { move = { y = "6mm" } }, { move = { y = "0.5mm" } } ] ] },
+  { spin = { left = "-50%", right = "20%" }, for = "60ms" },
+] } ]
+"#;
+
 const X: (u8, u8, u8) = (17, 27, 22);
 const Y: (u8, u8, u8) = (23, 24, 25);
 const Z: (u8, u8, u8) = (5, 6, 16);
@@ -148,7 +163,14 @@ fn texts() -> Vec<String> {
         servo("pan", 12, "startup = \"last\"\n"),
         programs(xy.0, ["dial", "-3deg", "5deg"], Some("pan")),
     );
-    vec![two, format!("{start}{z}"), many, power, dial]
+    // Two that turn continuously, on hardware PWM and on a loop's own pulses.
+    let wheel = "continuous = true\nmax-acceleration = \"2000%/s\"\nmax-jerk = \"40000%/s^2\"\n";
+    let rover = format!(
+        "{x}{y}[servo.left]\npwm = {{ gpio = 12 }}\n{wheel}on-lost-lease = \"hold\"\n\
+         [servo.right]\nsoft-pwm = {{ gpio = 20 }}\nreverse = true\n{wheel}{}{WHEELS}",
+        programs(xy.0, xy.1, None),
+    );
+    vec![two, format!("{start}{z}"), many, power, dial, rover]
 }
 
 /// The config file of one of the machines.
@@ -189,6 +211,8 @@ fn rest(config: &Config) -> Duration {
         let limits = &motor.limits;
         let brake = limits.speed / limits.acceleration + 2.0 * limits.acceleration / limits.jerk;
         let first = match motor.axis() {
+            // Its first pulse moves it by no more than its plan does; the pulse that is out has its time.
+            None if motor.is_continuous() => 0.04,
             None => (motor.travel.max - motor.travel.min) / limits.speed,
             Some(_) => 0.25,
         };

@@ -45,6 +45,9 @@ impl Watched<'_, '_> {
 
     fn target(&self, dice: &mut Dice, motor: &str) -> String {
         let Some(config) = self.bench.desk.config.motor(motor) else { return "1mm".to_owned() };
+        if config.is_continuous() {
+            return "5deg".to_owned();
+        }
         let (min, max) = (config.travel.min, config.travel.max);
         let target = match dice.below(30) {
             0 => max + 1.0,
@@ -262,7 +265,12 @@ impl Watched<'_, '_> {
     }
 
     fn ask_to_move(&mut self, dice: &mut Dice, client: ClientId) {
-        let motors = self.some(dice);
+        let mut motors = self.some(dice);
+        // Those that turn continuously are refused, and with them all that is asked for in one go.
+        let turns = |m: &String| self.bench.desk.config.motor(m).is_some_and(|m| m.is_continuous());
+        if !motors.iter().all(turns) && dice.chance(90) {
+            motors.retain(|m| !turns(m));
+        }
         let mut text = format!(r#""do":"move","to":{}"#, self.targets(dice, &motors));
         let busy = *dice.pick(&["", "refuse", "queue", "queue", "replace"]);
         if !busy.is_empty() {
@@ -301,7 +309,10 @@ impl Watched<'_, '_> {
         let speed = |dice: &mut Dice, motor: &String| {
             let most = self.bench.desk.config.motor(motor).map_or(10.0, |m| m.limits.speed);
             let speed = dice.between(-1.02, 1.02) * most;
-            format!("\"{motor}\":\"{speed:.3}{}/s\"", self.unit(motor))
+            match self.bench.desk.config.motor(motor).is_some_and(|m| m.is_continuous()) {
+                true => format!("\"{motor}\":\"{speed:.1}%\""),
+                false => format!("\"{motor}\":\"{speed:.3}{}/s\"", self.unit(motor)),
+            }
         };
         let speeds: Vec<_> = motors.iter().map(|m| speed(dice, m)).collect();
         let lasts = 10 + dice.below(200);
@@ -319,6 +330,8 @@ impl Watched<'_, '_> {
         let mut text = format!(r#""do":"override","speed":"{percent:.1}%""#);
         if dice.chance(40) {
             text += &format!(r#","move":{}"#, self.number(dice));
+        } else if dice.chance(30) {
+            text += *dice.pick(&[r#","class":"jog""#, r#","class":"feed""#]);
         }
         self.ask(client, &text, Deed::Nothing, Due::AtOnce);
     }

@@ -2,7 +2,7 @@
 
 use crate::config::{AtStart, Config, Drive, MotorConfig};
 use crate::machine::Machine;
-use crate::trace::{Mark, Recording, Value};
+use crate::trace::{Mark, MoveKind, PlanChange, Recording, Value};
 use crate::units::Instant;
 use crate::verify::{Options, verify};
 
@@ -15,6 +15,8 @@ pub struct Begun {
     pub owner: String,
     /// When it was over; `None`: it is not.
     pub over: Option<Instant>,
+    /// It is a jog, and none of its motors was sent elsewhere.
+    pub is_jog: bool,
 }
 
 impl Begun {
@@ -105,13 +107,19 @@ impl Story {
         for (at, value) in self.recording.records(signal) {
             let Value::Text(text) = value else { panic!("{value:?} is no mark") };
             match Mark::parse(&text).unwrap() {
-                Mark::Begins { id, motors, owner, .. } => all.push(Begun {
+                Mark::Begins { id, kind, motors, owner } => all.push(Begun {
                     at,
                     number: id,
                     motors: motors.names().map(str::to_owned).collect(),
                     owner: owner.map(|o| o.to_string()).unwrap_or_default(),
                     over: None,
+                    is_jog: kind == MoveKind::Jog,
                 }),
+                Mark::Changed { id, change: PlanChange::Retarget, .. } => {
+                    if let Some(begun) = all.iter_mut().rev().find(|b| b.number == id) {
+                        begun.is_jog = false;
+                    }
+                }
                 Mark::Ended(id) => {
                     if let Some(begun) = all.iter_mut().rev().find(|b| b.number == id) {
                         begun.over = Some(at);

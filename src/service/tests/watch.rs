@@ -301,20 +301,21 @@ impl<'b, 'c> Watched<'b, 'c> {
         }
     }
 
+    fn may_be_moved(&mut self, motors: &[String], before: &View) {
+        self.let_go(Some(motors), false);
+        // A held program lets its motors be moved meanwhile.
+        let lent: Vec<_> = motors.iter().filter(|m| before.keeper(m).is_some()).cloned().collect();
+        self.let_go(Some(&lent), true);
+    }
+
     /// What may move motors from now on.
     fn grants(&mut self, deed: &Deed, before: &View) {
         let now = self.now();
         match deed {
-            Deed::Moves(motors) => {
-                self.let_go(Some(motors), false);
-                // A held program lets its motors be moved meanwhile.
-                let lent: Vec<_> =
-                    motors.iter().filter(|m| before.keeper(m).is_some()).cloned().collect();
-                self.let_go(Some(&lent), true);
-            }
+            Deed::Moves(motors) => self.may_be_moved(motors, before),
+            Deed::MovesAny => self.may_be_moved(&before.names, before),
             // A jog begins also under a hold.
             Deed::Jog { motors, .. } => self.let_go(Some(motors), true),
-            Deed::MovesAny => self.let_go(None, false),
             Deed::Clear => self.let_go(None, true),
             Deed::Run(program) => {
                 let config = self.bench.desk.config.clone();
@@ -342,9 +343,17 @@ impl<'b, 'c> Watched<'b, 'c> {
             Deed::Set(motors) => {
                 let place = self.orders.len();
                 self.disturbed.extend(motors.iter().map(|motor| (motor.clone(), place)));
+                self.count_anew(motors);
             }
             Deed::Hold(_) | Deed::Nothing => {}
         }
+    }
+
+    /// At one instant a motor has two counts: what was told of these just now was the earlier one.
+    fn count_anew(&mut self, motors: &[String]) {
+        let now = self.now();
+        let told = self.told.iter_mut().filter(|t| t.at == now && motors.contains(&t.motor));
+        told.for_each(|t| t.from = t.from.min(t.at));
     }
 
     fn end_held(&mut self, programs: &BTreeSet<String>, now: Instant) {
@@ -402,7 +411,9 @@ impl<'b, 'c> Watched<'b, 'c> {
         let still = self.still.iter_mut().filter(|s| s.place == place).map(|s| &mut s.from);
         let stopped = self.stopped.iter_mut().filter(|s| s.place == place).map(|s| &mut s.from);
         let held = self.held.iter_mut().filter(|h| h.place == place).map(|h| &mut h.from);
-        still.chain(stopped).chain(held).for_each(|from| *from = at);
+        // Not those of a lost lease, which were no request.
+        let open = still.chain(stopped).chain(held).filter(|from| **from == Instant::FAR);
+        open.for_each(|from| *from = at);
     }
 
     pub fn view(&self) -> View {
@@ -635,12 +646,22 @@ impl<'b, 'c> Watched<'b, 'c> {
                 let place = asked.or(cleared.map(|o| o.place).max());
                 self.runs.push((program, said.at, place.unwrap_or(0)));
             }
+            // It may begin anew before anybody looks again.
+            "program" => {
+                let program = what["program"].as_str().unwrap().to_owned();
+                let kept = before.keepers.iter().zip(&before.names);
+                let kept = kept.filter(|(keeper, _)| keeper.as_ref() == Some(&program));
+                let kept: Vec<String> = kept.map(|(_, name)| name.clone()).collect();
+                self.let_go(Some(&kept), true);
+                self.end_held(&BTreeSet::from([program]), said.at);
+            }
             "reloaded" => {
                 // They may count anew.
                 let motors = what["changed"].as_array().unwrap().iter();
+                let motors: Vec<_> = motors.map(|m| m.as_str().unwrap().to_owned()).collect();
+                self.count_anew(&motors);
                 let place = self.orders.len();
-                let motors = motors.map(|motor| (motor.as_str().unwrap().to_owned(), place));
-                self.disturbed.extend(motors);
+                self.disturbed.extend(motors.into_iter().map(|motor| (motor, place)));
             }
             _ => {}
         }

@@ -31,6 +31,7 @@ fn marks_are_read_and_written_back() {
         ("7:ended", Mark::Ended(7)),
         ("set:x", Mark::Set("x".into())),
         ("unknown:x", Mark::Unknown("x".into())),
+        ("fault:x", Mark::Fault("x".into())),
         ("release:x", Mark::Release("x".into())),
         ("enable:x", Mark::Enable("x".into())),
         ("7:frame:3", Mark::Reserved(Reserved::Frame, "7:frame:3".into())),

@@ -336,7 +336,7 @@ fn an_override_is_applied_or_refused() {
 }
 
 /// Works until the machine rests, or says that it gets nowhere.
-fn to_rest(machine: &mut Machine) {
+fn plan_rest(machine: &mut Machine) {
     let (mut at, mut turns) = (machine.now(), 0);
     while !machine.snapshot().moves.is_empty() {
         machine.work(Instant::FAR);
@@ -355,7 +355,7 @@ fn a_slow_jog_that_was_held_ends() {
     machine.set_override(1.0).unwrap();
     machine.run_for(5000 * MS);
     machine.resume();
-    to_rest(&mut machine);
+    plan_rest(&mut machine);
     check_machine(&mut machine, 0);
 }
 
@@ -395,7 +395,7 @@ fn no_wait_of_the_machine_is_without_progress() {
         }
         machine.set_override(100.0).unwrap();
         machine.resume();
-        to_rest(&mut machine);
+        plan_rest(&mut machine);
         check_machine(&mut machine, 0);
     }
 }

@@ -19,7 +19,7 @@ fn a_straight_line_takes_little_longer_than_a_plan() {
             }
             path.close();
             let took = seconds_for(&mut path);
-            let plan = Planner::new().to_position(State::at_rest(0.0), length, LIMITS).unwrap();
+            let plan = Planner::new().plan_to(State::at_rest(0.0), length, LIMITS).unwrap();
             let best = plan.duration() as f64 * 1e-9;
             assert!(took < 1.3 * best, "{length} in {took} s, not {best} s, blend {blend}");
         }
@@ -48,7 +48,7 @@ fn a_gentle_curve_is_run_at_full_speed() {
 #[test]
 fn corners_are_run_through_faster_than_rested_in() {
     let square = [[10.0, 0.0], [10.0, 10.0], [0.0, 10.0], [0.0, 0.0]];
-    let side = Planner::new().to_position(State::at_rest(0.0), 10.0, LIMITS).unwrap();
+    let side = Planner::new().plan_to(State::at_rest(0.0), 10.0, LIMITS).unwrap();
     let rests = 4.0 * side.duration() as f64 * 1e-9;
     let mut before = f64::INFINITY;
     for blend in [0.001, 0.03, 0.1, 0.5, 2.0] {

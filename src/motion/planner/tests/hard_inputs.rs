@@ -143,7 +143,7 @@ fn inputs_that_broke_solvers_are_planned() {
                 };
                 for off in [0.0, 1e-9, -1e-9, 1e-4, -1e-4, 0.3, -0.3] {
                     let target = (target + off) * scale;
-                    match planner.to_position(from, target, limits) {
+                    match planner.plan_to(from, target, limits) {
                         Ok(plan) => {
                             assert_eq!(plan.end(), target, "{report}");
                             assert_sound(&plan, from, limits);
@@ -154,7 +154,7 @@ fn inputs_that_broke_solvers_are_planned() {
                         }
                     }
                 }
-                match planner.to_rest(from, limits) {
+                match planner.plan_rest(from, limits) {
                     Ok(plan) => assert_sound(&plan, from, limits),
                     // Hundreds of times above the limits: refused in so many words.
                     Err(PlanError::TooLong { .. }) if more < 1.0 => {}

@@ -1,6 +1,6 @@
 //! Does small things with the header through the library's hardware layer, for the tests to look at.
 //!
-//! `probe servo PINS | leave PIN | steps STEP DIR ENABLE N | adopt PIN | watch PIN MS`
+//! `probe servo PINS | leave PIN | steps STEP DIR ENABLE N | adopt PIN | watch PIN MS | machine CONFIG AXIS`
 
 use std::env;
 use std::error::Error;
@@ -10,8 +10,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use lockstep::board::{Pull, PwmOutput};
+use lockstep::config::Config;
 use lockstep::hal::{Backend, HalError, Level, OutputStart, RppalBackend, end_signal};
-use lockstep::units::PulseWidth;
+use lockstep::machine::{Machine, Move};
+use lockstep::units::{Length, PulseWidth};
 
 const PERIOD: Duration = Duration::from_millis(20);
 
@@ -44,10 +46,10 @@ fn act(words: &[&str]) -> Result<(), Box<dyn Error>> {
             Ok(())
         }
         ["watch", pin, ms] => Ok(watch(pin.parse()?, Duration::from_millis(ms.parse()?))?),
-        _ => {
-            Err("servo PINS | leave PIN | steps STEP DIR ENABLE N | adopt PIN | watch PIN MS"
-                .into())
-        }
+        ["machine", config, axis] => machine(config, axis),
+        _ => Err("servo PINS | leave PIN | steps STEP DIR ENABLE N | adopt PIN | watch PIN MS | \
+                 machine CONFIG AXIS"
+            .into()),
     }
 }
 
@@ -106,6 +108,20 @@ fn steps([step, dir, enable]: [u8; 3], n: u32) -> Result<(), HalError> {
     }
     enable.set(Level::High)?;
     Ok(())
+}
+
+/// A program that uses the library: an axis there and back, for as long as it lives.
+fn machine(config: &str, axis: &str) -> Result<(), Box<dyn Error>> {
+    let config = Config::from_file(config)?.config;
+    let travel = config.motor(axis).ok_or("there is no such axis")?.travel;
+    let mut machine = Machine::builder(config).header().build()?;
+    println!("{}", machine.is_hardware());
+    loop {
+        for end in [travel.max, travel.min] {
+            let moved = machine.go(&Move::new().to(axis, Length(end)))?;
+            println!("{}", moved.all_reached());
+        }
+    }
 }
 
 /// The level of an input, then each of its edges with the time since the line was opened.

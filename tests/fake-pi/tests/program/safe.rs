@@ -1,6 +1,6 @@
 //! `lockstep safe`, after a run that was killed in the middle of a move, and in every other state.
 
-use crate::common::{Config, Entry, Run, assert_whole_signal, run, shell};
+use crate::common::{Config, Entry, Run, assert_whole_signal, program, run, shell};
 
 const SAFE: &str = include_str!("safe.toml");
 const PERIOD: u64 = 20_000_000;
@@ -283,4 +283,31 @@ fn the_folder_of_a_service_serves_whoever_may_write_there() {
     assert!(run.stdout.contains("config: /run/lockstep/accepted.toml"), "{}", run.stdout);
     assert_eq!(run.after("safe").pwm_writes("pwmchip0/pwm0/enable").len(), 1);
     assert_whole_signal(&run, "pwmchip0/pwm0", PERIOD);
+}
+
+/// A program that uses the library claims the header, and leaves what `lockstep safe` needs.
+#[test]
+fn after_a_kill_of_a_program_that_uses_the_library() {
+    let config = Config::new(SAFE);
+    let run = shell(
+        "--pwm 18",
+        &format!(
+            "timeout -s KILL 6 {1} machine {0} x >/dev/null &\nsleep 1\n\
+             lockstep run --config {0} && exit 9\n{1} machine {0} x && exit 8\nwait\n\
+             mark safe\nlockstep safe --config none",
+            config.path,
+            program("probe").display()
+        ),
+    )
+    .expect_success();
+    let taken = run.stderr.lines().filter(|line| line.contains("another lockstep (process "));
+    assert_eq!(taken.count(), 2, "{}", run.stderr);
+    assert!(run.stdout.contains("config: /run/lockstep/accepted.toml"), "{}", run.stdout);
+    assert!(run.stdout.contains("probe"), "it says whose it was: {}", run.stdout);
+    // It moved, and nothing but what has to be is touched afterwards.
+    assert!(run.edges(STEPS[0]).len() > 100);
+    for pin in STEPS {
+        assert_ne!(level(&run, pin), Some(true), "GPIO{pin} is high");
+    }
+    assert_ne!(level(&run, ENABLE), Some(false), "GPIO{ENABLE} is active");
 }
