@@ -802,13 +802,14 @@ class Lockstep:
         """
         return {p["name"]: p["running"] for p in self._request("program-list")["programs"]}
 
-    def run_program(self, program: str, wait: bool = True) -> None:
+    def run_program(self, program: str, wait: bool = True, share: bool = False) -> None:
         """Runs a program of the config, and waits for its end. Raises `ProgramFailed` where that is not `done`.
+        `share`: whatever motors it does not move just then others may have.
 
         >>> with Lockstep() as m:
         ...     m.run_program("there")
         """
-        asked = {"program": program, "wait": wait, **self._shared()}
+        asked = {"program": program, "wait": wait, "share": share or None, **self._shared()}
         reply = self._request("program-run", patience=None if wait else _PATIENCE, **asked)
         if wait and reply.get("result") != "done":
             raise ProgramFailed(program, reply.get("result", "unknown"), reply.get("message"))

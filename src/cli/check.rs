@@ -8,7 +8,7 @@ use super::shared::LookedAt;
 use super::wiring::{Note, Row, Wiring, and, wiring};
 use super::{Report, outputs, preflight, room};
 use crate::board::Model;
-use crate::config::{Config, ConfigErrors, Diagnostic, Drive, Loaded, consumers};
+use crate::config::{Config, ConfigErrors, Diagnostic, Loaded, consumers};
 use crate::text::Columns;
 use crate::units::Current;
 
@@ -143,7 +143,7 @@ fn power(config: &Config) -> String {
 fn contents(loaded: &Loaded) -> String {
     let config = &loaded.config;
     let of_kind = |servo: bool| -> Vec<&str> {
-        let all = config.motors.iter().filter(|m| matches!(m.drive, Drive::Servo(_)) == servo);
+        let all = config.motors.iter().filter(|m| m.is_servo() == servo);
         all.map(|m| m.name.as_str()).collect()
     };
     let programs: Vec<&str> = config.programs.iter().map(|p| p.name.as_str()).collect();
@@ -239,16 +239,12 @@ fn loaded_json(loaded: &Loaded, too_long: &[String], program: Option<&str>) -> V
                 "active": r.active,
             })
         });
-        let axis =
-            |s: &&super::wiring::Strap| s.motor == m.name && !matches!(m.drive, Drive::Servo(_));
+        let axis = |s: &&super::wiring::Strap| s.motor == m.name && !m.is_servo();
         let straps = wiring.straps.iter().find(axis).map(|s| &s.text);
-        let resolution = match &m.drive {
-            Drive::Servo(servo) => outputs::resolution(servo).map(|ns| ns / 1e3),
-            _ => None,
-        };
+        let resolution = m.drive.servo().and_then(outputs::resolution).map(|ns| ns / 1e3);
         json!({
             "name": m.name,
-            "kind": if matches!(m.drive, Drive::Servo(_)) { "servo" } else { "axis" },
+            "kind": m.table(),
             "unit": m.unit.symbol(),
             "lines": lines.collect::<Vec<_>>(),
             "straps": straps,

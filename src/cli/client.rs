@@ -269,6 +269,9 @@ enum ProgramVerb {
         /// Don't wait
         #[arg(long)]
         no_wait: bool,
+        /// Let others have the motors that it does not move just then
+        #[arg(long)]
+        share: bool,
         #[command(flatten)]
         service: Socket,
     },
@@ -407,8 +410,9 @@ pub(super) fn client(command: ClientCommand) -> Result<u8, CliError> {
         ClientCommand::Lease(a) => return lease(&a),
         ClientCommand::Calibrate(a) => return super::calibrate::calibrate(&a),
         ClientCommand::Program(a) => match a.what {
-            ProgramVerb::Run { name, no_wait, service } => {
-                let run = protocol::ProgramRun { program: name, wait: !no_wait, token: token() };
+            ProgramVerb::Run { name, no_wait, share, service } => {
+                let (wait, token) = (!no_wait, token());
+                let run = protocol::ProgramRun { program: name, wait, share, token };
                 return run_program(run, &service);
             }
             ProgramVerb::Stop { name, service } => {

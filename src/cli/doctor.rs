@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::wiring::{Row, wiring};
 use super::{CliError, DEFAULT_CONFIG, DONE, FAILED, logging, room, to_stdout};
 use crate::board::Model;
-use crate::config::{Config, ConfigErrors, Drive, Loaded};
+use crate::config::{Config, ConfigErrors, Loaded};
 use crate::doctor::{
     Finding, Host, Needs, PinNeed, RateSeen, STEP_RATES, ThisHeader, Use, Verdict, examine, must_do,
 };
@@ -122,8 +122,7 @@ fn needs(loaded: &Loaded) -> Needs {
         .iter()
         .filter_map(|m| {
             // A hardware channel times the steps of the others.
-            let timed = matches!(m.drive, Drive::StepDir(_) | Drive::Coils(_));
-            let axis = m.axis().filter(|_| timed)?;
+            let axis = m.axis().filter(|_| m.drive.kind().pwm().is_none())?;
             Some((m.name.clone(), m.limits.speed * axis.steps_per_unit.to_f64()))
         })
         .collect();

@@ -2,7 +2,7 @@
 
 use super::wiring::{Note, Row, Strap, and};
 use crate::board::{PwmDevice, PwmOutput};
-use crate::config::{Drive, Loaded, ServoDrive, ServoOutput};
+use crate::config::{Loaded, ServoDrive, ServoOutput};
 use crate::units::Ppm;
 
 /// The coarsest that the header's own PWM is known to be, in nanoseconds: 10 MHz, on a stock kernel.
@@ -13,10 +13,7 @@ const PIO_STEP: f64 = 15.0;
 
 /// All servos.
 fn servos(loaded: &Loaded) -> impl Iterator<Item = (&str, &ServoDrive)> {
-    loaded.config.motors.iter().filter_map(|m| match &m.drive {
-        Drive::Servo(servo) => Some((m.name.as_str(), servo)),
-        _ => None,
-    })
+    loaded.config.motors.iter().filter_map(|m| Some((m.name.as_str(), m.drive.servo()?)))
 }
 
 /// The PWM chips beside the header's, each once, in the order of the file.

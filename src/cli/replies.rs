@@ -113,7 +113,7 @@ fn status(status: &StatusReply) -> String {
         let _ = writeln!(text, "  power: {used} A of {budget} A{waiting}{low}");
     }
     if !status.programs.is_empty() {
-        let _ = writeln!(text, "  programs: {}", status.programs.join(", "));
+        let _ = writeln!(text, "  programs: {}", status.programs_in_words());
     }
     let _ = writeln!(text, "  clients: {}, saved positions: {}", status.clients, status.saved);
     text

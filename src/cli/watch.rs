@@ -191,7 +191,7 @@ fn frame(
     // What does not fit is cut: a drawing has one row for each motor.
     lines.extend(table.lines(usize::MAX).into_iter().zip(motor_colours));
     if !status.programs.is_empty() {
-        lines.push((format!("programs: {}", status.programs.join(", ")), None));
+        lines.push((format!("programs: {}", status.programs_in_words()), None));
     }
     lines.extend(told.iter().map(|t| (t.clone(), None)));
     // The cursor stands on a row of its own, and a line as wide as the terminal would wrap on some.

@@ -4,7 +4,7 @@ use super::outputs;
 use crate::board::{self, PwmDevice, PwmOutput};
 use crate::config::coil_motors::CoilDriver;
 use crate::config::drivers::DriverPreset;
-use crate::config::{Drive, LineConfig, Loaded, PwmClockDrive, ServoOutput, StepDirDrive};
+use crate::config::{LineConfig, Loaded, ServoOutput, StepDirDrive};
 
 /// One wire, or one thing to set on a driver.
 pub(super) struct Row {
@@ -53,55 +53,27 @@ pub(super) fn wiring(loaded: &Loaded) -> Wiring {
     let mut rows = Vec::new();
     let mut straps = Vec::new();
     for motor in &loaded.config.motors {
-        let mut row = |function, gpio, active| {
-            rows.push(Row {
-                motor: motor.name.clone(),
-                function,
-                active,
-                gpio: Some(gpio),
-                header_pin: loaded.board.header_pin(gpio),
-                channel: None,
-            });
-        };
-        match &motor.drive {
-            Drive::Servo(servo) => {
-                rows.push(outputs::row(loaded, &motor.name, servo));
-                straps.push(outputs::fineness(&motor.name, servo));
-            }
-            Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => {
-                let clock = matches!(motor.drive, Drive::PwmClock(_));
-                row(if clock { "STEP (PWM)" } else { "STEP" }, axis.step, None);
-                row("DIR", axis.dir, None);
-                axis.mode.iter().for_each(|pin| row(pin.name, pin.gpio, None));
-                let lines = [
-                    ("ENABLE", axis.enable),
-                    ("FAULT", axis.fault),
-                    ("SLEEP", axis.sleep),
-                    ("RESET", axis.reset),
-                ];
-                for (function, line) in lines {
-                    if let Some(line) = line {
-                        row(
-                            function,
-                            line.gpio,
-                            Some(if line.active_low { "low" } else { "high" }),
-                        );
-                    }
-                }
-                if axis.mode.is_empty() {
-                    let (motor, what) = (motor.name.clone(), "set on the driver");
-                    straps.push(Strap { motor, what, text: strap(axis) });
-                }
-            }
-            Drive::Coils(axis) => {
-                let board = CoilDriver::find(&axis.driver);
-                let inputs = board.map_or(["A", "B", "C", "D"], |b| b.inputs);
-                inputs.iter().zip(axis.gpio).for_each(|(input, gpio)| row(input, gpio, None));
-                let set = board.map_or("as its manual says", |b| b.set);
-                let (motor, what) = (motor.name.clone(), "set on the driver");
-                straps.push(Strap { motor, what, text: set.to_owned() });
-            }
+        if let Some(servo) = motor.drive.servo() {
+            rows.push(outputs::row(loaded, &motor.name, servo));
+            straps.push(outputs::fineness(&motor.name, servo));
         }
+        rows.extend(motor.drive.kind().lines().into_iter().map(|line| Row {
+            motor: motor.name.clone(),
+            function: line.function,
+            active: line.active_low.map(|low| if low { "low" } else { "high" }),
+            gpio: Some(line.gpio),
+            header_pin: loaded.board.header_pin(line.gpio),
+            channel: None,
+        }));
+        let set = match (motor.drive.step_dir(), motor.drive.coils()) {
+            (Some(axis), _) if axis.mode.is_empty() => strap(axis),
+            (_, Some(coils)) => {
+                let board = CoilDriver::find(&coils.driver);
+                board.map_or("as its manual says", |b| b.set).to_owned()
+            }
+            _ => continue,
+        };
+        straps.push(Strap { motor: motor.name.clone(), what: "set on the driver", text: set });
     }
     let mut config_txt = safe_levels(loaded);
     let commands = pwm(loaded, &mut config_txt);
@@ -149,9 +121,9 @@ fn safe_levels(loaded: &Loaded) -> Vec<Note> {
 /// Coils before any program runs: off, since some pins are pulled high from power-on. What would hold
 /// a load then is not known.
 fn coils_off(loaded: &Loaded) -> impl Iterator<Item = Note> {
-    let coils = loaded.config.motors.iter().filter_map(|motor| match &motor.drive {
-        Drive::Coils(axis) if !axis.holds_load => Some((&motor.name, axis.gpio)),
-        _ => None,
+    let coils = loaded.config.motors.iter().filter_map(|motor| {
+        let coils = motor.drive.coils().filter(|coils| !coils.holds_load)?;
+        Some((&motor.name, coils.gpio))
     });
     coils.map(|(name, gpios)| Note {
         why: format!("no power for {name} until a program runs"),
@@ -165,24 +137,16 @@ fn pwm(loaded: &Loaded, config_txt: &mut Vec<Note>) -> Vec<Note> {
     let mut gpios = Vec::new();
     let mut others = Vec::new();
     for motor in &loaded.config.motors {
-        match &motor.drive {
-            Drive::Servo(servo) => match &servo.output {
-                ServoOutput::Pwm { output: PwmOutput::Gpio(gpio), .. } => gpios.push(*gpio),
-                ServoOutput::Pwm { output: PwmOutput::Channel { device, .. }, .. } => {
-                    others.extend(PwmDevice::named(device).gpio());
-                }
-                ServoOutput::Soft { gpio, .. } => others.push(*gpio),
-            },
-            Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => {
-                let clock = matches!(motor.drive, Drive::PwmClock(_));
-                if clock { &mut gpios } else { &mut others }.push(axis.step);
-                others.push(axis.dir);
-                let lines = [axis.enable, axis.fault, axis.sleep, axis.reset];
-                others.extend(lines.iter().flatten().map(|l| l.gpio));
-                others.extend(axis.mode.iter().map(|pin| pin.gpio));
+        match (motor.drive.kind().pwm(), motor.drive.servo().map(|servo| &servo.output)) {
+            (Some(PwmOutput::Gpio(gpio)), _) => gpios.push(gpio),
+            (Some(PwmOutput::Channel { device, .. }), _) => {
+                others.extend(PwmDevice::named(&device).gpio());
             }
-            Drive::Coils(axis) => others.extend(axis.gpio),
+            (None, Some(ServoOutput::Soft { gpio, .. })) => others.push(*gpio),
+            (None, _) => {}
         }
+        let lines = motor.drive.kind().lines().into_iter().map(|line| line.gpio);
+        others.extend(lines.filter(|gpio| !gpios.contains(gpio)));
     }
     if gpios.is_empty() {
         return Vec::new();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Config, Drive, LineConfig, ServoOutput, StepDirDrive};
+use super::Config;
 use crate::board::PwmOutput;
 
 /// Where an output comes out.
@@ -73,7 +73,7 @@ impl Config {
     pub fn outputs(&self) -> Vec<Output> {
         let mut all: Vec<Output> = Vec::new();
         for (index, motor) in self.motors.iter().enumerate() {
-            for (function, port, safe) in of_drive(&motor.drive) {
+            for (function, port, safe) in motor.drive.kind().outputs() {
                 match all.iter_mut().find(|o| o.port == port) {
                     Some(shared) => {
                         shared.motors.push(index);
@@ -87,62 +87,6 @@ impl Config {
         }
         all
     }
-}
-
-/// The outputs of one motor. Every kind of drive names all of its own here.
-fn of_drive(drive: &Drive) -> Vec<(&'static str, Port, SafeState)> {
-    match drive {
-        Drive::Servo(servo) => vec![match &servo.output {
-            ServoOutput::Pwm { output, .. } => {
-                ("pulse", Port::Pwm(output.clone()), SafeState::NoSignal)
-            }
-            // Its loop is gone, and with it the signal: what is left is a level.
-            ServoOutput::Soft { gpio, .. } => ("pulse", Port::Gpio(*gpio), SafeState::Level(false)),
-        }],
-        Drive::StepDir(axis) => of_axis(axis),
-        Drive::PwmClock(clock) => {
-            let mut all = of_axis(&clock.axis);
-            let output = PwmOutput::Gpio(clock.axis.step);
-            all[0] = ("step", Port::Pwm(output), SafeState::NoSignal);
-            all
-        }
-        Drive::Coils(axis) => {
-            let safe = match axis.holds_load {
-                true => SafeState::Kept(Why::HoldsLoad),
-                false => SafeState::Level(false),
-            };
-            let coil = |(name, gpio)| (name, Port::Gpio(gpio), safe);
-            ["coil a", "coil b", "coil c", "coil d"].into_iter().zip(axis.gpio).map(coil).collect()
-        }
-    }
-}
-
-fn of_axis(axis: &StepDirDrive) -> Vec<(&'static str, Port, SafeState)> {
-    let mut all = vec![
-        ("step", Port::Gpio(axis.step), SafeState::Level(false)),
-        ("dir", Port::Gpio(axis.dir), SafeState::Kept(Why::Harmless)),
-    ];
-    all.extend(axis.enable.map(|line| enable(line, axis.holds_load)));
-    all.extend(axis.sleep.map(|line| {
-        let asleep = LineConfig { active_low: !line.active_low, ..line };
-        let (_, port, safe) = enable(asleep, axis.holds_load);
-        ("sleep", port, safe)
-    }));
-    // A driver that stays out of its reset holds what it holds.
-    let reset = axis.reset.iter().map(|line| ("reset", line.gpio));
-    let mode = axis.mode.iter().map(|pin| ("mode", pin.gpio));
-    let kept = |(name, gpio)| (name, Port::Gpio(gpio), SafeState::Kept(Why::Harmless));
-    all.extend(reset.chain(mode).map(kept));
-    all
-}
-
-/// A driver's enable line: inactive, unless the motor holds a load with it.
-fn enable(line: LineConfig, holds_load: bool) -> (&'static str, Port, SafeState) {
-    let safe = match holds_load {
-        true => SafeState::Kept(Why::HoldsLoad),
-        false => SafeState::Level(line.active_low),
-    };
-    ("enable", Port::Gpio(line.gpio), safe)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ const MOVE_TIMEOUT: Key = key("move-timeout", "\"10s\"");
 const ON_FAILURE: Key = key("on-failure", "\"stop\"");
 
 const PAUSE: Key = key("pause", "\"500ms\"");
+const SHARE: Key = key("share", "true");
 const REPEAT: Key = key("repeat", "3");
 const RUN: Key = key("run", "\"wave\"");
 const WAIT_FOR: Key = key("wait-for", "[\"door-open\"]");
@@ -95,7 +96,11 @@ fn step(r: &Reader<'_>, value: Value<'_>, names: &Names<'_>) -> Option<StepConfi
     let value = table.get(action)?;
     let action = match action.name {
         "move" => move_action(r, &table, value, names).map(Action::Move),
-        "pause" => r.duration(value).map(Action::Pause),
+        "pause" => {
+            let share = table.get(SHARE).map_or(Some(false), |v| r.boolean(v));
+            let lasts = r.duration(value);
+            lasts.zip(share).map(|(lasts, share)| Action::Pause(PauseAction { lasts, share }))
+        }
         "sweep" => sweep(r, &table, value, names).map(Action::Sweep),
         "keyframes" => keyframes(r, value, names).map(Action::Keyframes),
         "spin" => spin(r, &table, value, names).map(Action::Spin),

@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::stand::Watch;
 use super::{Kept, Machine, MachineError, Owner};
-use crate::config::{Config, Drive, MotorConfig};
+use crate::config::{Config, MotorConfig};
 use crate::hal::{Backend, Clock, SimBackend, Supply};
 use crate::inputs::Watcher;
 use crate::motor::Event;
@@ -255,21 +255,11 @@ pub(super) fn max_lateness(config: &Config, hardware: bool) -> Option<u64> {
 
 /// How long its motors may take to make their outputs safe, and how long their drivers to wake up.
 pub(super) fn patience(config: &Config) -> (Duration, Duration) {
-    let longest = config.motors.iter().map(longest_period).max().unwrap_or_default();
+    let longest =
+        config.motors.iter().map(|m| m.drive.kind().longest_period()).max().unwrap_or_default();
     let wake = config.motors.iter().map(wake_time).max().unwrap_or_default();
     // The way out of a servo's signal takes up to two periods and a little.
     (longest * 3 + Duration::from_secs(1), wake)
-}
-
-fn longest_period(motor: &MotorConfig) -> Duration {
-    match &motor.drive {
-        Drive::Servo(servo) => servo.period,
-        // Its last period, if it is in velocity mode, may be as long as this.
-        Drive::PwmClock(_) => Duration::from_secs(2),
-        Drive::StepDir(_) => Duration::ZERO,
-        // It may let go of its coils first.
-        Drive::Coils(coils) => Duration::from_nanos(u64::from(coils.settle)),
-    }
 }
 
 /// How long a motor takes before it comes to a barrier.

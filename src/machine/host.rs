@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Machine, MotorOutcome, Move, MoveError};
+use super::{Machine, MotorOutcome, Move, MoveError, Owner};
 use crate::config::OnFault;
 use crate::motor::{MotorIndex, MoveId};
 use crate::moves::{FramesPlan, Start, Waypoint};
@@ -94,6 +94,20 @@ impl Host for Machine {
 
     fn stop_move(&mut self, id: MoveId) {
         Machine::stop_move(self, id);
+    }
+
+    fn share(&mut self, gives: bool) {
+        if let Owner::Program(name) = self.acting.clone() {
+            self.tell_book(|book| book.share(&name, gives));
+        }
+    }
+
+    fn shares(&self) -> bool {
+        self.acting.program().is_some_and(|program| self.book.has_shared(program))
+    }
+
+    fn lacks(&self, motors: &[MotorIndex]) -> Option<MotorIndex> {
+        self.book.lacks(self.acting.program()?, motors)
     }
 
     fn happens(&mut self, name: String) {

@@ -84,12 +84,12 @@ impl ProgramRun {
         machine.may_begin().map_err(MachineError::from)?;
         let program = Program::new(config, Some(name))?;
         let looked = LookedThrough::new(program, machine.starts(), &|| false);
-        let run = ProgramRun::begin(machine, &looked)?;
+        let run = ProgramRun::begin(machine, &looked, false)?;
         run.ok_or_else(|| MachineError::Preflight("this is not the machine's config".to_owned()))
     }
 
     /// Begins a program that was looked through. `None`: its motors are not where they were then, or the machine
-    /// goes by another config.
+    /// goes by another config. `share`: whatever it does not move just then others may have.
     ///
     /// # Errors
     ///
@@ -97,6 +97,7 @@ impl ProgramRun {
     pub(crate) fn begin(
         machine: &mut Machine,
         looked: &LookedThrough,
+        share: bool,
     ) -> Result<Option<ProgramRun>, MachineError> {
         machine.may_begin().map_err(MachineError::from)?;
         if !looked.is_true_of(&machine.shared_config(), &machine.starts()) {
@@ -116,6 +117,9 @@ impl ProgramRun {
         let (name, motors): (Arc<str>, _) = (program.name().into(), program.motors());
         let claim = machine.tell_book(|book| book.claim(&name, motors));
         let claim = claim.map_err(MachineError::from)?;
+        if share {
+            machine.tell_book(|book| book.share(&name, true));
+        }
         let begun = machine.now();
         let (stopped, checked) = (false, looked.preflight.beyond);
         Ok(Some(ProgramRun { program, branch, begun, stopped, checked, _claim: claim }))
@@ -147,6 +151,13 @@ impl ProgramRun {
         let mut left = BTreeSet::new();
         self.branch.motors_left(&mut left);
         left
+    }
+
+    /// The motors that it waits for, since it shares them and others have them.
+    pub fn waits_for(&self) -> BTreeSet<MotorIndex> {
+        let mut motors = BTreeSet::new();
+        self.branch.waits_for(&mut motors);
+        motors
     }
 
     /// No further step; what moves of it comes to rest. Poll it until it has ended.

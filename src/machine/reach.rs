@@ -1,7 +1,7 @@
 //! A servo's pulses beyond what its config allows: to find out what the config should allow.
 
 use super::{Machine, MoveError};
-use crate::config::{Drive, ServoDrive, Travel};
+use crate::config::{ServoDrive, Travel};
 use crate::motor::{Command, MotorIndex, PulseMap};
 use crate::moves::MotorModel;
 use crate::roster::pulse_map;
@@ -32,10 +32,8 @@ fn angle(map: &PulseMap, pulse: PulseWidth) -> f64 {
 impl Machine {
     /// The angle that a pulse of a servo stands for, by its config, in degrees; `None` where there is no such servo.
     pub fn angle_of(&self, servo: &str, pulse: PulseWidth) -> Option<f64> {
-        match &self.book.config.motor(servo)?.drive {
-            Drive::Servo(drive) => Some(angle(&pulse_map(drive), pulse)),
-            _ => None,
-        }
+        let drive = self.book.config.motor(servo)?.drive.servo()?;
+        Some(angle(&pulse_map(drive), pulse))
     }
 
     /// Lets a servo at rest go beyond its config's pulses, as far as [`REACH`], until [`Machine::narrow`]. Its speed,
@@ -69,12 +67,12 @@ impl Machine {
 
     fn servo_at_rest(&self, servo: &str) -> Result<(MotorIndex, ServoDrive), MoveError> {
         let index = self.at_rest(servo)?;
-        match &self.book.config.motors[index].drive {
-            Drive::Servo(drive) if drive.continuous => {
+        match self.book.config.motors[index].drive.servo() {
+            Some(drive) if drive.continuous => {
                 Err(MoveError::Continuous { motor: servo.to_owned() })
             }
-            Drive::Servo(drive) => Ok((index, drive.clone())),
-            _ => Err(MoveError::NoPulses { motor: servo.to_owned() }),
+            Some(drive) => Ok((index, drive.clone())),
+            None => Err(MoveError::NoPulses { motor: servo.to_owned() }),
         }
     }
 
@@ -151,7 +149,7 @@ mod tests {
                  trim = \"{trim}us\"\nreverse = {reverse}"
             );
             let machine = machine(&servo);
-            let Drive::Servo(drive) = &machine.config().motors[0].drive else { panic!() };
+            let drive = machine.config().motors[0].drive.servo().unwrap();
             let (narrow, wide) = (pulse_map(drive), widened(drive));
             prop_assert!(wide.min <= narrow.min && wide.max >= narrow.max);
             prop_assert!(u128::from(wide.max.as_nanos()) < drive.period.as_nanos());

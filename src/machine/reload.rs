@@ -606,7 +606,7 @@ impl Machine {
     fn tuning(&self, config: &Config, motor: MotorIndex) -> Tuning {
         let (c, model) = (&config.motors[motor], &self.book.models[motor]);
         let mut limit = max_lateness(config, self.roster.hardware);
-        if let Drive::Servo(servo) = &c.drive {
+        if let Some(servo) = c.drive.servo() {
             limit = servo_lateness(servo, limit);
         }
         Tuning {

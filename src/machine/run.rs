@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::report::{RunReport, RunResult};
 use super::{Machine, MachineError, MachineState, Move, MoveError, Owner};
-use crate::config::{Config, Drive, MotorConfig, Startup};
+use crate::config::{Config, MotorConfig, Startup};
 use crate::motor::{MotorIndex, MoveId};
 use crate::programs::{Allowance, Branch, Preflight, Program, Turn, preflight};
 use crate::units::Instant;
@@ -226,7 +226,7 @@ impl Machine {
     pub(super) fn park(&mut self, config: &Config) {
         let mut parks = Vec::new();
         for (motor, c) in config.motors.iter().enumerate() {
-            if let Drive::Servo(servo) = &c.drive
+            if let Some(servo) = c.drive.servo()
                 && let crate::config::ServoStop::Park(angle) = servo.on_stop
                 && self.book.motors[motor].angle.or(self.book.motors[motor].left_at).is_some()
             {
@@ -252,14 +252,11 @@ impl Machine {
     /// Servos with the angle at which they begin.
     fn start_ups(&self, config: &Config) -> Vec<(MotorIndex, f64)> {
         let last = |name: &str| self.roster.restored.as_ref()?.get(name)?.angle;
-        let of = |(motor, c): (MotorIndex, &MotorConfig)| {
-            let Drive::Servo(servo) = &c.drive else { return None };
-            match servo.startup {
-                Startup::Off => None,
-                Startup::Centre => Some((motor, (c.travel.min + c.travel.max) / 2.0)),
-                Startup::Angle(angle) => Some((motor, angle)),
-                Startup::Last => Some((motor, last(&c.name)?)),
-            }
+        let of = |(motor, c): (MotorIndex, &MotorConfig)| match c.drive.servo()?.startup {
+            Startup::Off => None,
+            Startup::Centre => Some((motor, (c.travel.min + c.travel.max) / 2.0)),
+            Startup::Angle(angle) => Some((motor, angle)),
+            Startup::Last => Some((motor, last(&c.name)?)),
         };
         config.motors.iter().enumerate().filter_map(of).collect()
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::active::{Active, Aim, Leg};
 use super::blend::{BlendRun, RunDraft};
-use super::jog::{Beginning, plan_jog, sign};
+use super::jog::{Beginning, plan_jog, sign, unsafe_jog};
 use super::model::MotorModel;
 use super::outcome::Cause;
 use super::plan::{self, Goal, Jogging, Way, plan_error};
@@ -340,6 +340,15 @@ impl Leg {
         Ok(Some(self.item(rest, goal)))
     }
 
+    /// A plan from rest at `at`, once the play that a jog is still taking up there has been taken up.
+    fn after_play(&self, plan: Trajectory, at: Instant) -> Option<Trajectory> {
+        let (place, wait) = (plan.start().position, self.play_at(at).until);
+        match wait {
+            0 => Some(plan),
+            wait => Trajectory::chain(&[Trajectory::dwell(place, wait), plan]),
+        }
+    }
+
     /// On to its goal, by itself. `None`: it brakes for it already.
     fn go_alone(
         &self,
@@ -369,6 +378,7 @@ impl Leg {
                     }
                 }
                 plan::check_extremes(model, &t, 1.0)?;
+                let t = self.after_play(t, at).ok_or_else(|| unsafe_jog(model))?;
                 Ok(Some(self.item(t, self.next.clone())))
             }
             Way::Jog(jog) => {

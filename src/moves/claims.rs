@@ -25,6 +25,11 @@ pub(crate) enum ClaimState {
 pub(super) struct Claim {
     pub motors: BTreeSet<MotorIndex>,
     pub ending: bool,
+    /// In how many ways it gives them up meanwhile, and whether it ever did.
+    shares: u32,
+    has_shared: bool,
+    /// Which claim this is, counted: of two for one motor the later one counts, since the earlier gave it up.
+    number: u64,
     /// Since when it is held, and how long it was before, nanoseconds.
     pub held_since: Option<Instant>,
     pub held_for: u64,
@@ -68,6 +73,9 @@ impl MoveBook {
         let claim = Claim {
             motors,
             ending: false,
+            shares: 0,
+            has_shared: false,
+            number: self.new_claim(),
             held_since,
             held_for: 0,
             left: BTreeMap::new(),
@@ -77,6 +85,45 @@ impl MoveBook {
         };
         self.claims.insert(program.clone(), claim);
         Ok(alive)
+    }
+
+    fn new_claim(&self) -> u64 {
+        self.claims.values().map(|c| c.number + 1).max().unwrap_or(0)
+    }
+
+    /// From now on a program gives up what it does not move just then, or takes it back. What others move at that
+    /// moment they may move to its end.
+    pub fn share(&mut self, program: &str, gives: bool) {
+        if let Some(claim) = self.claims.get_mut(program) {
+            claim.shares = if gives { claim.shares + 1 } else { claim.shares.saturating_sub(1) };
+            claim.has_shared |= gives;
+        }
+    }
+
+    /// Whether a program under way gives up motors meanwhile, or has done so.
+    pub fn has_shared(&self, program: &str) -> bool {
+        self.claims.get(program).is_some_and(|c| c.has_shared)
+    }
+
+    /// The first of these motors that a program has to wait for, since others have it that it shared it with.
+    pub fn lacks(&self, program: &str, motors: &[MotorIndex]) -> Option<MotorIndex> {
+        let claim = self.claims.get(program).filter(|c| c.has_shared)?;
+        let awaited = |m: MotorIndex| {
+            let mut due = self.waiting.values().filter(|w| w.is_due(self.now));
+            claim.shares > 0 && due.any(|w| w.motors().any(|of| of == m))
+        };
+        let others = |&m: &MotorIndex| {
+            let mover = self.mover(m);
+            let kept = self.keeper(m).is_some_and(|p| **p != *program);
+            kept || self.motors[m].busy.is_some() && mover != Some(program) || awaited(m)
+        };
+        motors.iter().copied().find(others)
+    }
+
+    /// The program that moves a motor now.
+    fn mover(&self, motor: MotorIndex) -> Option<&str> {
+        let active = self.motors[motor].busy.and_then(|id| self.active.get(&id))?;
+        active.owner.program().map(|p| &**p)
     }
 
     /// A program is over, and all its motors are free.
@@ -103,9 +150,22 @@ impl MoveBook {
 
     /// The program that keeps a motor.
     pub fn keeper(&self, motor: MotorIndex) -> Option<&Arc<str>> {
-        let keeps =
-            |c: &Claim| !c.ending && c.motors.contains(&motor) && c.alive.strong_count() > 0;
-        self.claims.iter().find(|c| keeps(c.1)).map(|c| c.0)
+        let (is_busy, mover) = (self.motors[motor].busy.is_some(), self.mover(motor));
+        let moves = |name: &str| mover == Some(name);
+        let keeps = |(name, c): &(&Arc<str>, &Claim)| {
+            let given = c.shares > 0 || c.has_shared && is_busy;
+            let has = !c.ending && c.motors.contains(&motor) && c.alive.strong_count() > 0;
+            has && (!given || moves(name))
+        };
+        let of = self.claims.iter().filter(keeps);
+        of.max_by_key(|(name, c)| (moves(name), c.number)).map(|c| c.0)
+    }
+
+    /// The programs that will still use a motor, whether they keep it to themselves or not.
+    #[cfg(test)]
+    pub fn users(&self, motor: MotorIndex) -> Vec<String> {
+        let uses = |c: &Claim| !c.ending && c.motors.contains(&motor) && c.alive.strong_count() > 0;
+        self.claims.iter().filter(|c| uses(c.1)).map(|c| c.0.to_string()).collect()
     }
 
     pub(super) fn is_claim_held(&self, program: &str) -> bool {

@@ -228,7 +228,7 @@ pub(super) fn plan_jog(
     Ok(plan)
 }
 
-fn unsafe_jog(model: &MotorModel) -> MoveError {
+pub(super) fn unsafe_jog(model: &MotorModel) -> MoveError {
     MoveError::Unsafe { motor: model.name.clone(), limit: "jog" }
 }
 

@@ -219,8 +219,12 @@ impl MoveBook {
                     MoveError::Turns { motor } => turns(&motor),
                     _ => MoveError::TooFastToTurn { motor: model.name.clone() },
                 })?;
-                let ahead = (leg.goal().end - leg.part.start) * (goal.end - from.position);
-                if model.backlash > 0 && ahead < 0.0 {
+                // On the side of its play; where nobody knows that, on from where it began.
+                let heading = match leg.play_at(at).heading {
+                    0.0 => leg.goal().end - leg.part.start,
+                    heading => heading,
+                };
+                if model.backlash > 0 && heading * (goal.end - from.position) < 0.0 {
                     return Err(turns(&model.name));
                 }
             }

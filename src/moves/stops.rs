@@ -4,7 +4,6 @@ use super::active::{Active, Aim};
 use super::outcome::Cause;
 use super::stage::Stage;
 use super::{MoveBook, Ordered, STOP_PATIENCE, Which};
-use crate::config::{Drive, ServoStop};
 use crate::motor::{Command, MoveId};
 
 impl MoveBook {
@@ -116,11 +115,7 @@ impl MoveBook {
     pub fn apply_on_stop(&mut self) {
         let config = self.config.clone();
         for (motor, c) in config.motors.iter().enumerate() {
-            let release = match &c.drive {
-                Drive::Servo(servo) => servo.on_stop == ServoStop::Release,
-                _ => c.axis().is_some_and(|axis| axis.releases_on_stop()),
-            };
-            if release && self.motors[motor].fault.is_none() {
+            if c.drive.kind().releases_on_stop() && self.motors[motor].fault.is_none() {
                 // Let go, a servo may be moved by hand, and a rotor falls to the nearest full step.
                 match self.models[motor].steps {
                     None => {

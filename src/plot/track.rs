@@ -3,7 +3,7 @@
 use std::io::BufRead;
 
 use super::PlotError;
-use crate::config::{CoilWiring, Config, Drive, MotionLimits, MotorConfig};
+use crate::config::{CoilWiring, CoilsDrive, Config, MotionLimits, MotorConfig};
 use crate::trace::{Change, Signal, SignalId, Value, VcdReader};
 
 /// A motor's way: what is known of its position.
@@ -168,8 +168,7 @@ fn motors(signals: &[Signal], config: Option<&Config>) -> Result<Vec<Reading>, P
     }
     if let Some(config) = config {
         for motor in &config.motors {
-            let servo = matches!(motor.drive, Drive::Servo(_));
-            let coils = matches!(motor.drive, Drive::Coils(_));
+            let (servo, coils) = (motor.is_servo(), motor.drive.coils().is_some());
             let fits = |m: &Reading| m.servo == servo && m.coils.is_some() == coils;
             if !motors.iter().any(|m| m.name == motor.name && fits(m)) {
                 return Err(PlotError::Mismatch(format!(
@@ -182,7 +181,7 @@ fn motors(signals: &[Signal], config: Option<&Config>) -> Result<Vec<Reading>, P
         motors.sort_by_key(|m| config.motor_index(&m.name));
         for (motor, config) in motors.iter_mut().zip(&config.motors) {
             motor.window = window(config);
-            if let Drive::Coils(drive) = &config.drive
+            if let Some(drive) = config.drive.coils()
                 && drive.wiring == CoilWiring::Bipolar
             {
                 motor.coils = Some([0, 2, 1, 3]);
@@ -211,8 +210,8 @@ fn window(motor: &MotorConfig) -> u64 {
         let window = (1.0 / (NOISE * acceleration)).sqrt() * 1e9;
         return window.clamp(1e6, 50e6) as u64;
     }
-    match &motor.drive {
-        Drive::Servo(servo) => {
+    match motor.drive.servo() {
+        Some(servo) => {
             // A pulse is off by half of its grain at most, which is counted four times: shown is a quarter of
             // the limit at most where a board's pulses are coarse. Longer windows would hide the motion.
             let (min, max) = servo.pulse_range();
@@ -223,7 +222,7 @@ fn window(motor: &MotorConfig) -> u64 {
             let period = u64::try_from(servo.period.as_nanos()).unwrap_or(WINDOW);
             period.max(coarse.min(COARSE_MOST) as u64)
         }
-        _ => WINDOW,
+        None => WINDOW,
     }
 }
 
@@ -342,8 +341,8 @@ impl Reading {
         } else {
             self.keep(end, self.count, true);
         }
-        let (unit, scale) = match motor.map(|m| (&m.drive, m.axis())) {
-            Some((Drive::Servo(servo), _)) => {
+        let (unit, scale) = match motor.map(|m| (&m.drive, m.drive.servo(), m.axis())) {
+            Some((_, Some(servo), _)) => {
                 let (min, max) =
                     (f64::from(servo.pulse_min.as_nanos()), f64::from(servo.pulse_max.as_nanos()));
                 let (low, high) = match servo.reverse {
@@ -354,12 +353,10 @@ impl Reading {
                 let unit = if servo.continuous { "%" } else { "deg" };
                 (unit.to_owned(), (slope, low - slope * (min + f64::from(servo.trim_ns))))
             }
-            Some((drive, Some(axis))) => {
-                let per_step = match drive {
-                    // Counted in half steps.
-                    Drive::Coils(coils) => f64::from(coils.sequence.per_full_step()) / 2.0,
-                    _ => 1.0,
-                };
+            Some((drive, _, Some(axis))) => {
+                // Counted in half steps.
+                let half = |coils: &CoilsDrive| f64::from(coils.sequence.per_full_step()) / 2.0;
+                let per_step = drive.coils().map_or(1.0, half);
                 let slope =
                     per_step * axis.steps_per_unit.unscale(if axis.reverse { -1.0 } else { 1.0 });
                 let zero = self.marks.first().map_or(0.0, |m| m.1 - slope * m.0);

@@ -6,7 +6,7 @@ use super::ahead::{Search, place};
 use super::branch::{Branch, Pending};
 use super::cursor::Here;
 use super::host::{Allowance, Host};
-use super::program::At;
+use super::program::{At, motors_of};
 use super::shapes::{keyframe_tracks, sweep_targets};
 use crate::config::{Action, Arrive, MoveAction, Order};
 use crate::motor::MotorIndex;
@@ -35,7 +35,9 @@ pub(super) enum Doing {
     /// Through the keyframes, once the motors are where the time line begins.
     Keyframes(At),
     /// Through keyframes that are planned.
-    Frames(Box<FramesPlan>),
+    Frames(At, Box<FramesPlan>),
+    /// Keyframes whose motors others have moved, before they began: anew.
+    Anew(At),
     /// A blended run whose motors are looked for.
     Run(Box<Search>),
 }
@@ -43,6 +45,21 @@ pub(super) enum Doing {
 impl Branch {
     /// Begins what comes next. False: not in this turn.
     pub(super) fn go_on(&mut self, host: &mut dyn Host, allowance: &mut Allowance) -> bool {
+        let next = if host.shares() { self.next_motors() } else { Vec::new() };
+        if let Some(motor) = host.lacks(&next) {
+            let config = self.cursor.program().config();
+            log::info!(
+                "{} waits for {}, which it shares",
+                self.rules().name,
+                config.motors[motor].name
+            );
+            // Where they will be then nobody knows.
+            if let Some(Doing::Keyframes(at) | Doing::Frames(at, _)) = self.doing {
+                self.doing = Some(Doing::Anew(at));
+            }
+            self.pending = Pending::Motors(next);
+            return true;
+        }
         if let Some(Doing::Run(search)) = &mut self.doing {
             let found = search.go_on(|| allowance.look()) && allowance.places(FIRST_PLACES);
             if !(found && allowance.step()) {
@@ -53,12 +70,12 @@ impl Branch {
             }
             return true;
         }
-        if let Some(Doing::Frames(plan)) = &mut self.doing {
+        if let Some(Doing::Frames(_, plan)) = &mut self.doing {
             let planned = host.plan_frames(plan, allowance.frames());
             if planned == Ok(false) || !allowance.step() {
                 return false;
             }
-            if let Some(Doing::Frames(plan)) = self.doing.take() {
+            if let Some(Doing::Frames(_, plan)) = self.doing.take() {
                 let started = planned.and_then(|_| host.start_frames(*plan));
                 self.follow(started, None);
             }
@@ -98,6 +115,42 @@ impl Branch {
             Here::End => {}
         }
         true
+    }
+
+    /// The motors of what it would begin next.
+    fn next_motors(&self) -> Vec<MotorIndex> {
+        let program = self.cursor.program();
+        let mut motors = Vec::new();
+        let of = |at: At, out: &mut Vec<MotorIndex>| {
+            motors_of(&program.step(at).action, |motor| {
+                if !out.contains(&motor) {
+                    out.push(motor);
+                }
+            });
+        };
+        match &self.doing {
+            Some(
+                Doing::Sweep { at, .. }
+                | Doing::Keyframes(at)
+                | Doing::Frames(at, _)
+                | Doing::Anew(at),
+            ) => of(*at, &mut motors),
+            Some(Doing::OneByOne { at, next }) => {
+                let target = program.move_at(*at).and_then(|action| action.targets.get(*next));
+                motors.extend(target.map(|t| t.motor));
+            }
+            Some(Doing::Run(search)) => motors.extend(search.motors()),
+            None => {
+                if let Here::Step(at) = self.cursor.here() {
+                    let one_by_one =
+                        program.move_at(at).is_some_and(|a| a.order == Order::OneByOne);
+                    if !one_by_one {
+                        of(at, &mut motors);
+                    }
+                }
+            }
+        }
+        motors
     }
 
     /// The next move of the step that is being done.
@@ -142,12 +195,17 @@ impl Branch {
                 let Action::Keyframes(frames) = &program.step(at).action else { return };
                 match keyframe_tracks(frames, |motor| host.ready(motor)) {
                     Ok(tracks) => {
-                        self.doing = Some(Doing::Frames(Box::new(FramesPlan::new(tracks))));
+                        let plan = Box::new(FramesPlan::new(tracks));
+                        self.doing = Some(Doing::Frames(at, plan));
                     }
                     Err(e) => self.follow(Err(e), None),
                 }
             }
-            Some(Doing::Run(_) | Doing::Frames(_)) | None => {}
+            Some(Doing::Anew(at)) => {
+                let at = *at;
+                self.to_first_frame(host, at);
+            }
+            Some(Doing::Run(_) | Doing::Frames(..)) | None => {}
         }
     }
 
@@ -157,7 +215,16 @@ impl Branch {
         let program = self.cursor.program().clone();
         match &program.step(at).action {
             Action::Run(_) | Action::Repeat(..) => {}
-            Action::Pause(duration) => self.pending = Pending::Until(now + *duration),
+            Action::Pause(pause) => {
+                let until = now + pause.lasts;
+                self.pending = match pause.share {
+                    true => {
+                        host.share(true);
+                        Pending::Shared(until)
+                    }
+                    false => Pending::Until(until),
+                };
+            }
             Action::Move(action) if action.order == Order::OneByOne => {
                 self.doing = Some(Doing::OneByOne { at, next: 0 });
             }
@@ -188,15 +255,18 @@ impl Branch {
                 let branches = branches.map(|&list| Branch::steps(&program, list, home));
                 self.pending = Pending::Together(branches.collect(), 0);
             }
-            Action::Keyframes(frames) => {
-                // First to where the time line begins, then along it.
-                self.doing = Some(Doing::Keyframes(at));
-                if let Some(first) = frames.first().filter(|f| f.at.is_zero()) {
-                    let targets: Vec<_> =
-                        first.targets.iter().map(|t| (t.motor, t.position)).collect();
-                    self.start_move(host, &targets, &Move::new(), None);
-                }
-            }
+            Action::Keyframes(_) => self.to_first_frame(host, at),
+        }
+    }
+
+    /// Keyframes: first to where the time line begins, then along it.
+    fn to_first_frame(&mut self, host: &mut dyn Host, at: At) {
+        self.doing = Some(Doing::Keyframes(at));
+        let program = self.cursor.program().clone();
+        let Action::Keyframes(frames) = &program.step(at).action else { return };
+        if let Some(first) = frames.first().filter(|f| f.at.is_zero()) {
+            let targets: Vec<_> = first.targets.iter().map(|t| (t.motor, t.position)).collect();
+            self.start_move(host, &targets, &Move::new(), None);
         }
     }
 

@@ -32,6 +32,10 @@ pub(super) enum Pending {
     Nothing,
     /// An instant of the program's clock, which stands still while the machine is held.
     Until(Instant),
+    /// The same, while others may have the program's motors.
+    Shared(Instant),
+    /// Motors that others have, which the program shared with them.
+    Motors(Vec<MotorIndex>),
     /// A move, and the programs that run for motors that fell short, as their outcomes come.
     Move {
         id: MoveId,
@@ -141,7 +145,11 @@ impl Branch {
         self.doing = None;
         match &mut self.pending {
             Pending::Nothing => {}
-            Pending::Until(_) => self.pending = Pending::Nothing,
+            Pending::Until(_) | Pending::Motors(_) => self.pending = Pending::Nothing,
+            Pending::Shared(_) => {
+                host.share(false);
+                self.pending = Pending::Nothing;
+            }
             Pending::Move { id, rescues, .. } => {
                 host.stop_move(*id);
                 rescues.iter_mut().for_each(|b| b.cancel(host));
@@ -200,10 +208,16 @@ impl Branch {
     fn wait(&mut self, host: &mut dyn Host, allowance: &mut Allowance) -> Wait {
         match &mut self.pending {
             Pending::Nothing => Wait::Over,
-            Pending::Until(at) if host.program_now() < *at => {
+            Pending::Until(at) | Pending::Shared(at) if host.program_now() < *at => {
                 Wait::Until(host.machine_time_of(*at))
             }
-            Pending::Until(_) => {
+            Pending::Motors(motors) if host.lacks(motors).is_some() => Wait::Until(Instant::FAR),
+            Pending::Until(_) | Pending::Motors(_) => {
+                self.pending = Pending::Nothing;
+                Wait::Over
+            }
+            Pending::Shared(_) => {
+                host.share(false);
                 self.pending = Pending::Nothing;
                 Wait::Over
             }
@@ -372,7 +386,21 @@ impl Branch {
                 rescues.iter().for_each(|branch| branch.motors_left(out));
             }
             Pending::Together(branches, _) => branches.iter().for_each(|b| b.motors_left(out)),
-            Pending::Nothing | Pending::Until(_) | Pending::Events(..) => {}
+            Pending::Nothing
+            | Pending::Until(_)
+            | Pending::Shared(_)
+            | Pending::Motors(_)
+            | Pending::Events(..) => {}
+        }
+    }
+
+    /// The motors that it waits for, since others have them.
+    pub fn waits_for(&self, out: &mut BTreeSet<MotorIndex>) {
+        match &self.pending {
+            Pending::Motors(motors) => out.extend(motors),
+            Pending::Move { rescues, .. } => rescues.iter().for_each(|b| b.waits_for(out)),
+            Pending::Together(branches, _) => branches.iter().for_each(|b| b.waits_for(out)),
+            _ => {}
         }
     }
 }

@@ -76,6 +76,15 @@ pub(crate) trait Host {
     /// Brings a move to rest on its path.
     fn stop_move(&mut self, id: MoveId);
 
+    /// The program gives up the motors that it does not move, or takes them back.
+    fn share(&mut self, gives: bool);
+
+    /// Whether the program shares its motors, or has done so.
+    fn shares(&self) -> bool;
+
+    /// The first of these motors that others have, since the program shared it: it has to wait for that.
+    fn lacks(&self, motors: &[MotorIndex]) -> Option<MotorIndex>;
+
     /// Something happened that has a name.
     fn happens(&mut self, name: String);
 

@@ -10,7 +10,7 @@ use super::preflight::{Preflight, Problem};
 use super::program::{At, ListId, Program};
 use super::seen::{Key, Seen, Stand};
 use super::usage::Usage;
-use crate::config::{Action, Config, Consumer, Drive, MotorConfig, Span, Startup, consumers};
+use crate::config::{Action, Config, Consumer, MotorConfig, Span, Startup, consumers};
 use crate::motion::Planner;
 use crate::motor::MotorIndex;
 use crate::moves::{BlendRun, MotorModel, MoveError, Start};
@@ -99,7 +99,7 @@ fn start(motor: &MotorConfig) -> Start {
         let model = MotorModel::new(motor);
         return Start::At(model.to_native(model.start_position(axis.at_start)));
     }
-    let Drive::Servo(servo) = &motor.drive else { return Start::Anywhere };
+    let Some(servo) = motor.drive.servo() else { return Start::Anywhere };
     if servo.continuous {
         return Start::At(0.0);
     }

@@ -9,8 +9,8 @@ use super::program::{At, ListId};
 use super::shapes::{keyframe_tracks, sweep_length, sweep_targets};
 use crate::books::PowerError;
 use crate::config::{
-    Action, Arrive, AtRest, Drive, Keyframe, MoveAction, Order, PowerConfig, ProgramConfig, Span,
-    SpinAction, SpinSpeed, StepConfig, SweepAction,
+    Action, Arrive, Keyframe, MoveAction, Order, PowerConfig, ProgramConfig, Span, SpinAction,
+    SpinSpeed, StepConfig, SweepAction,
 };
 use crate::motor::MotorIndex;
 use crate::moves::{
@@ -31,7 +31,7 @@ impl Walk<'_> {
     /// Nanoseconds that a step takes; `None`: for ever, or nobody knows.
     pub(super) fn alone(&mut self, at: At, step: &StepConfig) -> Option<u64> {
         match &step.action {
-            Action::Pause(duration) => Some(nanos(*duration)),
+            Action::Pause(pause) => Some(nanos(pause.lasts)),
             Action::WaitFor(_) => {
                 self.out.waits = true;
                 Some(0)
@@ -291,7 +291,7 @@ impl Walk<'_> {
         }
         for &motor in motors {
             let config = &config.motors[motor];
-            let coils = matches!(&config.drive, Drive::Coils(c) if c.at_rest == AtRest::Release);
+            let coils = config.drive.kind().releases_at_rest();
             if config.axis().is_some() && config.release_after.is_none() && !coils {
                 self.stand.kept.extend(consumers_of(&self.consumers, [motor]));
             }

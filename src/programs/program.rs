@@ -263,7 +263,7 @@ fn runs(action: &Action) -> impl Iterator<Item = usize> + '_ {
 }
 
 /// The motors that a step moves by itself.
-fn motors_of(action: &Action, mut see: impl FnMut(MotorIndex)) {
+pub(super) fn motors_of(action: &Action, mut see: impl FnMut(MotorIndex)) {
     match action {
         Action::Move(action) => action.targets.iter().for_each(|t| see(t.motor)),
         Action::Sweep(sweep) => sweep.motors.iter().for_each(|m| see(m.motor)),

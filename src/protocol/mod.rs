@@ -60,6 +60,6 @@ pub use request::{
 };
 pub use status::{
     Lateness, LeaseStatus, MachineState, MotorState, MotorStatus, MoveStatus, PowerStatus,
-    StatusReply,
+    StatusReply, WaitingProgram,
 };
 pub use values::{Named, Rate, Target};

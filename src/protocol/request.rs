@@ -481,6 +481,9 @@ pub struct ProgramRun {
     /// Whether the reply waits for the program's end.
     #[serde(default, skip_serializing_if = "is_false")]
     pub wait: bool,
+    /// Whether others may have whatever motors it does not move just then.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub share: bool,
     /// The token of a lease that this client shares.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,

@@ -40,6 +40,9 @@ pub struct StatusReply {
     /// The programs that run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub programs: Vec<String>,
+    /// Those of them that wait for motors that they share, and for which.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting_programs: Vec<WaitingProgram>,
     /// The leases.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leases: Vec<LeaseStatus>,
@@ -52,6 +55,27 @@ pub struct StatusReply {
     /// How many positions are saved.
     #[serde(default)]
     pub saved: u64,
+}
+
+impl StatusReply {
+    /// The programs that run, for people: each with the motors that it waits for.
+    pub fn programs_in_words(&self) -> String {
+        let one = |name: &String| match self.waiting_programs.iter().find(|w| w.program == *name) {
+            Some(waits) => format!("{name} (waits for {})", waits.motors.join(", ")),
+            None => name.clone(),
+        };
+        self.programs.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// A program that waits for motors which it shares, and which others have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct WaitingProgram {
+    /// Its name.
+    pub program: String,
+    /// The motors.
+    pub motors: Vec<String>,
 }
 
 /// What a motor does.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::board::PwmOutput;
-use crate::config::{Config, Drive, MotorConfig, Port};
+use crate::config::{Config, MotorConfig, Port};
 
 /// What changes from one config to another. Names of motors, in the order of their configs.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -66,26 +66,12 @@ fn is_tunable(old: &MotorConfig, new: &MotorConfig) -> bool {
     let mut like = MotorConfig { span: new.span, limits: new.limits, ..old.clone() };
     // The machine alone knows these.
     (like.current, like.on_lost_lease) = (new.current, new.on_lost_lease);
-    match (&mut like.drive, &new.drive) {
-        (Drive::Servo(like), Drive::Servo(new)) => {
-            like.startup = new.startup;
-            like.on_stop = new.on_stop;
-        }
-        (Drive::StepDir(axis), Drive::StepDir(other)) => {
-            axis.at_start = other.at_start;
-            axis.on_stop = other.on_stop;
-            axis.start_stop_speed = other.start_stop_speed;
-            like.travel = new.travel;
-        }
-        (Drive::Coils(axis), Drive::Coils(other)) => {
-            axis.at_start = other.at_start;
-            axis.on_stop = other.on_stop;
-            axis.start_stop_speed = other.start_stop_speed;
-            like.travel = new.travel;
-        }
-        // What its clock can prove hangs on its limits.
-        (Drive::PwmClock(_), Drive::PwmClock(_)) => like.limits = old.limits,
-        _ => return false,
+    let Some(changed) = like.drive.kind_mut().told(new.drive.kind()) else { return false };
+    if changed.travel {
+        like.travel = new.travel;
+    }
+    if !changed.limits {
+        like.limits = old.limits;
     }
     like == *new
 }

@@ -9,7 +9,7 @@ use super::{Kept, MachineError, start_position};
 use crate::board::{PwmOutput, PwmTiming};
 use crate::config::{
     AtRest, AtStart, CoilWiring, CoilsDrive, Config, Drive, LineConfig, MotorConfig, NEUTRAL,
-    PwmClockDrive, Sequence, ServoDrive, ServoOutput, StepDirDrive,
+    Sequence, ServoDrive, ServoOutput, StepDirDrive, Wire,
 };
 use crate::hal::{
     Backend, Clock, HalError, Level, OutputLine, OutputStart, PwmChannel, RecordedOutput,
@@ -47,48 +47,47 @@ pub(crate) struct MotorSignals {
     pub lateness: Option<SignalId>,
 }
 
-/// The names of microstep pins in a trace.
-pub(super) const MODE_SIGNALS: [&str; 3] = ["mode0", "mode1", "mode2"];
+impl MotorSignals {
+    /// All by one wire.
+    fn of(wire: SignalId) -> MotorSignals {
+        MotorSignals {
+            pulse: wire,
+            coils: [wire; 4],
+            dir: wire,
+            enable: wire,
+            sleep: None,
+            reset: None,
+            mode: Vec::new(),
+            position: wire,
+            lateness: None,
+        }
+    }
+}
 
 impl Signals {
     /// `real_time`: edges may be late.
     pub fn declare(builder: &mut TraceBuilder, config: &Config, real_time: bool) -> Signals {
         let mut motors = Vec::with_capacity(config.motors.len());
         for motor in &config.motors {
-            let mut wire = |name| builder.add(&motor.name, name, SignalKind::Wire);
-            let (mut sleep, mut reset, mut mode) = (None, None, Vec::new());
-            let (pulse, dir, enable, coils) = match &motor.drive {
-                Drive::Servo(_) => {
-                    let pulse = wire("pulse");
-                    (pulse, pulse, pulse, [pulse; 4])
+            let mut found: Option<MotorSignals> = None;
+            for (name, wire) in motor.drive.kind().wires() {
+                let id = builder.add(&motor.name, name, SignalKind::Wire);
+                // What has no wire of its own is never written.
+                let signals = found.get_or_insert_with(|| MotorSignals::of(id));
+                match wire {
+                    Wire::Step | Wire::Pulse => signals.pulse = id,
+                    Wire::Dir => (signals.dir, signals.enable) = (id, id),
+                    Wire::Enable => signals.enable = id,
+                    Wire::Sleep => signals.sleep = Some(id),
+                    Wire::Reset => signals.reset = Some(id),
+                    Wire::Mode(_) => signals.mode.push(id),
+                    Wire::Coil(n) => signals.coils[n] = id,
                 }
-                Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => {
-                    let (step, dir) = (wire("step"), wire("dir"));
-                    let enable = if axis.enable.is_some() { wire("enable") } else { dir };
-                    sleep = axis.sleep.map(|_| wire("sleep"));
-                    reset = axis.reset.map(|_| wire("reset"));
-                    mode = axis.mode.iter().zip(MODE_SIGNALS).map(|(_, name)| wire(name)).collect();
-                    (step, dir, enable, [step; 4])
-                }
-                Drive::Coils(_) => {
-                    let coils = ["a", "b", "c", "d"].map(wire);
-                    (coils[0], coils[0], coils[0], coils)
-                }
-            };
+            }
             let mut real = |name| builder.add(&motor.name, name, SignalKind::Real);
             let position = real("position");
             let lateness = real_time.then(|| real("lateness"));
-            motors.push(MotorSignals {
-                pulse,
-                coils,
-                dir,
-                enable,
-                sleep,
-                reset,
-                mode,
-                position,
-                lateness,
-            });
+            motors.extend(found.map(|found| MotorSignals { position, lateness, ..found }));
         }
         Signals { motors, moves: builder.add("machine", "move", SignalKind::Text) }
     }
@@ -121,12 +120,7 @@ pub(crate) struct Opened {
 
 /// The PWM outputs that these motors need.
 pub(crate) fn pwm_outputs<'c>(motors: impl Iterator<Item = &'c MotorConfig>) -> Vec<PwmOutput> {
-    let output = |m: &MotorConfig| match &m.drive {
-        Drive::Servo(servo) => servo.pwm().cloned(),
-        Drive::PwmClock(clock) => Some(PwmOutput::Gpio(clock.axis.step)),
-        Drive::StepDir(_) | Drive::Coils(_) => None,
-    };
-    motors.filter_map(output).collect()
+    motors.filter_map(|m| m.drive.kind().pwm()).collect()
 }
 
 /// A driver's sleep line, and the level at which it sleeps.

@@ -3,18 +3,15 @@
 use log::{info, warn};
 
 use super::MachineError;
-use crate::config::{Config, Drive, ServoOutput};
+use crate::config::{Config, ServoOutput};
 use crate::runtime;
 
 /// Refuses such a servo on hardware without real-time scheduling, unless it is allowed to jitter; on the
 /// simulator it says that it will. Before any output is opened.
 pub(crate) fn check(config: &Config, hardware: bool, realtime: bool) -> Result<(), MachineError> {
-    let timed = config.motors.iter().filter_map(|m| match &m.drive {
-        Drive::Servo(servo) => match servo.output {
-            ServoOutput::Soft { gpio, allow_jitter } => Some((&m.name, gpio, allow_jitter)),
-            ServoOutput::Pwm { .. } => None,
-        },
-        _ => None,
+    let timed = config.motors.iter().filter_map(|m| match m.drive.servo()?.output {
+        ServoOutput::Soft { gpio, allow_jitter } => Some((&m.name, gpio, allow_jitter)),
+        ServoOutput::Pwm { .. } => None,
     });
     let timed: Vec<_> = timed.collect();
     if timed.is_empty() {

@@ -305,11 +305,7 @@ fn enable_of(motor: &MotorConfig) -> Option<LineConfig> {
 }
 
 fn pwm_of(motor: &MotorConfig) -> Option<PwmOutput> {
-    match &motor.drive {
-        Drive::Servo(servo) => servo.pwm().cloned(),
-        Drive::PwmClock(clock) => Some(PwmOutput::Gpio(clock.axis.step)),
-        Drive::StepDir(_) | Drive::Coils(_) => None,
-    }
+    motor.drive.kind().pwm()
 }
 
 /// How often STEP is to come, slowly and at the top speed, and how many times.

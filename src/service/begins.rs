@@ -40,6 +40,8 @@ struct Begin {
     waited: bool,
     name: String,
     token: Option<String>,
+    /// Whether it shares its motors.
+    share: bool,
     stop: StopEvent,
     until: Instant,
     looks: u32,
@@ -148,7 +150,7 @@ impl Desk<'_> {
             return Err(runs(&run.program));
         }
         self.does_not_run(&run.program)?;
-        let number = self.look_through(Some(client), run.program, run.token)?;
+        let number = self.look_through(Some(client), run.program, run.token, run.share)?;
         Ok(Answer::Later(Waiting::Begin { number, wait: run.wait }))
     }
 
@@ -162,12 +164,14 @@ impl Desk<'_> {
         client: Option<ClientId>,
         name: String,
         token: Option<String>,
+        share: bool,
     ) -> Result<u64> {
         choose_program(&self.config, Some(&name)).map_err(|e| words::no_program(&e))?;
         self.begins.last += 1;
         let (number, until) = (self.begins.last, self.machine.now() + PATIENCE);
         let (stop, stopped, waited) = (StopEvent::new(), BTreeSet::new(), client.is_some());
-        let mut begin = Begin { client, waited, name, token, stop, until, looks: 0, stopped };
+        let mut begin =
+            Begin { client, waited, name, token, share, stop, until, looks: 0, stopped };
         self.look(number, &mut begin)?;
         self.begins.all.insert(number, begin);
         Ok(number)
@@ -211,7 +215,7 @@ impl Desk<'_> {
             _ => {}
         }
         if let Some(StartProgram { name, .. }) = self.start_when_ready.take()
-            && let Err(e) = self.look_through(None, name.clone(), None)
+            && let Err(e) = self.look_through(None, name.clone(), None, false)
         {
             log::error!("the program {name} did not begin: {}", e.message);
         }
@@ -268,7 +272,7 @@ impl Desk<'_> {
         if let Some(client) = begin.client {
             self.allowed(client, &motors, begin.token.as_deref())?;
         }
-        ProgramRun::begin(self.machine, looked).map_err(|e| words::no_program(&e))
+        ProgramRun::begin(self.machine, looked, begin.share).map_err(|e| words::no_program(&e))
     }
 
     /// Tells programs to stop, and answers once they have: their motors are at rest then.

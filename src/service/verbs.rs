@@ -7,7 +7,7 @@ use super::desk::{Desk, Handled, MOTORS_EVERY, Waiting};
 use super::line_up::Answer;
 use super::wire::ClientId;
 use super::words;
-use crate::config::{Drive, LostLease, MotorUnit};
+use crate::config::{LostLease, MotorUnit};
 use crate::machine::{MachineState, Move, ProgramEnd};
 use crate::moves::IfBusy;
 use crate::protocol::{
@@ -393,12 +393,11 @@ impl Desk<'_> {
         };
         let micros = |nanos: u64| nanos as f64 / 1e3;
         let status = |m: &crate::machine::MotorSnapshot| {
-            let servo =
-                self.config.motor(&m.motor).is_some_and(|c| matches!(c.drive, Drive::Servo(_)));
+            let kind = self.config.motor(&m.motor).map_or("axis", |c| c.table());
             let late = self.machine.lateness(&m.motor).unwrap_or_default();
             let (p50, p99, max) = (micros(late.p50), micros(late.p99), micros(late.max));
             let status = MotorStatus {
-                kind: if servo { "servo" } else { "axis" }.to_owned(),
+                kind: kind.to_owned(),
                 state: self.motor_state(m),
                 at: self.place(&m.motor),
                 target: self.machine.target(&m.motor),
@@ -430,6 +429,7 @@ impl Desk<'_> {
             motors: snapshot.motors.iter().filter(named).map(status).collect::<Named<_>>(),
             moves: self.move_status(),
             programs: self.programs.iter().map(|p| p.name().to_owned()).collect(),
+            waiting_programs: self.waiting_programs(),
             leases: leases.collect(),
             power: self.machine.power().map(|power| protocol::PowerStatus {
                 budget_a: f64::from(power.budget) / 1e3,
@@ -440,5 +440,19 @@ impl Desk<'_> {
             clients: u32::try_from(self.clients.len()).unwrap_or(u32::MAX),
             saved: self.saved.len() as u64,
         })
+    }
+
+    /// The programs that wait for motors which they share.
+    fn waiting_programs(&self) -> Vec<protocol::WaitingProgram> {
+        let waiting = self.programs.iter().map(|run| (run, run.waits_for()));
+        let waiting = waiting.filter(|(_, motors)| !motors.is_empty());
+        let told = waiting.map(|(run, motors)| {
+            let name = |m: &usize| run.config().motors[*m].name.clone();
+            protocol::WaitingProgram {
+                program: run.name().to_owned(),
+                motors: motors.iter().map(name).collect(),
+            }
+        });
+        told.collect()
     }
 }

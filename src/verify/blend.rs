@@ -166,7 +166,7 @@ impl Blends {
         for run in self.runs.iter_mut().filter(|r| r.id == id) {
             run.cut = true;
             let mut left = run.members.iter().zip(&run.ended).filter(|m| !m.1);
-            run.alone = left.any(|m| !motors.contains(&m.0.motor));
+            run.alone |= left.any(|m| !motors.contains(&m.0.motor));
         }
     }
 

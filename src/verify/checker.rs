@@ -5,9 +5,10 @@ use super::check::{Tally, figure};
 use super::motor::Motor;
 use super::moves::{Grain, Moves};
 use super::report::{Bound, Report, Verdict};
-use super::roles::{Role, Wire, roles};
+use super::roles::{Role, roles};
 use super::{Options, VerifyError};
 use crate::config::Config;
+use crate::config::Wire;
 use crate::trace::{Change, Signal, SignalId, Value};
 use crate::units::Instant;
 

@@ -1,21 +1,8 @@
 //! What each signal of a trace is to its config.
 
 use super::VerifyError;
-use crate::config::{Config, Drive, PwmClockDrive};
+use crate::config::{Config, Wire};
 use crate::trace::{Signal, SignalKind};
-
-/// A wire of a motor.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Wire {
-    Step,
-    Dir,
-    Enable,
-    Sleep,
-    Reset,
-    Mode(usize),
-    Pulse,
-    Coil(usize),
-}
 
 /// What a signal is; a motor by its index in the config.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,31 +21,8 @@ pub(super) fn roles(signals: &[Signal], config: &Config) -> Result<Vec<Option<Ro
         let mut want =
             |name: &'static str, kind, role| wanted.push((motor.name.clone(), name, kind, role));
         let mut wire = |name, wire| want(name, SignalKind::Wire, Role::Wire(index, wire));
-        match &motor.drive {
-            Drive::Servo(_) => wire("pulse", Wire::Pulse),
-            Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => {
-                wire("step", Wire::Step);
-                wire("dir", Wire::Dir);
-                if axis.enable.is_some() {
-                    wire("enable", Wire::Enable);
-                }
-                if axis.sleep.is_some() {
-                    wire("sleep", Wire::Sleep);
-                }
-                if axis.reset.is_some() {
-                    wire("reset", Wire::Reset);
-                }
-                for (n, name) in ["mode0", "mode1", "mode2"].into_iter().enumerate() {
-                    if n < axis.mode.len() {
-                        wire(name, Wire::Mode(n));
-                    }
-                }
-            }
-            Drive::Coils(_) => {
-                for (n, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
-                    wire(name, Wire::Coil(n));
-                }
-            }
+        for (name, which) in motor.drive.kind().wires() {
+            wire(name, which);
         }
         want("position", SignalKind::Real, Role::Position(index));
         want("lateness", SignalKind::Real, Role::Lateness(index));

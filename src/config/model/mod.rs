@@ -3,7 +3,7 @@
 //! Positions and speeds are in the motor's own unit: millimetres for a linear axis, degrees for a
 //! rotary axis or a servo (see [`MotorUnit`]).
 
-mod drive;
+mod kinds;
 mod program;
 
 use std::time::Duration;
@@ -11,7 +11,8 @@ use std::time::Duration;
 use crate::board::Model;
 use crate::units::Ratio;
 
-pub use drive::*;
+pub(crate) use kinds::Wire;
+pub use kinds::*;
 pub use program::*;
 
 /// A place in a config file, for errors: byte offsets of the value it speaks of.
@@ -219,80 +220,55 @@ pub struct MotorConfig {
 impl MotorConfig {
     /// What it has as a stepper axis, whatever drives it; `None` for a servo.
     pub fn axis(&self) -> Option<AxisConfig> {
-        let backlash = |ratio: Ratio| ratio.scale(self.backlash).round() as i64;
-        match &self.drive {
-            Drive::Servo(_) => None,
-            Drive::StepDir(axis) | Drive::PwmClock(PwmClockDrive { axis, .. }) => {
-                Some(AxisConfig {
-                    steps_per_unit: axis.steps_per_unit,
-                    start_stop_speed: axis.start_stop_speed,
-                    reverse: axis.reverse,
-                    at_start: axis.at_start,
-                    on_stop: axis.on_stop,
-                    holds_load: axis.holds_load,
-                    wake: axis.timing.wake,
-                    backlash: backlash(axis.steps_per_unit),
-                })
-            }
-            Drive::Coils(axis) => Some(AxisConfig {
-                steps_per_unit: axis.steps_per_unit,
-                start_stop_speed: axis.start_stop_speed,
-                reverse: axis.reverse,
-                at_start: axis.at_start,
-                on_stop: axis.on_stop,
-                holds_load: axis.holds_load,
-                wake: axis.settle,
-                backlash: backlash(axis.steps_per_unit),
-            }),
-        }
+        self.drive.kind().as_axis(self.backlash)
     }
-}
 
-impl MotorConfig {
+    /// Whether it is a servo, of whatever kind.
+    pub fn is_servo(&self) -> bool {
+        self.drive.servo().is_some()
+    }
+
+    /// What its table in a config is called: `servo` or `axis`.
+    pub fn table(&self) -> &'static str {
+        self.drive.kind().table()
+    }
+
     /// Whether it is a servo that turns continuously: it has speeds, and no positions.
     pub fn is_continuous(&self) -> bool {
-        matches!(&self.drive, Drive::Servo(servo) if servo.continuous)
+        self.drive.servo().is_some_and(|servo| servo.continuous)
     }
 
     /// Whether it begins where it stood when the service ended: an axis with `at-start = "restored"`, a
     /// servo with `startup = "last"`.
     pub fn keeps_place(&self) -> bool {
-        match &self.drive {
-            Drive::Servo(servo) => servo.startup == Startup::Last,
-            _ => self.axis().is_some_and(|axis| axis.at_start == AtStart::Restored),
-        }
+        self.drive.kind().keeps_place()
     }
 
     /// What its position depends on, as a text: two configs in which that is equal mean the same place
     /// by the same count of steps, or by the same angle. Only this release makes the same text.
     pub fn identity(&self) -> String {
-        let unit = self.unit.symbol();
-        match &self.drive {
-            Drive::Servo(s) => {
-                let (pulses, trim) = ((s.pulse_min, s.pulse_max), s.trim_ns);
-                let angles = (s.angle_min, s.angle_max);
-                let turns = if s.continuous { " continuous" } else { "" };
-                format!("servo {:?} {pulses:?} {angles:?} {trim} {}{turns}", s.output, s.reverse)
-            }
-            Drive::Coils(c) => format!(
-                "coils {unit} {:?} {:?} {:?} {} {:?}",
-                c.gpio, c.sequence, c.wiring, c.reverse, c.steps_per_unit
-            ),
-            Drive::StepDir(a) | Drive::PwmClock(PwmClockDrive { axis: a, .. }) => format!(
-                "axis {unit} {} {} {} {} {} {:?} {:?} {:?} {:?} {:?}",
-                a.step,
-                a.dir,
-                a.reverse,
-                a.microsteps,
-                a.steps_per_revolution,
-                a.steps_per_unit,
-                a.enable,
-                a.mode,
-                a.sleep,
-                a.reset
-            ),
-        }
+        self.drive.kind().identity(self)
     }
+}
+
+/// Where an axis is when the machine starts.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum AtStart {
+    /// Nobody knows.
+    Unknown,
+    /// The person says it is there, in the axis' unit; reported as assumed.
+    Assume(f64),
+    /// Where it stood when the service last ended cleanly; after any other end nobody knows.
+    Restored,
+}
+
+/// What an axis' enable line does when the program stops.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AxisStop {
+    /// Stays as it is.
+    Keep,
+    /// Goes inactive (never with `holds-load`).
+    Release,
 }
 
 /// What every stepper axis has, whatever drives it: see [`MotorConfig::axis`].

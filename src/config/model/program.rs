@@ -40,14 +40,23 @@ pub struct StepConfig {
     pub span: Span,
 }
 
+/// A pause of a program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PauseAction {
+    /// How long.
+    pub lasts: Duration,
+    /// Others may have the program's motors meanwhile.
+    pub share: bool,
+}
+
 /// What a step of a program does. Motors are indices into [`Config::motors`](super::Config::motors), programs into
 /// [`Config::programs`](super::Config::programs).
 #[derive(Clone, PartialEq, Debug)]
 pub enum Action {
     /// `{ move = { x = "1mm" }, ... }`
     Move(MoveAction),
-    /// `{ pause = "500ms" }`
-    Pause(Duration),
+    /// `{ pause = "500ms", share = true }`
+    Pause(PauseAction),
     /// `{ sweep = { pan = ["-45deg", "45deg"] }, step = "9deg", every = "500ms", times = 2 }`
     Sweep(SweepAction),
     /// `{ keyframes = [ { at = "0s", pan = "0deg" }, ... ] }`

@@ -202,6 +202,18 @@ impl Host for Fake {
         self.runs.remove(&id);
     }
 
+    fn share(&mut self, gives: bool) {
+        self.story.push(if gives { "shares" } else { "takes back" }.to_owned());
+    }
+
+    fn shares(&self) -> bool {
+        false
+    }
+
+    fn lacks(&self, _: &[MotorIndex]) -> Option<MotorIndex> {
+        None
+    }
+
     fn happens(&mut self, name: String) {
         self.asked.events += 1;
         self.story.push(name);

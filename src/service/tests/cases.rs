@@ -457,6 +457,75 @@ fn a_jog_that_is_held_before_it_has_turned_turns_when_it_is_resumed() {
     assert_eq!(story.findings(&story.config), "");
 }
 
+/// It rests while its play is taken up, and so does what it is told to do instead.
+#[test]
+fn a_jog_that_is_sent_elsewhere_while_it_takes_up_its_play_waits_for_that() {
+    for delay in (100..320).step_by(20) {
+        let (_, story) = serve(KINDS[2].config.clone(), None, |bench| {
+            let me = bench.connect();
+            ok(bench, me, r#""do":"move","to":{"z":"5mm"},"wait":true"#);
+            // Before it begins it is told to go the other way.
+            ok(bench, me, r#""do":"jog","speed":{"z":"-8mm/s"},"for":"900ms""#);
+            bench.run_for(20);
+            let jog = ok(bench, me, r#""do":"jog","speed":{"z":"5mm/s"},"for":"900ms""#);
+            bench.run_for(delay);
+            let move_number = &jog.what["move"];
+            let retarget = format!(r#""do":"retarget","move":{move_number},"to":{{"z":"11mm"}}"#);
+            bench.ask(me, &retarget);
+            bench.run_for(3000);
+        });
+        assert_eq!(story.findings(&story.config), "", "after {delay} ms");
+    }
+}
+
+/// In a pause that shares, others have the motors; the program waits for what they do not give back in time.
+#[test]
+fn a_program_waits_for_motors_that_it_has_shared() {
+    let (_, story) = serve(KINDS[0].config.clone(), None, |bench| {
+        let me = bench.connect();
+        ok(bench, me, r#""do":"program-run","program":"shares""#);
+        let refused = bench.ask(me, r#""do":"move","to":{"x":"4mm"}"#);
+        assert_eq!(refused.code(), "busy");
+        // Its first move is over.
+        let wait = ok(bench, me, r#""do":"wait","move":1"#);
+        assert_eq!(wait.what["state"], "ended");
+        // Slowly, for longer than the pause.
+        ok(bench, me, r#""do":"move","to":{"x":"4mm"},"speed":"20%""#);
+        bench.run_for(100);
+        let status = ok(bench, me, r#""do":"status""#);
+        assert_eq!(status.what["waiting_programs"][0]["program"], "shares", "{:?}", status.what);
+        assert_eq!(status.what["waiting_programs"][0]["motors"][0], "x");
+        // The pause is over: who comes now comes too late.
+        assert_eq!(bench.ask(me, r#""do":"move","to":{"y":"1mm"}"#).code(), "busy");
+        bench.run_for(6000);
+        let status = ok(bench, me, r#""do":"status""#);
+        assert!(status.what["programs"].is_null(), "{:?}", status.what);
+    });
+    assert_eq!(story.findings(&story.config), "");
+    let owners: Vec<_> = story.moves().into_iter().map(|m| (m.owner, m.motors)).collect();
+    assert_eq!(owners[1], ("client".to_owned(), vec!["x".to_owned()]));
+    assert!(owners[2..].iter().all(|m| m.0 == "program.shares"), "{owners:?}");
+}
+
+/// Whatever it does not move just then others may have; a stop of what it will still use ends it all the same.
+#[test]
+fn a_program_that_shares_its_motors_is_stopped_by_any_of_them() {
+    let (_, story) = serve(KINDS[0].config.clone(), None, |bench| {
+        let me = bench.connect();
+        ok(bench, me, r#""do":"program-run","program":"turns","share":true"#);
+        bench.run_for(50);
+        // It moves x.
+        assert_eq!(bench.ask(me, r#""do":"move","to":{"x":"4mm"}"#).code(), "busy");
+        ok(bench, me, r#""do":"move","to":{"y":"4mm"},"speed":"20%""#);
+        ok(bench, me, r#""do":"stop","motors":["y"]"#);
+        bench.run_for(3000);
+        let status = ok(bench, me, r#""do":"status""#);
+        assert!(status.what["programs"].is_null(), "{:?}", status.what);
+    });
+    assert_eq!(story.findings(&story.config), "");
+    assert_eq!(story.moves().len(), 2);
+}
+
 /// A jog begins also under a hold, since somebody keeps asking for it; one that waits was asked for before.
 #[test]
 fn a_jog_that_waits_does_not_begin_after_a_hold() {

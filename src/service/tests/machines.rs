@@ -74,6 +74,14 @@ steps = [
 [program.forever]
 steps = [ {{ repeat = "forever", steps = [ {{ move = {{ {a} = "{a1}" }} }}, {{ pause = "10ms" }}, {{ move = {{ {a} = "{a2}" }} }} ] }} ]
 
+[program.shares]
+steps = [
+  {{ move = {{ {a} = "{a1}", {b} = "{b2}" }} }},
+  {{ pause = "60ms", share = true }},
+  {{ move = {{ {a} = "{a2}" }} }},
+  {{ together = [ [ {{ pause = "30ms", share = true }}, {{ move = {{ {a} = "{a1}" }} }} ], [ {{ move = {{ {b} = "{b1}" }} }} ] ] }},
+]
+
 [program.caller]
 steps = [ {{ run = "turns" }}, {{ pause = "15ms" }}, {{ run = "waits" }} ]
 

@@ -159,8 +159,10 @@ impl Watched<'_, '_> {
                 let wait = dice.chance(30);
                 let token = self.token(dice);
                 let due = if wait { Due::Someday } else { Due::FromThreads };
-                let text =
-                    format!(r#""do":"program-run","program":"{program}","wait":{wait}{token}"#);
+                let share = if dice.chance(25) { r#","share":true"# } else { "" };
+                let text = format!(
+                    r#""do":"program-run","program":"{program}","wait":{wait}{share}{token}"#
+                );
                 self.ask(client, &text, Deed::Run(program), due);
             }
             78..=80 => {

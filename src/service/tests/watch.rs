@@ -137,6 +137,8 @@ pub struct View {
     open: Vec<OpenMove>,
     /// The program that keeps each motor, by the motors' numbers.
     keepers: Vec<Option<String>>,
+    /// The programs that will still use each, shared or not.
+    users: Vec<Vec<String>>,
     names: Vec<String>,
     pub programs: BTreeSet<String>,
     count: u64,
@@ -304,7 +306,7 @@ impl<'b, 'c> Watched<'b, 'c> {
     fn may_be_moved(&mut self, motors: &[String], before: &View) {
         self.let_go(Some(motors), false);
         // A held program lets its motors be moved meanwhile.
-        let lent: Vec<_> = motors.iter().filter(|m| before.keeper(m).is_some()).cloned().collect();
+        let lent: Vec<_> = motors.iter().filter(|m| !before.users(m).is_empty()).cloned().collect();
         self.let_go(Some(&lent), true);
     }
 
@@ -424,6 +426,7 @@ impl<'b, 'c> Watched<'b, 'c> {
             now: desk.machine.now(),
             open: register.open(),
             keepers: (0..count).map(|m| register.keeper(m).map(ToString::to_string)).collect(),
+            users: (0..count).map(|m| register.users(m)).collect(),
             names: register.models.iter().map(|m| m.name.clone()).collect(),
             programs: desk.programs.iter().map(|p| p.name().to_owned()).collect(),
             count: register.count(),
@@ -475,10 +478,11 @@ impl<'b, 'c> Watched<'b, 'c> {
         let others = before.programs.symmetric_difference(&after.programs).cloned().collect();
         self.end_held(&others, before.now);
         // With a program its hold of its motors is over.
-        let kept = before.keepers.iter().zip(&before.names);
-        let freed =
-            kept.filter(|(keeper, name)| keeper.is_some() && after.keeper(name) != keeper.as_ref());
-        let freed: Vec<String> = freed.map(|(_, name)| name.clone()).collect();
+        let freed = before.names.iter().filter(|name| {
+            let users = after.users(name);
+            before.users(name).iter().any(|user| !users.contains(user))
+        });
+        let freed: Vec<String> = freed.cloned().collect();
         if !freed.is_empty() {
             self.let_go(Some(&freed), true);
         }
@@ -649,9 +653,8 @@ impl<'b, 'c> Watched<'b, 'c> {
             // It may begin anew before anybody looks again.
             "program" => {
                 let program = what["program"].as_str().unwrap().to_owned();
-                let kept = before.keepers.iter().zip(&before.names);
-                let kept = kept.filter(|(keeper, _)| keeper.as_ref() == Some(&program));
-                let kept: Vec<String> = kept.map(|(_, name)| name.clone()).collect();
+                let kept = before.names.iter().filter(|name| before.users(name).contains(&program));
+                let kept: Vec<String> = kept.cloned().collect();
                 self.let_go(Some(&kept), true);
                 self.end_held(&BTreeSet::from([program]), said.at);
             }
@@ -674,17 +677,17 @@ impl<'b, 'c> Watched<'b, 'c> {
 }
 
 impl View {
-    fn keeper(&self, motor: &str) -> Option<&String> {
-        let index = self.names.iter().position(|name| name == motor)?;
-        self.keepers[index].as_ref()
+    fn users(&self, motor: &str) -> &[String] {
+        let index = self.names.iter().position(|name| name == motor);
+        index.map_or(&[], |index| &self.users[index])
     }
 
     /// The programs that keep one of these motors; `None`: all.
     fn programs_of(&self, motors: Option<&[String]>) -> BTreeSet<String> {
         let Some(motors) = motors else { return self.programs.clone() };
-        let kept = self.keepers.iter().enumerate();
-        let kept = kept.filter(|(m, _)| motors.contains(&self.names[*m]));
-        kept.filter_map(|(_, keeper)| keeper.clone()).collect()
+        let used = self.users.iter().enumerate();
+        let used = used.filter(|(m, _)| motors.contains(&self.names[*m]));
+        used.flat_map(|(_, users)| users.clone()).collect()
     }
 
     /// Motors that hang together with these, by moves and programs.
@@ -696,15 +699,14 @@ impl View {
             for one in &self.open {
                 let program = one.owner.program();
                 let kept = |m: &usize| {
-                    program.is_some() && self.keepers[*m].as_deref() == program.map(|p| &**p)
+                    program.is_some_and(|p| self.users[*m].iter().any(|user| **user == **p))
                 };
                 if one.motors.iter().any(|m| all.contains(m)) || all.iter().any(kept) {
                     all.extend(&one.motors);
                 }
             }
-            let keepers: BTreeSet<_> =
-                all.iter().filter_map(|&m| self.keepers[m].clone()).collect();
-            let kept = |m: &usize| self.keepers[*m].as_ref().is_some_and(|k| keepers.contains(k));
+            let users: BTreeSet<_> = all.iter().flat_map(|&m| self.users[m].clone()).collect();
+            let kept = |m: &usize| self.users[*m].iter().any(|user| users.contains(user));
             all.extend((0..self.names.len()).filter(kept));
             if all.len() == before {
                 return all.into_iter().map(|m| self.names[m].clone()).collect();
