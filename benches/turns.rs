@@ -70,7 +70,7 @@ fn corner(n: usize) -> String {
 }
 
 fn frame(n: usize) -> String {
-    format!("{{ at = \"{}ms\", pan = \"{}deg\" }}", (n + 1) * 100, n % 3)
+    format!("{{ at = \"{}ms\", pan = \"{}deg\" }}", (n + 1) * 120, n % 3)
 }
 
 fn turns(name: &str, text: &str) {

@@ -54,6 +54,7 @@
 //! | | `driver`, `gear-ratio` | as the motor has them |
 //! | | `distance-per-revolution` | `"360deg"` with a `motor` |
 //! | | `at-rest` | `"hold"` |
+//! | a step with `pause` | `share` | `false`: the program keeps its motors meanwhile |
 //!
 //! A servo with `continuous = true` turns: the ends of `pulse` are full speed backwards and forwards, their middle is
 //! neutral, and `trim` moves that. It has no `angle`, `max-speed`, `startup`, `on-stop`, `release-after` or `dead-band`.
@@ -92,6 +93,7 @@ mod syntax;
 pub use crate::board::{Model, Pull, PwmOutput, PwmTiming, UnknownModel};
 pub use builder::{Axis, ConfigBuilder, Coordinate, Servo};
 pub use load::Loaded;
+pub(crate) use model::kinds::Wire;
 pub use model::*;
 pub use outputs::{Output, Port, SafeState, Why};
 pub use power::{Consumer, consumers};

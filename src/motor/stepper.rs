@@ -237,7 +237,9 @@ impl<O: StepOutput> Stepper<O> {
     }
 
     fn run(&mut self, now: Instant) -> Result<Wake, HalError> {
-        let turning = self.turn_round(now)?;
+        // Hardly ever, and every step comes by here.
+        let turns = self.turn.is_some() || self.take_up.is_some();
+        let turning = if turns { self.turn_round(now)? } else { None };
         let Some((run, change)) = self.part.running() else { return Ok(Wake::IDLE) };
         let mut due = run.own.peek().map(|d| (run.zero.plus_nanos(d.at), d.up));
         if let Some(wake) = turning {
@@ -338,6 +340,8 @@ impl<O: StepOutput> Stepper<O> {
     }
 
     /// Takes up the play where the plan rests on its way. `None`: that is not the case now.
+    #[cold]
+    #[inline(never)]
     fn turn_round(&mut self, now: Instant) -> Result<Option<Wake>, HalError> {
         loop {
             if let Some(wake) = self.take_up(now)? {

@@ -203,7 +203,7 @@ impl Branch {
             }
             Some(Doing::Anew(at)) => {
                 let at = *at;
-                self.to_first_frame(host, at);
+                self.begin_frames(host, at);
             }
             Some(Doing::Run(_) | Doing::Frames(..)) | None => {}
         }
@@ -255,12 +255,12 @@ impl Branch {
                 let branches = branches.map(|&list| Branch::steps(&program, list, home));
                 self.pending = Pending::Together(branches.collect(), 0);
             }
-            Action::Keyframes(_) => self.to_first_frame(host, at),
+            Action::Keyframes(_) => self.begin_frames(host, at),
         }
     }
 
     /// Keyframes: first to where the time line begins, then along it.
-    fn to_first_frame(&mut self, host: &mut dyn Host, at: At) {
+    fn begin_frames(&mut self, host: &mut dyn Host, at: At) {
         self.doing = Some(Doing::Keyframes(at));
         let program = self.cursor.program().clone();
         let Action::Keyframes(frames) = &program.step(at).action else { return };

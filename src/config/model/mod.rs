@@ -3,7 +3,7 @@
 //! Positions and speeds are in the motor's own unit: millimetres for a linear axis, degrees for a
 //! rotary axis or a servo (see [`MotorUnit`]).
 
-mod kinds;
+pub(crate) mod kinds;
 mod program;
 
 use std::time::Duration;
@@ -11,7 +11,6 @@ use std::time::Duration;
 use crate::board::Model;
 use crate::units::Ratio;
 
-pub(crate) use kinds::Wire;
 pub use kinds::*;
 pub use program::*;
 

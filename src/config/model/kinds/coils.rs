@@ -12,7 +12,7 @@ use crate::units::Ratio;
 /// A stepper whose coils are switched one by one.
 #[derive(Clone, PartialEq, Debug)]
 pub struct CoilsDrive {
-    /// GPIOs of the board's four inputs, in the order of [`CoilDriver::inputs`](super::super::coil_motors::CoilDriver).
+    /// GPIOs of the board's four inputs, in the order of [`CoilDriver::inputs`](crate::config::coil_motors::CoilDriver).
     pub gpio: [u8; 4],
     /// In which order the coils are switched.
     pub sequence: Sequence,

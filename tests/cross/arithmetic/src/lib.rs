@@ -1,7 +1,7 @@
 //! The project's modules that compute and read, as they are: units, boards, configs, motion, traces.
 
 // Parts are for the modules that are not here.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 #[path = "../../../../src/board/mod.rs"]
 pub mod board;
