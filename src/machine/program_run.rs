@@ -154,9 +154,10 @@ impl ProgramRun {
     }
 
     /// The motors that it waits for, since it shares them and others have them.
-    pub fn waits_for(&self) -> BTreeSet<MotorIndex> {
+    pub fn waits_for(&self, machine: &Machine) -> BTreeSet<MotorIndex> {
         let mut motors = BTreeSet::new();
         self.branch.waits_for(&mut motors);
+        motors.retain(|&m| machine.book.lacks(self.name(), &[m]).is_some());
         motors
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 use super::active::Active;
+use super::waiting::Waiting;
 use super::{MotorIndex, MoveBook, MoveError, Owner};
 use crate::motor::MoveId;
 use crate::units::Instant;
@@ -109,7 +110,7 @@ impl MoveBook {
     pub fn lacks(&self, program: &str, motors: &[MotorIndex]) -> Option<MotorIndex> {
         let claim = self.claims.get(program).filter(|c| c.has_shared)?;
         let awaited = |m: MotorIndex| {
-            let mut due = self.waiting.values().filter(|w| w.is_due(self.now));
+            let mut due = self.waiting.values().filter(|w| self.is_in_line(w));
             claim.shares > 0 && due.any(|w| w.motors().any(|of| of == m))
         };
         let others = |&m: &MotorIndex| {
@@ -151,7 +152,14 @@ impl MoveBook {
     /// The program that keeps a motor.
     pub fn keeper(&self, motor: MotorIndex) -> Option<&Arc<str>> {
         let (is_busy, mover) = (self.motors[motor].busy.is_some(), self.mover(motor));
-        let moves = |name: &str| mover == Some(name);
+        // One that has stepped aside with a move will go on with it.
+        let aside = |name: &str| {
+            self.active.values().any(|a| {
+                let its = a.owner.program().is_some_and(|p| **p == *name);
+                its && a.aside().is_some() && a.leg(motor).is_some()
+            })
+        };
+        let moves = |name: &str| mover == Some(name) || aside(name);
         let keeps = |(name, c): &(&Arc<str>, &Claim)| {
             let given = c.shares > 0 || c.has_shared && is_busy;
             let has = !c.ending && c.motors.contains(&motor) && c.alive.strong_count() > 0;
@@ -188,8 +196,8 @@ impl MoveBook {
         if self.motors[motor].busy.is_some() {
             return Err(MoveError::Busy { motor: name() });
         }
-        match self.waiting.iter().find(|w| w.1.is_due(self.now) && w.1.motors().any(|m| m == motor))
-        {
+        let awaits = |w: &Waiting| self.is_in_line(w) && w.motors().any(|m| m == motor);
+        match self.waiting.iter().find(|w| awaits(w.1)) {
             Some((&number, _)) => Err(MoveError::Awaited { motor: name(), number }),
             None => Ok(()),
         }

@@ -67,7 +67,7 @@ impl MoveBook {
             return;
         }
         let mut taken: BTreeSet<MotorIndex> = BTreeSet::new();
-        for (id, waiting) in self.waiting.iter().filter(|w| w.1.is_due(self.now)) {
+        for (id, waiting) in self.waiting.iter().filter(|w| self.is_in_line(w.1)) {
             let owner = waiting.owner.program();
             let free = |m: MotorIndex| {
                 let kept = self.keeper(m).is_some_and(|p| owner != Some(p));

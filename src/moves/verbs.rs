@@ -128,7 +128,9 @@ impl MoveBook {
     /// Whether nobody else moves a motor of a held program just now.
     fn is_undisturbed(&self, program: &Arc<str>) -> Result<(), MoveError> {
         let claim = self.claims.get(program).filter(|c| c.held_since.is_some());
-        for &motor in claim.into_iter().flat_map(|c| &c.motors) {
+        let motors = claim.into_iter().flat_map(|c| &c.motors);
+        // What it shares and others have is theirs.
+        for &motor in motors.filter(|&&m| self.keeper(m) == Some(program)) {
             let by = self.motors[motor].busy.and_then(|id| self.active.get(&id));
             if by.is_some_and(|a| a.owner.program() != Some(program)) {
                 return Err(MoveError::Busy { motor: self.models[motor].name.clone() });
@@ -161,8 +163,13 @@ impl MoveBook {
     /// Brings to rest what has to do with these motors, and drops the rest of it: their moves, those that wait, and
     /// the programs that keep them. It ends holds, too.
     pub fn stop_which(&mut self, which: Which<'_>) -> Touched {
-        let dropped = self.drop_waiting(which);
         let programs = self.programs_of(which);
+        self.stop_with(which, programs)
+    }
+
+    /// The same, with these programs.
+    pub(super) fn stop_with(&mut self, which: Which<'_>, programs: Vec<Arc<str>>) -> Touched {
+        let dropped = self.drop_waiting(which);
         let mut touched = Touched { programs, dropped, ..Touched::default() };
         for program in &touched.programs {
             if let Some(claim) = self.claims.get_mut(program) {

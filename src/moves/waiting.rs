@@ -142,7 +142,14 @@ impl MoveBook {
     /// Stops what has these motors, for another move. Where they are held they go on being held.
     fn make_way(&mut self, motors: &[MotorIndex]) {
         let holds = self.holds.clone();
-        self.stop_which(Which::Motors(motors));
+        // A program that shares one of them and does not have it now is not in the way.
+        let mut programs: Vec<Arc<str>> = Vec::new();
+        for keeper in motors.iter().filter_map(|&m| self.keeper(m)) {
+            if !programs.contains(keeper) {
+                programs.push(keeper.clone());
+            }
+        }
+        self.stop_with(Which::Motors(motors), programs);
         self.holds = holds;
     }
 
@@ -150,7 +157,8 @@ impl MoveBook {
     fn is_all_but_free(&self, motor: MotorIndex, owner: &Owner) -> bool {
         let other = self.keeper(motor).is_some_and(|p| owner.program() != Some(p));
         let active = self.motors[motor].busy.and_then(|id| self.active.get(&id));
-        let awaited = self.waiting.values().any(|w| w.motors().any(|m| m == motor));
+        let mut in_line = self.waiting.values().filter(|w| !self.is_held_back(w));
+        let awaited = in_line.any(|w| w.motors().any(|m| m == motor));
         let over = active.is_some_and(|a| {
             let at = self.now + self.change_lead(a) + super::ADOPTION;
             let leg = a.leg(motor);
@@ -189,8 +197,24 @@ impl MoveBook {
     /// Whether it was asked for before a program of its motors was held. Whoever was told that these are held may
     /// have a hand in the machine; what somebody asks for after that is another matter.
     fn is_held_back(&self, waiting: &Waiting) -> bool {
-        let held = |m| self.other_keeper(waiting, m).is_some_and(|p| self.is_claim_held(p));
+        let held = |m| {
+            // Also where the program shares it.
+            let others = self.claims.iter().filter(|(p, _)| waiting.owner.program() != Some(*p));
+            others.filter(|(_, c)| c.motors.contains(&m)).any(|(p, _)| self.is_claim_held(p))
+        };
         waiting.before_hold && waiting.motors().any(held)
+    }
+
+    /// Whether its time has come, so that it keeps its motors from what was asked for later. One that a hold keeps back
+    /// does not: a jam has to be freed.
+    pub(super) fn is_in_line(&self, waiting: &Waiting) -> bool {
+        waiting.is_due(self.now) && !self.is_held_back(waiting)
+    }
+
+    /// Whether a move of that number waits, kept back by a hold.
+    #[cfg(test)]
+    pub fn waits_held(&self, id: MoveId) -> bool {
+        self.waiting.get(&id).is_some_and(|w| self.is_held_back(w))
     }
 
     /// A hold has come that is for these motors, and others that hang together with them.
@@ -207,7 +231,7 @@ impl MoveBook {
             return false;
         }
         let mut taken: Vec<(MoveId, MotorIndex)> = Vec::new();
-        for (&id, waiting) in self.waiting.iter().filter(|w| w.1.is_due(self.now)) {
+        for (&id, waiting) in self.waiting.iter().filter(|w| self.is_in_line(w.1)) {
             if self.may_have(waiting, &taken) {
                 return true;
             }
@@ -234,12 +258,11 @@ impl MoveBook {
     fn serve_in_order(&mut self) {
         let mut taken: Vec<(MoveId, MotorIndex)> = Vec::new();
         for id in self.waiting.keys().copied().collect::<Vec<_>>() {
-            let Some(waiting) = self.waiting.get(&id).filter(|w| w.is_due(self.now)) else {
+            let Some(waiting) = self.waiting.get(&id).filter(|w| self.is_in_line(w)) else {
                 continue;
             };
             let motors: Vec<_> = waiting.motors().collect();
             if waiting.replaces
-                && !self.is_held_back(waiting)
                 && !self.may_have(waiting, &taken)
                 && let Some(mut own) = self.waiting.remove(&id)
             {

@@ -53,9 +53,10 @@ impl Branch {
                 self.rules().name,
                 config.motors[motor].name
             );
-            // Where they will be then nobody knows.
-            if let Some(Doing::Keyframes(at) | Doing::Frames(at, _)) = self.doing {
-                self.doing = Some(Doing::Anew(at));
+            self.frames_anew();
+            // What comes after the wait is no target that was met in time.
+            if let Some(Doing::Sweep { waited, .. }) = &mut self.doing {
+                *waited = false;
             }
             self.pending = Pending::Motors(next);
             return true;
@@ -64,6 +65,12 @@ impl Branch {
             let found = search.go_on(|| allowance.look()) && allowance.places(FIRST_PLACES);
             if !(found && allowance.step()) {
                 return false;
+            }
+            // Now all of its motors are known.
+            let motors = search.motors().to_vec();
+            if host.shares() && host.lacks(&motors).is_some() {
+                self.pending = Pending::Motors(motors);
+                return true;
             }
             if let Some(Doing::Run(search)) = self.doing.take() {
                 self.start_run(host, *search);
@@ -115,6 +122,13 @@ impl Branch {
             Here::End => {}
         }
         true
+    }
+
+    /// Others may move the motors before its keyframes begin: where they will be then nobody knows.
+    pub(super) fn frames_anew(&mut self) {
+        if let Some(Doing::Keyframes(at) | Doing::Frames(at, _)) = self.doing {
+            self.doing = Some(Doing::Anew(at));
+        }
     }
 
     /// The motors of what it would begin next.

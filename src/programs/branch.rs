@@ -2,6 +2,7 @@
 //! happened.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::ahead::Ahead;
 use super::begin::Doing;
@@ -13,6 +14,9 @@ use crate::motor::{MotorIndex, MoveId};
 use crate::moves::{Cause, MotorOutcome, MoveError, Outcome};
 use crate::sync::WaitId;
 use crate::units::Instant;
+
+/// How soon a program looks again whether it has the motors that it waits for.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// More complaints than this help nobody.
 const MOST_COMPLAINTS: usize = 100;
@@ -195,6 +199,9 @@ impl Branch {
             }
             if host.is_held() {
                 // The next step waits for the resume.
+                if host.shares() {
+                    self.frames_anew();
+                }
                 self.waits += 1;
                 return Turn::Wait(Instant::FAR);
             }
@@ -211,7 +218,10 @@ impl Branch {
             Pending::Until(at) | Pending::Shared(at) if host.program_now() < *at => {
                 Wait::Until(host.machine_time_of(*at))
             }
-            Pending::Motors(motors) if host.lacks(motors).is_some() => Wait::Until(Instant::FAR),
+            // That another program gives one back happens without a word.
+            Pending::Motors(motors) if host.lacks(motors).is_some() => {
+                Wait::Until(host.now() + LOOK_AGAIN)
+            }
             Pending::Until(_) | Pending::Motors(_) => {
                 self.pending = Pending::Nothing;
                 Wait::Over

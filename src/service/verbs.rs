@@ -444,7 +444,7 @@ impl Desk<'_> {
 
     /// The programs that wait for motors which they share.
     fn waiting_programs(&self) -> Vec<protocol::WaitingProgram> {
-        let waiting = self.programs.iter().map(|run| (run, run.waits_for()));
+        let waiting = self.programs.iter().map(|run| (run, run.waits_for(self.machine)));
         let waiting = waiting.filter(|(_, motors)| !motors.is_empty());
         let told = waiting.map(|(run, motors)| {
             let name = |m: &usize| run.config().motors[*m].name.clone();

@@ -457,6 +457,75 @@ fn a_jog_that_is_held_before_it_has_turned_turns_when_it_is_resumed() {
     assert_eq!(story.findings(&story.config), "");
 }
 
+/// What a hold keeps back keeps nobody from the motor: a jam has to be freed.
+#[test]
+fn a_motor_of_a_held_program_is_moved_also_where_an_earlier_order_waits_for_it() {
+    let (_, story) = serve(KINDS[0].config.clone(), None, |bench| {
+        let me = bench.connect();
+        let delayed = r#""do":"move","to":{"x":"6mm"},"if-busy":"queue","after":"300ms""#;
+        ok(bench, me, delayed);
+        ok(bench, me, r#""do":"program-run","program":"turns""#);
+        bench.run_for(100);
+        ok(bench, me, r#""do":"hold","motors":["x"]"#);
+        bench.run_for(500);
+        ok(bench, me, r#""do":"jog","speed":{"x":"5mm/s"},"for":"200ms""#);
+        bench.run_for(1000);
+        ok(bench, me, r#""do":"move","to":{"x":"5mm"},"wait":true"#);
+        ok(bench, me, r#""do":"resume""#);
+        bench.run_for(5000);
+        let end = ok(bench, me, r#""do":"status""#);
+        assert_eq!(end.what["motors"]["x"]["position"], 6.0);
+    });
+    assert_eq!(story.findings(&story.config), "");
+}
+
+/// The same of a program that shares: its jogged motor comes back, and what was asked for before waits on.
+#[test]
+fn a_program_that_shares_and_has_stepped_aside_keeps_its_motors() {
+    let (_, story) = serve(KINDS[0].config.clone(), None, |bench| {
+        let me = bench.connect();
+        let delayed = r#""do":"move","to":{"x":"6mm"},"if-busy":"queue","after":"300ms""#;
+        ok(bench, me, delayed);
+        ok(bench, me, r#""do":"program-run","program":"shares","share":true"#);
+        bench.run_for(100);
+        ok(bench, me, r#""do":"hold","motors":["x"]"#);
+        ok(bench, me, r#""do":"jog","speed":{"x":"-5mm/s"},"for":"200ms""#);
+        bench.run_for(1000);
+        let resume = bench.send(me, r#""do":"resume","motors":["x"]"#);
+        bench.run_for(5);
+        // y was part of its move.
+        assert_eq!(bench.ask(me, r#""do":"move","to":{"y":"1mm"}"#).code(), "busy");
+        assert!(bench.answer(me, resume).is_ok());
+        bench.run_for(8000);
+        let end = ok(bench, me, r#""do":"status""#);
+        assert!(end.what["programs"].is_null(), "{:?}", end.what);
+    });
+    assert_eq!(story.findings(&story.config), "");
+}
+
+/// A client's move of what it shares is no reason to stay held.
+#[test]
+fn a_program_that_shares_is_resumed_while_others_have_its_motors() {
+    let (_, story) = serve(KINDS[0].config.clone(), None, |bench| {
+        let me = bench.connect();
+        ok(bench, me, r#""do":"program-run","program":"turns","share":true"#);
+        bench.run_for(50);
+        ok(bench, me, r#""do":"move","to":{"y":"8mm"},"speed":"20%""#);
+        bench.run_for(50);
+        ok(bench, me, r#""do":"hold""#);
+        ok(bench, me, r#""do":"resume""#);
+        bench.run_for(100);
+        // It moves x, and is not in the way of y.
+        ok(bench, me, r#""do":"move","to":{"y":"3mm"},"if-busy":"replace","wait":true"#);
+        let now = ok(bench, me, r#""do":"status""#);
+        assert_eq!(now.what["programs"][0], "turns");
+        bench.run_for(8000);
+        let end = ok(bench, me, r#""do":"status""#);
+        assert!(end.what["programs"].is_null(), "{:?}", end.what);
+    });
+    assert_eq!(story.findings(&story.config), "");
+}
+
 /// It rests while its play is taken up, and so does what it is told to do instead.
 #[test]
 fn a_jog_that_is_sent_elsewhere_while_it_takes_up_its_play_waits_for_that() {
