@@ -62,7 +62,7 @@ impl MoveBook {
         let motors: BTreeSet<MotorIndex> = motors.into_iter().collect();
         for &motor in &motors {
             // A held program lends its motors to hands, and to no other program.
-            if let Some(other) = self.keeper(motor) {
+            if let Some(other) = self.keeper(motor).or_else(|| self.held_user(motor)) {
                 let motor = self.models[motor].name.clone();
                 return Err(MoveError::Kept { motor, program: other.to_string() });
             }
@@ -167,6 +167,12 @@ impl MoveBook {
         };
         let of = self.claims.iter().filter(keeps);
         of.max_by_key(|(name, c)| (moves(name), c.number)).map(|c| c.0)
+    }
+
+    /// A held program that will still use a motor, whether it shares it or not.
+    pub(super) fn held_user(&self, motor: MotorIndex) -> Option<&Arc<str>> {
+        let of = self.claims.iter().filter(|c| c.1.motors.contains(&motor));
+        of.map(|c| c.0).find(|p| self.is_claim_held(p))
     }
 
     /// The programs that will still use a motor, whether they keep it to themselves or not.

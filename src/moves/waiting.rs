@@ -179,19 +179,19 @@ impl MoveBook {
         }
     }
 
-    /// Whether a move that waits may have its motors now, where those before it wait for `taken`.
+    /// Whether a move that is [in line](Self::is_in_line) may have its motors now, where those before it wait for `taken`.
     fn may_have(&self, waiting: &Waiting, taken: &[(MoveId, MotorIndex)]) -> bool {
+        let kept = |m| {
+            let other = self.keeper(m).filter(|p| waiting.owner.program() != Some(*p));
+            other.is_some_and(|p| !self.is_claim_held(p))
+        };
         let free = |m: MotorIndex| {
             taken.iter().all(|t| t.1 != m)
                 && !self.away.contains(&m)
                 && self.motors[m].busy.is_none()
-                && self.other_keeper(waiting, m).is_none_or(|p| self.is_claim_held(p))
+                && !kept(m)
         };
-        waiting.motors().all(free) && !self.is_held_back(waiting)
-    }
-
-    fn other_keeper(&self, waiting: &Waiting, motor: MotorIndex) -> Option<&Arc<str>> {
-        self.keeper(motor).filter(|p| waiting.owner.program() != Some(*p))
+        waiting.motors().all(free)
     }
 
     /// Whether it was asked for before a program of its motors was held. Whoever was told that these are held may
@@ -199,8 +199,8 @@ impl MoveBook {
     fn is_held_back(&self, waiting: &Waiting) -> bool {
         let held = |m| {
             // Also where the program shares it.
-            let others = self.claims.iter().filter(|(p, _)| waiting.owner.program() != Some(*p));
-            others.filter(|(_, c)| c.motors.contains(&m)).any(|(p, _)| self.is_claim_held(p))
+            let holder = self.held_user(m);
+            holder.is_some_and(|p| waiting.owner.program() != Some(p))
         };
         waiting.before_hold && waiting.motors().any(held)
     }

@@ -45,20 +45,7 @@ pub(super) enum Doing {
 impl Branch {
     /// Begins what comes next. False: not in this turn.
     pub(super) fn go_on(&mut self, host: &mut dyn Host, allowance: &mut Allowance) -> bool {
-        let next = if host.shares() { self.next_motors() } else { Vec::new() };
-        if let Some(motor) = host.lacks(&next) {
-            let config = self.cursor.program().config();
-            log::info!(
-                "{} waits for {}, which it shares",
-                self.rules().name,
-                config.motors[motor].name
-            );
-            self.frames_anew();
-            // What comes after the wait is no target that was met in time.
-            if let Some(Doing::Sweep { waited, .. }) = &mut self.doing {
-                *waited = false;
-            }
-            self.pending = Pending::Motors(next);
+        if self.has_to_wait(host) {
             return true;
         }
         if let Some(Doing::Run(search)) = &mut self.doing {
@@ -67,9 +54,7 @@ impl Branch {
                 return false;
             }
             // Now all of its motors are known.
-            let motors = search.motors().to_vec();
-            if host.shares() && host.lacks(&motors).is_some() {
-                self.pending = Pending::Motors(motors);
+            if self.has_to_wait(host) {
                 return true;
             }
             if let Some(Doing::Run(search)) = self.doing.take() {
@@ -121,6 +106,24 @@ impl Branch {
             Here::LastTurn => self.cursor.leave(),
             Here::End => {}
         }
+        true
+    }
+
+    /// Whether others have a motor of what it would begin next, since the program shares it: it waits for that.
+    fn has_to_wait(&mut self, host: &dyn Host) -> bool {
+        if !host.shares() {
+            return false;
+        }
+        let next = self.next_motors();
+        let Some(motor) = host.lacks(&next) else { return false };
+        let motor = &self.cursor.program().config().motors[motor].name;
+        log::info!("{} waits for {motor}, which it shares", self.rules().name);
+        self.frames_anew();
+        // What comes after the wait is no target that was met in time.
+        if let Some(Doing::Sweep { waited, .. }) = &mut self.doing {
+            *waited = false;
+        }
+        self.pending = Pending::Motors(next);
         true
     }
 

@@ -503,6 +503,24 @@ fn a_program_that_shares_and_has_stepped_aside_keeps_its_motors() {
     assert_eq!(story.findings(&story.config), "");
 }
 
+/// A held program lends its motors to hands, and to no other program: also one that shares them as long as it runs.
+#[test]
+fn a_held_program_that_shares_lends_its_motors_to_no_other_program() {
+    serve(KINDS[0].config.clone(), None, |bench| {
+        let me = bench.connect();
+        ok(bench, me, r#""do":"program-run","program":"turns","share":true"#);
+        bench.run_for(50);
+        // It moves x, and shares y.
+        ok(bench, me, r#""do":"hold","motors":["y"]"#);
+        let refused = bench.ask(me, r#""do":"program-run","program":"again""#);
+        assert_eq!(refused.code(), "busy");
+        let why = refused.what["message"].as_str().unwrap();
+        assert!(why.contains("belongs to the program turns"), "{why}");
+        ok(bench, me, r#""do":"resume","motors":["y"]"#);
+        ok(bench, me, r#""do":"program-run","program":"again""#);
+    });
+}
+
 /// A client's move of what it shares is no reason to stay held.
 #[test]
 fn a_program_that_shares_is_resumed_while_others_have_its_motors() {

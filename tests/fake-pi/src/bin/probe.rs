@@ -1,6 +1,7 @@
 //! Does small things with the header through the library's hardware layer, for the tests to look at.
 //!
-//! `probe servo PINS | leave PIN | steps STEP DIR ENABLE N | adopt PIN | watch PIN MS | machine CONFIG AXIS`
+//! `probe servo PINS | leave PIN | steps STEP DIR ENABLE N | adopt PIN | watch PIN MS |
+//! machine CONFIG AXIS [NEXT]`
 
 use std::env;
 use std::error::Error;
@@ -46,9 +47,10 @@ fn act(words: &[&str]) -> Result<(), Box<dyn Error>> {
             Ok(())
         }
         ["watch", pin, ms] => Ok(watch(pin.parse()?, Duration::from_millis(ms.parse()?))?),
-        ["machine", config, axis] => machine(config, axis),
+        ["machine", config, axis] => machine(config, axis, None),
+        ["machine", config, axis, next] => machine(config, axis, Some(next)),
         _ => Err("servo PINS | leave PIN | steps STEP DIR ENABLE N | adopt PIN | watch PIN MS | \
-                 machine CONFIG AXIS"
+                 machine CONFIG AXIS [NEXT]"
             .into()),
     }
 }
@@ -110,12 +112,17 @@ fn steps([step, dir, enable]: [u8; 3], n: u32) -> Result<(), HalError> {
     Ok(())
 }
 
-/// A program that uses the library: an axis there and back, for as long as it lives.
-fn machine(config: &str, axis: &str) -> Result<(), Box<dyn Error>> {
+/// A program that uses the library: an axis there and back, for as long as it lives, by the `next` config if there is one.
+fn machine(config: &str, axis: &str, next: Option<&str>) -> Result<(), Box<dyn Error>> {
     let config = Config::from_file(config)?.config;
     let travel = config.motor(axis).ok_or("there is no such axis")?.travel;
     let mut machine = Machine::builder(config).header().build()?;
     println!("{}", machine.is_hardware());
+    if let Some(next) = next {
+        machine.reload(Config::from_file(next)?.config, false)?;
+        // Its lines are others, so somebody has to say where it is.
+        machine.set_position(axis, Length(travel.min))?;
+    }
     loop {
         for end in [travel.max, travel.min] {
             let moved = machine.go(&Move::new().to(axis, Length(end)))?;

@@ -311,3 +311,32 @@ fn after_a_kill_of_a_program_that_uses_the_library() {
     }
     assert_ne!(level(&run, ENABLE), Some(false), "GPIO{ENABLE} is active");
 }
+
+/// The same of one that has taken another config: that one's outputs count.
+#[test]
+fn after_a_kill_of_a_program_that_has_taken_another_config() {
+    let config = Config::new(SAFE);
+    let next = Config::new(&SAFE.replacen("gpio = 22", "gpio = 21", 1));
+    let run = shell(
+        "--pwm 18",
+        &format!(
+            "timeout -s KILL 2 {2} machine {0} x {1} >/dev/null\nmark safe\n\
+             lockstep safe --config none",
+            config.path,
+            next.path,
+            program("probe").display()
+        ),
+    )
+    .expect_success();
+    assert!(run.edges(STEPS[0]).len() > 100, "it moved: {}", run.stderr);
+    // The hazard: its driver was on.
+    let before = run.log.iter().take_while(|(_, e)| *e != Entry::Mark("safe".into()));
+    let on = |(_, e): &(u64, Entry)| matches!(e, Entry::Gpio { pin: 21, high: false });
+    assert!(before.clone().any(on), "GPIO21 was never active");
+    for step in STEPS {
+        assert_ne!(level(&run, step), Some(true), "GPIO{step} is high");
+    }
+    for enable in [21, ENABLE] {
+        assert_ne!(level(&run, enable), Some(false), "GPIO{enable} is active");
+    }
+}
