@@ -297,7 +297,8 @@ fn old_configs_go() {
     (0..700).for_each(&mut reload);
     crowd(200);
     let more = memory(&service).saturating_sub(before);
-    assert!(more < 8 * 1024, "{more} kB more after 1500 reloads");
+    // Of configs that stayed it would be 150 MB.
+    assert!(more < 16 * 1024, "{more} kB more after 1500 reloads");
     service.end();
 }
 

@@ -205,21 +205,29 @@ pub fn serve_with<T>(
     asks: bool,
     act: impl FnOnce(&mut Bench<'_>) -> T,
 ) -> (T, Story) {
-    let (done, mut machine) = serve_machine(config, unclean, (true, asks), act);
-    (done, Story::new(&mut machine))
+    let mut done = None;
+    let act: Act<'_> = Box::new(|bench| done = Some(act(bench)));
+    let mut machine = serve_machine(config, unclean, (true, asks), act);
+    (done.unwrap(), Story::new(&mut machine))
 }
 
 /// The same without a trace, which allows for any other config.
 pub fn serve_untraced<T>(config: Config, act: impl FnOnce(&mut Bench<'_>) -> T) -> T {
-    serve_machine(config, None, (false, false), act).0
+    let mut done = None;
+    serve_machine(config, None, (false, false), Box::new(|bench| done = Some(act(bench))));
+    done.unwrap()
 }
 
-fn serve_machine<T>(
+/// What a test does at a bench.
+type Act<'a> = Box<dyn FnOnce(&mut Bench<'_>) + 'a>;
+
+/// Of no type of its own: hundreds of tests call it, and it is long.
+fn serve_machine(
     config: Config,
     unclean: Option<&str>,
     (traced, asks): (bool, bool),
-    act: impl FnOnce(&mut Bench<'_>) -> T,
-) -> (T, Machine) {
+    act: Act<'_>,
+) -> Machine {
     let mut machine = Machine::builder(config).virtual_time().trace(traced).build().unwrap();
     let paper = Paper {
         clock: machine.clock(),
@@ -249,12 +257,12 @@ fn serve_machine<T>(
     let (next_id, turns, most_moves) = (1, 0, 0);
     let mut bench =
         Bench { desk, file, threads, busy_until, paper, next_id, turns, most_moves, at_once };
-    let done = act(&mut bench);
+    act(&mut bench);
     bench.threads.are_free();
     bench.desk.end();
     drop(bench);
     assert_eq!(machine.finish(), Vec::<String>::new(), "every loop answers");
-    (done, machine)
+    machine
 }
 
 impl<'c> Bench<'c> {
