@@ -108,20 +108,24 @@ pub(super) struct Limit {
     /// Where the last stretch ends.
     last_to: u64,
     held_best: Option<Found>,
+    /// What is proved up to here, and not held back, changes nothing. Nearly all of a trace is that.
+    known: f64,
 }
 
 impl Limit {
     pub fn new(limit: f64) -> Limit {
-        Limit { limit, best: None, first: Vec::new(), count: 0, last_to: 0, held_best: None }
+        let (first, known) = (Vec::new(), f64::NEG_INFINITY);
+        Limit { limit, best: None, first, count: 0, last_to: 0, held_best: None, known }
     }
 
     /// Takes an estimate; `hold` keeps it back.
+    #[inline]
     fn see(&mut self, found: Found, hold: bool) {
         if hold {
             if found.worse_than(&self.held_best) {
                 self.held_best = Some(found);
             }
-        } else {
+        } else if found.estimate.proved() > self.known {
             self.add(found);
         }
     }
@@ -139,10 +143,12 @@ impl Limit {
     }
 
     fn add(&mut self, found: Found) {
+        let (proved, allowed) = (found.estimate.proved(), self.limit * (1.0 + ROUNDING));
         if found.worse_than(&self.best) {
             self.best = Some(found);
+            self.known = proved.min(allowed);
         }
-        if found.estimate.proved() <= self.limit * (1.0 + ROUNDING) {
+        if proved <= allowed {
             return;
         }
         if self.count > 0 && found.from <= self.last_to {
