@@ -9,9 +9,8 @@
 //! else `/run/lockstep`; else, for a user who may not write there, `lockstep` in `$XDG_RUNTIME_DIR`. All
 //! of them lie in memory: a reboot, which ends every signal, empties them.
 
-use std::fs::{self, File, Permissions};
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -20,7 +19,7 @@ use rustix::fs::{Access, FlockOperation, access, flock};
 use rustix::io::Errno;
 use thiserror::Error;
 
-use crate::files::sum;
+use crate::files::{Folder, MOST_CONFIG, Trust, foreign, sum};
 
 const LOCK: &str = "lock";
 const ACCEPTED: &str = "accepted.toml";
@@ -29,6 +28,9 @@ const CHANGING: &str = "changing.toml";
 /// Beside each of them: the list of its outputs.
 const ACCEPTED_OUTPUTS: &str = "outputs.json";
 const CHANGING_OUTPUTS: &str = "changing.json";
+/// The most bytes that are read of a lock, and of a list of outputs.
+const MOST_SIGNED: u64 = 256;
+const MOST_OUTPUTS: u64 = 1 << 20;
 /// How long a process that was killed may take to be gone: until then it has its locks.
 const GOING: Duration = Duration::from_secs(1);
 /// In front of the name of the file that a config came from, in the last line of its copy: there it
@@ -56,13 +58,20 @@ pub enum ClaimError {
         process: Option<u32>,
     },
     /// The lock can't be tried.
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {error}: it is what keeps two programs from driving one header", path.display())]
     Lock {
         /// The file.
         path: PathBuf,
-        /// What the system answered.
+        /// What the system answered, or what is wrong with it.
         error: io::Error,
     },
+    /// The lock is not for this user: so nor is the header.
+    #[error(
+        "{}: this user may not lock it, and so may not drive the header: join the group that may \
+         (`sudo usermod -aG gpio $USER`, then log in again)",
+        .0.display()
+    )]
+    Denied(PathBuf),
 }
 
 /// The right to drive the header. It ends with this value, or with the process.
@@ -71,7 +80,7 @@ pub struct Claim {
     /// One for each runtime folder that is there; the kernel unlocks them when they are closed.
     _locks: Vec<File>,
     /// Where this process may write.
-    folder: Option<PathBuf>,
+    folder: Option<Folder>,
     /// How whoever drove the header last has signed.
     drove: Option<String>,
     /// How this process has.
@@ -87,6 +96,9 @@ pub struct Accepted {
     pub text: String,
     /// The file that it was read from then, as the run was given it.
     pub came_from: Option<String>,
+    /// The list that lies beside it.
+    list: Option<String>,
+    next: Option<Box<Accepted>>,
 }
 
 impl Claim {
@@ -95,8 +107,8 @@ impl Claim {
     ///
     /// # Errors
     ///
-    /// A process that is alive has it, or a lock that is there can't be tried. A user who may write
-    /// into no runtime folder still gets the claim: then there is no [`Claim::folder`].
+    /// A process that is alive has it; or a lock can't be tried, since it is strange or not for this user. A user
+    /// who may write into no runtime folder still gets the claim: then there is no [`Claim::folder`].
     pub fn take() -> Result<Claim, ClaimError> {
         Claim::take_in(&folders(), GOING)
     }
@@ -104,30 +116,34 @@ impl Claim {
     fn take_in(folders: &[PathBuf], patience: Duration) -> Result<Claim, ClaimError> {
         let until = Instant::now() + patience;
         let mut claim = Claim { _locks: Vec::new(), folder: None, drove: None, signature: None };
-        for folder in folders {
-            // A folder that this user may not make or write is another's, whose lock still counts.
-            let _ = fs::create_dir(folder);
-            let path = folder.join(LOCK);
-            let mut writable = File::options();
-            writable.read(true).write(true).create(true).truncate(false);
-            // A lock that another user has made can't be written, and locks all the same.
-            let Ok(file) = writable.open(&path).or_else(|_| File::open(&path)) else { continue };
+        for path in folders {
+            // Where this user can't make one, another may still have: whose lock counts.
+            let made = fs::create_dir(path);
+            let Some(folder) = open(path).map_err(|error| lock(path.clone(), error))? else {
+                log::debug!("{}: {made:?}", path.display());
+                continue;
+            };
+            let path = folder.file(LOCK);
+            let file = folder.lock_file(LOCK).map_err(|error| match error.raw_os_error() {
+                Some(_) if error.kind() == ErrorKind::PermissionDenied => {
+                    ClaimError::Denied(path.clone())
+                }
+                _ => lock(path.clone(), error),
+            })?;
             while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 if error != Errno::WOULDBLOCK {
-                    return Err(ClaimError::Lock { path, error: error.into() });
+                    return Err(lock(path, error.into()));
                 }
                 if Instant::now() >= until {
                     return Err(ClaimError::Taken { process: owner(file) });
                 }
                 thread::sleep(Duration::from_millis(5));
             }
-            // Whoever drives the header next, as any user, signs in it.
-            let _ = file.set_permissions(Permissions::from_mode(0o666));
             let drove = signed(&file);
             sign(&file, drove.as_deref());
             claim.drove = claim.drove.or(drove);
-            if claim.folder.is_none() && access(folder, Access::WRITE_OK).is_ok() {
-                claim.folder = Some(folder.clone());
+            if claim.folder.is_none() && access(folder.path(), Access::WRITE_OK).is_ok() {
+                claim.folder = Some(folder);
             }
             claim._locks.push(file);
         }
@@ -157,7 +173,7 @@ impl Claim {
 
     /// The runtime folder that this process may write into, if there is one.
     pub fn folder(&self) -> Option<&Path> {
-        self.folder.as_deref()
+        self.folder.as_ref().map(Folder::path)
     }
 
     /// Keeps the text of a config that is about to be carried out, with the list of its `outputs`;
@@ -172,7 +188,7 @@ impl Claim {
         let path = write(folder, ACCEPTED, text, came_from, outputs)?;
         // Left by one that died in a change, and was made safe.
         for left in [CHANGING, CHANGING_OUTPUTS] {
-            let _ = fs::remove_file(folder.join(left));
+            let _ = folder.remove(left);
         }
         Ok(Some(path))
     }
@@ -195,14 +211,13 @@ impl Claim {
     /// The files can't be changed: both count, still.
     pub fn changed(&self, holds: bool) -> io::Result<()> {
         let Some(folder) = &self.folder else { return Ok(()) };
-        let (next, outputs) = (folder.join(CHANGING), folder.join(CHANGING_OUTPUTS));
         // Between the two the text alone counts.
         if holds {
-            fs::rename(next, folder.join(ACCEPTED))?;
-            fs::rename(outputs, folder.join(ACCEPTED_OUTPUTS))
+            folder.rename(CHANGING, ACCEPTED)?;
+            folder.rename(CHANGING_OUTPUTS, ACCEPTED_OUTPUTS)
         } else {
-            fs::remove_file(next)?;
-            fs::remove_file(outputs)
+            folder.remove(CHANGING)?;
+            folder.remove(CHANGING_OUTPUTS)
         }
     }
 }
@@ -210,58 +225,86 @@ impl Claim {
 impl Accepted {
     /// The config that was about to take its place when the process died, if one was: outputs of both
     /// may be in use.
-    pub fn changing(&self) -> Option<Accepted> {
-        read(self.path.with_file_name(CHANGING))
+    pub fn changing(&self) -> Option<&Accepted> {
+        self.next.as_deref()
     }
 
     /// The list of outputs that was kept with it; `None` where none was, or it was replaced since.
-    pub fn outputs(&self) -> Option<String> {
+    pub fn outputs(&self) -> Option<&str> {
         let mut last = self.text.lines().rev().take(2);
         let told = last.find_map(|line| line.strip_prefix(OUTPUTS))?;
         self.any_outputs().filter(|list| sum(list.as_bytes()) == told)
     }
 
     /// The list of outputs that lies beside it, whether it belongs to it or not.
-    pub fn any_outputs(&self) -> Option<String> {
-        let changing = self.path.file_name().is_some_and(|name| name == CHANGING);
-        let name = if changing { CHANGING_OUTPUTS } else { ACCEPTED_OUTPUTS };
-        fs::read_to_string(self.path.with_file_name(name)).ok()
+    pub fn any_outputs(&self) -> Option<&str> {
+        self.list.as_deref()
     }
 }
 
 /// Writes a config's text into a file of the runtime folder, and the list of its outputs before that: until
 /// the text is there, the list is nobody's.
 fn write(
-    folder: &Path,
+    folder: &Folder,
     name: &str,
     text: &str,
     came_from: &str,
     outputs: &str,
 ) -> io::Result<PathBuf> {
-    let list = if name == CHANGING { CHANGING_OUTPUTS } else { ACCEPTED_OUTPUTS };
-    put(folder, list, outputs)?;
+    let (list, _) = beside(name);
+    // Nothing lies on a disk here: a name changes hands once the text is complete.
+    folder.write(list, 0o644, outputs.as_bytes())?;
     let (came_from, sum) = (came_from.escape_debug(), sum(outputs.as_bytes()));
-    put(folder, name, &format!("{text}\n{OUTPUTS}{sum}\n{CAME_FROM}{came_from}\n"))
+    let text = format!("{text}\n{OUTPUTS}{sum}\n{CAME_FROM}{came_from}\n");
+    folder.write(name, 0o644, text.as_bytes())?;
+    Ok(folder.file(name))
 }
 
-fn put(folder: &Path, name: &str, text: &str) -> io::Result<PathBuf> {
-    let new = folder.join(format!("{name}.new"));
-    // One that is left may belong to another user.
-    let _ = fs::remove_file(&new);
-    let mut file = File::create(&new)?;
-    file.write_all(text.as_bytes())?;
-    // Nothing lies on a disk here: the name changes hands once the text is complete.
-    drop(file);
-    let path = folder.join(name);
-    fs::rename(&new, &path)?;
-    Ok(path)
+/// The list that belongs to a copy, and the copy that may follow it.
+fn beside(name: &str) -> (&'static str, Option<&'static str>) {
+    match name {
+        CHANGING => (CHANGING_OUTPUTS, None),
+        _ => (ACCEPTED_OUTPUTS, Some(CHANGING)),
+    }
 }
 
-fn read(path: PathBuf) -> Option<Accepted> {
-    let text = fs::read_to_string(&path).ok()?;
+fn read(folder: &Folder, name: &str) -> Option<Accepted> {
+    let text = read_text(folder, name, MOST_CONFIG)?;
     let last = text.lines().last().unwrap_or_default();
     let came_from = last.strip_prefix(CAME_FROM).map(str::to_owned);
-    Some(Accepted { path, text, came_from })
+    let (list, next) = beside(name);
+    let list = read_text(folder, list, MOST_OUTPUTS);
+    let next = next.and_then(|next| read(folder, next)).map(Box::new);
+    Some(Accepted { path: folder.file(name), text, came_from, list, next })
+}
+
+/// A text of a runtime folder. One that is there and can't be believed is said, and does not count.
+fn read_text(folder: &Folder, name: &str, most: u64) -> Option<String> {
+    match folder.read_text(name, most) {
+        Ok(text) => Some(text),
+        Err(e) if e.kind() == ErrorKind::NotFound => None,
+        Err(e) => {
+            log::warn!("{} does not count: {e}", folder.file(name).display());
+            None
+        }
+    }
+}
+
+/// A runtime folder, if it is there. Root has given it to whom it belongs, or it is the user's whom this is about; a
+/// stranger's in a place where everybody can make one is refused.
+fn open(path: &Path) -> io::Result<Option<Folder>> {
+    if let Some(user) = foreign(path) {
+        let text = format!("it belongs to user {user}, and anybody could have made it");
+        return Err(io::Error::new(ErrorKind::InvalidInput, text));
+    }
+    match Folder::open(path, Trust::Owner) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        folder => folder.map(Some),
+    }
+}
+
+fn lock(path: PathBuf, error: io::Error) -> ClaimError {
+    ClaimError::Lock { path, error }
 }
 
 /// Writes this process' number into the lock, for errors, and who drives the header. Without it they
@@ -272,16 +315,21 @@ fn sign(mut file: &File, drives: Option<&str>) {
     let _ = written.and_then(|()| file.write_all(text.as_bytes()));
 }
 
-fn signed(mut file: &File) -> Option<String> {
+/// The lines of a lock.
+fn lines(mut file: &File) -> Option<Vec<String>> {
     let mut text = String::new();
-    file.rewind().and_then(|()| file.read_to_string(&mut text)).ok()?;
-    text.lines().nth(1).filter(|line| !line.is_empty()).map(str::to_owned)
+    file.rewind().and_then(|()| file.take(MOST_SIGNED).read_to_string(&mut text)).ok()?;
+    Some(text.lines().map(str::to_owned).collect())
 }
 
-fn owner(mut file: File) -> Option<u32> {
-    let mut text = String::new();
-    file.read_to_string(&mut text).ok()?;
-    text.lines().next()?.trim().parse().ok()
+fn signed(file: &File) -> Option<String> {
+    // It is written into the journal.
+    let clean = |line: &String| line.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    lines(file)?.into_iter().nth(1).filter(|line| !line.is_empty() && clean(line))
+}
+
+fn owner(file: File) -> Option<u32> {
+    lines(&file)?.first()?.trim().parse().ok()
 }
 
 /// The config that was accepted last on this machine, as far as this user can know.
@@ -290,16 +338,19 @@ pub fn last_accepted() -> Option<Accepted> {
 }
 
 fn last_accepted_in(folders: &[PathBuf]) -> Option<Accepted> {
-    let mut all: Vec<(SystemTime, PathBuf)> = Vec::new();
-    for folder in folders {
-        let path = folder.join(ACCEPTED);
-        if let Ok(written) = fs::metadata(&path).and_then(|m| m.modified()) {
-            all.push((written, path));
+    let mut all: Vec<((i64, i64), Folder)> = Vec::new();
+    for path in folders {
+        match open(path) {
+            Ok(Some(folder)) => {
+                all.extend(folder.written(ACCEPTED).map(|at| (at, folder)));
+            }
+            Ok(None) => {}
+            Err(e) => log::warn!("{} does not count: {e}", path.display()),
         }
     }
     // The newest: one that can't be read is passed over.
-    all.sort();
-    all.into_iter().rev().find_map(|(_, path)| read(path))
+    all.sort_by_key(|(written, _)| *written);
+    all.iter().rev().find_map(|(_, folder)| read(folder, ACCEPTED))
 }
 
 /// The runtime folders to look into, the first that can be written to keep things in.
@@ -401,20 +452,20 @@ mod tests {
         let (_root, folders) = two();
         let claim = Claim::take_in(&folders, NOW).unwrap();
         let kept = |text: &str| last_accepted_in(&folders).unwrap().text.starts_with(text);
-        let next = || last_accepted_in(&folders).unwrap().changing();
+        let next = || last_accepted_in(&folders).unwrap().changing().cloned();
         claim.keep("# one", "a", "[1]").unwrap();
         assert_eq!(next(), None);
         for (holds, text) in [(false, "# one"), (true, "# two")] {
             claim.changing("# two", "b", "[2]").unwrap();
             assert!(kept("# one"));
             let both = next().unwrap();
-            assert_eq!(both.outputs().as_deref(), Some("[2]"));
+            assert_eq!(both.outputs(), Some("[2]"));
             assert!(both.text.starts_with("# two"));
             assert_eq!(both.came_from.as_deref(), Some("b"));
             claim.changed(holds).unwrap();
             assert!(kept(text) && next().is_none());
             let list = if holds { "[2]" } else { "[1]" };
-            assert_eq!(last_accepted_in(&folders).unwrap().outputs().as_deref(), Some(list));
+            assert_eq!(last_accepted_in(&folders).unwrap().outputs(), Some(list));
         }
         // Whoever comes next has made the dead one's outputs safe.
         claim.changing("# three", "b", "[3]").unwrap();
@@ -425,7 +476,42 @@ mod tests {
         fs::write(&path, "# five\n\n# accepted from d\n").unwrap();
         let earlier = last_accepted_in(&folders).unwrap();
         assert_eq!((earlier.outputs(), earlier.came_from.as_deref()), (None, Some("d")));
-        assert_eq!(earlier.any_outputs().as_deref(), Some("[4]"));
+        assert_eq!(earlier.any_outputs(), Some("[4]"));
+    }
+
+    /// Whoever may write into the folder gets nobody to write elsewhere, or to read what never ends.
+    #[test]
+    fn what_lies_there_instead_is_refused() {
+        let (root, folders) = two();
+        let target = root.path().join("target");
+        fs::write(&target, "precious").unwrap();
+        for folder in &folders {
+            fs::create_dir(folder).unwrap();
+        }
+        let lock = folders[0].join(LOCK);
+        std::os::unix::fs::symlink(&target, &lock).unwrap();
+        let said = Claim::take_in(&folders, NOW).unwrap_err().to_string();
+        assert!(said.contains("lock: it is a link"), "{said}");
+        fs::remove_file(&lock).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&lock).status().unwrap().success());
+        let said = Claim::take_in(&folders, NOW).unwrap_err().to_string();
+        assert!(said.contains("lock: it is no regular file"), "{said}");
+        fs::remove_file(&lock).unwrap();
+        let claim = Claim::take_in(&folders, NOW).unwrap();
+        for name in [ACCEPTED, ACCEPTED_OUTPUTS, CHANGING, CHANGING_OUTPUTS] {
+            let (path, new) = (folders[0].join(name), folders[0].join(format!(".{name}.new")));
+            std::os::unix::fs::symlink(&target, path).unwrap();
+            std::os::unix::fs::symlink(&target, new).unwrap();
+        }
+        assert_eq!(last_accepted_in(&folders), None);
+        claim.keep("# one", "a", "[1]").unwrap();
+        claim.changing("# two", "b", "[2]").unwrap();
+        let kept = last_accepted_in(&folders).unwrap();
+        assert_eq!(
+            (kept.outputs(), kept.changing().unwrap().outputs()),
+            (Some("[1]"), Some("[2]"))
+        );
+        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
     }
 
     #[test]

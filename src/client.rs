@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::files::foreign;
 use crate::protocol::{ErrorReply, EventLine, Incoming, Outgoing, Reply, Request};
 
 /// Why the service did not do what was asked.
@@ -39,6 +40,18 @@ pub enum ClientError {
         .0.display()
     )]
     Denied(PathBuf),
+    /// The folder of the socket, or the service, is a stranger's.
+    #[error(
+        "{} belongs to user {owner}, who is neither root nor this user: whatever is asked of it may be carried out \
+         by nobody: name another --socket",
+        path.display()
+    )]
+    Foreign {
+        /// The folder, or the socket.
+        path: PathBuf,
+        /// The user's number.
+        owner: u32,
+    },
     /// The connection could not be made, or broke.
     #[error("the connection to the service: {0}")]
     Io(#[from] io::Error),
@@ -74,13 +87,33 @@ pub fn default_socket() -> PathBuf {
     if !system.exists() && own.exists() { own } else { system }
 }
 
+/// The user that the other end runs as, where that is neither root nor this one nor whoever the folder belongs to.
+#[cfg(target_os = "linux")]
+fn strange_peer(stream: &UnixStream, folder: &Path) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt;
+    let peer = rustix::net::sockopt::socket_peercred(stream).ok()?.uid.as_raw();
+    let owner = std::fs::metadata(folder).ok()?.uid();
+    (![0, rustix::process::geteuid().as_raw(), owner].contains(&peer)).then_some(peer)
+}
+
+/// Not known here.
+#[cfg(not(target_os = "linux"))]
+fn strange_peer(_stream: &UnixStream, _folder: &Path) -> Option<u32> {
+    None
+}
+
 impl Client {
     /// Connects to the service that listens there.
     ///
     /// # Errors
     ///
-    /// [`ClientError::NoService`], [`ClientError::Denied`], [`ClientError::Io`].
+    /// [`ClientError::NoService`], [`ClientError::Denied`], [`ClientError::Foreign`], [`ClientError::Io`].
     pub fn connect(socket: &Path) -> Result<Client, ClientError> {
+        let folder = socket.parent().filter(|f| !f.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        if let Some(owner) = foreign(folder) {
+            return Err(ClientError::Foreign { path: folder.to_owned(), owner });
+        }
         let stream = UnixStream::connect(socket).map_err(|e| match e.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
                 ClientError::NoService(socket.to_owned())
@@ -88,6 +121,9 @@ impl Client {
             io::ErrorKind::PermissionDenied => ClientError::Denied(socket.to_owned()),
             _ => ClientError::Io(e),
         })?;
+        if let Some(owner) = strange_peer(&stream, folder) {
+            return Err(ClientError::Foreign { path: socket.to_owned(), owner });
+        }
         let reader = BufReader::new(stream);
         Ok(Client { reader, next: 1, events: VecDeque::new(), line: String::new() })
     }

@@ -49,8 +49,8 @@ pub mod client;
 pub mod config;
 #[cfg(feature = "cli")]
 mod doctor;
-// Part of them is for the service alone.
-#[cfg_attr(not(feature = "service"), allow(dead_code))]
+// Part of them is for the service alone, and part for the header.
+#[cfg_attr(not(all(target_os = "linux", feature = "service")), allow(dead_code))]
 mod files;
 pub mod machine;
 mod monotonic;

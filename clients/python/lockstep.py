@@ -917,7 +917,9 @@ class Lockstep:
 
     def page(self) -> "StatusPage":
         """The service's status page, which is beside its socket: to be read as often as one likes."""
-        return StatusPage(os.path.join(os.path.dirname(self.socket), "status"))
+        folder, name = os.path.split(self.socket)
+        stem = os.path.splitext(name)[0]
+        return StatusPage(os.path.join(folder, "status" if stem == "control" else stem + ".status"))
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,8 @@ impl CliError {
                     | ErrorCode::Config => USAGE,
                     _ => FAILED,
                 },
-                crate::client::ClientError::Denied(_) => HARDWARE,
+                crate::client::ClientError::Denied(_)
+                | crate::client::ClientError::Foreign { .. } => HARDWARE,
                 _ => super::NO_SERVICE,
             },
             #[cfg(all(feature = "service", unix))]

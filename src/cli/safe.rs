@@ -121,7 +121,7 @@ mod on_linux {
                 }
                 Err(errors) => {
                     // Whatever has spoiled the text, the list beside it is whole.
-                    let list = accepted.any_outputs().and_then(|list| parse(&list));
+                    let list = accepted.any_outputs().and_then(parse);
                     let counts = if list.is_some() { "its list of outputs" } else { &file };
                     logging::say(format_args!(
                         "warning: the config that was kept can't be read, so {counts} counts\n{errors}"
@@ -149,7 +149,7 @@ mod on_linux {
     /// The outputs that were driven: by the list that was kept with the config; else by the config; else
     /// by as much of it as can be read, where another release has accepted it.
     fn outputs(accepted: &Accepted, board: Model) -> Result<Vec<SafeOutput>, ConfigErrors> {
-        if let Some(outputs) = accepted.outputs().and_then(|list| parse(&list)) {
+        if let Some(outputs) = accepted.outputs().and_then(parse) {
             return Ok(outputs);
         }
         let path = accepted.path.display().to_string();
@@ -170,7 +170,7 @@ mod on_linux {
         let next = accepted.changing()?;
         let path = next.path.display().to_string();
         let warn = |e| logging::say(format_args!("warning: {path} does not count\n{e}"));
-        outputs(&next, board).map_err(warn).ok()
+        outputs(next, board).map_err(warn).ok()
     }
 
     fn as_far_as(path: &str, errors: &ConfigErrors) {

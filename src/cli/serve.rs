@@ -13,7 +13,7 @@ use crate::claim::Claim;
 use crate::config::{Config, ConfigErrors, Diagnostic, Source};
 use crate::machine::Machine;
 use crate::service::{
-    ConfigFile, Journal, Places, Reading, runtime_folder, serve as serve_machine,
+    ConfigFile, Journal, Places, Reading, runtime_folder, serve as serve_machine, status_page,
 };
 
 const EXAMPLES: &str = "\
@@ -22,7 +22,7 @@ Examples:
   lockstep serve                                         as the systemd unit
 
 The socket is for its owner and group alone (mode 0660). Whoever may write to it moves the motors. \
-Files: control.sock, and status (the status page), in $RUNTIME_DIRECTORY, else in /run/lockstep, else \
+Files: control.sock, and status (the status page; NAME.status beside NAME.sock), in $RUNTIME_DIRECTORY, else in /run/lockstep, else \
 in $XDG_RUNTIME_DIR/lockstep; `[service] group` in the config names another group. The journal in \
 $STATE_DIRECTORY says how the service ended: where that was not clean, or in a fault, nothing moves \
 until `lockstep clear`; after a power cut that is so unless `[machine] after-power-cut` says \"start\". \
@@ -71,7 +71,7 @@ pub(super) fn serve(args: &ServeArgs, quiet: bool) -> Result<u8, CliError> {
     });
     let folder = runtime_folder();
     let socket = args.socket.clone().unwrap_or_else(|| folder.join("control.sock"));
-    let page = socket.with_file_name("status");
+    let page = status_page(&socket);
     let state = args.state.clone().or_else(|| {
         let folders = std::env::var_os("STATE_DIRECTORY").filter(|v| !v.is_empty())?;
         // systemd separates several by colons.

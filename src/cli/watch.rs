@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use console::Term;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::client::{Socket, connect};
 use super::replies::place;
@@ -54,10 +55,31 @@ pub(super) fn watch(args: &WatchArgs) -> Result<u8, CliError> {
 fn lines(mut client: Client, every: Time) -> Result<(), CliError> {
     let topics = Some(vec![Topic::Moves, Topic::Motors, Topic::Events, Topic::Machine]);
     client.request(Request::Subscribe(Subscribe { topics, every: Some(every) }))?;
-    loop {
-        let line = Outgoing::Event(client.event()?).to_line();
-        to_stdout(&(line + "\n"))?;
+    client.set_timeout(Some(LOOK)).map_err(ClientError::Io)?;
+    while !nobody_reads() {
+        match client.event() {
+            Ok(event) => to_stdout(&(Outgoing::Event(event).to_line() + "\n"))?,
+            Err(ClientError::Io(e)) if is_time_out(&e) => {}
+            Err(e) => return Err(e.into()),
+        }
     }
+    Ok(())
+}
+
+/// How often to look whether standard output is still read, where there is nothing to write.
+const LOOK: Duration = Duration::from_millis(200);
+
+fn is_time_out(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
+}
+
+/// Whether standard output is a pipe whose other end is closed, such as that of `head`.
+fn nobody_reads() -> bool {
+    let out = std::io::stdout();
+    let mut fds = [PollFd::new(&out, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut fds, Some(&at_once)).is_ok()
+        && fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
 fn table(mut client: Client, term: &Term, every: Time) -> Result<(), CliError> {

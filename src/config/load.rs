@@ -10,6 +10,7 @@ use super::pins::Board;
 use super::program::Names;
 use super::reader::{Key, Reader, Table, Value, key, span_of};
 use super::*;
+use crate::files::{MOST_CONFIG, read_regular};
 use crate::units::Percent;
 
 /// A config that passed every check, with its text.
@@ -96,13 +97,13 @@ impl Config {
         let path = path.as_ref();
         let name = path.display().to_string();
         let unreadable = |d: Diagnostic| ConfigErrors::new(Source::new(&name, ""), vec![d]);
-        let bytes = std::fs::read(path).map_err(|e| {
+        let bytes = read_regular(path, MOST_CONFIG).map_err(|e| {
             let help = match e.kind() {
                 std::io::ErrorKind::NotFound => {
                     "write its path as `--config FILE`; `lockstep init servo` makes a first one"
                 }
                 std::io::ErrorKind::PermissionDenied => "make it readable for this user",
-                _ => "name a file",
+                _ => "name a file, of at most 16 MiB",
             };
             unreadable(Diagnostic::of_file(format!("can't read it ({e})")).help(help))
         })?;

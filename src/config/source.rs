@@ -68,16 +68,36 @@ impl Source {
             .trim_end_matches('\r')
             .chars()
             .count();
-        // Control characters could move the cursor of a terminal.
-        let shown = |c: char| {
-            if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }
-        };
-        writeln!(f, "  {}", line.chars().map(shown).collect::<String>())?;
+        // Of a line that no screen shows the part around the error.
+        let is_long = line.chars().nth(MOST_LINE).is_some();
+        let first = if is_long { from.saturating_sub(MOST_LINE / 2) } else { 0 };
+        let rest = || line.chars().skip(first);
+        let before = if first > 0 { "... " } else { "" };
+        let after = if rest().nth(MOST_LINE).is_some() { " ..." } else { "" };
+        let part = rest().take(MOST_LINE).map(shown).collect::<String>();
+        writeln!(f, "  {before}{part}{after}")?;
         // The indent repeats the line's own tabs, so that the caret stands right at any tab width.
         let indent: String =
-            line.chars().take(from).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-        write!(f, "  {indent}{}", "^".repeat(to.saturating_sub(from).max(1)))
+            rest().take(from - first).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        let carets = to.saturating_sub(from).clamp(1, (MOST_LINE + first - from).max(1));
+        let before = " ".repeat(before.len());
+        write!(f, "  {before}{indent}{}", "^".repeat(carets))
     }
+}
+
+/// The most characters of a line that are shown, and of what is said of it.
+const MOST_LINE: usize = 200;
+const MOST_SAID: usize = 1000;
+
+/// Control characters could move the cursor of a terminal.
+fn shown(c: char) -> char {
+    if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }
+}
+
+/// What is said on one line, which may repeat what stands in the file.
+fn said(text: &str) -> String {
+    let more = if text.chars().nth(MOST_SAID).is_some() { " ..." } else { "" };
+    text.chars().take(MOST_SAID).map(shown).chain(more.chars()).collect()
 }
 
 impl fmt::Debug for Source {
@@ -149,7 +169,7 @@ struct Shown<'a> {
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, text) = (&self.source.name, self.diagnostic.text());
+        let (name, text) = (said(&self.source.name), said(&self.diagnostic.text()));
         match self.diagnostic.span {
             None => write!(f, "{name}: error: {text}"),
             Some(span) => {
@@ -214,6 +234,26 @@ mod tests {
         assert_eq!(shown("ab", 9, 12), "f:1:3: error: no\n  ab\n    ^");
         assert_eq!(shown("", 0, 0), "f:1:1: error: no\n  \n  ^");
         assert_eq!(shown("x\u{1b}[2J", 0, 1), "f:1:1: error: no\n  x\u{fffd}[2J\n  ^");
+        let error = Diagnostic::new(Span { start: 0, end: 1 }, "`\u{1b}[2J`");
+        let said = error.display(&Source::new("\u{7}f", "x")).to_string();
+        assert_eq!(said, "\u{fffd}f:1:1: error: `\u{fffd}[2J`\n  x\n  ^");
+    }
+
+    /// Nobody reads a line of a megabyte, nor an error that repeats it.
+    #[test]
+    fn of_a_long_line_a_part_is_shown() {
+        let line = format!("{}!{}", "a".repeat(1 << 20), "b".repeat(1 << 20));
+        let at = 1 << 20;
+        let part = |end| shown(&line, at, end);
+        let text = part(at + 1);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], format!("f:1:{}: error: no", at + 1));
+        assert!(lines[1].starts_with("  ... aaa") && lines[1].ends_with("bbb ..."), "{text}");
+        assert_eq!(lines[1].find('!'), lines[2].find('^'));
+        assert!(part(line.len()).len() < 1000);
+        assert!(shown(&line, 0, line.len()).len() < 1000);
+        let error = Diagnostic::new(Span { start: 0, end: 1 }, line.as_str());
+        assert!(error.display(&Source::new("f", "x")).to_string().len() < 2000);
     }
 
     #[test]

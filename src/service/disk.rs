@@ -1,12 +1,16 @@
 //! The state folder: what is written there is on the disk when the call returns.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use crate::files;
+
 const JOURNAL: &str = "journal.json";
 const MARK: &str = "journal.mark";
+/// The most bytes of each: a place for each of some thousands of motors.
+const MOST: u64 = 4 << 20;
 
 /// Where the journal lies.
 pub(super) trait Disk: Send {
@@ -39,30 +43,31 @@ impl Folder {
 
     /// The journal that is there.
     pub fn journal(&self) -> io::Result<String> {
-        fs::read_to_string(self.path.join(JOURNAL))
+        self.open()?.read_text(JOURNAL, MOST)
     }
 
     /// The block that is there.
     pub fn block(&self) -> io::Result<Vec<u8>> {
-        fs::read(self.path.join(MARK))
+        self.open()?.read(MARK, MOST)
     }
 
-    /// A new name has to outlive a power cut, too.
-    fn sync(&self) -> io::Result<()> {
-        File::open(&self.path)?.sync_all()
+    /// Whoever starts the service says where it lies. What lies there is believed only if it is root's or this user's:
+    /// motors are taken to stand where it says.
+    fn open(&self) -> io::Result<files::Folder> {
+        files::Folder::open_chosen(&self.path, files::Trust::Own)
     }
 }
 
 impl Disk for Folder {
     fn write(&mut self, journal: &str) -> io::Result<()> {
         fs::create_dir_all(&self.path)?;
-        let new = self.path.join(format!("{JOURNAL}.new"));
-        let mut file = File::create(&new)?;
-        file.write_all(journal.as_bytes())?;
-        file.sync_all()?;
-        drop(file);
-        fs::rename(&new, self.path.join(JOURNAL))?;
-        self.sync()
+        let folder = self.open()?;
+        folder.replace(JOURNAL, 0o640, |file| {
+            file.write_all(journal.as_bytes())?;
+            file.sync_all()
+        })?;
+        // A new name has to outlive a power cut, too.
+        folder.sync()
     }
 
     fn mark(&mut self, block: &[u8]) -> io::Result<()> {
@@ -72,11 +77,14 @@ impl Disk for Folder {
             return file.sync_data();
         }
         fs::create_dir_all(&self.path)?;
-        let mut file = File::options();
-        let file = file.write(true).create(true).truncate(false).open(self.path.join(MARK))?;
+        let folder = self.open()?;
+        let file = match folder.get_writable(MARK) {
+            Err(e) if e.kind() == ErrorKind::NotFound => folder.create(MARK, 0o640)?,
+            there => there?,
+        };
         file.write_all_at(block, 0)?;
         file.sync_all()?;
-        self.sync()?;
+        folder.sync()?;
         self.mark = Some(file);
         Ok(())
     }

@@ -31,5 +31,5 @@ pub use journal::Journal;
 pub use page::{PageCounts, PageFacts, PageOwner, PageSignal, StatusPage, state_number};
 pub use page_view::{PageMotor, PageView, read_page};
 pub use reload::{ConfigFile, Reading};
-pub use serve::{Places, ServeError, runtime_folder, serve};
+pub use serve::{Places, ServeError, runtime_folder, serve, status_page};
 pub use wire::{ClientId, FromClient, MOST_CLIENTS, Wire};

@@ -60,11 +60,13 @@
 //!
 //! A name longer than 64 bytes is cut at a character.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::page_view::LONGEST;
+use crate::files::{Folder, Trust};
 use crate::machine::{MachineState, Place, Snapshot};
 use crate::motor::LatenessSummary;
 
@@ -183,6 +185,8 @@ pub struct PageFacts<'a> {
 pub struct StatusPage {
     file: File,
     path: PathBuf,
+    /// Whose name it is; `None` once another page has it.
+    named: Option<(Folder, String)>,
     sequence: u64,
     counts: PageCounts,
     bytes: Vec<u8>,
@@ -228,13 +232,18 @@ impl StatusPage {
     /// The file could not be made.
     pub fn create(path: &Path, counts: PageCounts) -> io::Result<StatusPage> {
         let bytes = counts.bytes();
-        let new = path.with_extension("new");
-        let _ = std::fs::remove_file(&new);
-        let file =
-            OpenOptions::new().read(true).write(true).create_new(true).mode(0o644).open(&new)?;
-        file.write_all_at(&bytes, 0)?;
-        std::fs::rename(&new, path)?;
-        Ok(StatusPage { file, path: path.to_owned(), sequence: 0, counts, bytes })
+        let (folder, name) = (path.parent().unwrap_or(path), path.file_name());
+        let name = name.and_then(|name| name.to_str()).ok_or_else(|| no_page("it has no name"))?;
+        let folder = Folder::open_chosen(folder, Trust::Owner)?;
+        if folder.look(name).is_some() {
+            let there = folder.read(name, LONGEST as u64).map_err(|e| no_page(&e.to_string()))?;
+            if !there.starts_with(MAGIC) {
+                return Err(no_page("it is something else"));
+            }
+        }
+        let file = folder.replace(name, 0o644, |file| file.write_all_at(&bytes, 0))?;
+        let named = Some((folder, name.to_owned()));
+        Ok(StatusPage { file, path: path.to_owned(), named, sequence: 0, counts, bytes })
     }
 
     /// Makes another page in its place, for so many entries. Whoever has the old one mapped finds its
@@ -246,8 +255,8 @@ impl StatusPage {
     pub fn renew(&mut self, counts: PageCounts) -> io::Result<()> {
         let mut old = StatusPage::create(&self.path, counts)?;
         std::mem::swap(self, &mut old);
-        // The path is the new page's.
-        old.path = PathBuf::new();
+        // The name is the new page's.
+        old.named = None;
         old.file.write_all_at(&(old.sequence | 1).to_le_bytes(), SEQUENCE)
     }
 
@@ -304,8 +313,17 @@ impl StatusPage {
 impl Drop for StatusPage {
     /// A page that nobody writes any more says nothing true.
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        if let Some((folder, name)) = &self.named
+            && folder.is_named(name, &self.file)
+        {
+            let _ = folder.remove(name);
+        }
     }
+}
+
+fn no_page(why: &str) -> io::Error {
+    let text = format!("no status page lies there ({why}): move it away, or name another --socket");
+    io::Error::new(io::ErrorKind::AlreadyExists, text)
 }
 
 /// An entry of a section, empty; `None` behind its last.

@@ -1,9 +1,10 @@
 //! The status page as a reader sees it, in layout 2 and in layout 1, which release 0.1 wrote.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+
+use crate::files::open_regular;
 
 use super::page::{INPUTS, MAGIC, MOTORS, NAME, OUTPUTS, PageSignal, SECTION, SEQUENCE, VERSION};
 
@@ -11,7 +12,7 @@ use super::page::{INPUTS, MAGIC, MOTORS, NAME, OUTPUTS, PageSignal, SECTION, SEQ
 const READ_ATTEMPTS: u32 = 10_000;
 
 /// Beyond this a header lies: a page of a thousand motors has a hundredth of it.
-const LONGEST: usize = 16 << 20;
+pub(super) const LONGEST: usize = 16 << 20;
 
 /// A motor as the page has it.
 #[derive(Clone, PartialEq, Debug)]
@@ -66,7 +67,7 @@ pub struct PageView {
 /// The file can't be read, is no status page that this release knows, or was being written each time
 /// that it was looked at.
 pub fn read_page(path: &Path) -> io::Result<PageView> {
-    let file = File::open(path)?;
+    let file = open_regular(path)?;
     let mut header = [0; 16];
     file.read_exact_at(&mut header, 0)?;
     let length = u32_at(&header, 12) as usize;

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::fs::{Access, access};
 use thiserror::Error;
 
 use super::begins::Begins;
@@ -23,6 +24,7 @@ use super::reload::ConfigFile;
 use super::wire::{MOST_CLIENTS, Wire};
 use super::words;
 use crate::config::AfterPowerCut;
+use crate::files::{foreign, make_own};
 use crate::machine::{Kept, Machine, MachineState};
 use crate::protocol::{
     Closing, ErrorCode, ErrorFacts, ErrorReply, Event, EventLine, Lost, Outgoing,
@@ -63,6 +65,17 @@ pub enum ServeError {
         /// What the system answered.
         error: io::Error,
     },
+    /// The folder is somebody else's.
+    #[error(
+        "{} belongs to user {owner}, and anybody could have made it: name another --socket, or set $XDG_RUNTIME_DIR",
+        folder.display()
+    )]
+    Foreign {
+        /// The folder.
+        folder: PathBuf,
+        /// Its owner.
+        owner: u32,
+    },
     /// There is no such group.
     #[error(
         "[service] group: there is no group `{0}` on this machine: see /etc/group, or add it with `groupadd {0}`"
@@ -91,18 +104,26 @@ pub fn runtime_folder() -> PathBuf {
         return folder.into();
     }
     let shared = PathBuf::from("/run/lockstep");
-    let writable = |f: &Path| {
-        let probe = f.join(format!(".probe-{}", std::process::id()));
-        let made = std::fs::write(&probe, "").is_ok();
-        let _ = std::fs::remove_file(probe);
-        made
-    };
     let _ = std::fs::create_dir(&shared);
-    if writable(&shared) {
+    // Asked, not tried: whatever it makes could be led elsewhere by a link.
+    if access(&shared, Access::WRITE_OK).is_ok() {
         return shared;
     }
     let own = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
     own.join("lockstep")
+}
+
+/// The status page that belongs to a socket, beside it: `status` for `control.sock`, and `NAME.status` for
+/// `NAME.sock` or `NAME`. So two services may have their sockets in one folder.
+pub fn status_page(socket: &Path) -> PathBuf {
+    match socket.file_stem().filter(|stem| *stem != "control") {
+        Some(stem) => {
+            let mut name = stem.to_owned();
+            name.push(".status");
+            socket.with_file_name(name)
+        }
+        None => socket.with_file_name("status"),
+    }
 }
 
 /// Serves a machine until `stop` is set: its motors move as clients and programs say. Then everything
@@ -114,6 +135,8 @@ pub fn runtime_folder() -> PathBuf {
 pub fn serve(mut machine: Machine, places: &Places, stop: &StopEvent) -> Result<(), ServeError> {
     let group = machine.config().service.group.clone();
     let listener = listen(&places.socket, group.as_deref())?;
+    // However this ends.
+    let socket = SocketFile::of(&places.socket);
     let journal = places.journal.as_ref();
     let starts = machine.config().machine.after_power_cut == AfterPowerCut::Start;
     let cut = journal.is_some_and(Journal::power_was_cut);
@@ -169,7 +192,7 @@ pub fn serve(mut machine: Machine, places: &Places, stop: &StopEvent) -> Result<
     let left = machine.finish();
     wire.flush(LAST_WORDS);
     drop(wire);
-    let _ = std::fs::remove_file(&places.socket);
+    drop(socket);
     let noted = keeping.is_none_or(|keeping| keeping.close());
     if !noted {
         log::error!("the state folder does not answer: the next start will find this end unclean");
@@ -202,12 +225,42 @@ fn place(what: &'static str, path: &Path, error: io::Error) -> ServeError {
     ServeError::Place { what, path: path.to_owned(), error }
 }
 
+/// The socket's name, taken away with this unless another has it by then.
+struct SocketFile<'a> {
+    path: &'a Path,
+    made: Option<(u64, u64)>,
+}
+
+impl SocketFile<'_> {
+    fn of(path: &Path) -> SocketFile<'_> {
+        SocketFile { path, made: SocketFile::numbers(path) }
+    }
+
+    fn numbers(path: &Path) -> Option<(u64, u64)> {
+        std::fs::symlink_metadata(path).ok().map(|known| (known.dev(), known.ino()))
+    }
+}
+
+impl Drop for SocketFile<'_> {
+    fn drop(&mut self) {
+        if self.made.is_some() && self.made == SocketFile::numbers(self.path) {
+            let _ = std::fs::remove_file(self.path);
+        }
+    }
+}
+
 /// Listens on a path, for its owner and that group. A socket that nobody listens on any more is
 /// replaced; anything else that lies there is left alone.
 fn listen(path: &Path, group: Option<&str>) -> Result<UnixListener, ServeError> {
     let error = |error| place("the control socket", path, error);
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(error)?;
+        if let Some(above) = folder.parent() {
+            std::fs::create_dir_all(above).map_err(error)?;
+        }
+        make_own(folder).map_err(error)?;
+        if let Some(owner) = foreign(folder) {
+            return Err(ServeError::Foreign { folder: folder.to_owned(), owner });
+        }
     }
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
     if is_socket {

@@ -8,6 +8,7 @@ mod client;
 mod continuous;
 mod crowds;
 mod cut;
+mod doors;
 #[path = "../live/mod.rs"]
 mod live;
 mod manual;

@@ -301,23 +301,3 @@ fn old_configs_go() {
     assert!(more < 16 * 1024, "{more} kB more after 1500 reloads");
     service.end();
 }
-
-/// A reload whose file does not let itself be read gives way to the next.
-#[test]
-fn a_reload_that_hangs_gives_way_to_the_next() {
-    let service = Service::start(&[X, PAN].concat());
-    std::fs::remove_file(service.config()).unwrap();
-    assert!(std::process::Command::new("mkfifo").arg(service.config()).status().unwrap().success());
-    let reload = |mut client: lockstep::client::Client| {
-        std::thread::spawn(move || client.request(request("\"do\":\"reload\"")))
-    };
-    let hangs = reload(service.client());
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    assert!(!hangs.is_finished());
-    std::fs::remove_file(service.config()).unwrap();
-    service.write(&[X, PAN, TILT].concat());
-    assert_eq!(service.ok(&["reload"]), "changed: tilt\n");
-    let Ok(Reply::Reload(reply)) = hangs.join().unwrap() else { panic!("no reply") };
-    assert_eq!(reply.changed, ["tilt"]);
-    service.end();
-}

@@ -1,4 +1,4 @@
-//! The project's modules that compute and read, as they are: units, boards, configs, motion, traces.
+//! The project's modules that compute and read, as they are: units, boards, configs, files, motion, traces.
 
 // Parts are for the modules that are not here.
 #![allow(dead_code, unused_imports)]
@@ -7,6 +7,8 @@
 pub mod board;
 #[path = "../../../../src/config/mod.rs"]
 pub mod config;
+#[path = "../../../../src/files/mod.rs"]
+mod files;
 #[path = "../../../../src/motion/mod.rs"]
 pub mod motion;
 #[path = "../../../../src/text/mod.rs"]

@@ -10,6 +10,7 @@ mod clock;
 mod coils;
 mod devices;
 mod doctor;
+mod doors;
 mod refusals;
 mod reload;
 mod safe;

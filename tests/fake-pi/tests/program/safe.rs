@@ -267,12 +267,13 @@ fn then_it_runs_again() {
 
 #[test]
 fn the_folder_of_a_service_serves_whoever_may_write_there() {
-    // The folder is the user's, as systemd leaves it; root has made the lock in it.
+    // The folder is the user's, as systemd leaves it; the lock in it is as systemd-tmpfiles makes it.
     let config = Config::new(SAFE);
     let run = shell(
         "--pwm 18",
         &format!(
-            "mkdir -m 777 /run/lockstep && : >/run/lockstep/lock && cp $LOCKSTEP /run/program || exit 9\n\
+            "mkdir /run/lockstep && chown 9998 /run/lockstep && cd /run/lockstep && : >lock && chmod 660 lock && \
+             chown 9998:9997 lock && cp $LOCKSTEP /run/program || exit 9\n\
              timeout -s KILL 2.5 setpriv --reuid 9998 --regid 9998 --groups 9997 -- \
              /run/program run --config {0} >/dev/null 2>&1\n[ $? = 137 ] || exit 8\n\
              mark safe\nlockstep safe --config none",
