@@ -9,7 +9,7 @@
 //! else `/run/lockstep`; else, for a user who may not write there, `lockstep` in `$XDG_RUNTIME_DIR`. All
 //! of them lie in memory: a reboot, which ends every signal, empties them.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -19,7 +19,7 @@ use rustix::fs::{Access, FlockOperation, access, flock};
 use rustix::io::Errno;
 use thiserror::Error;
 
-use crate::files::{Folder, MOST_CONFIG, Trust, foreign, sum};
+use crate::files::{Folder, MOST_CONFIG, Trust, foreign, make_own, sum};
 
 const LOCK: &str = "lock";
 const ACCEPTED: &str = "accepted.toml";
@@ -68,7 +68,7 @@ pub enum ClaimError {
     /// The lock is not for this user: so nor is the header.
     #[error(
         "{}: this user may not lock it, and so may not drive the header: join the group that may \
-         (`sudo usermod -aG gpio $USER`, then log in again)",
+         (`sudo usermod -aG gpio $USER`, then log in again); where it is not there yet, `sudo lockstep safe` makes it",
         .0.display()
     )]
     Denied(PathBuf),
@@ -118,11 +118,9 @@ impl Claim {
         let mut claim = Claim { _locks: Vec::new(), folder: None, drove: None, signature: None };
         for path in folders {
             // Where this user can't make one, another may still have: whose lock counts.
-            let made = fs::create_dir(path);
-            let Some(folder) = open(path).map_err(|error| lock(path.clone(), error))? else {
-                log::debug!("{}: {made:?}", path.display());
-                continue;
-            };
+            let _ = make_own(path);
+            let found = open(path).map_err(|error| lock(path.clone(), error))?;
+            let Some(folder) = found else { continue };
             let path = folder.file(LOCK);
             let file = folder.lock_file(LOCK).map_err(|error| match error.raw_os_error() {
                 Some(_) if error.kind() == ErrorKind::PermissionDenied => {
@@ -269,7 +267,8 @@ fn beside(name: &str) -> (&'static str, Option<&'static str>) {
 }
 
 fn read(folder: &Folder, name: &str) -> Option<Accepted> {
-    let text = read_text(folder, name, MOST_CONFIG)?;
+    // Two lines are added to it.
+    let text = read_text(folder, name, MOST_CONFIG + (64 << 10))?;
     let last = text.lines().last().unwrap_or_default();
     let came_from = last.strip_prefix(CAME_FROM).map(str::to_owned);
     let (list, next) = beside(name);
@@ -373,6 +372,8 @@ fn folders() -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const NOW: Duration = Duration::ZERO;

@@ -82,23 +82,26 @@ pub fn default_socket() -> PathBuf {
         return path.into();
     }
     let system = PathBuf::from("/run/lockstep/control.sock");
-    let own = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
-    let own = own.join("lockstep/control.sock");
+    let own = own_socket();
     if !system.exists() && own.exists() { own } else { system }
 }
 
-/// The user that the other end runs as, where that is neither root nor this one nor whoever the folder belongs to.
+/// Where a user's own service listens.
+fn own_socket() -> PathBuf {
+    let own = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    own.join("lockstep/control.sock")
+}
+
+/// The user that the other end runs as, where that is neither root nor this one.
 #[cfg(target_os = "linux")]
-fn strange_peer(stream: &UnixStream, folder: &Path) -> Option<u32> {
-    use std::os::unix::fs::MetadataExt;
+fn strange_peer(stream: &UnixStream) -> Option<u32> {
     let peer = rustix::net::sockopt::socket_peercred(stream).ok()?.uid.as_raw();
-    let owner = std::fs::metadata(folder).ok()?.uid();
-    (![0, rustix::process::geteuid().as_raw(), owner].contains(&peer)).then_some(peer)
+    (![0, rustix::process::geteuid().as_raw()].contains(&peer)).then_some(peer)
 }
 
 /// Not known here.
 #[cfg(not(target_os = "linux"))]
-fn strange_peer(_stream: &UnixStream, _folder: &Path) -> Option<u32> {
+fn strange_peer(_stream: &UnixStream) -> Option<u32> {
     None
 }
 
@@ -109,9 +112,10 @@ impl Client {
     ///
     /// [`ClientError::NoService`], [`ClientError::Denied`], [`ClientError::Foreign`], [`ClientError::Io`].
     pub fn connect(socket: &Path) -> Result<Client, ClientError> {
-        let folder = socket.parent().filter(|f| !f.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        if let Some(owner) = foreign(folder) {
+        // Where nobody has said where it listens, somebody else may have put a socket.
+        let guessed = socket == own_socket();
+        let folder = socket.parent().unwrap_or(socket);
+        if let Some(owner) = foreign(folder).filter(|_| guessed) {
             return Err(ClientError::Foreign { path: folder.to_owned(), owner });
         }
         let stream = UnixStream::connect(socket).map_err(|e| match e.kind() {
@@ -121,7 +125,7 @@ impl Client {
             io::ErrorKind::PermissionDenied => ClientError::Denied(socket.to_owned()),
             _ => ClientError::Io(e),
         })?;
-        if let Some(owner) = strange_peer(&stream, folder) {
+        if let Some(owner) = strange_peer(&stream).filter(|_| guessed) {
             return Err(ClientError::Foreign { path: socket.to_owned(), owner });
         }
         let reader = BufReader::new(stream);

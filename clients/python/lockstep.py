@@ -202,8 +202,23 @@ def default_socket() -> str:
     if told:
         return told
     system = "/run/lockstep/control.sock"
-    own = os.path.join(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir(), "lockstep", "control.sock")
+    own = _own_socket()
     return own if not os.path.exists(system) and os.path.exists(own) else system
+
+
+def _own_socket() -> str:
+    return os.path.join(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir(), "lockstep", "control.sock")
+
+
+def _stranger(path: str) -> Optional[int]:
+    """The user whose folder a user's own socket lies in, where that is neither root nor this one."""
+    if path != _own_socket():
+        return None
+    try:
+        owner = os.lstat(os.path.dirname(path)).st_uid
+    except OSError:
+        return None
+    return None if owner in (0, os.geteuid()) else owner
 
 
 class _Connection:
@@ -223,6 +238,13 @@ class _Connection:
         self._turn = threading.Condition()
         self._sending = threading.Lock()
         self._socket = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
+        stranger = _stranger(path)
+        if stranger is not None:
+            self._socket.close()
+            raise NotAllowed(
+                f"{os.path.dirname(path)} belongs to user {stranger}, who is neither root nor this user: "
+                "name another socket"
+            )
         try:
             self._socket.connect(path)
             own = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else "python"
@@ -918,8 +940,8 @@ class Lockstep:
     def page(self) -> "StatusPage":
         """The service's status page, which is beside its socket: to be read as often as one likes."""
         folder, name = os.path.split(self.socket)
-        stem = os.path.splitext(name)[0]
-        return StatusPage(os.path.join(folder, "status" if stem == "control" else stem + ".status"))
+        stem = name[: -len(".sock")] if name.endswith(".sock") else name
+        return StatusPage(os.path.join(folder, "status" if name == "control.sock" else stem + ".status"))
 
 
 @dataclass(frozen=True)

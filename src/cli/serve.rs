@@ -69,8 +69,7 @@ pub(super) fn serve(args: &ServeArgs, quiet: bool) -> Result<u8, CliError> {
         claim,
         read: Mutex::default(),
     });
-    let folder = runtime_folder();
-    let socket = args.socket.clone().unwrap_or_else(|| folder.join("control.sock"));
+    let socket = args.socket.clone().unwrap_or_else(|| runtime_folder().join("control.sock"));
     let page = status_page(&socket);
     let state = args.state.clone().or_else(|| {
         let folders = std::env::var_os("STATE_DIRECTORY").filter(|v| !v.is_empty())?;

@@ -79,7 +79,8 @@ impl Source {
         // The indent repeats the line's own tabs, so that the caret stands right at any tab width.
         let indent: String =
             rest().take(from - first).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-        let carets = to.saturating_sub(from).clamp(1, (MOST_LINE + first - from).max(1));
+        let carets =
+            to.saturating_sub(from).clamp(1, (MOST_LINE + first).saturating_sub(from).max(1));
         let before = " ".repeat(before.len());
         write!(f, "  {before}{indent}{}", "^".repeat(carets))
     }
@@ -251,6 +252,8 @@ mod tests {
         assert!(lines[1].starts_with("  ... aaa") && lines[1].ends_with("bbb ..."), "{text}");
         assert_eq!(lines[1].find('!'), lines[2].find('^'));
         assert!(part(line.len()).len() < 1000);
+        let ends = format!("{}\r\r\n", "a".repeat(200));
+        assert!(shown(&ends, 202, 203).ends_with('^'));
         assert!(shown(&line, 0, line.len()).len() < 1000);
         let error = Diagnostic::new(Span { start: 0, end: 1 }, line.as_str());
         assert!(error.display(&Source::new("f", "x")).to_string().len() < 2000);

@@ -52,7 +52,11 @@ impl Folder {
         let flags = flags | OFlags::DIRECTORY | OFlags::CLOEXEC;
         // What `file.parent()` says of a bare name.
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        let dir = File::from(open(path, flags, Mode::empty())?);
+        let dir = open(path, flags, Mode::empty()).map_err(|error| {
+            let is_link = std::fs::symlink_metadata(path).is_ok_and(|known| known.is_symlink());
+            if is_link { strange("it is a link") } else { error.into() }
+        });
+        let dir = File::from(dir?);
         let me = geteuid().as_raw();
         let owner = if trust == Trust::Owner { dir.metadata()?.uid() } else { me };
         Ok(Folder { dir, path: path.to_owned(), trusted: [0, me, owner] })
@@ -244,9 +248,11 @@ impl Folder {
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
                 made => {
                     let made = made?;
-                    let owner = geteuid().is_root().then(|| self.dir.metadata().map(|m| m.uid()));
-                    // Whoever is not in the group can't give it to it.
-                    let _ = fchown(&made, owner.transpose()?, group(GPIO));
+                    if geteuid().is_root() {
+                        fchown(&made, Some(self.dir.metadata()?.uid()), None)?;
+                    }
+                    // Whoever is not in the group can't give it to it, and shares the lock with nobody.
+                    let _ = fchown(&made, None, devices_group());
                     made.set_permissions(Permissions::from_mode(0o660))?;
                     return Ok(made);
                 }
@@ -256,24 +262,41 @@ impl Folder {
     }
 }
 
+/// The group that has the header's devices: by its name, or where there is none by one of them.
+fn devices_group() -> Option<u32> {
+    let devices = ["/dev/gpiomem", "/dev/gpiomem0", "/dev/gpiochip0"];
+    let of = |device: &&str| std::fs::metadata(device).ok().map(|known| known.gid());
+    group(GPIO).or_else(|| devices.iter().find_map(of))
+}
+
 fn strange(what: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidInput, what)
 }
 
-/// Makes a folder that nobody but this user writes to, if it is not there; the folder above it has to be.
-pub(crate) fn make_own(path: &Path) -> io::Result<()> {
+/// Makes a folder that nobody but this user writes to, and everybody may look into; `None`: it was there. The folder
+/// above it has to be there.
+pub(crate) fn make_own(path: &Path) -> io::Result<Option<Folder>> {
     match DirBuilder::new().mode(0o755).create(path) {
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
-        made => made,
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(None),
+        made => made?,
     }
+    let made = Folder::open(path, Trust::Owner)?;
+    // Whatever the umask says.
+    made.dir.set_permissions(Permissions::from_mode(0o755))?;
+    Ok(Some(made))
 }
 
 /// The user whom a folder belongs to, where that is neither root nor this one, and they could make it themselves, as
 /// everybody could: one in `/tmp`. What lies in it is not to be believed.
 pub(crate) fn foreign(folder: &Path) -> Option<u32> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let known = std::fs::symlink_metadata(folder).ok()?;
-    let above = folder.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let open_to_all = std::fs::metadata(above).is_ok_and(|m| m.mode() & 0o002 != 0);
+    // Of a link the one that it leads to counts, and the link itself.
+    let above = folder.join("..");
+    let beside = folder.parent().filter(|p| !p.as_os_str().is_empty());
+    let is_open =
+        |above: &Path| std::fs::metadata(above).is_ok_and(|known| known.mode() & 0o002 != 0);
+    let open_to_all = is_open(&above) || beside.is_some_and(is_open);
     stranger(known.uid(), open_to_all, geteuid().as_raw())
 }
 

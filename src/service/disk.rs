@@ -1,7 +1,7 @@
 //! The state folder: what is written there is on the disk when the call returns.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -78,12 +78,11 @@ impl Disk for Folder {
         }
         fs::create_dir_all(&self.path)?;
         let folder = self.open()?;
-        let file = match folder.get_writable(MARK) {
-            Err(e) if e.kind() == ErrorKind::NotFound => folder.create(MARK, 0o640)?,
-            there => there?,
-        };
-        file.write_all_at(block, 0)?;
-        file.sync_all()?;
+        // A new one, whatever lies there.
+        let file = folder.replace(MARK, 0o640, |file| {
+            file.write_all_at(block, 0)?;
+            file.sync_all()
+        })?;
         folder.sync()?;
         self.mark = Some(file);
         Ok(())

@@ -104,7 +104,12 @@ pub fn runtime_folder() -> PathBuf {
         return folder.into();
     }
     let shared = PathBuf::from("/run/lockstep");
-    let _ = std::fs::create_dir(&shared);
+    // Whoever drives the header later finds its lock there.
+    if let Ok(Some(folder)) = make_own(&shared)
+        && let Err(e) = folder.lock_file("lock")
+    {
+        log::warn!("{}: {e}", folder.file("lock").display());
+    }
     // Asked, not tried: whatever it makes could be led elsewhere by a link.
     if access(&shared, Access::WRITE_OK).is_ok() {
         return shared;
@@ -113,17 +118,19 @@ pub fn runtime_folder() -> PathBuf {
     own.join("lockstep")
 }
 
-/// The status page that belongs to a socket, beside it: `status` for `control.sock`, and `NAME.status` for
-/// `NAME.sock` or `NAME`. So two services may have their sockets in one folder.
+/// The status page that belongs to a socket, beside it: `status` for `control.sock`, `NAME.status` for any other
+/// `NAME.sock`, and for a `NAME` without that end. So services may have their sockets in one folder.
 pub fn status_page(socket: &Path) -> PathBuf {
-    match socket.file_stem().filter(|stem| *stem != "control") {
-        Some(stem) => {
-            let mut name = stem.to_owned();
-            name.push(".status");
-            socket.with_file_name(name)
-        }
-        None => socket.with_file_name("status"),
+    let name = socket.file_name().unwrap_or_default();
+    if name == "control.sock" {
+        return socket.with_file_name("status");
     }
+    let mut page = match name.to_str().and_then(|name| name.strip_suffix(".sock")) {
+        Some(name) => name.into(),
+        None => name.to_owned(),
+    };
+    page.push(".status");
+    socket.with_file_name(page)
 }
 
 /// Serves a machine until `stop` is set: its motors move as clients and programs say. Then everything
@@ -257,7 +264,7 @@ fn listen(path: &Path, group: Option<&str>) -> Result<UnixListener, ServeError> 
         if let Some(above) = folder.parent() {
             std::fs::create_dir_all(above).map_err(error)?;
         }
-        make_own(folder).map_err(error)?;
+        drop(make_own(folder).map_err(error)?);
         if let Some(owner) = foreign(folder) {
             return Err(ServeError::Foreign { folder: folder.to_owned(), owner });
         }
@@ -274,10 +281,7 @@ fn listen(path: &Path, group: Option<&str>) -> Result<UnixListener, ServeError> 
     }
     // Before the socket is there: a group that can't have it leaves nothing behind.
     let group = group.map(group::number).transpose()?;
-    let listener = UnixListener::bind(path).map_err(error)?;
-    let given = group::give(path, group.as_ref());
-    given.inspect_err(|_| drop(std::fs::remove_file(path)))?;
-    Ok(listener)
+    group::bind(path, group.as_ref())
 }
 
 impl Desk<'_> {

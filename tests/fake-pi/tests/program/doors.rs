@@ -93,7 +93,7 @@ fn a_strangers_files_do_not_count() {
     )
     .expect_success();
     for why in
-        ["it belongs to user 9995", "it is no regular file", "it has more than 16777216 bytes"]
+        ["it belongs to user 9995", "it is no regular file", "it has more than 16842752 bytes"]
     {
         let said = format!("/run/lockstep/accepted.toml does not count: {why}");
         assert!(run.stderr.contains(&said), "{said}: {}", run.stderr);
