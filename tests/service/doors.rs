@@ -6,6 +6,16 @@ use crate::service_common::{Service, command, until};
 
 const PAN: &str = "[servo.pan]\npwm = { gpio = 18 }\n";
 
+/// A process that does not outlive its test, however that ends.
+struct Started(std::process::Child);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("machine.toml"), PAN).unwrap();
@@ -45,11 +55,11 @@ fn each_service_has_its_own_page() {
     let socket = first.folder.path().join("b.sock");
     let config = first.folder.path().join("other.toml");
     std::fs::write(&config, PAN.replace("pan", "tilt")).unwrap();
-    let mut second = std::process::Command::new(env!("CARGO_BIN_EXE_lockstep"))
+    let second = std::process::Command::new(env!("CARGO_BIN_EXE_lockstep"))
         .args(["serve", "--quiet", "--backend", "sim", "--config"])
         .args([config.as_os_str(), "--socket".as_ref(), socket.as_os_str()])
-        .spawn()
-        .unwrap();
+        .spawn();
+    let mut second = Started(second.unwrap());
     let motors = |page: &std::path::Path| {
         lockstep::service::read_page(page).ok().map(|page| page.motors[0].name.clone())
     };
@@ -60,8 +70,8 @@ fn each_service_has_its_own_page() {
     // A page that has taken the place of its own is not its own.
     std::fs::remove_file(&other).unwrap();
     std::fs::write(&other, "a letter").unwrap();
-    crate::service_common::signal(&second, "TERM");
-    until("the other service ends", || second.try_wait().unwrap().is_some());
+    crate::service_common::signal(&second.0, "TERM");
+    until("the other service ends", || second.0.try_wait().unwrap().is_some());
     assert_eq!(std::fs::read_to_string(&other).unwrap(), "a letter");
     assert_eq!(motors(&page).as_deref(), Some("pan"));
     first.end();
@@ -99,19 +109,19 @@ fn strange_files_are_never_waited_for() {
 fn watch_ends_with_its_reader() {
     use std::io::{BufRead, BufReader};
     let service = Service::start(PAN);
-    let mut watch = std::process::Command::new(env!("CARGO_BIN_EXE_lockstep"))
+    let watch = std::process::Command::new(env!("CARGO_BIN_EXE_lockstep"))
         .arg("watch")
         .env("LOCKSTEP_SOCKET", service.socket())
         .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut reader = BufReader::new(watch.stdout.take().unwrap());
+        .spawn();
+    let mut watch = Started(watch.unwrap());
+    let mut reader = BufReader::new(watch.0.stdout.take().unwrap());
     let mut line = String::new();
     reader.read_line(&mut line).unwrap();
     assert!(line.starts_with('{'), "{line}");
-    assert!(watch.try_wait().unwrap().is_none());
+    assert!(watch.0.try_wait().unwrap().is_none());
     drop(reader);
-    until("watch ends", || watch.try_wait().unwrap().is_some_and(|status| status.success()));
+    until("watch ends", || watch.0.try_wait().unwrap().is_some_and(|status| status.success()));
     service.end();
 }
 
