@@ -14,6 +14,10 @@ pub(crate) use folder::{Folder, Trust, foreign, make_own};
 /// The most bytes of a config: tens of thousands of steps.
 pub(crate) const MOST_CONFIG: u64 = 16 << 20;
 
+/// The file in a runtime folder that who drives the header has locked.
+#[cfg(unix)]
+pub(crate) const LOCK: &str = "lock";
+
 /// The group that has the header's devices.
 #[cfg(unix)]
 pub(crate) const GPIO: &str = "gpio";

@@ -24,7 +24,7 @@ use super::reload::ConfigFile;
 use super::wire::{MOST_CLIENTS, Wire};
 use super::words;
 use crate::config::AfterPowerCut;
-use crate::files::{foreign, make_own};
+use crate::files::{LOCK, foreign, make_own};
 use crate::machine::{Kept, Machine, MachineState};
 use crate::protocol::{
     Closing, ErrorCode, ErrorFacts, ErrorReply, Event, EventLine, Lost, Outgoing,
@@ -106,9 +106,9 @@ pub fn runtime_folder() -> PathBuf {
     let shared = PathBuf::from("/run/lockstep");
     // Whoever drives the header later finds its lock there.
     if let Ok(Some(folder)) = make_own(&shared)
-        && let Err(e) = folder.lock_file("lock")
+        && let Err(e) = folder.lock_file(LOCK)
     {
-        log::warn!("{}: {e}", folder.file("lock").display());
+        log::warn!("{}: {e}", folder.file(LOCK).display());
     }
     // Asked, not tried: whatever it makes could be led elsewhere by a link.
     if access(&shared, Access::WRITE_OK).is_ok() {

@@ -290,14 +290,14 @@ fn old_configs_go() {
             (0..times / 2).for_each(write);
         });
     };
-    // What the allocator keeps for as many threads as there ever were at once is soon all there.
+    // What the allocator keeps for as many threads as there ever were at once is there after as large a crowd as the
+    // one that is measured, also on a machine that is busy.
     (0..30).for_each(&mut reload);
-    crowd(50);
+    crowd(200);
     let before = memory(&service);
     (0..700).for_each(&mut reload);
     crowd(200);
     let more = memory(&service).saturating_sub(before);
-    // Of configs that stayed it would be 150 MB.
-    assert!(more < 16 * 1024, "{more} kB more after 1500 reloads");
+    assert!(more < 8 * 1024, "{more} kB more after 1500 reloads");
     service.end();
 }

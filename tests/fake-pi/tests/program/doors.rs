@@ -60,7 +60,7 @@ fn a_stranger_keeps_nobody_from_the_header() {
     .expect_success();
 }
 
-/// A config whose lock can't be opened drives nothing.
+/// Who can't open the lock is told so before anything of the header is touched.
 #[test]
 fn who_may_not_lock_may_not_drive() {
     let config = Config::new(SAFE);
